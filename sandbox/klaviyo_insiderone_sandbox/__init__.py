@@ -1,0 +1,1 @@
+"""Local stand-ins for the Klaviyo and Insider One APIs, with a control plane and a page to look at."""

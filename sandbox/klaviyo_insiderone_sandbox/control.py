@@ -1,0 +1,327 @@
+"""The control plane: prepares data, time, quotas and faults, and shows what the APIs have seen."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
+
+from klaviyo_insiderone_sandbox import control_requests as wishes
+from klaviyo_insiderone_sandbox.clock import MICROSECONDS, Clock, instant_of, shown, shown_exactly
+from klaviyo_insiderone_sandbox.exact_json import split_object, text_of
+from klaviyo_insiderone_sandbox.faults import FaultBook, Rule, Side
+from klaviyo_insiderone_sandbox.gateway import Gateway
+from klaviyo_insiderone_sandbox.insiderone.inspection import users_page, users_text
+from klaviyo_insiderone_sandbox.insiderone.routes import InsiderOneApi
+from klaviyo_insiderone_sandbox.insiderone.state import Users
+from klaviyo_insiderone_sandbox.klaviyo.inspection import events_text, profiles_text
+from klaviyo_insiderone_sandbox.klaviyo.routes import KlaviyoApi
+from klaviyo_insiderone_sandbox.klaviyo.seed import Seed, sow
+from klaviyo_insiderone_sandbox.klaviyo.state import Account, UnknownProfileError
+from klaviyo_insiderone_sandbox.quotas import parse_limits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from starlette.requests import Request
+
+Wish = TypeVar("Wish")
+
+
+class Sandbox:
+    """Both accounts, their clock and their faults."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.urls: dict[str, str] = {}
+        self.faults = FaultBook()
+        self.account = Account(clock)
+        self.insiderone = InsiderOneApi(Users(clock))
+        self.klaviyo_gateway = Gateway(KlaviyoApi(self.account), clock, self.faults)
+        self.insiderone_gateway = Gateway(self.insiderone, clock, self.faults)
+
+    def gateway(self, side: Side) -> Gateway:
+        """Return the front of one API."""
+        return self.klaviyo_gateway if side == "klaviyo" else self.insiderone_gateway
+
+    def reset(self) -> None:
+        """Return to empty accounts, the real clock, documented quotas, no faults, no latency, empty journals."""
+        self.clock.run_real()
+        self.faults.clear()
+        self.account.reset()
+        self.insiderone.reset()
+        for gateway in (self.klaviyo_gateway, self.insiderone_gateway):
+            gateway.latency_seconds = 0.0
+            gateway.journal.clear()
+
+    def seed(self, seed: Seed) -> None:
+        """Add made-up data to the Klaviyo account."""
+        sow(self.account, seed)
+
+    def scale_quotas(self, scale: float | None) -> None:
+        """Scale the quotas of both sides; None = no quotas."""
+        self.account.quotas.scale = scale
+        self.insiderone.quotas.scale = scale
+
+
+class Plane:
+    """The routes, each a plain function of what it is asked for."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self.sandbox = sandbox
+
+    def reset(self, _: wishes.Nothing) -> object:
+        """Return to the beginning."""
+        self.sandbox.reset()
+        return {}
+
+    def seed(self, wish: Seed) -> object:
+        """Add made-up data."""
+        self.sandbox.seed(wish)
+        return self.counts()
+
+    def profiles(self, wish: wishes.NewProfiles) -> object:
+        """Add or replace profiles."""
+        account = self.sandbox.account
+        split = [(one.id, {name: text_of(value) for name, value in one.attributes.items()}) for one in wish.profiles]
+        return {"ids": [account.put_profile(profile_id, attributes) for profile_id, attributes in split]}
+
+    def events(self, wish: wishes.NewEvents) -> object:
+        """Add events."""
+        return {"ids": [self._event(one) for one in wish.events]}
+
+    def _event(self, one: wishes.NewEvent) -> str:
+        properties = text_of(one.properties)
+        split_object(properties)
+        return self.sandbox.account.add_event(
+            one.id,
+            one.metric,
+            one.integration,
+            one.profile_id,
+            instant_of(one.datetime) // MICROSECONDS,
+            properties,
+            uuid=one.uuid,
+            visible_after=None if one.visible_after is None else instant_of(one.visible_after),
+            touch=one.touch,
+        )
+
+    def touch(self, wish: wishes.Touch) -> object:
+        """Move the `updated` of profiles."""
+        attributes = {name: text_of(value) for name, value in wish.attributes.items()}
+        self.sandbox.account.touch(wish.ids, attributes, None if wish.at is None else instant_of(wish.at))
+        return {"touched": len(wish.ids)}
+
+    def consent(self, wish: wishes.ConsentChange) -> object:
+        """Change consent of one profile."""
+        account = self.sandbox.account
+        if wish.naming is not None:
+            account.naming = wish.naming
+        at = None if wish.at is None else instant_of(wish.at)
+        event_id = account.set_consent(wish.id, wish.channel, wish.consent, wish.suppression, at, event=wish.event)
+        return {"event_id": event_id}
+
+    def erase(self, wish: wishes.Erase) -> object:
+        """Let profiles vanish."""
+        return {"erased": self.sandbox.account.erase(wish.ids)}
+
+    def keys(self, wish: wishes.NewKey) -> object:
+        """Add a Klaviyo key."""
+        self.sandbox.account.scopes_by_key[wish.key] = tuple(wish.scopes)
+        return {"scopes": wish.scopes}
+
+    def clock(self, wish: wishes.ClockSetting) -> object:
+        """Set the clock."""
+        clock = self.sandbox.clock
+        if wish.frozen is not None:
+            clock.freeze(instant_of(wish.frozen))
+        elif wish.now is not None:
+            clock.start_at(instant_of(wish.now))
+        else:
+            clock.run_real()
+        return {"now": shown_exactly(clock.now())}
+
+    def quotas(self, wish: wishes.QuotaSetting) -> object:
+        """Scale or override quotas."""
+        if wish.scale is not msgspec.UNSET:
+            self.sandbox.scale_quotas(wish.scale)
+        for name, text in wish.limits.items():
+            self.sandbox.account.quotas.overrides[name] = parse_limits(text)
+        return {"scale": self.sandbox.account.quotas.scale}
+
+    def latency(self, wish: wishes.Latency) -> object:
+        """Slow one side down."""
+        self.sandbox.gateway(wish.side).latency_seconds = wish.seconds
+        return {"seconds": wish.seconds}
+
+    def faults(self, wish: Rule) -> object:
+        """Let requests fail."""
+        return {"id": self.sandbox.faults.add(wish)}
+
+    def clear_faults(self) -> object:
+        """Let nothing fail any more."""
+        self.sandbox.faults.clear()
+        return {}
+
+    def insiderone_settings(self, wish: dict[str, Any]) -> object:
+        """Change settings of the Insider One account; those not named stay."""
+        users = self.sandbox.insiderone.users
+        users.settings = msgspec.convert({**msgspec.to_builtins(users.settings), **wish}, type(users.settings))
+        return users.settings
+
+    def journal(self, query: dict[str, str]) -> object:
+        """Show the requests of one side, or of both under their names."""
+        after, newest = int(query.get("after", 0)), query.get("newest")
+        limit = None if newest is None else int(newest)
+        side = query.get("side", "klaviyo")
+        if side not in ("klaviyo", "insiderone"):
+            raise ValueError("side must be klaviyo or insiderone")
+        journal = self.sandbox.gateway("klaviyo" if side == "klaviyo" else "insiderone").journal
+        entries = journal.entries(after=after, newest=limit)
+        if query.get("bodies") == "false":
+            entries = [msgspec.structs.replace(entry, body=None) for entry in entries]
+        return {"requests": entries, "total": len(journal)}
+
+    def clear_journal(self) -> object:
+        """Forget the requests of both sides."""
+        for gateway in (self.sandbox.klaviyo_gateway, self.sandbox.insiderone_gateway):
+            gateway.journal.clear()
+        return {}
+
+    def users(self, query: dict[str, str]) -> bytes:
+        """Show Insider One's users; with `limit`, one page of those that contain `search`."""
+        stored = self.sandbox.insiderone.users.by_insider_id.values()
+        if "limit" not in query:
+            return users_text(stored)
+        return users_page(stored, query.get("search", ""), int(query.get("offset", 0)), int(query["limit"]))
+
+    def refusals(self, query: dict[str, str]) -> object:
+        """Show the refused users, newest last."""
+        refusals = list(self.sandbox.insiderone.users.refusals)
+        newest = int(query.get("newest", len(refusals)))
+        return {"refusals": refusals[-newest:] if newest else [], "total": len(refusals)}
+
+    def drops(self, query: dict[str, str]) -> object:
+        """Show what was accepted and belongs to nobody, newest last."""
+        drops = list(self.sandbox.insiderone.users.unplaced)
+        newest = int(query.get("newest", len(drops)))
+        return {"drops": drops[-newest:] if newest else [], "total": len(drops)}
+
+    def counts(self) -> object:
+        """Count what the Klaviyo account holds."""
+        account = self.sandbox.account
+        return {
+            "profiles": len(account.profiles.by_id),
+            "events": len(account.events.by_id),
+            "metrics": len(account.metrics_by_id),
+        }
+
+    def klaviyo_profiles(self) -> bytes:
+        """Show every profile, with subscriptions."""
+        return profiles_text(self.sandbox.account)
+
+    def klaviyo_events(self) -> bytes:
+        """Show every event, hidden ones included."""
+        return events_text(self.sandbox.account)
+
+    def status(self) -> object:
+        """Show the clock, quotas in use and totals."""
+        sandbox = self.sandbox
+        return {
+            "now": shown(sandbox.clock.now()),
+            "urls": sandbox.urls,
+            "klaviyo": {
+                **msgspec.to_builtins(self.counts()),
+                "requests": len(sandbox.klaviyo_gateway.journal),
+                "quotas": sandbox.account.quotas.usage(),
+            },
+            "insiderone": {
+                "users": len(sandbox.insiderone.users.by_insider_id),
+                "events": sum(len(user.events) for user in sandbox.insiderone.users.by_insider_id.values()),
+                "requests": len(sandbox.insiderone_gateway.journal),
+                "refusals": len(sandbox.insiderone.users.refusals),
+                "quotas": sandbox.insiderone.quotas.usage(),
+            },
+        }
+
+
+def answer(content: object, status: int = 200) -> Response:
+    """Compose a JSON response; bytes are JSON already."""
+    body = content if isinstance(content, bytes) else msgspec.json.encode(content)
+    return Response(body, status, media_type="application/json")
+
+
+def writes(kind: type[Wish], act: Callable[[Wish], object]) -> Callable[[Request], Any]:
+    """Make a route of a function that takes a request body of one kind."""
+
+    async def endpoint(request: Request) -> Response:
+        try:
+            return answer(act(msgspec.json.decode(await request.body() or b"{}", type=kind)))
+        except UnknownProfileError as error:
+            return answer({"error": str(error)}, 404)
+        except (msgspec.DecodeError, ValueError) as error:
+            return answer({"error": str(error)}, 400)
+
+    return endpoint
+
+
+def reads(act: Callable[[dict[str, str]], object]) -> Callable[[Request], Any]:
+    """Make a route of a function of the query."""
+
+    async def endpoint(request: Request) -> Response:
+        try:
+            return answer(act(dict(request.query_params)))
+        except ValueError as error:
+            return answer({"error": str(error)}, 400)
+
+    return endpoint
+
+
+def tells(act: Callable[[], object]) -> Callable[[Request], Any]:
+    """Make a route of a function that needs nothing."""
+
+    async def endpoint(_: Request) -> Response:
+        return answer(act())
+
+    return endpoint
+
+
+async def page(_: Request) -> Response:
+    """Show the page."""
+    return HTMLResponse(files("klaviyo_insiderone_sandbox").joinpath("page.html").read_text(encoding="utf-8"))
+
+
+def control_plane(sandbox: Sandbox) -> Starlette:
+    """Compose the control plane's application."""
+    plane = Plane(sandbox)
+    return Starlette(
+        routes=[
+            Route("/", page),
+            Route("/control/reset", writes(wishes.Nothing, plane.reset), methods=["POST"]),
+            Route("/control/seed", writes(Seed, plane.seed), methods=["POST"]),
+            Route("/control/profiles", writes(wishes.NewProfiles, plane.profiles), methods=["POST"]),
+            Route("/control/events", writes(wishes.NewEvents, plane.events), methods=["POST"]),
+            Route("/control/touch", writes(wishes.Touch, plane.touch), methods=["POST"]),
+            Route("/control/consent", writes(wishes.ConsentChange, plane.consent), methods=["POST"]),
+            Route("/control/erase", writes(wishes.Erase, plane.erase), methods=["POST"]),
+            Route("/control/keys", writes(wishes.NewKey, plane.keys), methods=["POST"]),
+            Route("/control/clock", writes(wishes.ClockSetting, plane.clock), methods=["POST"]),
+            Route("/control/quotas", writes(wishes.QuotaSetting, plane.quotas), methods=["POST"]),
+            Route("/control/latency", writes(wishes.Latency, plane.latency), methods=["POST"]),
+            Route("/control/faults", writes(Rule, plane.faults), methods=["POST"]),
+            Route("/control/faults", tells(plane.clear_faults), methods=["DELETE"]),
+            Route("/control/journal", reads(plane.journal)),
+            Route("/control/journal", tells(plane.clear_journal), methods=["DELETE"]),
+            Route("/control/status", tells(plane.status)),
+            Route("/control/insiderone/users", reads(plane.users)),
+            Route("/control/insiderone/refusals", reads(plane.refusals)),
+            Route("/control/insiderone/drops", reads(plane.drops)),
+            Route("/control/insiderone/settings", writes(dict, plane.insiderone_settings), methods=["POST"]),
+            Route("/control/klaviyo/counts", tells(plane.counts)),
+            Route("/control/klaviyo/profiles", tells(plane.klaviyo_profiles)),
+            Route("/control/klaviyo/events", tells(plane.klaviyo_events)),
+        ]
+    )

@@ -1,0 +1,104 @@
+"""What the control plane can be asked for: the bodies of its POST requests. Times are ISO 8601."""
+
+import msgspec
+
+from klaviyo_insiderone_sandbox.faults import Side
+from klaviyo_insiderone_sandbox.klaviyo.consent import Channel, Consent, Naming, Reason
+
+
+class Strict(msgspec.Struct, forbid_unknown_fields=True):
+    """A body in which a misspelled member is an error."""
+
+
+class Nothing(Strict):
+    """An empty body."""
+
+
+class NewProfile(Strict):
+    """A profile; without an id it gets one. Attribute values stay digit for digit as they are sent."""
+
+    attributes: dict[str, msgspec.Raw]
+    id: str | None = None
+
+
+class NewProfiles(Strict):
+    """Profiles to add or replace."""
+
+    profiles: list[NewProfile]
+
+
+class NewEvent(Strict):
+    """An event; its metric is made when new. An integration of null makes it a custom metric."""
+
+    metric: str
+    profile_id: str
+    datetime: str
+    properties: msgspec.Raw = msgspec.Raw(b"{}")
+    integration: str | None = "API"
+    id: str | None = None
+    uuid: str | None = None
+    visible_after: str | None = None
+    """Reads show the event only once the clock has passed this."""
+    touch: bool = True
+    """Whether the profile's `updated` moves."""
+
+
+class NewEvents(Strict):
+    """Events to add."""
+
+    events: list[NewEvent]
+
+
+class Touch(Strict):
+    """Profiles whose `updated` moves, to `at` or now; attributes are merged, properties key by key."""
+
+    ids: list[str]
+    attributes: dict[str, msgspec.Raw] = {}
+    at: str | None = None
+
+
+class ConsentChange(Strict):
+    """A change of consent in one channel, with the event that records it."""
+
+    id: str
+    channel: Channel
+    consent: Consent
+    suppression: Reason | None = None
+    at: str | None = None
+    event: bool = True
+    naming: Naming | None = None
+    """Family of metric names from now on."""
+
+
+class Erase(Strict):
+    """Profiles that vanish; their events stay."""
+
+    ids: list[str]
+
+
+class NewKey(Strict):
+    """A Klaviyo key."""
+
+    key: str
+    scopes: list[str]
+
+
+class ClockSetting(Strict):
+    """The time: running on from `now`, standing still at `frozen`, or real."""
+
+    now: str | None = None
+    frozen: str | None = None
+
+
+class QuotaSetting(Strict):
+    """A factor on all quotas (null = off), and limits of single buckets: `75;w=1, 750;w=60`."""
+
+    scale: float | msgspec.UnsetType | None = msgspec.UNSET
+    limits: dict[str, str] = {}
+
+
+class Latency(Strict):
+    """Seconds that one side takes to answer."""
+
+    side: Side
+    seconds: float

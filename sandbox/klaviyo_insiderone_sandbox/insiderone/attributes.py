@@ -1,0 +1,145 @@
+"""Attributes of a user: which values are kept, and how arrays grow."""
+
+from collections.abc import Callable, Iterator, Mapping
+
+import msgspec
+
+from klaviyo_insiderone_sandbox.insiderone.settings import Settings
+from klaviyo_insiderone_sandbox.insiderone.validation import is_birthday
+
+
+def is_text(value: bytes) -> bool:
+    """A JSON string."""
+    return value.startswith(b'"')
+
+
+def is_flag(value: bytes) -> bool:
+    """A JSON boolean."""
+    return value in (b"true", b"false")
+
+
+def is_number(value: bytes) -> bool:
+    """A JSON number."""
+    return value[:1] in b"-0123456789"
+
+
+def is_birthday_text(value: bytes) -> bool:
+    """A date-time that ends with ``Z``."""
+    return is_text(value) and is_birthday(msgspec.json.decode(value))
+
+
+def is_country(value: bytes) -> bool:
+    """Two letters, as ISO 3166-1 has them."""
+    return is_text(value) and len(value) == 4 and value[1:3].isalpha()
+
+
+def is_numbers(value: bytes) -> bool:
+    """A JSON array of numbers."""
+    return value.startswith(b"[") and all(isinstance(one, int | float) for one in msgspec.json.decode(value))
+
+
+DEFAULTS: Mapping[str, Callable[[bytes], bool]] = {
+    "email": is_text,
+    "phone_number": is_text,
+    "uuid": is_text,
+    "email_optin": is_flag,
+    "sms_optin": is_flag,
+    "whatsapp_optin": is_flag,
+    "gdpr_optin": is_flag,
+    "name": is_text,
+    "surname": is_text,
+    "birthday": is_birthday_text,
+    "gender": is_text,
+    "age": is_number,
+    "language": is_text,
+    "lo": is_text,
+    "country": is_country,
+    "city": is_text,
+    "static_segment_id": is_numbers,
+    "list_id": is_numbers,
+}
+"""Default attribute -> the check that its value must pass to be reflected."""
+
+
+class Drop(msgspec.Struct):
+    """Something accepted and never reflected."""
+
+    kind: str
+    """``identifier``, ``attribute``, ``event`` or ``user``."""
+    name: str
+    reason: str
+    value: msgspec.Raw
+    n: int = 0
+    """Number of the request."""
+
+
+def sort_out(sent: Mapping[str, msgspec.Raw], settings: Settings, drops: list[Drop]) -> Iterator[tuple[str, bytes]]:
+    """Yield what will be reflected as ``(name, JSON)``, custom ones as ``custom.<name>``; note the rest in *drops*."""
+    for name, raw in sent.items():
+        value = bytes(raw)
+        if name == "custom":
+            yield from sort_out_custom(value, settings, drops)
+        elif reason := objection(name, value, settings):
+            drops.append(Drop("attribute", name, reason, msgspec.Raw(value)))
+        else:
+            yield name, value
+
+
+def objection(name: str, value: bytes, settings: Settings) -> str | None:
+    """Tell why an attribute at the root is not reflected; None when it is."""
+    check = DEFAULTS.get(name)
+    if check is None:
+        return "not a default attribute; custom attributes belong under custom"
+    if name in settings.identifiers:
+        return "an identifier of this account, written through identifiers only"
+    if value == b"null":
+        return "null is ignored"
+    return None if check(value) else "wrong type or form"
+
+
+def sort_out_custom(value: bytes, settings: Settings, drops: list[Drop]) -> Iterator[tuple[str, bytes]]:
+    """Yield the custom attributes that will be reflected."""
+    try:
+        sent = msgspec.json.decode(value, type=dict[str, msgspec.Raw])
+    except msgspec.ValidationError:
+        drops.append(Drop("attribute", "custom", "wrong type or form", msgspec.Raw(value)))
+        return
+    for name, raw in sent.items():
+        inner = bytes(raw)
+        if reason := custom_objection(name, inner, settings):
+            drops.append(Drop("attribute", f"custom.{name}", reason, msgspec.Raw(inner)))
+        else:
+            yield f"custom.{name}", inner
+
+
+def custom_objection(name: str, value: bytes, settings: Settings) -> str | None:
+    """Tell why a custom attribute is not reflected; None when it is."""
+    if settings.custom_attributes is not None and name not in settings.custom_attributes:
+        return "not defined in this account"
+    if value == b"null":
+        return "null is ignored"
+    if value.startswith(b"{") or (value.startswith(b"[") and not is_flat(value)):
+        return "objects and nested arrays have no attribute type"
+    return None
+
+
+def is_flat(value: bytes) -> bool:
+    """Tell whether a JSON array holds strings and numbers only."""
+    return all(isinstance(one, str | int | float) for one in msgspec.json.decode(value))
+
+
+def grown(known: bytes, added: bytes) -> bytes:
+    """Append one JSON array to another; values that are there already are not added again."""
+    if not (known.startswith(b"[") and added.startswith(b"[")):
+        return added
+    old = msgspec.json.decode(known, type=list[msgspec.Raw])
+    new = msgspec.json.decode(added, type=list[msgspec.Raw])
+    texts = dict.fromkeys(bytes(one) for one in (*old, *new))
+    return b"[" + b",".join(texts) + b"]"
+
+
+def shrunk(known: bytes, removed: bytes) -> bytes:
+    """Remove elements from a JSON array."""
+    old = msgspec.json.decode(known, type=list[msgspec.Raw])
+    gone = {bytes(one) for one in msgspec.json.decode(removed, type=list[msgspec.Raw])}
+    return b"[" + b",".join(bytes(one) for one in old if bytes(one) not in gone) + b"]"

@@ -1,0 +1,176 @@
+"""What makes Insider One refuse a user: identifiers, event names, required parameters.
+
+Keys are relative to the user; the report puts ``users.N.`` in front.
+"""
+
+import re
+from datetime import datetime
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from klaviyo_insiderone_sandbox.clock import instant_of
+from klaviyo_insiderone_sandbox.insiderone import errors
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Objections = dict[str, list[str]]
+"""Key -> texts."""
+
+EMAIL = re.compile(r"^.+@.+\..+$")
+PHONE = re.compile(r"^\+[1-9]\d{6,14}$", re.ASCII)
+EVENT_NAME = re.compile(r"^[a-z0-9][a-z0-9._-]*$")
+TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII)
+PURCHASE_PARAMETERS = ("event_group_id", "unit_sale_price")
+
+ABSENT = msgspec.Raw(b"")
+
+
+class EventInput(msgspec.Struct):
+    """One event as sent."""
+
+    event_name: Any = None
+    timestamp: Any = None
+    event_params: msgspec.Raw = ABSENT
+
+
+class UserInput(msgspec.Struct):
+    """One user as sent."""
+
+    identifiers: msgspec.Raw = ABSENT
+    insider_id: Any = None
+    attributes: msgspec.Raw = ABSENT
+    events: msgspec.Raw = ABSENT
+    not_append: Any = None
+    append: Any = None
+
+
+class User(msgspec.Struct):
+    """One user, decoded and without objections."""
+
+    identifiers: dict[str, Any]
+    """Default identifiers; custom ones as ``custom.<name>``."""
+    insider_id: str | None
+    attributes: dict[str, msgspec.Raw]
+    events: list[tuple[str, str, int, msgspec.Raw]]
+    """(name, timestamp as sent, instant, parameters)."""
+    appends: bool
+
+
+_identifiers = msgspec.json.Decoder(dict[str, Any])
+_attributes = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_events = msgspec.json.Decoder(list[EventInput])
+_parameters = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+def examine(sent: UserInput) -> User | Objections:
+    """Check one user; return it decoded, or everything that is wrong with it."""
+    objections: Objections = {}
+    identifiers = examine_identifiers(sent, objections)
+    attributes = decoded(_attributes, sent.attributes, "attributes", {}, objections)
+    events = decoded(_events, sent.events, "events", [], objections)
+    examined = [examine_event(place, event, objections) for place, event in enumerate(events)]
+    if not attributes and not events and not objections:
+        text = "either attributes or events must be specified"
+        objections |= {"attributes.required": [text], "events.required": [text]}
+    if objections:
+        return objections
+    insider_id = sent.insider_id if isinstance(sent.insider_id, str) else None
+    return User(identifiers, insider_id, attributes, examined, appends(sent))
+
+
+def appends(sent: UserInput) -> bool:
+    """Tell whether arrays are added to; ``append`` counts more than ``not_append``."""
+    if isinstance(sent.append, bool):
+        return sent.append
+    return sent.not_append is not True
+
+
+def decoded(decoder: msgspec.json.Decoder[Any], raw: msgspec.Raw, key: str, empty: Any, objections: Objections) -> Any:
+    """Decode one part of a user; absent and null are *empty*."""
+    if bytes(raw) in (b"", b"null"):
+        return empty
+    try:
+        return decoder.decode(raw)
+    except msgspec.ValidationError:
+        objections[f"{key}.type"] = [f"{key} has a wrong type"]
+        return empty
+
+
+def examine_identifiers(sent: UserInput, objections: Objections) -> dict[str, Any]:
+    """Check the identifiers; return them flat."""
+    given = decoded(_identifiers, sent.identifiers, "identifiers", {}, objections)
+    custom = given.get("custom") or {}
+    flat = {name: value for name, value in given.items() if name != "custom"}
+    for name, value in flat.items():
+        examine_identifier(name, value, objections)
+    if isinstance(custom, dict):
+        flat |= {f"custom.{name}": value for name, value in custom.items()}
+    else:
+        objections["identifiers.custom.type"] = ["custom has a wrong type"]
+    if not flat and not sent.insider_id and not objections:
+        objections |= {"identifiers.required": [errors.NO_IDENTIFIER], "insider_id.required": [errors.NO_IDENTIFIER]}
+    return flat
+
+
+def examine_identifier(name: str, value: Any, objections: Objections) -> None:
+    """Check one default identifier."""
+    shown = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    if name == "email":
+        if not isinstance(value, str) or not EMAIL.fullmatch(value):
+            objections.setdefault(errors.EMAIL_KEY, []).append(f"not a valid email address: {shown}")
+    elif name == "phone_number":
+        if not isinstance(value, str) or not PHONE.fullmatch(value):
+            objections.setdefault(errors.PHONE_KEY, []).append(f"user has an invalid phone number: {shown}")
+    elif name == "uuid":
+        if not isinstance(value, str):
+            objections.setdefault(errors.UUID_KEY, []).append(f"uuid must be string: {shown}")
+    else:
+        objections.setdefault(errors.UNKNOWN_KEY, []).append(errors.UNKNOWN_IDENTIFIER)
+
+
+def examine_event(place: int, event: EventInput, objections: Objections) -> tuple[str, str, int, msgspec.Raw]:
+    """Check one event."""
+    prefix = f"events.{place}."
+    name, timestamp = event.event_name, event.timestamp
+    if name is None:
+        objections[f"{prefix}event_name.required"] = ["event_name is required"]
+    elif not isinstance(name, str) or not EVENT_NAME.fullmatch(name):
+        objections[prefix + errors.EVENT_NAME_KEY] = [f"invalid event name: {name}"]
+    instant = None if timestamp is None else instant_of_timestamp(str(timestamp))
+    if timestamp is None:
+        objections[f"{prefix}timestamp.required"] = ["timestamp is required"]
+    elif instant is None:
+        objections[f"{prefix}timestamp.rfc3339"] = [f"invalid timestamp: {timestamp}"]
+    parameters: Mapping[str, msgspec.Raw] = decoded(
+        _parameters, event.event_params, f"{prefix}event_params", {}, objections
+    )
+    if name == "purchase":
+        missing = [one for one in PURCHASE_PARAMETERS if bytes(parameters.get(one, b"null")) == b"null"]
+        if missing:
+            objections[prefix + errors.PARAMETER_KEY] = [
+                f"{one} parameter is required on purchase event" for one in missing
+            ]
+    return str(name), str(timestamp), instant or 0, event.event_params
+
+
+@lru_cache(maxsize=65_536)
+def instant_of_timestamp(text: str) -> int | None:
+    """Read an RFC 3339 time with an offset, in microseconds since 1970; None when it is none."""
+    if not TIMESTAMP.fullmatch(text):
+        return None
+    try:
+        return instant_of(text)
+    except (ValueError, OverflowError):
+        return None
+
+
+@lru_cache(maxsize=4_096)
+def is_birthday(text: str) -> bool:
+    """Tell whether a text is an RFC 3339 date-time that ends with ``Z``."""
+    try:
+        return text.endswith("Z") and datetime.fromisoformat(text) is not None
+    except ValueError:
+        return False

@@ -1,0 +1,195 @@
+"""The account's events and metrics, and walks over them."""
+
+from __future__ import annotations
+
+import hashlib
+from bisect import bisect_left, bisect_right
+from operator import attrgetter
+from typing import TYPE_CHECKING
+
+from klaviyo_insiderone_sandbox.clock import MICROSECONDS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from klaviyo_insiderone_sandbox.klaviyo.filters import Condition
+
+Place = tuple[int, str]
+"""Where an event stands: (epoch second, id)."""
+
+ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+
+class Metric:
+    """A kind of event."""
+
+    __slots__ = ("created", "id", "integration", "name", "updated")
+
+    def __init__(self, metric_id: str, name: str, integration: str | None, created: int) -> None:
+        self.id = metric_id
+        self.name = name
+        self.integration = integration
+        """None marks a custom metric, which the API does not filter events by."""
+        self.created = created
+        self.updated = created
+
+    @property
+    def category(self) -> str:
+        """The integration's category."""
+        return {"Klaviyo": "Internal", "API": "API"}.get(self.integration or "", "eCommerce")
+
+
+class Event:
+    """Something that a person did."""
+
+    __slots__ = ("metric", "place", "profile_id", "properties", "uuid", "visible_after")
+
+    def __init__(
+        self,
+        place: Place,
+        metric: Metric,
+        profile_id: str,
+        properties: str,
+        uuid: str | None = None,
+        visible_after: int | None = None,
+    ) -> None:
+        self.place = place
+        self.metric = metric
+        self.profile_id = profile_id
+        self.properties = properties
+        """JSON text, exactly as given."""
+        self.uuid = uuid
+        """None = made from the time and the id."""
+        self.visible_after = visible_after
+        """Reads show the event from this instant on; None = always."""
+
+
+place_of: Callable[[Event], Place] = attrgetter("place")
+
+
+class EventLog:
+    """Events in the order of (second, id), sorted when read after an addition."""
+
+    def __init__(self) -> None:
+        self._events: list[Event] = []
+        self._is_sorted = True
+
+    def add(self, event: Event) -> None:
+        """Take in one event."""
+        self._events.append(event)
+        self._is_sorted = False
+
+    def sorted(self) -> list[Event]:
+        """Return all events, oldest first."""
+        if not self._is_sorted:
+            self._events.sort(key=place_of)
+            self._is_sorted = True
+        return self._events
+
+
+class Events:
+    """All events, also by metric and by profile."""
+
+    def __init__(self) -> None:
+        self.by_id: dict[str, Event] = {}
+        self._all = EventLog()
+        self._by_metric: dict[str, EventLog] = {}
+        self._by_profile: dict[str, EventLog] = {}
+        self._profiles_indexed = 0
+        self._some_hidden = False
+
+    def add(self, event: Event) -> None:
+        """Take in one event."""
+        self.by_id[event.place[1]] = event
+        self._all.add(event)
+        self._by_metric.setdefault(event.metric.id, EventLog()).add(event)
+        self._some_hidden = self._some_hidden or event.visible_after is not None
+
+    def replace(self, event: Event) -> None:
+        """Take in an event whose id is known already."""
+        kept = [one for one in self.by_id.values() if one.place[1] != event.place[1]]
+        self.__dict__.update(Events().__dict__)
+        for one in [*kept, event]:
+            self.add(one)
+
+    def all(self) -> list[Event]:
+        """Return every event, hidden ones included, oldest first."""
+        return self._all.sorted()
+
+    def _of_profile(self, profile_id: str) -> list[Event]:
+        if self._profiles_indexed != len(self.by_id):
+            self._by_profile = {}
+            for event in self._all.sorted():
+                self._by_profile.setdefault(event.profile_id, EventLog()).add(event)
+            self._profiles_indexed = len(self.by_id)
+        log = self._by_profile.get(profile_id)
+        return log.sorted() if log else []
+
+    def page(
+        self,
+        conditions: Sequence[Condition],
+        cursor: Place | None,
+        size: int,
+        now: int,
+        passes: Callable[[Event], bool] | None,
+        *,
+        descending: bool,
+    ) -> tuple[list[Event], bool]:
+        """Return one page of the events that meet all *conditions* and *passes*, and whether more follow."""
+        rows, rest = self._candidates(conditions)
+        low, high = time_slice(rows, rest)
+        if cursor is not None and not descending:
+            low = max(low, bisect_right(rows, cursor, key=place_of))
+        elif cursor is not None:
+            high = min(high, bisect_left(rows, cursor, key=place_of))
+        places = range(high - 1, low - 1, -1) if descending else range(low, high)
+        owner = next((condition.value for condition in rest if condition.field == "profile_id"), None)
+        taken: list[Event] = []
+        for place in places:
+            event = rows[place]
+            if self._some_hidden and event.visible_after is not None and event.visible_after > now:
+                continue
+            if (passes is not None and not passes(event)) or (owner is not None and event.profile_id != owner):
+                continue
+            if len(taken) == size:
+                return taken, True
+            taken.append(event)
+        return taken, False
+
+    def _candidates(self, conditions: Sequence[Condition]) -> tuple[list[Event], list[Condition]]:
+        wanted = {condition.field: condition.value for condition in conditions}
+        if "metric_id" in wanted:
+            log = self._by_metric.get(wanted["metric_id"])
+            return (log.sorted() if log else []), [one for one in conditions if one.field != "metric_id"]
+        if "profile_id" in wanted:
+            return self._of_profile(wanted["profile_id"]), [one for one in conditions if one.field != "profile_id"]
+        return self._all.sorted(), list(conditions)
+
+
+def time_slice(rows: Sequence[Event], conditions: Iterable[Condition]) -> tuple[int, int]:
+    """Narrow sorted rows to the bounds on ``datetime`` and ``timestamp``; returns (low, high)."""
+    low, high = 0, len(rows)
+    for condition in conditions:
+        if condition.field not in ("datetime", "timestamp"):
+            continue
+        floor, ceiling = condition.value // MICROSECONDS, -(-condition.value // MICROSECONDS)
+        match condition.operator:
+            case "greater-or-equal":
+                low = max(low, bisect_left(rows, (ceiling, ""), key=place_of))
+            case "greater-than":
+                low = max(low, bisect_left(rows, (floor + 1, ""), key=place_of))
+            case "less-than":
+                high = min(high, bisect_left(rows, (ceiling, ""), key=place_of))
+            case "less-or-equal":
+                high = min(high, bisect_left(rows, (floor + 1, ""), key=place_of))
+    return low, max(low, high)
+
+
+def short_id(text: str, length: int) -> str:
+    """Derive an id of letters and digits from a text, the same every time."""
+    number = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=16).digest(), "big")
+    letters = []
+    for _ in range(length):
+        number, place = divmod(number, len(ALPHABET))
+        letters.append(ALPHABET[place])
+    return "".join(letters)

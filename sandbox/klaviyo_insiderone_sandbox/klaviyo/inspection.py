@@ -1,0 +1,40 @@
+"""The whole Klaviyo account, for comparison with what arrived elsewhere."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from klaviyo_insiderone_sandbox.clock import shown_exactly
+from klaviyo_insiderone_sandbox.exact_json import join_object, quoted
+from klaviyo_insiderone_sandbox.klaviyo.documents import EventWriter, ProfileWriter, profile_selection
+
+if TYPE_CHECKING:
+    from klaviyo_insiderone_sandbox.klaviyo.events import Event
+    from klaviyo_insiderone_sandbox.klaviyo.state import Account
+
+
+def profiles_text(account: Account) -> bytes:
+    """Write every profile as the API shows it, with subscriptions: ``{"profiles": [...]}``."""
+    writer = ProfileWriter("", profile_selection(None, frozenset({"subscriptions"})))
+    rows = (writer.write(profile) for profile in account.profiles.by_id.values())
+    return f'{{"profiles":[{",".join(rows)}]}}'.encode()
+
+
+def events_text(account: Account) -> bytes:
+    """Write every event as the API shows it, beside its metric and when it becomes visible: ``{"events": [...]}``."""
+    writer = EventWriter("", None, attributions=False)
+    rows = (event_text(account, writer, event) for event in account.events.all())
+    return f'{{"events":[{",".join(rows)}]}}'.encode()
+
+
+def event_text(account: Account, writer: EventWriter, event: Event) -> str:
+    """Write one event with what the API does not tell."""
+    return join_object(
+        {
+            "metric_name": quoted(event.metric.name),
+            "integration": "null" if event.metric.integration is None else quoted(event.metric.integration),
+            "profile_id": quoted(event.profile_id),
+            "visible_after": "null" if event.visible_after is None else quoted(shown_exactly(event.visible_after)),
+            "resource": writer.write(event, orphan=event.profile_id not in account.profiles.by_id),
+        }
+    )

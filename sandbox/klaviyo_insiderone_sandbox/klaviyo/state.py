@@ -1,0 +1,220 @@
+"""The Klaviyo account: profiles, events, metrics, lists, keys, and what changes them."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from klaviyo_insiderone_sandbox.clock import MICROSECONDS, Clock, instant_of, shown_exactly
+from klaviyo_insiderone_sandbox.exact_json import join_object, split_object
+from klaviyo_insiderone_sandbox.klaviyo import consent as consents
+from klaviyo_insiderone_sandbox.klaviyo.endpoints import LOCATION_FIELDS, PREDICTIVE_FIELDS, PROFILE_FIELDS
+from klaviyo_insiderone_sandbox.klaviyo.events import Event, Events, Metric, short_id
+from klaviyo_insiderone_sandbox.klaviyo.profiles import Profile, Profiles
+from klaviyo_insiderone_sandbox.quotas import Quotas
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+KEY_ALL_SCOPES = "pk_sandbox_all_scopes"
+KEY_THREE_FLOWS = "pk_sandbox_three_flows"
+ALL_SCOPES = ("accounts:read", "events:read", "lists:read", "metrics:read", "profiles:read")
+THREE_FLOWS = ("events:read", "profiles:read")
+
+PLAIN_ATTRIBUTES = frozenset(PROFILE_FIELDS) - {"created", "updated", "last_event_date", "location"}
+
+
+class UnknownProfileError(LookupError):
+    """The control plane was asked to change a profile that does not exist."""
+
+
+class MailingList:
+    """A list; in this sandbox a name without members."""
+
+    def __init__(self, list_id: str, name: str, created: int, *, double: bool) -> None:
+        self.id = list_id
+        self.name = name
+        self.created = created
+        self.updated = created
+        self.opt_in_process = "double_opt_in" if double else "single_opt_in"
+
+
+class Account:
+    """Everything that one Klaviyo account knows."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.quotas = Quotas()
+        self.reset()
+
+    def reset(self) -> None:
+        """Empty the account; only the two standard keys remain."""
+        self.profiles = Profiles()
+        self.events = Events()
+        self.metrics: dict[tuple[str, str | None], Metric] = {}
+        self.metrics_by_id: dict[str, Metric] = {}
+        self.lists: dict[str, MailingList] = {}
+        self.naming: consents.Naming = "new"
+        self.scopes_by_key = {KEY_ALL_SCOPES: ALL_SCOPES, KEY_THREE_FLOWS: THREE_FLOWS}
+        self.quotas.reset()
+        self._made = 0
+
+    def put_profile(self, profile_id: str | None, attributes: Mapping[str, str]) -> str:
+        """Add or replace a profile from name -> JSON text; return its id.
+
+        Raises:
+            ValueError: An attribute is not documented, or has a value that it cannot have.
+        """
+        now = self.clock.now()
+        profile = Profile(profile_id or self._new_profile_id(), now)
+        self.apply(profile, attributes)
+        if "updated" not in attributes:
+            profile.updated = now
+        self.profiles.put(profile)
+        return profile.id
+
+    def touch(self, ids: list[str], attributes: Mapping[str, str], at: int | None) -> None:
+        """Merge attributes into profiles and move their ``updated``.
+
+        Raises:
+            UnknownProfileError: One of the ids is unknown.
+            ValueError: See :meth:`put_profile`.
+        """
+        for profile in [self._profile(profile_id) for profile_id in ids]:
+            merged = dict(attributes)
+            if "properties" in attributes:
+                known = split_object(profile.attributes.get("properties", "{}"))
+                merged["properties"] = join_object({**known, **split_object(attributes["properties"])})
+            self.apply(profile, merged)
+            if "updated" not in attributes:
+                profile.updated = self.clock.now() if at is None else at
+        self.profiles.moved()
+
+    def set_consent(
+        self,
+        profile_id: str,
+        channel: consents.Channel,
+        consent: consents.Consent,
+        suppression: consents.Reason | None,
+        at: int | None,
+        *,
+        event: bool,
+    ) -> str | None:
+        """Change consent, move ``updated`` and record the change; return the event's id if there is one.
+
+        Raises:
+            UnknownProfileError: The id is unknown.
+        """
+        profile = self._profile(profile_id)
+        moment = self.clock.now() if at is None else at
+        before = consents.NEVER if profile.subscriptions is None else msgspec.json.decode(profile.subscriptions)
+        after = consents.changed(before, channel, consent, suppression, shown_exactly(moment))
+        profile.subscriptions = msgspec.json.encode(after).decode()
+        profile.updated = max(profile.updated, moment)
+        self.profiles.moved()
+        metric = consents.metric_of(channel, consent, suppression, self.naming)
+        if metric is None or not event:
+            return None
+        second = moment // MICROSECONDS
+        properties = json.dumps({"Method": "PREFERENCE_PAGE", "$event_id": str(second)})
+        return self.add_event(None, metric, "Klaviyo", profile_id, second, properties)
+
+    def erase(self, ids: list[str]) -> int:
+        """Let profiles vanish; their events stay. Returns how many there were."""
+        return sum(self.profiles.remove(profile_id) for profile_id in ids)
+
+    def metric(self, name: str, integration: str | None) -> Metric:
+        """Return the metric of this name and integration, made when new."""
+        known = self.metrics.get((name, integration))
+        if known is not None:
+            return known
+        metric = Metric(short_id(f"{name}\0{integration}", 6), name, integration, self.clock.now())
+        self.metrics[name, integration] = metric
+        self.metrics_by_id[metric.id] = metric
+        return metric
+
+    def add_event(
+        self,
+        event_id: str | None,
+        metric_name: str,
+        integration: str | None,
+        profile_id: str,
+        second: int,
+        properties: str,
+        *,
+        uuid: str | None = None,
+        visible_after: int | None = None,
+        touch: bool = True,
+    ) -> str:
+        """Record an event; return its id. The profile's ``updated`` moves to now unless *touch* is false."""
+        event = Event(
+            (second, event_id or self._new_event_id(second)),
+            self.metric(metric_name, integration),
+            profile_id,
+            properties,
+            uuid,
+            visible_after,
+        )
+        if event.place[1] in self.events.by_id:
+            self.events.replace(event)
+        else:
+            self.events.add(event)
+        profile = self.profiles.by_id.get(profile_id)
+        if profile is not None:
+            profile.last_event_second = max(second, profile.last_event_second or second)
+            if touch:
+                profile.updated = max(profile.updated, self.clock.now())
+                self.profiles.moved()
+        return event.place[1]
+
+    def apply(self, profile: Profile, attributes: Mapping[str, str]) -> None:
+        """Set attributes of a profile from name -> JSON text.
+
+        Raises:
+            ValueError: An attribute is not documented, or has a value that it cannot have.
+        """
+        for name, text in attributes.items():
+            if name in PLAIN_ATTRIBUTES:
+                profile.attributes[name] = text
+            elif name in ("created", "updated"):
+                setattr(profile, name, instant_of(msgspec.json.decode(text, type=str)))
+            elif name == "last_event_date":
+                profile.last_event_second = instant_of(msgspec.json.decode(text, type=str)) // MICROSECONDS
+            elif name == "location":
+                profile.attributes[name] = filled(text, LOCATION_FIELDS)
+            elif name == "predictive_analytics":
+                profile.attributes[name] = filled(text, PREDICTIVE_FIELDS)
+            elif name == "subscriptions":
+                given = msgspec.json.decode(text, type=dict[str, Any])
+                profile.subscriptions = msgspec.json.encode(consents.complete(given)).decode()
+            else:
+                raise ValueError(f"'{name}' is not an attribute of a Klaviyo profile")
+
+    def _profile(self, profile_id: str) -> Profile:
+        profile = self.profiles.by_id.get(profile_id)
+        if profile is None:
+            raise UnknownProfileError(f"no profile with id {profile_id}")
+        return profile
+
+    def _new_profile_id(self) -> str:
+        self._made += 1
+        return f"01SANDBOX{short_id(f'profile {self._made}', 17).upper()}"
+
+    def _new_event_id(self, second: int) -> str:
+        self._made += 1
+        return short_id(f"event {second} {self._made}", 11)
+
+
+def filled(text: str, names: tuple[str, ...]) -> str:
+    """Fill up a JSON object with nulls for the documented members that it lacks.
+
+    Raises:
+        ValueError: It has a member that is not documented.
+    """
+    given = split_object(text)
+    unknown = [name for name in given if name not in names]
+    if unknown:
+        raise ValueError(f"{', '.join(unknown)}: not a documented member; documented are {', '.join(names)}")
+    return join_object({name: given.get(name, "null") for name in names})
