@@ -1,0 +1,58 @@
+# Two commands on a fresh machine (Python 3.11, make, git): `make demo` and `make test`.
+# Everything is installed into this folder (.venv, .meltano, .demo); nothing outside it is changed.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# Meltano leaves plugin settings under .meltano/run: nobody else on this machine is to read them.
+UMASK := umask 077;
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= python3
+export UV_COMPILE_BYTECODE := 1
+
+.PHONY: help setup plugins demo sandbox test lint format types pytest bench clean
+
+help:  ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+setup: $(VENV)/.ready  ## Install everything into .venv, as the lock file says
+
+$(VENV)/.ready: uv.lock pyproject.toml tap-klaviyo/pyproject.toml target-insiderone/pyproject.toml sandbox/pyproject.toml
+	@$(UMASK) test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(UMASK) $(BIN)/python -m uv --version >/dev/null 2>&1 || $(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.9"
+	@$(UMASK) $(BIN)/python -m uv sync --frozen --quiet
+	@touch $@
+
+plugins: setup .meltano/.ready  ## Install the Meltano plugins (each in an environment of its own)
+
+.meltano/.ready: meltano.yml $(VENV)/.ready
+	@$(UMASK) PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/meltano --log-level=warning install
+	@touch $@
+
+demo: plugins  ## Run the three jobs on the sandbox, change data, run again, and show what happened
+	@$(UMASK) PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python demo/demo.py
+
+sandbox: setup  ## Start the sandbox and its page with the demo's data (stop it with Ctrl-C)
+	@$(UMASK) $(BIN)/sandbox serve --profiles 2000 --events 5000
+
+test: lint types pytest  ## Everything that CI runs: lint, format, types, all tests
+
+lint: setup
+	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
+
+types: setup
+	@$(BIN)/mypy
+
+pytest: plugins
+	@$(UMASK) PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n 2 --dist loadgroup
+
+format: setup  ## Format the code and fix what the linter can fix
+	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+bench: setup  ## Measure speed and memory, as ratios within one run; writes benchmarks/RESULTS.md
+	@$(UMASK) $(BIN)/python benchmarks/bench.py
+
+clean:  ## Remove what was installed and produced here
+	rm -rf $(VENV) .meltano .demo output .mypy_cache .ruff_cache .pytest_cache .hypothesis

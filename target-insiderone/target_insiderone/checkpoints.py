@@ -1,0 +1,77 @@
+"""When a STATE may be written: once every record before it is settled, and never earlier."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+State = dict[str, Any]
+
+
+class Segment:
+    """The records between two STATE messages.
+
+    A record that needs a request is opened when it is staged and settled when its outcome is known. Records whose
+    outcome is known at once (filtered, rejected by the mapping) are never opened.
+    """
+
+    __slots__ = ("opened", "settled", "state")
+
+    def __init__(self) -> None:
+        self.opened = 0  # counted by the reading thread alone
+        self.settled = 0  # counted under the lock of Checkpoints
+        self.state: State | None = None  # set when the STATE that closes the segment arrives
+
+
+class Checkpoints:
+    """Holds the STATEs of the input back until what stands before them is settled.
+
+    *write* receives each STATE value that became due, in order; several that became due at once are one call with the
+    newest. It runs in the thread that settled the last record, one call at a time.
+    """
+
+    def __init__(self, write: Callable[[State], None]) -> None:
+        self._write = write
+        self._lock = threading.Lock()
+        self._waiting: deque[Segment] = deque()
+        self._written: State | None = None
+        self.held = False
+        self.current = Segment()
+
+    def open(self) -> Segment:
+        """Count one more record that needs a request; the returned segment is what it settles."""
+        self.current.opened += 1
+        return self.current
+
+    def add_state(self, state: State) -> None:
+        """Close the current segment with the STATE that follows it."""
+        with self._lock:
+            self.current.state = state
+            self._waiting.append(self.current)
+            self.current = Segment()
+            self._write_what_is_due()
+
+    def settle(self, segments: Iterable[Segment]) -> None:
+        """Count one settled record for each of *segments* (a segment stands there once for each of its records)."""
+        with self._lock:
+            for segment in segments:
+                segment.settled += 1
+            self._write_what_is_due()
+
+    def hold(self) -> None:
+        """Write no further STATE: what comes after this moment will be read again."""
+        with self._lock:
+            self.held = True
+
+    def _write_what_is_due(self) -> None:
+        due: State | None = None
+        while self._waiting and self._waiting[0].opened == self._waiting[0].settled:
+            due = self._waiting.popleft().state
+        if due is None or self.held or due == self._written:
+            return
+        self._write(due)
+        self._written = due

@@ -1,0 +1,324 @@
+"""Requests to Insider One: sending, retrying, and reading what the answer says of each user.
+
+Source: Upsert User Data, Delete User Attribute, API Rate Limits, API Status and Error Codes
+(https://academy.insiderone.com/docs/upsert-user-data-api and its neighbours).
+"""
+
+from __future__ import annotations
+
+import email.utils
+import logging
+import random
+import re
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import requests
+from requests.adapters import HTTPAdapter
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+UPSERT = "/api/user/v1/upsert"
+DELETE_ATTRIBUTES = "/api/user/v1/attribute/delete"
+
+RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504, *range(520, 525)})
+FIRST_WAIT_SECONDS = 0.5
+LONGEST_WAIT_SECONDS = 60.0
+
+_REQUEST_LEVEL_400 = {
+    "users must be defined": "the request carried no users; please report this",
+    "content type must be": "the content type was refused; a proxy between here and Insider One may change it",
+    "bigger than maximum": "the body was too large; lower `batch_size_bytes`",
+    "records were sent": "the request held too many users; lower `batch_size_rows`",
+    "partner is invalid": "Insider One does not know `partner_name`; give the lower-case name of the account",
+    "not in valid json": "the body was not accepted as JSON; a proxy between here and Insider One may change it",
+}
+"""What a 400 that concerns the whole request says -> what to do about it."""
+
+log = logging.getLogger("target-insiderone")
+
+
+class Stopped(Exception):
+    """The run was asked to stop while a request waited for its turn or its retry."""
+
+
+class StopSendingError(Exception):
+    """Insider One refuses the request as such (credentials, partner, size): sending on would be refused too."""
+
+    def __init__(self, status: int, advice: str) -> None:
+        super().__init__(f"Insider One refuses every request (status {status}): {advice}")
+
+
+class GaveUpError(Exception):
+    """The retries' budget is spent; the message says when to come back."""
+
+
+class AnswerMismatchError(Exception):
+    """An answer whose counts do not add up to what was sent: what became of the rows is not known."""
+
+
+class RowRefusedError(Exception):
+    """A 400 for the whole request that may concern one row of it; it names none.
+
+    *text* is the API's, which may quote the row: it is compared and kept with rejects, never logged.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__("a 400 that names no row")
+        self.text = text
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One objection of Insider One to one user.
+
+    *code* is ours, *event* the event's position in the user (if one is named), *field* the place that the answer names
+    (``identifiers.*``), *text* the API's words, which may quote the record: for the rejects file alone.
+    """
+
+    code: str
+    event: int | None = None
+    field: str = ""
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What Insider One did with one request.
+
+    *refused*: position of the user in the request -> the objections. ``accepted + len(refused)`` is what was sent.
+    """
+
+    accepted: int
+    refused: Mapping[int, Sequence[Refusal]]
+
+
+@dataclass(frozen=True, slots=True)
+class ClientSettings:
+    """What the client needs to know; times in seconds."""
+
+    api_url: str
+    partner_name: str
+    api_key: str
+    user_agent: str
+    request_timeout_seconds: float
+    max_retry_seconds: float
+    rate_limit_per_minute: int
+
+
+class RateLimit:
+    """At most *per_minute* requests in any 60 seconds, over all threads; a pause stops them all."""
+
+    def __init__(self, per_minute: int) -> None:
+        self._sent: deque[float] = deque(maxlen=per_minute)
+        self._lock = threading.Lock()
+        self._paused_until = 0.0
+
+    def reserve(self) -> float:
+        """Take the next free place; returns how many seconds from now it lies."""
+        with self._lock:
+            now = time.monotonic()
+            at = max(now, self._paused_until)
+            if len(self._sent) == self._sent.maxlen:
+                at = max(at, self._sent[0] + 60.0)
+            self._sent.append(at)
+            return at - now
+
+    def pause(self, seconds: float) -> None:
+        """Let nothing start for *seconds* from now (a 429 concerns all threads)."""
+        with self._lock:
+            self._paused_until = max(self._paused_until, time.monotonic() + seconds)
+
+
+class InsiderOneClient:
+    """Posts bodies; one session a thread, all sharing the rate limit and the pause after a 429.
+
+    *stopping* ends waits early. Safe to use from several threads.
+    """
+
+    def __init__(self, settings: ClientSettings, stopping: threading.Event) -> None:
+        self._settings = settings
+        self._stopping = stopping
+        self._limit = RateLimit(settings.rate_limit_per_minute)
+        self._local = threading.local()
+
+    def upsert(self, body: bytes, users: int) -> tuple[Outcome, int]:
+        """Send one upsert body of *users* users; returns the outcome and the number of attempts it took.
+
+        Raises:
+            StopSendingError: The request as such is refused.
+            RowRefusedError: A 400 that may concern one of its rows.
+            GaveUpError: The retries' budget is spent.
+            AnswerMismatchError: The answer's counts do not add up to *users*.
+            Stopped: The run was asked to stop before an answer came.
+        """
+        return self._send(UPSERT, body, users)
+
+    def delete_attributes(self, body: bytes, users: int) -> tuple[Outcome, int]:
+        """Send one attribute/delete body of *users* users; raises as :meth:`upsert`."""
+        return self._send(DELETE_ATTRIBUTES, body, users)
+
+    def _send(self, path: str, body: bytes, users: int) -> tuple[Outcome, int]:
+        deadline = time.monotonic() + self._settings.max_retry_seconds
+        attempt = 0
+        while True:
+            attempt += 1
+            self._wait(self._limit.reserve(), deadline, "the rate limit of this account")
+            outcome, reason, retry_after = self._attempt(path, body, users)
+            if outcome is not None:
+                return outcome, attempt
+            ceiling = min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2 ** (attempt - 1))
+            delay = random.uniform(0, ceiling)  # noqa: S311  (full jitter needs no secret)
+            if retry_after is not None:
+                delay += retry_after
+                self._limit.pause(retry_after)
+            log.info("Insider One: %s; attempt %d, next in %.1f s", reason, attempt, delay)
+            self._wait(delay, deadline, reason)
+
+    def _attempt(self, path: str, body: bytes, users: int) -> tuple[Outcome | None, str, float | None]:
+        """One request: (outcome, "", None), or (None, why it must be tried again, Retry-After in seconds)."""
+        timeout = self._settings.request_timeout_seconds
+        try:
+            answer = self._session().post(
+                self._settings.api_url + path, data=body, timeout=(min(timeout, 10.0), timeout), allow_redirects=False
+            )
+        except requests.RequestException as error:
+            return None, f"no answer ({type(error).__name__})", None
+        if answer.status_code in RETRIED:
+            return None, f"status {answer.status_code}", retry_after_seconds(answer.headers.get("Retry-After"))
+        if answer.status_code != requests.codes.ok:
+            refuse(answer.status_code, answer.text)
+        try:
+            parsed = answer.json()
+        except requests.exceptions.JSONDecodeError:
+            return None, "status 200 with a body that is not JSON", None
+        return outcome_of(parsed, users, empty_is_success=path == DELETE_ATTRIBUTES), "", None
+
+    def _wait(self, seconds: float, deadline: float, reason: str) -> None:
+        """Sleep, unless that would pass the budget or the run is asked to stop."""
+        if seconds <= 0 and not self._stopping.is_set():
+            return
+        if time.monotonic() + seconds > deadline:
+            back = datetime.now(tz=UTC) + timedelta(seconds=seconds)
+            raise GaveUpError(
+                f"Insider One took no request within `max_retry_seconds` ({self._settings.max_retry_seconds:g} s); "
+                f"last: {reason}. STATE was kept: run again after {back:%Y-%m-%dT%H:%M:%SZ}"
+            )
+        if self._stopping.wait(seconds):
+            raise Stopped
+
+    def _session(self) -> requests.Session:
+        if not hasattr(self._local, "session"):
+            session = requests.Session()
+            session.headers.update(
+                {
+                    "X-PARTNER-NAME": self._settings.partner_name,
+                    "X-REQUEST-TOKEN": self._settings.api_key,
+                    "Content-Type": "application/json",
+                    "User-Agent": self._settings.user_agent,
+                }
+            )
+            session.mount("https://", HTTPAdapter(pool_connections=1, pool_maxsize=1))
+            session.mount("http://", HTTPAdapter(pool_connections=1, pool_maxsize=1))
+            self._local.session = session
+        session = self._local.session
+        if not isinstance(session, requests.Session):
+            raise TypeError("the thread's session was replaced")
+        return session
+
+
+def refuse(status: int, text: str) -> NoReturn:
+    """Sort an answer that is neither success nor worth a retry.
+
+    Raises:
+        StopSendingError: It concerns the request.
+        RowRefusedError: A 400 that may concern a row.
+    """
+    if status == requests.codes.unauthorized:
+        raise StopSendingError(
+            status, "the key was rejected; is `api_key` a current UCD (Unified Customer Database) key?"
+        )
+    if status == requests.codes.forbidden:
+        raise StopSendingError(
+            status, "access denied; check `partner_name`, that `api_key` is a UCD key, and the account's IP allow-list"
+        )
+    if status == requests.codes.bad_request:
+        for words, advice in _REQUEST_LEVEL_400.items():
+            if words in text.lower():
+                raise StopSendingError(status, advice)
+        raise RowRefusedError(text)
+    raise StopSendingError(status, "this status is not documented for the endpoint; check `api_url` and any proxy")
+
+
+def retry_after_seconds(header: str | None) -> float | None:
+    """Seconds of a ``Retry-After`` header, which is a number or an HTTP date; None where it is absent or unreadable."""
+    if header is None:
+        return None
+    try:
+        return max(0.0, float(header))
+    except ValueError:
+        pass
+    try:
+        at = email.utils.parsedate_to_datetime(header)
+    except ValueError:
+        return None
+    return max(0.0, (at - datetime.now(tz=UTC)).total_seconds())
+
+
+def outcome_of(answer: Any, sent: int, *, empty_is_success: bool = False) -> Outcome:
+    """Read the answer to an upsert, which has status 200 even when users are refused.
+
+    Shape: ``{"data": {"successful": {"count": 1}, "fail": {"count": 1, "errors": {"users.0.<path>": ["<why>"]}}}}``,
+    where ``successful`` or ``fail`` may be empty. attribute/delete may answer ``{}`` for success (*empty_is_success*).
+
+    Raises:
+        AnswerMismatchError: The counts do not add up to *sent*, or the refused users are not those that are named.
+    """
+    if empty_is_success and answer == {}:
+        return Outcome(sent, {})
+    try:
+        accepted = int(answer["data"]["successful"].get("count", 0))
+        fail = answer["data"]["fail"]
+        failed = int(fail.get("count", 0))
+        refused = _refusals(fail.get("errors", {}))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise AnswerMismatchError(f"the answer to {sent} users has an unknown shape ({type(error).__name__})") from None
+    if accepted + failed != sent or len(refused) != failed or any(place >= sent for place in refused):
+        raise AnswerMismatchError(
+            f"of {sent} users, Insider One counts {accepted} accepted and {failed} refused, and names {len(refused)}"
+        )
+    return Outcome(accepted, refused)
+
+
+_PLACE = re.compile(r"^users\.(\d+)(?:\.events\.(\d+))?(?:\.|$)")
+
+_CODES = (
+    (".events.", "event_params", "missing_event_parameter"),
+    (".events.", "event_name", "invalid_event_name"),
+    ("identifiers", "regexp(^.+@", "invalid_email"),
+    ("identifiers", "regexp(^\\+", "invalid_phone_number"),
+    ("identifiers", "type(string)", "invalid_uuid"),
+    ("identifiers", "in(defaults_column)", "unknown_identifier"),
+    ("identifiers", "required", "no_identifier"),
+    ("insider_id", "required", "no_identifier"),
+)
+"""Two parts of an error's path -> our code for it."""
+
+
+def _refusals(errors: Mapping[str, Sequence[str]]) -> dict[int, list[Refusal]]:
+    """Position of the user -> objections; paths look like ``users.3.events.0.event_name.*.regexp(…)``."""
+    refused: dict[int, list[Refusal]] = {}
+    for path, texts in errors.items():
+        place = _PLACE.match(path)
+        if place is None:
+            raise ValueError("a path that names no user")
+        code = next((code for one, other, code in _CODES if one in path and other in path), "refused")
+        event = int(place[2]) if place[2] is not None else None
+        field = path[place.end() :].partition(".regexp(")[0]
+        refused.setdefault(int(place[1]), []).extend(Refusal(code, event, field, str(text)) for text in texts)
+    return refused

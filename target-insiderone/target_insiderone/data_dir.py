@@ -1,0 +1,71 @@
+"""Where a pipeline keeps its rejects, its ledger and its run summaries: private files in a private folder."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+from pathlib import Path
+
+log = logging.getLogger("target-insiderone")
+
+
+class AlreadyRunningError(Exception):
+    """Another run of the same integration and stream is under way."""
+
+
+class DataDir:
+    """``data_dir`` and, in it, one folder for each integration name; both 0700, files 0600.
+
+    Raises:
+        OSError: It cannot be created or written.
+    """
+
+    def __init__(self, data_dir: str, integration_name: str) -> None:
+        self.root = Path(data_dir).expanduser()
+        self.folder = self.root / integration_name
+        self.is_new = not self.folder.exists()
+        for folder in (self.root, self.folder):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._locks: list[int] = []
+
+    @property
+    def rejects(self) -> Path:
+        """The rejected records."""
+        return self.folder / "rejects.jsonl"
+
+    @property
+    def ledger(self) -> Path:
+        """The SQLite ledger; created here, so that it is 0600 from its first byte."""
+        path = self.folder / "ledger.sqlite"
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        return path
+
+    def dry_run(self, run_id: str) -> Path:
+        """The requests of a dry run."""
+        return self.root / f"dry-run-{run_id}.jsonl"
+
+    def write_summary(self, run_id: str, text: str) -> Path:
+        """Keep a run's summary."""
+        path = self.folder / f"summary-{run_id}.json"
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            file.write(text)
+        return path
+
+    def lock(self, stream: str) -> None:
+        """Hold *stream* for this run; the lock goes with the process, however it ends.
+
+        Raises:
+            AlreadyRunningError: Another run holds it.
+        """
+        name = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in stream)
+        file = os.open(self.folder / f"{name}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(file)
+            raise AlreadyRunningError(
+                f"stream {stream}: another run of this integration is loading it; wait for it, or give this "
+                "pipeline an `integration_name` of its own"
+            ) from None
+        self._locks.append(file)

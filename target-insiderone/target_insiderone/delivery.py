@@ -1,0 +1,323 @@
+"""What becomes of a batch: ask the ledger, send, read the verdicts, tell the ledger, settle each record."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from target_insiderone.items import EventItem, ProfileItem, attributes_body, upsert_body
+from target_insiderone.ledger import KnownProfile
+from target_insiderone.reader import decode
+from target_insiderone.rejects import Reject
+from target_insiderone.remedies import REMEDIES
+from target_insiderone.sending import Sender
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from target_insiderone.accounting import Outcome, Tally
+    from target_insiderone.checkpoints import Checkpoints, Segment
+    from target_insiderone.client import InsiderOneClient, Refusal
+    from target_insiderone.dry_run import DryRunClient
+    from target_insiderone.items import EventLine, Source
+    from target_insiderone.lanes import Batch
+    from target_insiderone.ledger import KnownEvent, Ledger
+    from target_insiderone.rejects import RejectsFile
+    from target_insiderone.sending import Verdict
+
+log = logging.getLogger("target-insiderone")
+
+
+@dataclass(frozen=True, slots=True)
+class DeliverySettings:
+    """What delivery needs of the settings."""
+
+    skip_hook: bool
+    skip_unchanged: bool
+    error_callback_endpoint: str | None
+
+
+@dataclass(slots=True)
+class SharedParts:
+    """What all lanes share; each of them is safe to use from several threads. *ledger* is None when switched off."""
+
+    client: InsiderOneClient | DryRunClient
+    ledger: Ledger | None
+    rejects: RejectsFile
+    checkpoints: Checkpoints
+    settings: DeliverySettings
+
+
+class Delivery:
+    """Delivers the batches of one lane; counts into *tally*, which is this lane's own."""
+
+    def __init__(self, shared: SharedParts, tally: Tally) -> None:
+        self._shared = shared
+        self._tally = tally
+        self._upserts = Sender(tally.requests, "upsert")
+        self._deletions = Sender(tally.requests, "attribute/delete")
+
+    def deliver(self, batch: Batch) -> None:
+        """Send one batch and settle every item of it.
+
+        Raises:
+            StopSendingError, GaveUpError, AnswerMismatchError, Stopped: Its items then stay pending.
+        """
+        profiles = [item for item in batch.items if isinstance(item, ProfileItem)]
+        events = [item for item in batch.items if isinstance(item, EventItem)]
+        if profiles:
+            self._deliver_profiles(profiles)
+        if events:
+            self._deliver_events(events, skip_hook=self._shared.settings.skip_hook or batch.group == "old events")
+
+    # Profiles
+
+    def _deliver_profiles(self, items: Sequence[ProfileItem]) -> None:
+        ledger = self._shared.ledger
+        known = ledger.profiles([item.ledger_key for item in items]) if ledger else {}
+        settled: list[tuple[Source, Outcome, str]] = []
+        chosen: list[tuple[ProfileItem, bytes]] = []
+        newest = newest_reads(items)
+        for place, item in enumerate(items):
+            before = known.get(item.ledger_key)
+            if newest[item.ledger_key] != place:
+                settled.append((item.source, "duplicate", "superseded"))
+            elif before is not None and item.read_at < before.read_at:
+                settled.append((item.source, "duplicate", "older_read"))
+            elif before is not None and self._shared.settings.skip_unchanged and before.content == item.content:
+                settled.append((item.source, "unchanged", ""))
+            else:
+                self._note_changed_identifiers(item, before)
+                user = item.user(optins_to_send(item, before))
+                if user is None and not item.delete:
+                    settled.append((item.source, "unchanged", "optin_already_delivered"))
+                else:
+                    chosen.append((item, user or b""))
+        delivered = self._send_profiles(chosen, settled)
+        if ledger:
+            ledger.remember_profiles(
+                (item.ledger_key, as_delivered(item, known.get(item.ledger_key))) for item in delivered
+            )
+        self._settle(settled)
+
+    def _send_profiles(
+        self, chosen: Sequence[tuple[ProfileItem, bytes]], settled: list[tuple[Source, Outcome, str]]
+    ) -> list[ProfileItem]:
+        """Upsert users, then clear attributes; returns the delivered items and notes all outcomes in *settled*."""
+        upserts = [(item, user) for item, user in chosen if user]
+        refused: dict[int, Sequence[Refusal]] = {}
+        verdicts = self._upsert([user for _, user in upserts], skip_hook=self._shared.settings.skip_hook)
+        refused |= {id(item): verdict for (item, _), verdict in zip(upserts, verdicts, strict=True) if verdict}
+        deletions = [(item, item.deletion()) for item, _ in chosen if item.delete and id(item) not in refused]
+        verdicts = self._deletions.send(
+            [user for _, user in deletions if user], attributes_body, self._shared.client.delete_attributes
+        )
+        refused |= {id(item): verdict for (item, _), verdict in zip(deletions, verdicts, strict=True) if verdict}
+        delivered = []
+        for item, _ in chosen:
+            if verdict := refused.get(id(item)):
+                self._reject(item.source, verdict[0])
+                settled.append((item.source, "rejected", verdict[0].code))
+            else:
+                settled.append((item.source, "delivered", ""))
+                delivered.append(item)
+        return delivered
+
+    def _note_changed_identifiers(self, item: ProfileItem, before: KnownProfile | None) -> None:
+        """Say that an upsert makes a second user where an identifier of a known profile changed (CO-08)."""
+        for name in () if before is None else changed_identifiers(item, before):
+            self._tally.notes[item.source.stream, "identifier_changed", name] += 1
+            log.warning(
+                "stream %s, profile %s: identifier_changed: its %s is another one than last time; Insider One may now "
+                "hold two users for it unless a stable identifier is mapped too",
+                item.source.stream,
+                item.source.key,
+                name,
+            )
+
+    # Events
+
+    def _deliver_events(self, items: Sequence[EventItem], *, skip_hook: bool) -> None:
+        ledger = self._shared.ledger
+        keys = [event.key for item in items for event in item.events if event.key is not None]
+        known = ledger.events(keys) if ledger else {}
+        chosen = self._choose_events(items, known)
+        if ledger:
+            ledger.intend_events(
+                (event.key, event.content, body)
+                for lines in chosen
+                for event, body in lines
+                if event.key is not None and event.key not in known
+            )
+        outcomes = self._send_events(items, chosen, skip_hook=skip_hook)
+        if ledger:
+            ledger.settle_events(
+                [event.key for event, refusal in outcomes if refusal is None and event.key is not None],
+                [event.key for event, refusal in outcomes if refusal is not None and event.key is not None],
+            )
+        self._settle_events(items, chosen, {id(event): refusal for event, refusal in outcomes})
+
+    def _choose_events(
+        self, items: Sequence[EventItem], known: Mapping[bytes, KnownEvent]
+    ) -> list[list[tuple[EventLine, bytes]]]:
+        """For each item the events to send, with their bytes.
+
+        An event that may have been delivered by a run that died goes again byte-identical (``uncertain``); one that
+        was delivered does not go again, nor does a repetition within the batch.
+        """
+        seen: set[bytes] = set()
+        chosen: list[list[tuple[EventLine, bytes]]] = []
+        for item in items:
+            lines: list[tuple[EventLine, bytes]] = []
+            for event in item.events:
+                before = None if event.key is None else known.get(event.key)
+                if event.key is not None and event.key in seen:
+                    self._tally.event(item.source.stream, "duplicate", "repeated")
+                elif before is None:
+                    lines.append((event, event.body))
+                elif before.intent is not None:
+                    lines.append((event, before.intent))
+                    self._tally.notes[item.source.stream, "uncertain", event.event_type] += 1
+                else:
+                    self._tally.event(item.source.stream, "duplicate", "already_delivered")
+                    if before.content != event.content:
+                        self._tally.notes[item.source.stream, "changed_after_delivery", event.event_type] += 1
+                if event.key is not None:
+                    seen.add(event.key)
+            chosen.append(lines)
+        return chosen
+
+    def _send_events(
+        self, items: Sequence[EventItem], chosen: Sequence[Sequence[tuple[EventLine, bytes]]], *, skip_hook: bool
+    ) -> list[tuple[EventLine, Refusal | None]]:
+        """Send the chosen events; a refused event is taken out and the other events of its user go again."""
+        outcomes: list[tuple[EventLine, Refusal | None]] = []
+        waiting = [(item, list(lines)) for item, lines in zip(items, chosen, strict=True) if lines]
+        while waiting:
+            users = [item.user([body for _, body in lines]) for item, lines in waiting]
+            verdicts = self._upsert(users, skip_hook=skip_hook)
+            again = []
+            for (item, lines), verdict in zip(waiting, verdicts, strict=True):
+                refused = refused_events(verdict, len(lines))
+                if verdict is None:
+                    outcomes += [(event, None) for event, _ in lines]
+                    continue
+                outcomes += [(lines[place][0], refusal) for place, refusal in refused.items()]
+                if rest := [line for place, line in enumerate(lines) if place not in refused]:
+                    again.append((item, rest))
+            waiting = again
+        return outcomes
+
+    def _settle_events(
+        self,
+        items: Sequence[EventItem],
+        chosen: Sequence[Sequence[tuple[EventLine, bytes]]],
+        refusals: Mapping[int, Refusal | None],
+    ) -> None:
+        settled: list[tuple[Source, Outcome, str]] = []
+        for item, lines in zip(items, chosen, strict=True):
+            code = ""
+            for event, _ in lines:
+                refusal = refusals[id(event)]
+                if refusal is None:
+                    self._tally.event(item.source.stream, "delivered")
+                else:
+                    code = code or refusal.code
+                    self._tally.event(item.source.stream, "rejected", refusal.code)
+                    self._reject(item.source, refusal, event)
+            settled.append((item.source, *outcome_of_record(item, code, any_sent=bool(lines))))
+        self._settle(settled)
+
+    # Both
+
+    def _upsert(self, users: Sequence[bytes], *, skip_hook: bool) -> list[Verdict]:
+        def body_of(some: Sequence[bytes]) -> bytes:
+            callback = self._shared.settings.error_callback_endpoint
+            return upsert_body(some, skip_hook=skip_hook, error_callback=callback)
+
+        return self._upserts.send(users, body_of, self._shared.client.upsert)
+
+    def _reject(self, source: Source, refusal: Refusal, event: EventLine | None = None) -> None:
+        self._shared.rejects.add(
+            Reject(
+                stream=source.stream,
+                key=source.key,
+                code=refusal.code,
+                field=refusal.field,
+                remedy=REMEDIES[refusal.code],
+                record=decode(source.line)["record"],
+                event_type=event.event_type if event else None,
+                line=event.line if event else None,
+                answer=refusal.text or None,
+            )
+        )
+
+    def _settle(self, settled: Sequence[tuple[Source, Outcome, str]]) -> None:
+        """Count the outcomes, then let the STATEs pass that waited for them (rejects are on the disk before)."""
+        for source, outcome, reason in settled:
+            self._tally.record(source.stream, outcome, reason)
+            self._tally.settled[source.stream] += 1
+        segments: list[Segment] = [source.segment for source, _, _ in settled]
+        self._shared.checkpoints.settle(segments)
+
+
+def newest_reads(items: Sequence[ProfileItem]) -> dict[bytes, int]:
+    """Profile -> position of the version to send: the one read last, of equal ones the one that came last."""
+    newest: dict[bytes, int] = {}
+    for place, item in enumerate(items):
+        before = newest.get(item.ledger_key)
+        if before is None or item.read_at >= items[before].read_at:
+            newest[item.ledger_key] = place
+    return newest
+
+
+def optins_to_send(item: ProfileItem, before: KnownProfile | None) -> dict[str, Any]:
+    """The opt-ins that go along: every ``false``, and a ``true`` only if its consent is not the one delivered last.
+
+    So an opt-out made inside Insider One is not overwritten by an unrelated change of the profile (CO-05).
+    """
+    last: Mapping[str, str] = before.optins if before else {}
+    return {
+        name: value for name, (value, consent) in item.optins.items() if value is not True or last.get(name) != consent
+    }
+
+
+def as_delivered(item: ProfileItem, before: KnownProfile | None) -> KnownProfile:
+    """What the ledger is to know of a profile that was delivered."""
+    last: Mapping[str, str] = before.optins if before else {}
+    return KnownProfile(
+        read_at=item.read_at,
+        content=item.content,
+        email=item.email or (before.email if before else None),
+        phone_number=item.phone_number or (before.phone_number if before else None),
+        optins={**last, **{name: consent for name, (_, consent) in item.optins.items()}},
+    )
+
+
+def changed_identifiers(item: ProfileItem, before: KnownProfile) -> list[str]:
+    """Which of e-mail and phone number differ from those last delivered; one that is new or gone does not count."""
+    pairs = (("email", item.email, before.email), ("phone_number", item.phone_number, before.phone_number))
+    return [name for name, now, last in pairs if now is not None and last is not None and now != last]
+
+
+def refused_events(verdict: Verdict, count: int) -> dict[int, Refusal]:
+    """Position of the event -> why it was refused; an objection that names no event concerns all of the user's."""
+    refused: dict[int, Refusal] = {}
+    for refusal in verdict or ():
+        places: Sequence[int] = range(count) if refusal.event is None else (refusal.event,)
+        for place in places:
+            if place < count:
+                refused.setdefault(place, refusal)
+    if verdict and not refused:
+        refused = dict.fromkeys(range(count), verdict[0])
+    return refused
+
+
+def outcome_of_record(item: EventItem, refusal_code: str, *, any_sent: bool) -> tuple[Outcome, str]:
+    """One outcome for a record of several events: rejected before delivered before duplicate."""
+    if refusal_code:
+        return "rejected", refusal_code
+    if item.partly_rejected:
+        return "rejected", "partly_rejected"
+    return ("delivered", "") if any_sent else ("duplicate", "already_delivered")

@@ -1,0 +1,34 @@
+"""A dry run: the requests that would be sent, written to a file instead."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import TYPE_CHECKING
+
+from target_insiderone.client import DELETE_ATTRIBUTES, UPSERT, Outcome
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class DryRunClient:
+    """In place of the client: writes each request as a JSON line ``{"path": …, "body": …}`` and accepts all."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
+        self._lock = threading.Lock()
+
+    def upsert(self, body: bytes, users: int) -> tuple[Outcome, int]:
+        """Write one upsert request."""
+        return self._write(UPSERT, body, users)
+
+    def delete_attributes(self, body: bytes, users: int) -> tuple[Outcome, int]:
+        """Write one attribute/delete request."""
+        return self._write(DELETE_ATTRIBUTES, body, users)
+
+    def _write(self, path: str, body: bytes, users: int) -> tuple[Outcome, int]:
+        with self._lock:
+            self._file.write(b'{"path":"' + path.encode() + b'","body":' + body + b"}\n")
+            self._file.flush()
+        return Outcome(users, {}), 1

@@ -1,0 +1,88 @@
+"""From the way a run ended to its exit code and its last line; nothing of a record or a setting's value is shown."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import traceback
+from typing import TYPE_CHECKING
+
+import click
+from singer_sdk.exceptions import ConfigValidationError, RecordsWithoutSchemaException, StreamMapConfigError
+from singer_sdk.singerlib.exceptions import InvalidInputLine
+
+from target_insiderone.client import AnswerMismatchError, GaveUpError, StopSendingError
+from target_insiderone.data_dir import AlreadyRunningError
+from target_insiderone.errors import SettingsError
+from target_insiderone.interruption import StoppedBySignalError
+from target_insiderone.ledger import LedgerError
+from target_insiderone.run import TooManyRejectsError, UnbalancedError
+
+if TYPE_CHECKING:
+    from singer_sdk.plugin_base import PluginBase
+
+FAILED, CONFIGURATION, TOO_MANY_REJECTS, SIGNALLED = 1, 2, 3, 128
+"""Exit codes beside 0; a signal adds its number (143, 130)."""
+
+EXIT_CODES: dict[type[Exception], int] = {
+    StreamMapConfigError: CONFIGURATION,
+    StopSendingError: CONFIGURATION,
+    LedgerError: CONFIGURATION,
+    TooManyRejectsError: TOO_MANY_REJECTS,
+    GaveUpError: FAILED,
+    AnswerMismatchError: FAILED,
+    AlreadyRunningError: FAILED,
+    RecordsWithoutSchemaException: FAILED,
+    InvalidInputLine: FAILED,
+    UnbalancedError: FAILED,
+}
+"""The endings that are foreseen; their messages are ours, or known to be free of personal data."""
+
+log = logging.getLogger("target-insiderone")
+
+
+def run_command(plugin: type[PluginBase]) -> None:
+    """Run a plugin's command line and exit."""
+    ended_by: Exception | None = None
+    try:
+        plugin.cli(standalone_mode=False)
+    except Exception as error:  # noqa: BLE001  (all endings are sorted below; the default handler would quote records)
+        ended_by = error
+    if ended_by is None:
+        return
+    code, lines = ending(ended_by)
+    for line in lines:
+        log.error("%s", line)
+    log.error("exit code %d: %s", code, MEANINGS.get(code, "stopped by a signal; the last STATE says what is settled"))
+    sys.exit(code)
+
+
+def ending(error: Exception) -> tuple[int, list[str]]:
+    """The exit code of a run that ended with *error*, and what to say of it."""
+    if isinstance(error, StoppedBySignalError):
+        return SIGNALLED + error.signum, [str(error)]
+    if isinstance(error, ConfigValidationError):
+        return CONFIGURATION, list(error.errors)
+    if isinstance(error, SettingsError):
+        return CONFIGURATION, [f"setting {finding}" for finding in error.findings]
+    if isinstance(error, click.ClickException):
+        return CONFIGURATION, [error.format_message()]
+    if isinstance(error, json.JSONDecodeError):
+        return CONFIGURATION, [f"--config: no valid JSON at line {error.lineno}, column {error.colno}"]
+    if isinstance(error, FileNotFoundError):
+        return CONFIGURATION, [f"no such file: {error.filename}"]
+    if isinstance(error, OSError):
+        return FAILED, [f"{type(error).__name__}: {error.strerror} {error.filename or ''}".rstrip()]
+    for kind, code in EXIT_CODES.items():
+        if isinstance(error, kind):
+            return code, [str(error)]
+    frames = "".join(traceback.format_tb(error.__traceback__))  # the message may quote a record, so it is left out
+    return FAILED, [f"unforeseen {type(error).__name__}; please report it with these lines:\n{frames}"]
+
+
+MEANINGS = {
+    FAILED: "the run failed; the last STATE says what is settled, so run again once the cause is gone",
+    CONFIGURATION: "settings or credentials; correct them and run again",
+    TOO_MANY_REJECTS: "too many records were rejected; see the rejects file, correct the mapping or the records",
+}

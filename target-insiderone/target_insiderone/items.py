@@ -1,0 +1,122 @@
+"""A mapped record on its way: encoded once, with what is needed to send it and to account for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from target_insiderone.checkpoints import Segment
+
+encode = msgspec.json.Encoder(decimal_format="number").encode
+"""Python to JSON: Decimals as numbers with their exact text, keys in the order of insertion."""
+
+
+@dataclass(slots=True)
+class Source:
+    """Where an item came from.
+
+    *key*: the values of the stream's key properties, joined. *line*: the Singer line, from which a reject takes the
+    record. *person*: what decides the lane, the same for all records of one profile.
+    """
+
+    stream: str
+    key: str
+    line: bytes
+    segment: Segment
+    person: str
+
+
+@dataclass(slots=True)
+class ProfileItem:
+    """A profile, encoded in parts so that single opt-ins can be left out at the last moment.
+
+    *attributes*: the members of ``attributes`` without the opt-ins and the braces. *tail*: the rest of the user
+    (``,"not_append":true}``). *optins*: attribute -> (value, consent value and timestamp). *delete*: what
+    attribute/delete is to clear, or nothing.
+    """
+
+    source: Source
+    read_at: str
+    ledger_key: bytes
+    identifiers: bytes
+    attributes: bytes
+    tail: bytes
+    optins: Mapping[str, tuple[Any, str]]
+    content: bytes
+    email: bytes | None
+    phone_number: bytes | None
+    delete: Mapping[str, Any] | None
+
+    @property
+    def size(self) -> int:
+        """Bytes of the encoded user, the separating comma included."""
+        return len(self.identifiers) + len(self.attributes) + len(self.tail) + 32 * len(self.optins) + 40
+
+    def user(self, optins: Mapping[str, Any]) -> bytes | None:
+        """The encoded user with these opt-ins; None where neither an opt-in nor another attribute is left."""
+        members = encode(optins)[1:-1]
+        if members and self.attributes:
+            members += b","
+        members += self.attributes
+        if not members:
+            return None
+        return b'{"identifiers":' + self.identifiers + b',"attributes":{' + members + b"}" + self.tail
+
+    def deletion(self) -> bytes | None:
+        """The encoded user of an attribute/delete request, if there is something to clear."""
+        if not self.delete:
+            return None
+        return b'{"identifiers":' + self.identifiers + b"," + encode(self.delete)[1:]
+
+
+@dataclass(slots=True)
+class EventLine:
+    """One event made of a record; *key* is what the ledger knows it by, None where the record has no id."""
+
+    key: bytes | None
+    content: bytes
+    body: bytes
+    event_type: str
+    line: int | None
+
+
+@dataclass(slots=True)
+class EventItem:
+    """The events made of one record, which travel as one user of the request."""
+
+    source: Source
+    identifiers: bytes
+    events: list[EventLine]
+    partly_rejected: bool
+
+    @property
+    def size(self) -> int:
+        """Bytes of the encoded user, the separating comma included."""
+        return len(self.identifiers) + sum(len(event.body) + 1 for event in self.events) + 30
+
+    def user(self, bodies: Sequence[bytes]) -> bytes:
+        """The encoded user with these events."""
+        return b'{"identifiers":' + self.identifiers + b',"events":[' + b",".join(bodies) + b"]}"
+
+
+Item = ProfileItem | EventItem
+
+
+def attributes_body(users: Sequence[bytes]) -> bytes:
+    """The body of an attribute/delete request."""
+    return b'{"users":[' + b",".join(users) + b"]}"
+
+
+def upsert_body(users: Sequence[bytes], *, skip_hook: bool, error_callback: str | None) -> bytes:
+    """The body of an upsert request; its keys always stand in the same order."""
+    body = b'{"users":[' + b",".join(users) + b"]"
+    if skip_hook:
+        body += b',"skip_hook":true'
+    if error_callback:
+        body += b',"error_callback_endpoint":' + encode(error_callback)
+    return body + b"}"

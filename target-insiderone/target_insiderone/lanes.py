@@ -1,0 +1,200 @@
+"""Parallel delivery that keeps each person's order: a person's records always take the same lane."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+import zlib
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from target_insiderone.client import Stopped
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from target_insiderone.items import Item
+
+Group = Literal["profiles", "events", "old events"]
+"""What may share a request: old events travel with ``skip_hook: true``."""
+
+GROUPS: tuple[Group, ...] = ("profiles", "events", "old events")
+
+FLUSH_AFTER_RECORDS = 8_000
+FLUSH_AFTER_SECONDS = 20.0
+"""A batch goes out incomplete once it has waited this long, so that a STATE is due every 10,000 records or 30 s."""
+
+GRACE_SECONDS = 8.0
+"""How long requests under way may take to finish after the run was asked to stop."""
+
+
+@dataclass(slots=True)
+class Batch:
+    """Items that travel together, in the order in which they came."""
+
+    group: Group
+    started: float = field(default_factory=time.monotonic)
+    first_record: int = 0
+    items: list[Item] = field(default_factory=list)
+    size: int = 0
+
+
+class Lane:
+    """One worker thread with its unfinished batches; *deliver* settles a whole batch or raises."""
+
+    def __init__(
+        self,
+        name: str,
+        deliver: Callable[[Batch], None],
+        failed: Callable[[Exception], None],
+        stopping: threading.Event,
+    ) -> None:
+        self.filling: dict[Group, Batch] = {}
+        self.filling_lock = threading.Lock()
+        self.handing_over = threading.Lock()  # batches enter the queue in the order in which they were begun
+        self.queue: queue.Queue[Batch | None] = queue.Queue(maxsize=1)
+        self.staged: Counter[str] = Counter()
+        self._deliver = deliver
+        self._failed = failed
+        self._stopping = stopping
+        self.thread = threading.Thread(target=self._work, name=name, daemon=True)
+
+    def _work(self) -> None:
+        usable = True
+        while (batch := self.queue.get()) is not None:
+            if not usable or self._stopping.is_set():
+                continue  # never sent: its items stay pending
+            try:
+                self._deliver(batch)
+            except Stopped:
+                usable = False
+            except Exception as error:  # noqa: BLE001  (handed to the reading thread, which raises it)
+                usable = False
+                self._failed(error)
+
+
+class Lanes:
+    """Fills batches by count and bytes and hands them to the lanes.
+
+    Args:
+        delivers: For each lane, what sends one batch and settles its items.
+        stopping: Set when the run is to stop; nothing new is started then.
+        wake: Called after a lane failed, to end a blocking read of the input.
+    """
+
+    def __init__(
+        self,
+        delivers: list[Callable[[Batch], None]],
+        *,
+        max_rows: int,
+        max_bytes: int,
+        stopping: threading.Event,
+        wake: Callable[[], None],
+    ) -> None:
+        self.failure: Exception | None = None
+        self._max_rows = max_rows
+        self._max_bytes = max_bytes
+        self._stopping = stopping
+        self._wake = wake
+        self._records = 0
+        self._closed = threading.Event()
+        self._lanes = [Lane(f"lane-{number}", deliver, self._fail, stopping) for number, deliver in enumerate(delivers)]
+        self._clock = threading.Thread(target=self._flush_by_time, name="flush", daemon=True)
+        for lane in self._lanes:
+            lane.thread.start()
+        self._clock.start()
+
+    def add(self, group: Group, item: Item) -> None:
+        """Stage one item; blocks while its lane has a batch waiting already."""
+        lane = self._lanes[zlib.crc32(item.source.person.encode("utf-8", "surrogatepass")) % len(self._lanes)]
+        size = item.size
+        lane.staged[item.source.stream] += 1
+        filling = lane.filling.get(group)
+        if filling is not None and filling.size + size > self._max_bytes:
+            self._send(lane, group)
+        with lane.filling_lock:
+            batch = lane.filling.get(group)
+            if batch is None:
+                batch = lane.filling[group] = Batch(group, first_record=self._records)
+            batch.items.append(item)
+            batch.size += size
+        if len(batch.items) >= self._max_rows:
+            self._send(lane, group)
+
+    def staged(self) -> Counter[str]:
+        """How many items each stream has staged so far."""
+        return sum((lane.staged for lane in self._lanes), Counter())
+
+    def count_record(self) -> None:
+        """Count one record of the input: it makes the waiting batches older."""
+        self._records += 1
+
+    def flush(self, *, older_than_records: int = 0, older_than_seconds: float = 0.0) -> None:
+        """Send what is staged and began that long ago, by either measure (default: all of it)."""
+        now = time.monotonic()
+        for lane in self._lanes:
+            for group in GROUPS:
+                batch = lane.filling.get(group)
+                if batch is not None and (
+                    self._records - batch.first_record >= older_than_records
+                    or now - batch.started >= older_than_seconds
+                ):
+                    self._send(lane, group)
+
+    def flush_old(self) -> None:
+        """Send the batches that have waited long enough."""
+        self.flush(older_than_records=FLUSH_AFTER_RECORDS, older_than_seconds=FLUSH_AFTER_SECONDS)
+
+    def finish(self) -> None:
+        """Send everything staged and wait until it is settled, or as long as a stopped run may take.
+
+        Raises:
+            Exception: What made a lane fail.
+        """
+        if not self._stopping.is_set():
+            self.flush()
+        self._closed.set()
+        untold = list(self._lanes)
+        deadline: float | None = None
+        while any(lane.thread.is_alive() for lane in self._lanes):
+            untold = [lane for lane in untold if not self._offer(lane, None)]
+            if deadline is None and self._stopping.is_set():
+                deadline = time.monotonic() + GRACE_SECONDS
+            if deadline is not None and time.monotonic() > deadline:
+                break
+            for lane in self._lanes:
+                lane.thread.join(timeout=0.02)
+        if self.failure is not None:
+            raise self.failure
+
+    def _send(self, lane: Lane, group: Group) -> None:
+        """Hand the batch that the lane is filling over to its worker; blocks while another one waits there."""
+        with lane.handing_over:
+            with lane.filling_lock:
+                batch = lane.filling.pop(group, None)
+            if batch is None:
+                return
+            while not self._offer(lane, batch, wait=0.2):
+                if self._stopping.is_set():
+                    return  # never sent: its items stay pending
+
+    @staticmethod
+    def _offer(lane: Lane, batch: Batch | None, wait: float = 0.0) -> bool:
+        try:
+            lane.queue.put(batch, block=wait > 0, timeout=wait or None)
+        except queue.Full:
+            return False
+        return True
+
+    def _flush_by_time(self) -> None:
+        while not self._closed.wait(FLUSH_AFTER_SECONDS / 4):
+            if self._stopping.is_set():
+                return
+            self.flush_old()
+
+    def _fail(self, error: Exception) -> None:
+        if self.failure is None:
+            self.failure = error
+        self._wake()

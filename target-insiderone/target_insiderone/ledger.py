@@ -1,0 +1,211 @@
+"""The target's memory: which events and which versions of a profile Insider One has already been given.
+
+Nothing personal is readable in it: keys and identifiers are digests (:mod:`target_insiderone.digests`), which also keep
+pipelines apart that share a database. The one exception are the bytes of an event while its outcome is not known.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+DAY_SECONDS = 86_400
+
+_metadata = sa.MetaData()
+
+_events = sa.Table(
+    "insiderone_events",
+    _metadata,
+    sa.Column("key", sa.LargeBinary(16), primary_key=True),
+    sa.Column("content", sa.LargeBinary(16), nullable=False),
+    sa.Column("intent", sa.LargeBinary),  # the exact bytes, until the outcome is known
+    sa.Column("at", sa.BigInteger, nullable=False, index=True),
+)
+
+_profiles = sa.Table(
+    "insiderone_profiles",
+    _metadata,
+    sa.Column("key", sa.LargeBinary(16), primary_key=True),
+    sa.Column("read_at", sa.String(40), nullable=False),
+    sa.Column("content", sa.LargeBinary(16), nullable=False),
+    sa.Column("email", sa.LargeBinary(16)),
+    sa.Column("phone_number", sa.LargeBinary(16)),
+    sa.Column("optins", sa.Text, nullable=False),
+    sa.Column("at", sa.BigInteger, nullable=False, index=True),
+)
+
+_Insert = sqlite.Insert | postgresql.Insert
+_INSERTS: dict[str, Callable[[sa.Table], _Insert]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+"""The dialects whose INSERT knows ON CONFLICT."""
+
+
+class LedgerError(Exception):
+    """The ledger cannot be opened; the message says what to change, and never shows the URL."""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownEvent:
+    """An event the ledger knows: *intent* holds its bytes while what became of it is not known."""
+
+    content: bytes
+    intent: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class KnownProfile:
+    """The last delivered version of a profile.
+
+    *read_at*: when it was read from the source (ISO 8601, UTC). *content*: digest of all that was mapped. *email*,
+    *phone_number*: digests. *optins*: attribute -> consent value and timestamp as last delivered.
+    """
+
+    read_at: str
+    content: bytes
+    email: bytes | None
+    phone_number: bytes | None
+    optins: Mapping[str, str]
+
+
+class Ledger:
+    """Reads and writes in batches; every method is one short transaction and may be called from any thread.
+
+    Args:
+        url: SQLAlchemy URL; SQLite and PostgreSQL are supported.
+        read_only: Look up, but change nothing (dry runs).
+    """
+
+    def __init__(self, url: str, *, read_only: bool = False) -> None:
+        self._read_only = read_only
+        self._engine = _open(url)
+        self._insert = _INSERTS[self._engine.dialect.name]
+        # SQLite has one writer at a time: waiting here costs less than polling its lock.
+        self._writing: threading.Lock | None = threading.Lock() if self._engine.dialect.name == "sqlite" else None
+        try:
+            _metadata.create_all(self._engine)
+        except sa.exc.SQLAlchemyError as error:
+            raise LedgerError(f"the ledger cannot be opened ({type(error).__name__}); check `ledger_url`") from None
+
+    def events(self, keys: Sequence[bytes]) -> dict[bytes, KnownEvent]:
+        """Those of *keys* that the ledger knows."""
+        table = _events.c
+        rows = self._select(sa.select(table.key, table.content, table.intent), table.key, keys)
+        return {key: KnownEvent(content, intent) for key, content, intent in rows}
+
+    def intend_events(self, events: Iterable[tuple[bytes, bytes, bytes]]) -> None:
+        """Note (key, content digest, exact bytes) of events that are about to be sent."""
+        now = int(time.time())
+        rows = [{"key": key, "content": content, "intent": intent, "at": now} for key, content, intent in events]
+        self._upsert(_events, rows)
+
+    def settle_events(self, delivered: Sequence[bytes], refused: Sequence[bytes]) -> None:
+        """Note the outcome of intended events: delivered ones are remembered, refused ones forgotten."""
+        if self._read_only or not (delivered or refused):
+            return
+        with self._transaction() as connection:
+            if delivered:
+                settled = sa.update(_events).where(_events.c.key == sa.bindparam("of")).values(intent=None)
+                connection.execute(settled, [{"of": key} for key in delivered])
+            if refused:
+                gone = sa.delete(_events).where(_events.c.key == sa.bindparam("of"))
+                connection.execute(gone, [{"of": key} for key in refused])
+
+    def profiles(self, keys: Sequence[bytes]) -> dict[bytes, KnownProfile]:
+        """Those of *keys* that the ledger knows."""
+        table = _profiles.c
+        columns = (table.key, table.read_at, table.content, table.email, table.phone_number, table.optins)
+        rows = self._select(sa.select(*columns), table.key, keys)
+        return {
+            key: KnownProfile(read_at, content, email, phone, msgspec.json.decode(optins, type=dict[str, str]))
+            for key, read_at, content, email, phone, optins in rows
+        }
+
+    def remember_profiles(self, profiles: Iterable[tuple[bytes, KnownProfile]]) -> None:
+        """Note delivered versions; a version read earlier than the remembered one changes nothing."""
+        now = int(time.time())
+        rows = [
+            {
+                "key": key,
+                "read_at": known.read_at,
+                "content": known.content,
+                "email": known.email,
+                "phone_number": known.phone_number,
+                "optins": msgspec.json.encode(known.optins).decode(),
+                "at": now,
+            }
+            for key, known in profiles
+        ]
+        self._upsert(_profiles, rows, newer_by="read_at")
+
+    def prune(self, days: int) -> int:
+        """Forget settled events older than *days*; returns how many. Profiles are kept: they guard consent."""
+        if self._read_only:
+            return 0
+        oldest = int(time.time()) - days * DAY_SECONDS
+        stale = sa.delete(_events).where(_events.c.at < oldest, _events.c.intent.is_(None))
+        with self._transaction() as connection:
+            return int(connection.execute(stale).rowcount)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._engine.dispose()
+
+    def _select(self, query: Any, column: Any, keys: Sequence[bytes]) -> list[Any]:
+        if not keys:
+            return []
+        with self._engine.connect() as connection:
+            return [row for some in _chunks(keys) for row in connection.execute(query.where(column.in_(some)))]
+
+    def _upsert(self, table: sa.Table, rows: list[dict[str, Any]], newer_by: str | None = None) -> None:
+        if self._read_only or not rows:
+            return
+        insert = self._insert(table)
+        changed = {column.name: insert.excluded[column.name] for column in table.columns if column.name != "key"}
+        newer = None if newer_by is None else table.c[newer_by] <= insert.excluded[newer_by]
+        with self._transaction() as connection:
+            connection.execute(insert.on_conflict_do_update(index_elements=["key"], set_=changed, where=newer), rows)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sa.Connection]:
+        if self._writing is None:
+            with self._engine.begin() as connection:
+                yield connection
+            return
+        with self._writing, self._engine.begin() as connection:
+            yield connection
+
+
+def _chunks(keys: Sequence[bytes], size: int = 5_000) -> Iterator[Sequence[bytes]]:
+    """Parts of *keys* below the number of parameters that a statement may carry."""
+    for start in range(0, len(keys), size):
+        yield keys[start : start + size]
+
+
+def _open(url: str) -> sa.Engine:
+    try:
+        engine = sa.create_engine(url, pool_pre_ping=True)
+    except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ImportError) as error:
+        raise LedgerError(
+            f"`ledger_url` cannot be used ({type(error).__name__}): give a SQLAlchemy URL such as "
+            "postgresql+psycopg://… (with `pip install 'target-insiderone[postgres]'`) or sqlite:///…"
+        ) from None
+    if engine.dialect.name not in _INSERTS:
+        raise LedgerError(f"`ledger_url`: {engine.dialect.name} is not supported; use SQLite or PostgreSQL")
+    if engine.dialect.name == "sqlite":
+        sa.event.listen(engine, "connect", _tune_sqlite)
+    return engine
+
+
+def _tune_sqlite(connection: Any, _record: Any) -> None:
+    """Let several processes share the file: readers beside one writer, and waiting instead of failing."""
+    for pragma in ("busy_timeout = 60000", "journal_mode = WAL", "synchronous = NORMAL"):
+        connection.execute(f"PRAGMA {pragma}")

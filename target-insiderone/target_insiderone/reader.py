@@ -1,0 +1,102 @@
+"""Singer messages from bytes: exact numbers, and a broken line costs that line only."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from decimal import Decimal
+from typing import IO, TYPE_CHECKING, Any
+
+import msgspec
+from singer_sdk.singerlib.encoding.base import GenericSingerReader
+from singer_sdk.singerlib.exceptions import InvalidInputLine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from target_insiderone.interruption import Interruption
+
+Message = dict[str, Any]
+
+decode = msgspec.json.Decoder(float_hook=Decimal).decode
+"""JSON to Python: integers of any size stay integers, decimals become Decimal."""
+
+REQUIRED = {
+    "RECORD": (("stream", str), ("record", dict)),
+    "SCHEMA": (("stream", str), ("schema", dict)),
+    "STATE": (("value", dict),),
+    "ACTIVATE_VERSION": (("stream", str),),
+    "BATCH": (("stream", str),),
+}
+"""Message type -> the members without which it is unreadable."""
+
+
+class MessageReader(GenericSingerReader[bytes]):
+    """Reads the input line by line until it ends or the run is interrupted.
+
+    Set before reading: *interruption*, *on_unreadable* (called with the line, which is no usable message) and
+    *on_unknown* (called with a message type that Singer does not define; such lines are passed over).
+    """
+
+    interruption: Interruption
+    on_unreadable: Callable[[bytes], None]
+    on_unknown: Callable[[str], None]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.line = b""
+
+    @property
+    def default_input(self) -> IO[bytes]:
+        """Standard input, as bytes."""
+        return sys.stdin.buffer
+
+    def deserialize_json(self, line: bytes) -> Message:
+        """Decode one line.
+
+        Raises:
+            InvalidInputLine: It is no message; the text says nothing of the line, which may hold personal data.
+        """
+        try:
+            message = decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ArithmeticError):
+            raise InvalidInputLine("a line is no valid JSON") from None
+        if not isinstance(message, dict) or not isinstance(message.get("type"), str):
+            raise InvalidInputLine("a line is no Singer message")
+        for name, kind in REQUIRED.get(message["type"], ()):
+            if not isinstance(message.get(name), kind):
+                raise InvalidInputLine(f"a {message['type']} message has no usable '{name}'")
+        return message
+
+    def process_lines(
+        self, file_input: IO[Any] | None, callbacks: dict[str, Callable[[Message], None]]
+    ) -> Counter[str]:
+        """Hand every message to the callback of its type; returns how many there were of each type.
+
+        Raises:
+            Interrupted: The run was asked to stop.
+        """
+        seen: Counter[str] = Counter()
+        readline = (file_input or self.default_input).readline
+        interruption = self.interruption
+        while True:
+            interruption.reading = True
+            interruption.check()
+            line = readline()
+            interruption.reading = False
+            if not line:
+                return seen
+            self.line = line if isinstance(line, bytes) else line.encode()  # --input and the SDK's runner give text
+            if self.line.isspace():
+                continue
+            try:
+                message = self.deserialize_json(self.line)
+            except InvalidInputLine:
+                self.on_unreadable(self.line)
+                continue
+            callback = callbacks.get(message["type"])
+            if callback is None:
+                self.on_unknown(message["type"])
+                continue
+            callback(message)
+            seen[message["type"]] += 1

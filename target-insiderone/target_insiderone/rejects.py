@@ -1,0 +1,94 @@
+"""The file of rejected records: the one place outside the API where records are kept."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import threading
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_encode = msgspec.json.Encoder(decimal_format="number").encode
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """Why a record, or one event made of it, was not delivered; *answer* holds Insider One's own words, if any."""
+
+    stream: str
+    key: str
+    code: str
+    field: str
+    remedy: str
+    record: Any
+    event_type: str | None = None
+    line: int | None = None
+    answer: str | None = None
+
+
+class RejectsFile:
+    """Appends rejects as JSON lines; :meth:`sync` must be called before any STATE that passes them.
+
+    The file is 0600. Several processes may append at once: each writes whole lines under an exclusive lock, and a line
+    torn by a crash is closed with a newline before the next one.
+    """
+
+    def __init__(self, path: Path, *, run_id: str) -> None:
+        self.path = path
+        self._run_id = run_id
+        self._lock = threading.Lock()
+        self._unwritten: list[bytes] = []
+
+    def add(self, reject: Reject) -> None:
+        """Stage one reject; it is on the disk after the next :meth:`sync`."""
+        line = _encode(
+            {
+                "stream": reject.stream,
+                "key": reject.key,
+                "code": reject.code,
+                "field": reject.field,
+                "remedy": reject.remedy,
+                "event_type": reject.event_type,
+                "line": reject.line,
+                "answer": reject.answer,
+                "attempt": 1,
+                "run_id": self._run_id,
+                "at": datetime.now(tz=UTC).isoformat(timespec="seconds"),
+                "record": reject.record,
+            }
+        )
+        with self._lock:
+            self._unwritten.append(line + b"\n")
+
+    def sync(self) -> None:
+        """Write what is staged and wait until the disk has it."""
+        with self._lock:
+            if not self._unwritten:
+                return
+            lines = b"".join(self._unwritten)
+            self._unwritten.clear()
+            file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                _write_all(file, lines if _ends_whole(file) else b"\n" + lines)
+                os.fsync(file)
+            finally:
+                os.close(file)
+
+
+def _ends_whole(file: int) -> bool:
+    """Whether the file is empty or ends with a newline (a torn last line does not)."""
+    size = os.lseek(file, 0, os.SEEK_END)
+    return size == 0 or os.pread(file, 1, size - 1) == b"\n"
+
+
+def _write_all(file: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(file, view) :]

@@ -1,0 +1,21 @@
+"""What to do about each reason for which Insider One, or the target itself, refuses a record."""
+
+from __future__ import annotations
+
+REMEDIES = {
+    "refused": "see `answer`; correct the record in Klaviyo or the mapping",
+    "refused_request": "Insider One answers 400 to a request with this row alone; correct the record or the mapping",
+    "missing_event_parameter": "map event_group_id and unit_sale_price for purchase, or correct the event in Klaviyo",
+    "invalid_event_name": "use a lower-case snake_case event_type in event_mappings",
+    "invalid_email": "correct the e-mail address in Klaviyo",
+    "invalid_phone_number": "correct the phone number in Klaviyo, or set phone_number_settings.default_country",
+    "invalid_uuid": "map a source that holds a string or a number to uuid",
+    "unknown_identifier": "use email, phone_number, uuid or custom.<name> in identifier_mappings",
+    "no_identifier": "map an identifier that this record carries",
+    "too_large": "the user alone is larger than a request may be; map fewer or smaller attributes",
+    "unreadable": "the line is no valid Singer message; look at the tap that wrote it",
+    "invalid_record": "the value does not have the type that the stream's SCHEMA declares; look at the tap",
+    "invalid_datetime": "the value is no date-time; correct it in the source",
+    "missing_key": "the record lacks a key property of its stream; look at the tap",
+}
+"""Reason code -> remedy, in one sentence."""

@@ -1,0 +1,232 @@
+"""One run of the target: its parts put together, and its end, whatever that is."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import sys
+import uuid
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from target_insiderone.accounting import UNREADABLE, Accounts, as_table, reasons_of
+from target_insiderone.checkpoints import Checkpoints, State
+from target_insiderone.client import ClientSettings, InsiderOneClient
+from target_insiderone.config_schema import PROPERTIES
+from target_insiderone.data_dir import DataDir
+from target_insiderone.delivery import Delivery, DeliverySettings, SharedParts
+from target_insiderone.digests import Digester
+from target_insiderone.dry_run import DryRunClient
+from target_insiderone.lanes import Lanes
+from target_insiderone.ledger import Ledger
+from target_insiderone.mapping import compile_events, compile_profiles
+from target_insiderone.rejects import Reject, RejectsFile
+from target_insiderone.remedies import REMEDIES
+from target_insiderone.sinks import Staging
+
+if TYPE_CHECKING:
+    from target_insiderone.interruption import Interruption
+    from target_insiderone.settings import Settings
+
+log = logging.getLogger("target-insiderone")
+
+PERCENT_FROM_ROWS = 100
+"""A percentage in ``max_rejects`` counts from this many rows on."""
+
+SKIP_HOOK_ADVICE = (
+    "skip_hook: requests carry `skip_hook: true`, so that they start no journey; Insider One must have enabled it for "
+    "your organisation (ask your Insider One contact), otherwise journeys may start"
+)
+
+
+class TooManyRejectsError(Exception):
+    """More records were rejected than ``max_rejects`` allows."""
+
+
+class UnbalancedError(Exception):
+    """The outcomes do not add up to what was read: a bug, which must not pass as success."""
+
+
+class Run:
+    """Everything that one run of the target holds; created at its first message.
+
+    Raises:
+        LedgerError, OSError: The ledger or the data folder cannot be used.
+    """
+
+    def __init__(self, settings: Settings, config: dict[str, Any], interruption: Interruption, version: str) -> None:
+        self.id = f"{datetime.now(tz=UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}"
+        self.settings = settings
+        self.accounts = Accounts()
+        self.tally = self.accounts.new_tally()
+        self._interruption = interruption
+        self._settings_hash = hash_of_settings(config)
+        self._started = datetime.now(tz=UTC)
+        self._said: set[tuple[str, str]] = set()
+        self._open_parts(version)
+        self._say_what_matters()
+
+    def _open_parts(self, version: str) -> None:
+        settings = self.settings
+        self.data_dir = DataDir(settings.data_dir, settings.integration_name)
+        self.rejects = RejectsFile(self.data_dir.rejects, run_id=self.id)
+        self.checkpoints = Checkpoints(self._write_state)
+        scope = f"{settings.partner_name}/{settings.integration_name}"
+        self.ledger: Ledger | None = None
+        if settings.ledger_days:
+            url = settings.ledger_url or f"sqlite:///{self.data_dir.ledger}"
+            self.ledger = Ledger(url, read_only=settings.dry_run)
+            self.ledger.prune(settings.ledger_days)
+        client: InsiderOneClient | DryRunClient
+        if settings.dry_run:
+            client = DryRunClient(self.data_dir.dry_run(self.id))
+        else:
+            client = InsiderOneClient(client_settings(settings, version), self._interruption.stopping)
+        shared = SharedParts(client, self.ledger, self.rejects, self.checkpoints, delivery_settings(settings))
+        self.lanes = Lanes(
+            [Delivery(shared, self.accounts.new_tally()).deliver for _ in range(settings.max_parallel_requests)],
+            max_rows=settings.batch_size_rows,
+            max_bytes=settings.batch_size_bytes - 1_000,  # the body's own members
+            stopping=self._interruption.stopping,
+            wake=self._interruption.wake,
+        )
+        self.staging = Staging(
+            map_profile=compile_profiles(settings),
+            map_event=compile_events(settings),
+            tally=self.tally,
+            rejects=self.rejects,
+            checkpoints=self.checkpoints,
+            lanes=self.lanes,
+            digest=Digester(scope),
+            warn_once=self.warn_once,
+        )
+
+    def _say_what_matters(self) -> None:
+        if self.data_dir.is_new:
+            log.warning(
+                "data_dir %s is new and empty: nothing is remembered of earlier runs (containers need a volume)",
+                self.data_dir.folder,
+            )
+        if self.settings.skip_hook:
+            self.warn_once("", SKIP_HOOK_ADVICE)
+        if self.settings.dry_run:
+            log.warning("dry_run: nothing is sent, no STATE is written; requests go to %s", self.data_dir.root)
+
+    def warn_once(self, stream: str, words: str) -> None:
+        """Log a warning that would be the same for many records, once."""
+        if (stream, words) not in self._said:
+            self._said.add((stream, words))
+            log.warning("%s%s", f"stream {stream}: " if stream else "", words)
+
+    def unreadable(self, line: bytes) -> None:
+        """Count a line that is no Singer message, and keep it with the rejects."""
+        self.tally.read[UNREADABLE] += 1
+        self.tally.record(UNREADABLE, "rejected", "unreadable")
+        text = line.decode("utf-8", "replace").rstrip("\n")
+        self.rejects.add(Reject(UNREADABLE, "", "unreadable", "", REMEDIES["unreadable"], text))
+
+    def state(self, value: State) -> None:
+        """Take a STATE of the input; it is written once everything before it is settled."""
+        self.checkpoints.add_state(value)
+        self.lanes.flush_old()
+
+    def finish(self) -> None:
+        """Send what is staged, settle it, and account for the run.
+
+        Raises:
+            TooManyRejectsError, UnbalancedError: See there.
+            Exception: What made a lane fail.
+        """
+        try:
+            self.lanes.finish()
+        finally:
+            self.rejects.sync()
+            report = self._report()
+            self._show(report)
+        if report["unbalanced"]:
+            raise UnbalancedError(
+                f"the counts of {', '.join(report['unbalanced'])} do not add up; please report it with {self._summary}"
+            )
+        rejected, read = self.accounts.rejected()
+        if exceeds(self.settings.max_rejects, rejected, read):
+            raise TooManyRejectsError(
+                f"{rejected} of {read} records were rejected, more than `max_rejects` ({self.settings.max_rejects}) "
+                f"allows; they and the reasons are in {self.data_dir.rejects}"
+            )
+
+    def _report(self) -> dict[str, Any]:
+        pending = self.lanes.staged() - self.accounts.settled()
+        return {
+            "run_id": self.id,
+            "integration_name": self.settings.integration_name,
+            "settings_hash": self._settings_hash,
+            "started": self._started.isoformat(timespec="seconds"),
+            "finished": datetime.now(tz=UTC).isoformat(timespec="seconds"),
+            "dry_run": self.settings.dry_run,
+            **self.accounts.report(pending),
+            "rejects_file": str(self.data_dir.rejects),
+        }
+
+    def _show(self, report: dict[str, Any]) -> None:
+        self._summary = self.data_dir.write_summary(self.id, json.dumps(report, indent=2) + "\n")
+        if sys.stderr.isatty():
+            show_table(report)
+        else:
+            log.info("run summary: %s", json.dumps(report))
+
+    def _write_state(self, state: State) -> None:
+        """Write one STATE to standard output, after the rejects before it are on the disk."""
+        self.rejects.sync()
+        if not self.settings.dry_run:
+            sys.stdout.write(json.dumps(state) + "\n")
+            sys.stdout.flush()
+
+
+def show_table(report: dict[str, Any]) -> None:
+    """Show the summary to a person at a terminal."""
+    from rich.console import Console  # noqa: PLC0415  (only a terminal pays for its import)
+    from rich.table import Table  # noqa: PLC0415  (same)
+
+    console = Console(stderr=True)
+    header, *rows = as_table(report)
+    table = Table(title=f"{report['integration_name']}: run {report['run_id']}", title_justify="left")
+    for place, column in enumerate(header):
+        table.add_column(column, justify="left" if place == 0 else "right")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+    for line in reasons_of(report):
+        console.print(line, markup=False, highlight=False)
+    console.print(f"rejects: {report['rejects_file']}", markup=False, highlight=False)
+
+
+def exceeds(max_rejects: str, rejected: int, read: int) -> bool:
+    """Whether *rejected* of *read* records are too many for ``N`` or ``N%`` (the latter from 100 rows on)."""
+    if max_rejects.endswith("%"):
+        return read > PERCENT_FROM_ROWS and rejected * 100 > float(max_rejects[:-1]) * read
+    return rejected > int(max_rejects)
+
+
+def hash_of_settings(config: dict[str, Any]) -> str:
+    """Twelve characters that change with any setting; secrets do not go in."""
+    plain = {name: value for name, value in config.items() if not PROPERTIES.get(name, {}).get("writeOnly")}
+    return hashlib.sha256(json.dumps(plain, sort_keys=True, default=str).encode()).hexdigest()[:12]
+
+
+def client_settings(settings: Settings, version: str) -> ClientSettings:
+    """The client's part of the settings."""
+    return ClientSettings(
+        api_url=settings.api_url,
+        partner_name=settings.partner_name,
+        api_key=settings.api_key,
+        user_agent=f"target-insiderone/{version}",
+        request_timeout_seconds=settings.request_timeout_seconds,
+        max_retry_seconds=settings.max_retry_seconds,
+        rate_limit_per_minute=settings.rate_limit_per_minute,
+    )
+
+
+def delivery_settings(settings: Settings) -> DeliverySettings:
+    """The delivery's part of the settings."""
+    return DeliverySettings(settings.skip_hook, settings.skip_unchanged, settings.error_callback_endpoint)

@@ -1,0 +1,90 @@
+"""From encoded users to one verdict for each of them: body, request, refusals by position, bisection of a 400."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from target_insiderone.client import Refusal, RowRefusedError, StopSendingError
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import Callable, Sequence
+
+    from target_insiderone.client import Outcome
+
+    BodyOf = Callable[[Sequence[bytes]], bytes]
+    Post = Callable[[bytes, int], tuple[Outcome, int]]
+    Verdict = Sequence[Refusal] | None
+
+MAX_BODY_BYTES = 5_000_000
+"""The API's limit. Source: Upsert User Data."""
+
+SAME_TEXT_LIMIT = 20
+"""As many rows isolated by bisection, all with one text, say that the request is at fault and not the rows."""
+
+
+class Sender:
+    """Sends users and reads the answers; belongs to one lane.
+
+    Args:
+        requests: Counts requests by *name*, and retries.
+        name: ``upsert`` or ``attribute/delete``.
+    """
+
+    def __init__(self, requests: Counter[str], name: str) -> None:
+        self._requests = requests
+        self._name = name
+        self._isolated: list[str] = []
+
+    def send(
+        self,
+        users: Sequence[bytes],
+        body_of: BodyOf,
+        post: Post,
+    ) -> list[Verdict]:
+        """One verdict for each of *users*, in their order: the objections, or None where it was accepted.
+
+        A 400 that names no row is narrowed down by halves, so that one bad row costs itself only.
+
+        Raises:
+            StopSendingError, GaveUpError, AnswerMismatchError, Stopped: As the client does; what became of the rest
+                is then open.
+        """
+        if not users:
+            return []
+        body = body_of(users)
+        if len(body) > MAX_BODY_BYTES:
+            if len(users) == 1:
+                return [(Refusal("too_large"),)]
+            return self._halves(users, body_of, post)
+        try:
+            outcome, attempts = post(body, len(users))
+        except RowRefusedError as error:
+            self._requests[self._name] += 1
+            if len(users) == 1:
+                return [self._isolate(error)]
+            return self._halves(users, body_of, post)
+        self._requests[self._name] += 1
+        if attempts > 1:
+            self._requests["retries"] += attempts - 1
+        return [outcome.refused.get(place) for place in range(len(users))]
+
+    def _halves(
+        self,
+        users: Sequence[bytes],
+        body_of: BodyOf,
+        post: Post,
+    ) -> list[Verdict]:
+        middle = len(users) // 2
+        return [*self.send(users[:middle], body_of, post), *self.send(users[middle:], body_of, post)]
+
+    def _isolate(self, error: RowRefusedError) -> Sequence[Refusal]:
+        """A row found to blame; unless the first rows found all earn the same words, which then concern the request."""
+        if len(self._isolated) < SAME_TEXT_LIMIT:
+            self._isolated.append(error.text)
+            if len(self._isolated) == SAME_TEXT_LIMIT and len(set(self._isolated)) == 1:
+                raise StopSendingError(
+                    400,
+                    f"the first {SAME_TEXT_LIMIT} rows tried alone are refused with one text, so it is not the rows",
+                )
+        return (Refusal("refused_request", text=error.text),)

@@ -1,0 +1,280 @@
+"""From a record to an item: validate, map, encode once, stage; what cannot be sent is accounted for here."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import jsonschema_rs
+from singer_sdk.exceptions import InvalidJSONSchema, InvalidRecord
+from singer_sdk.sinks import Sink
+from singer_sdk.sinks.core import BaseJSONSchemaValidator
+
+from target_insiderone.errors import Filtered, Rejected
+from target_insiderone.items import EventItem, EventLine, ProfileItem, Source, encode
+from target_insiderone.reader import decode
+from target_insiderone.rejects import Reject
+from target_insiderone.remedies import REMEDIES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from target_insiderone.accounting import Tally
+    from target_insiderone.checkpoints import Checkpoints
+    from target_insiderone.lanes import Lanes
+    from target_insiderone.mapping import MappedEvent, MappedProfile
+    from target_insiderone.rejects import RejectsFile
+
+Record = dict[str, Any]
+
+
+@dataclass(slots=True)
+class Staging:
+    """What every sink works with; used by the reading thread alone. *digest* makes the ledger's keys."""
+
+    map_profile: Callable[[Record], MappedProfile]
+    map_event: Callable[[Record, float], MappedEvent]
+    tally: Tally
+    rejects: RejectsFile
+    checkpoints: Checkpoints
+    lanes: Lanes
+    digest: Callable[..., bytes]
+    warn_once: Callable[[str, str], None]
+
+
+class RecordValidator(BaseJSONSchemaValidator):
+    """Compiled JSON Schema validation whose errors name the field and never the value.
+
+    Beyond the schema: a declared date or date-time must be one (a blank instead of the ``T`` is accepted).
+    """
+
+    def __init__(self, schema: dict[str, Any]) -> None:
+        super().__init__(schema)
+        try:
+            self._validator = jsonschema_rs.validator_for(schema, validate_formats=False)
+        except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
+            raise InvalidJSONSchema(f"the SCHEMA cannot be used ({type(error).__name__})") from None
+        self._dates = [
+            name
+            for name, declared in schema.get("properties", {}).items()
+            if isinstance(declared, dict) and declared.get("format") in {"date", "date-time"}
+        ]
+
+    def validate(self, record: Record) -> None:
+        """Check one record.
+
+        Raises:
+            InvalidRecord: Its message is the path of the field at fault.
+        """
+        if not self._validator.is_valid(record):
+            error = next(iter(self._validator.iter_errors(record)))
+            raise InvalidRecord(".".join(map(str, error.instance_path)), record)
+        for name in self._dates:
+            value = record.get(name)
+            if isinstance(value, str):
+                try:
+                    datetime.fromisoformat(value)
+                except ValueError:
+                    raise InvalidDateTimeError(name, record) from None
+
+
+class InvalidDateTimeError(InvalidRecord):
+    """A declared date-time that is none."""
+
+
+class InsiderOneSink(Sink):
+    """Takes the records of one stream; sending is the lanes' business, so nothing is drained here."""
+
+    def bind(self, staging: Staging) -> None:
+        """Connect the sink with the run."""
+        self._staging = staging
+
+    def get_validator(self) -> BaseJSONSchemaValidator:
+        """Validate with the compiled schema, always."""
+        return RecordValidator(self.schema)
+
+    def process_batch(self, context: dict[str, Any]) -> None:
+        """Nothing waits here: the lanes send."""
+
+    def process_record(self, record: Record, context: dict[str, Any]) -> None:
+        """Account for one record; *context* carries ``line`` (the Singer line) and ``time_extracted``."""
+        staging = self._staging
+        key = ""
+        try:
+            key = self.key_of(record)
+            self.check(record)
+            self.stage(record, key, context)
+        except Filtered as outcome:
+            staging.tally.record(self.stream_name, "filtered", outcome.reason)
+            if outcome.hint:
+                staging.warn_once(self.stream_name, outcome.hint)
+        except Rejected as outcome:
+            self.reject(outcome, key, context["line"])
+            staging.tally.record(self.stream_name, "rejected", outcome.code)
+
+    def stage(self, record: Record, key: str, context: dict[str, Any]) -> None:
+        """Map, encode and stage one valid record.
+
+        Raises:
+            Filtered: The settings leave it out.
+            Rejected: Its content cannot be sent.
+        """
+        raise NotImplementedError
+
+    def key_of(self, record: Record) -> str:
+        """The values of the key properties, joined.
+
+        Raises:
+            Rejected: One is missing or null.
+        """
+        values = [record.get(name) for name in self.key_properties]
+        for name, value in zip(self.key_properties, values, strict=True):
+            if value is None:
+                raise Rejected("missing_key", name, REMEDIES["missing_key"])
+        return "|".join(map(str, values))
+
+    def check(self, record: Record) -> None:
+        """Hold the record against the stream's schema.
+
+        Raises:
+            Rejected: It does not fit.
+        """
+        if self._validator is None:
+            return
+        try:
+            self._validator.validate(record)
+        except InvalidDateTimeError as error:
+            raise Rejected("invalid_datetime", error.error_message, REMEDIES["invalid_datetime"]) from None
+        except InvalidRecord as error:
+            raise Rejected("invalid_record", error.error_message, REMEDIES["invalid_record"]) from None
+
+    def reject(
+        self, why: Rejected, key: str, line: bytes, event_type: str | None = None, number: int | None = None
+    ) -> None:
+        """Keep the record with the reason; the record is the line's, before any stream map."""
+        self._staging.rejects.add(
+            Reject(
+                stream=self.stream_name,
+                key=key,
+                code=why.code,
+                field=why.field,
+                remedy=why.remedy,
+                record=decode(line)["record"],
+                event_type=event_type,
+                line=number,
+            )
+        )
+
+    def note(self, notes: Sequence[tuple[str, str]]) -> None:
+        """Count what was left out of records that were mapped all the same."""
+        for code, field in notes:
+            self._staging.tally.notes[self.stream_name, code, field] += 1
+
+    def source(self, key: str, person: str, context: Mapping[str, Any]) -> Source:
+        """Open the record in the current checkpoint."""
+        return Source(self.stream_name, key, context["line"], self._staging.checkpoints.open(), person)
+
+
+class ProfileSink(InsiderOneSink):
+    """Streams of kind ``profile``: each record is one user with attributes."""
+
+    def stage(self, record: Record, key: str, context: dict[str, Any]) -> None:
+        """Stage one profile."""
+        staging = self._staging
+        mapped = staging.map_profile(record)
+        identifiers = encode(mapped.identifiers)
+        person = key or identifiers.decode()
+        attributes = mapped.user.get("attributes", {})
+        for name in mapped.optins:
+            del attributes[name]
+        tail = {name: value for name, value in mapped.user.items() if name not in {"identifiers", "attributes"}}
+        members, rest = encode(attributes)[1:-1], encode(tail)[1:]
+        self.note(mapped.notes)
+        staging.lanes.add(
+            "profiles",
+            ProfileItem(
+                source=self.source(key, person, context),
+                read_at=read_time(context["time_extracted"]),
+                ledger_key=staging.digest("profile", person),
+                identifiers=identifiers,
+                attributes=members,
+                tail=b"," + rest if tail else rest,
+                optins=mapped.optins,
+                content=staging.digest("content", repr((identifiers, members, rest, mapped.optins, mapped.delete))),
+                email=self._identifier_digest("email", mapped.identifiers),
+                phone_number=self._identifier_digest("phone_number", mapped.identifiers),
+                delete=mapped.delete or None,
+            ),
+        )
+
+    def _identifier_digest(self, name: str, identifiers: Mapping[str, Any]) -> bytes | None:
+        value = identifiers.get(name)
+        return None if value is None else self._staging.digest(name, value)
+
+
+class EventSink(InsiderOneSink):
+    """Streams of kind ``event``: each record becomes the events that its metric is mapped to."""
+
+    def stage(self, record: Record, key: str, context: dict[str, Any]) -> None:
+        """Stage the events of one record; lines that fail alone are rejected alone."""
+        staging = self._staging
+        mapped = staging.map_event(record, time.time())
+        self.note(mapped.notes)
+        for number, event_type, why in mapped.rejected:
+            self.reject(why, key, context["line"], event_type, number)
+            staging.tally.event(self.stream_name, "rejected", why.code)
+        for _, _, left_out in mapped.filtered:
+            staging.tally.event(self.stream_name, "filtered", left_out.reason)
+        if not mapped.events:
+            self._settle_without_request(mapped)
+            return
+        identifiers = encode(mapped.identifiers)
+        profile_id = record.get("profile_id")
+        person = profile_id if isinstance(profile_id, str) else identifiers.decode()
+        staging.lanes.add(
+            "old events" if mapped.old else "events",
+            EventItem(
+                source=self.source(key, person, context),
+                identifiers=identifiers,
+                events=[self._line(key, number, event_type, event) for number, event_type, event in mapped.events],
+                partly_rejected=bool(mapped.rejected),
+            ),
+        )
+
+    def _line(self, key: str, number: int | None, event_type: str, event: Mapping[str, Any]) -> EventLine:
+        body = encode(event)
+        digest = self._staging.digest
+        ledger_key = digest("event", key, event_type, str(number or 0)) if key else None
+        return EventLine(ledger_key, digest("content", body.decode()), body, event_type, number)
+
+    def _settle_without_request(self, mapped: MappedEvent) -> None:
+        """Count a record none of whose events is to be sent: rejected if one was, else filtered."""
+        if mapped.rejected:
+            self._staging.tally.record(self.stream_name, "rejected", mapped.rejected[0][2].code)
+        else:
+            self._staging.tally.record(self.stream_name, "filtered", mapped.filtered[0][2].reason)
+
+
+class RemovedSink(Sink):
+    """A stream that the stream maps take out: the SDK wants a sink for it, no record ever reaches it."""
+
+    def process_record(self, record: Record, context: dict[str, Any]) -> None:
+        """Never called."""
+
+    def process_batch(self, context: dict[str, Any]) -> None:
+        """Never called."""
+
+
+def read_time(time_extracted: object) -> str:
+    """When a record was read, comparable as text: ISO 8601 in UTC with microseconds; now, if the tap does not say."""
+    at = datetime.now(tz=UTC)
+    if isinstance(time_extracted, str):
+        try:
+            at = datetime.fromisoformat(time_extracted)
+        except ValueError:
+            pass
+        else:
+            at = at.replace(tzinfo=at.tzinfo or UTC)
+    return at.astimezone(UTC).isoformat(timespec="microseconds")

@@ -1,0 +1,235 @@
+"""The Singer target: settings, which sink takes which stream, and what each message does."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from singer_sdk import Target
+from singer_sdk.exceptions import ConfigValidationError, RecordsWithoutSchemaException
+from singer_sdk.helpers.capabilities import PluginCapabilities
+from singer_sdk.mapper import RemoveRecordTransform, SameRecordTransform
+from singer_sdk.plugin_base import _ConfigInput
+from singer_sdk.singerlib.exceptions import InvalidInputLine
+
+from target_insiderone.errors import Finding, SettingsError
+from target_insiderone.exits import run_command
+from target_insiderone.findings import find
+from target_insiderone.interruption import Interrupted, Interruption, StoppedBySignalError
+from target_insiderone.reader import MessageReader
+from target_insiderone.run import Run
+from target_insiderone.settings import CONFIG_JSONSCHEMA, Settings, parse_settings
+from target_insiderone.sinks import EventSink, InsiderOneSink, ProfileSink, RemovedSink
+
+if TYPE_CHECKING:
+    from types import FrameType
+    from typing import IO
+
+    from singer_sdk.helpers.capabilities import CapabilitiesEnum
+    from singer_sdk.mapper import StreamMap
+    from singer_sdk.sinks import Sink
+
+    from target_insiderone.checkpoints import State
+
+Message = dict[str, Any]
+
+SINKS: dict[str, type[InsiderOneSink]] = {"profile": ProfileSink, "event": EventSink}
+"""Kind of stream (setting ``stream_kinds``) -> the sink that takes it."""
+
+
+class TargetInsiderOne(Target):
+    """Singer target for Insider One: maps records to users and events, upserts them, and accounts for each."""
+
+    name = "target-insiderone"
+    config_jsonschema: ClassVar[dict[str, Any]] = CONFIG_JSONSCHEMA
+    capabilities: ClassVar[list[CapabilitiesEnum]] = [
+        PluginCapabilities.ABOUT,
+        PluginCapabilities.STREAM_MAPS,
+        PluginCapabilities.FLATTENING,
+        PluginCapabilities.STRUCTURED_LOGGING,
+    ]
+    message_reader_class = MessageReader
+    message_reader: MessageReader
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._interruption = Interruption()
+        self._plain: dict[str, InsiderOneSink] = {}
+        self._warned: set[str] = set()
+        self.message_reader.interruption = self._interruption
+        self.message_reader.on_unreadable = self._count_unreadable
+        self.message_reader.on_unknown = self._pass_over
+
+    @classmethod
+    def append_builtin_config(cls, config_jsonschema: dict[str, Any]) -> None:
+        """Offer the SDK's stream maps and flattening, but none of the settings that would break our promises."""
+        super(Target, cls).append_builtin_config(config_jsonschema)
+
+    def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
+        """Find every mistake in the settings at once; no message shows a value."""
+        findings = find(self._config)
+        for finding in findings:
+            if finding.severity == "warning":
+                self.logger.warning("setting %s", finding)
+        errors = [f"setting {finding}" for finding in findings if finding.severity == "error"]
+        if errors and raise_errors:
+            raise ConfigValidationError("the settings cannot work", errors=errors, schema=self.config_jsonschema)
+        return errors
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The settings with their defaults."""
+        return parse_settings(self._config)
+
+    @cached_property
+    def run(self) -> Run:
+        """This run; begun by the first message."""
+        return Run(self.settings, self._config, self._interruption, self.get_plugin_version())
+
+    def load(self, file_input: IO[Any] | None = None) -> None:
+        """Read the input to its end, to a signal or to a failure, and settle what was read.
+
+        Raises:
+            StoppedBySignalError: A signal stopped the run.
+            Exception: What else ended the run; :mod:`target_insiderone.exits` sorts it into an exit code.
+        """
+        self._interruption.install()
+        try:
+            self.process_lines(file_input)
+        except Interrupted:
+            pass
+        finally:
+            self._interruption.reading = False
+            self.process_endofpipe()
+        if self._interruption.signum is not None:
+            raise StoppedBySignalError(self._interruption.signum)
+
+    def process_endofpipe(self) -> None:
+        """Send what is staged and account for the run."""
+        self.run.finish()
+
+    # Messages
+
+    def get_sink_class(self, stream_name: str) -> type[Sink]:
+        """The sink of the stream's kind.
+
+        Raises:
+            SettingsError: The stream has none.
+        """
+        maps = self.mapper.stream_maps.get(stream_name, [])
+        if any(isinstance(stream_map, RemoveRecordTransform) for stream_map in maps):
+            return RemovedSink
+        kind = self.settings.stream_kinds.get(stream_name)
+        if kind is None:
+            known = ", ".join(sorted(self.settings.stream_kinds))
+            raise SettingsError(
+                [
+                    Finding(
+                        f"stream_kinds.{stream_name}",
+                        "the input has a stream that is neither of profiles nor of events",
+                        f"add it to stream_kinds as profile or event, or deselect it in the tap (known: {known})",
+                    )
+                ]
+            )
+        return SINKS[kind]
+
+    def _process_schema_message(self, message_dict: Message) -> None:
+        """Make the stream's sink, and learn whether its records pass without a stream map."""
+        stream = message_dict["stream"]
+        if not isinstance(message_dict["schema"].get("properties"), dict):
+            raise InvalidInputLine(f"stream {stream}: its SCHEMA has no properties; look at the tap")
+        super()._process_schema_message(message_dict)
+        self.run.data_dir.lock(stream)
+        self._plain.pop(stream, None)
+        maps = self.mapper.stream_maps[stream]
+        for stream_map in maps:
+            sink = self.get_sink(stream_map.stream_alias)
+            if isinstance(sink, InsiderOneSink):
+                sink.bind(self.run.staging)
+                if len(maps) == 1 and isinstance(stream_map, SameRecordTransform) and not stream_map.flattening_enabled:
+                    self._plain[stream] = sink
+
+    def _process_record_message(self, message_dict: Message) -> None:
+        """Hand a record to its sink, through the stream maps where there are any."""
+        stream = message_dict["stream"]
+        context = {"line": self.message_reader.line, "time_extracted": message_dict.get("time_extracted")}
+        sink = self._plain.get(stream)
+        if sink is not None:
+            self.run.tally.read[stream] += 1
+            self.run.lanes.count_record()
+            sink.process_record(message_dict["record"], context)
+            return
+        if stream not in self.mapper.stream_maps:
+            raise RecordsWithoutSchemaException(f"stream {stream}: a RECORD came before its SCHEMA; look at the tap")
+        for stream_map in self.mapper.stream_maps[stream]:
+            self._process_mapped(stream_map, dict(message_dict["record"]), context)
+
+    def _process_mapped(self, stream_map: StreamMap, record: Message, context: Message) -> None:
+        tally = self.run.tally
+        tally.read[stream_map.stream_alias] += 1
+        self.run.lanes.count_record()
+        mapped = stream_map.transform(record)
+        if mapped is None:
+            tally.record(stream_map.stream_alias, "filtered", "stream_map")
+        else:
+            self.get_sink(stream_map.stream_alias).process_record(mapped, context)
+
+    def _process_state_message(self, message_dict: Message) -> None:
+        """Write the STATE once everything before it is settled."""
+        state: State = message_dict["value"]
+        self.run.state(state)
+
+    def _process_activate_version_message(self, message_dict: Message) -> None:
+        """Pass over: Insider One has no versions of a table."""
+        self._pass_over(message_dict["type"])
+
+    def _process_batch_message(self, message_dict: Message) -> None:
+        """Refuse: records in files would escape the accounting.
+
+        Raises:
+            InvalidInputLine: Always.
+        """
+        raise InvalidInputLine(f"stream {message_dict['stream']}: BATCH messages are not supported; unset batch_config")
+
+    def _count_unreadable(self, line: bytes) -> None:
+        self.run.unreadable(line)
+
+    def _pass_over(self, message_type: str) -> None:
+        if message_type not in self._warned:
+            self._warned.add(message_type)
+            self.logger.warning("messages of type %s mean nothing here and are passed over", message_type)
+
+    # Command line
+
+    def _setup_signal_handlers(self) -> None:
+        """Leave signals alone until the input is read (:meth:`load`)."""
+
+    def _handle_termination(self, signum: int, frame: FrameType | None) -> None:
+        self._interruption.handle(signum, frame)
+
+    @classmethod
+    def invoke(
+        cls,
+        *,
+        about: bool = False,
+        about_format: str | None = None,
+        config: _ConfigInput | None = None,
+        file_input: IO[str] | None = None,
+        **_unused: Any,
+    ) -> None:
+        """Run the target."""
+        if about:
+            cls.print_about(about_format)
+            return
+        cls.print_version(print_fn=cls.logger.info)
+        given = config or _ConfigInput()
+        cls(config=given.config, parse_env_config=given.parse_env).load(file_input)
+
+
+def main() -> None:
+    """The console script: sorts every ending into the exit codes of the README."""
+    run_command(TargetInsiderOne)
+
+
+if __name__ == "__main__":
+    main()
