@@ -57,7 +57,7 @@ class RecordError(InsiderOneTargetError):
     """One record, or one line of it, does not become a user or an event."""
 
 
-class Rejected(RecordError):  # noqa: N818 - named as the outcome that it is
+class Rejected(RecordError):
     """The content of the record makes it impossible to send.
 
     ``code`` is a stable snake_case word, ``field`` the Klaviyo field, identifier or parameter concerned, ``remedy``
@@ -71,7 +71,7 @@ class Rejected(RecordError):  # noqa: N818 - named as the outcome that it is
         super().__init__(f"{code} ({field}): {remedy}")
 
 
-class Filtered(RecordError):  # noqa: N818 - named as the outcome that it is
+class Filtered(RecordError):
     """The settings leave the record out; ``hint`` names a likely mistake in them, for a warning said once."""
 
     def __init__(self, reason: FilterReason, hint: str = "") -> None:

@@ -1,60 +1,8 @@
-"""Klaviyo records -> Insider One users and events: pure functions, compiled once from the settings."""
+"""The mapping's public face: settings in, pure functions out (record -> user, event)."""
 
-from __future__ import annotations
+from target_insiderone.events import compile_events
+from target_insiderone.mapped import MappedEvent, MappedProfile, Note
+from target_insiderone.profiles import compile_profiles
+from target_insiderone.sources import Record
 
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from target_insiderone.errors import Filtered, Rejected
-    from target_insiderone.settings import Settings
-
-Record = dict[str, Any]
-"""A decoded Singer record: numbers as int, float or Decimal, date-times as text."""
-
-Note = tuple[str, str]
-"""(code, field): something left out of a record that was mapped all the same, such as
-``("identifier_skipped", "phone_number")``. Names of fields only, never values."""
-
-
-class MappedProfile(NamedTuple):
-    """One user, ready for ``users[]``.
-
-    ``user`` has ``identifiers``, and ``attributes`` unless only deletions remain, and ``not_append`` where arrays
-    replace.
-    ``delete`` is ``{}``, or ``{"whole": [...], "custom": {"whole": [...]}}`` for attribute/delete. ``optins``: opt-in
-    attribute -> (its value in ``user``, an opaque text of Klaviyo's consent value and time).
-    """
-
-    user: dict[str, Any]
-    identifiers: dict[str, Any]
-    delete: dict[str, Any]
-    optins: dict[str, tuple[bool, str]]
-    notes: tuple[Note, ...]
-
-
-class MappedEvent(NamedTuple):
-    """The events of one record.
-
-    Each of ``events``, ``rejected`` and ``filtered`` names the line (1-based; None: the whole record) and the event
-    type. ``events`` may be empty when every line was rejected or filtered. ``old``: older than
-    ``skip_hook_older_than_hours``.
-    """
-
-    identifiers: dict[str, Any]
-    events: list[tuple[int | None, str, dict[str, Any]]]
-    rejected: list[tuple[int | None, str, Rejected]]
-    filtered: list[tuple[int | None, str, Filtered]]
-    old: bool
-    notes: tuple[Note, ...]
-
-
-def compile_profiles(settings: Settings) -> Callable[[Record], MappedProfile]:
-    """Compile the profile mapping; the result raises ``Rejected`` or ``Filtered`` and nothing else."""
-    raise NotImplementedError(settings)
-
-
-def compile_events(settings: Settings) -> Callable[[Record, float], MappedEvent]:
-    """Compile the event mapping: (record, now in epoch seconds) -> events; raises ``Rejected`` or ``Filtered``."""
-    raise NotImplementedError(settings)
+__all__ = ["MappedEvent", "MappedProfile", "Note", "Record", "compile_events", "compile_profiles"]

@@ -1,0 +1,94 @@
+"""``properties.*`` -> ``*``: every property that no other row names becomes a custom attribute."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final
+
+from target_insiderone.transforms import compile_transforms
+from target_insiderone.values import UnusableValueError, to_plain
+from target_insiderone.vocabulary import ATTRIBUTES, custom_name
+
+if TYPE_CHECKING:
+    from target_insiderone.mapped import Note
+    from target_insiderone.settings import Settings
+    from target_insiderone.sources import Record
+
+WILDCARD: Final = "*"
+WILDCARD_SOURCE: Final = "properties.*"
+
+PropertiesFiller = Callable[["Record", dict[str, Any], list[str]], "list[Note]"]
+"""(record, custom attributes to add to, names of null properties to add to) -> notes."""
+
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_OTHER = re.compile(r"[^a-z0-9]+")
+_LETTERS: Final = str.maketrans(
+    {"\u0131": "i", "ß": "ss", "ø": "o", "Ø": "O", "æ": "ae", "Æ": "Ae", "ł": "l", "Ł": "L"}
+)
+"""Latin letters that do not fall apart into a plain one and an accent."""
+
+
+@lru_cache(maxsize=10_000)
+def snake_case(name: str) -> str:
+    """Write a name as Insider One wants its attributes and events; "" where nothing of it can be written so.
+
+    >>> snake_case("Favourite Size"), snake_case("$shoeSize"), snake_case("Größe (EU)")
+    ('favourite_size', 'shoe_size', 'grosse_eu')
+    """
+    plain = name if name.isascii() else unicodedata.normalize("NFKD", name.translate(_LETTERS))
+    ascii_only = plain.encode("ascii", "ignore").decode()
+    return _OTHER.sub("_", _CAMEL.sub("_", ascii_only).lower()).strip("_")
+
+
+def compile_properties(settings: Settings) -> PropertiesFiller | None:
+    """Compile the wildcard row, or None where the settings have none.
+
+    A property goes to the custom attribute of its name in snake case. Names of other rows and of fixed attributes are
+    left to them; of two properties with one name the first in code point order is taken, and the other noted. Objects
+    are left out and noted, unless ``transform: json`` writes them as text.
+    """
+    row = next((row for row in settings.attribute_mappings if row.attribute == WILDCARD), None)
+    if row is None:
+        return None
+    transform = compile_transforms(row.transforms)
+    mapped = _mapped_properties(settings)
+    taken = _taken_names(settings)
+
+    def fill_properties(record: Record, custom: dict[str, Any], nulls: list[str]) -> list[Note]:
+        properties = record.get("properties")
+        if type(properties) is not dict:
+            return []
+        notes: list[Note] = []
+        written: set[str] = set()
+        for key in sorted(properties.keys() - mapped):
+            name = snake_case(key)
+            if not name or name in taken or name in written:
+                notes.append(("property_collision" if name else "property_name_unusable", key))
+                continue
+            value = properties[key]
+            if value is None:
+                nulls.append(name)
+                continue
+            try:
+                custom[name] = to_plain(value if transform is None else transform(value))
+            except UnusableValueError as error:
+                notes.append(("property_left_out" if error.code == "object_left_out" else error.code, key))
+            else:
+                written.add(name)
+        return notes
+
+    return fill_properties
+
+
+def _mapped_properties(settings: Settings) -> set[str]:
+    sources = [name for row in settings.attribute_mappings for name in row.sources]
+    sources += [name for row in settings.identifier_mappings for name in row.sources]
+    return {name.removeprefix("properties.") for name in sources}
+
+
+def _taken_names(settings: Settings) -> set[str]:
+    names = [row.attribute for row in settings.attribute_mappings] + [fixed.name for fixed in settings.fixed_attributes]
+    return {custom for name in names if (custom := custom_name(name, ATTRIBUTES)) is not None}

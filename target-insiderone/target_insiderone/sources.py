@@ -1,0 +1,107 @@
+"""Where a value stands in a record: ``source_field`` compiled to a function."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+Record = dict[str, Any]
+Getter = Callable[[Record, Record], Any]
+"""(record, item) -> the value, or None where it is null or absent.
+
+``item`` is the line inside ``for_each``, and ``NO_ITEM`` everywhere else.
+"""
+
+NO_ITEM: Final[Record] = {}
+
+_MISSING: Final = object()
+_INDEX = re.compile(r"\[(\d+)\]")
+_Steps = tuple[tuple[str, int | None, str], ...]
+"""Per step of a dotted path: the key, the same as array index, and the rest of the path as one key."""
+
+
+def compile_source(names: Sequence[str], bag: str) -> Getter:
+    """Compile a source: of several names the first whose value is not null counts.
+
+    A name is looked up in the item, then in the record, each time as an exact key, and then as a dotted path with array
+    indexes (``Items.0.SKU`` or ``Items[0].SKU``); *bag* names the open object of the record (``properties`` or
+    ``event_properties``) whose keys count like those of the record, after them. A key that is present and null ends
+    the search.
+
+    >>> get = compile_source(["title", "location.city"], "properties")
+    >>> get({"title": None, "location": {"city": "Oslo"}, "properties": {}}, NO_ITEM)
+    'Oslo'
+    """
+    return first_of([_compile_name(name, bag) for name in names])
+
+
+def first_of(getters: Sequence[Getter]) -> Getter:
+    """Compile several getters into one that takes the first value that is not null."""
+    if len(getters) == 1:
+        return getters[0]
+
+    def get_first(record: Record, item: Record) -> Any:
+        for get in getters:
+            value = get(record, item)
+            if value is not None:
+                return value
+        return None
+
+    return get_first
+
+
+def _compile_name(name: str, bag: str) -> Getter:
+    steps = _steps(name)
+    if len(steps) == 1:
+        return _compile_key(name, bag)
+
+    def get_path(record: Record, item: Record) -> Any:
+        inside = record.get(bag)
+        scopes = (item, record, inside)
+        for scope in (item, record, inside):
+            if type(scope) is dict and name in scope:
+                return scope[name]
+        for scope in scopes:
+            value = _walk(scope, steps)
+            if value is not _MISSING:
+                return value
+        return None
+
+    return get_path
+
+
+def _compile_key(name: str, bag: str) -> Getter:
+    def get_key(record: Record, item: Record) -> Any:
+        if name in item:
+            return item[name]
+        if name in record:
+            return record[name]
+        inside = record.get(bag)
+        return inside.get(name) if type(inside) is dict else None
+
+    return get_key
+
+
+def _steps(name: str) -> _Steps:
+    keys = _INDEX.sub(r".\1", name).split(".")
+    return tuple(
+        (key, int(key) if key.isdecimal() and key.isascii() else None, ".".join(keys[place:]))
+        for place, key in enumerate(keys)
+    )
+
+
+def _walk(value: Any, steps: _Steps) -> Any:
+    """Follow a path; a key that itself holds dots is found where it is the whole rest of the path."""
+    for key, index, rest in steps:
+        if type(value) is dict:
+            if rest in value:
+                return value[rest]
+            if key not in value:
+                return _MISSING
+            value = value[key]
+        elif type(value) is list and index is not None and index < len(value):
+            value = value[index]
+        else:
+            return _MISSING
+    return value
