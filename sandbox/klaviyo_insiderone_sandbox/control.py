@@ -97,13 +97,13 @@ class Plane:
     def _event(self, one: wishes.NewEvent) -> str:
         properties = text_of(one.properties)
         split_object(properties)
-        return self.sandbox.account.add_event(
-            one.id,
-            one.metric,
-            one.integration,
+        account = self.sandbox.account
+        return account.add_event(
             one.profile_id,
+            account.metric(one.metric, one.integration),
             instant_of(one.datetime) // MICROSECONDS,
             properties,
+            event_id=one.id,
             uuid=one.uuid,
             visible_after=None if one.visible_after is None else instant_of(one.visible_after),
             touch=one.touch,
@@ -192,8 +192,10 @@ class Plane:
         return {}
 
     def users(self, query: dict[str, str]) -> bytes:
-        """Show Insider One's users; with `limit`, one page of those that contain `search`."""
+        """Show Insider One's users, or one by `insider_id`; with `limit`, one page of those that contain `search`."""
         stored = self.sandbox.insiderone.users.by_insider_id.values()
+        if "insider_id" in query:
+            return users_text(one for one in stored if one.insider_id == query["insider_id"])
         if "limit" not in query:
             return users_text(stored)
         return users_page(stored, query.get("search", ""), int(query.get("offset", 0)), int(query["limit"]))
@@ -243,6 +245,7 @@ class Plane:
                 "events": sum(len(user.events) for user in sandbox.insiderone.users.by_insider_id.values()),
                 "requests": len(sandbox.insiderone_gateway.journal),
                 "refusals": len(sandbox.insiderone.users.refusals),
+                "drops": len(sandbox.insiderone.users.unplaced),
                 "quotas": sandbox.insiderone.quotas.usage(),
             },
         }

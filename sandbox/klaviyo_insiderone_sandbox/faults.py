@@ -15,10 +15,10 @@ Kind = Literal["status", "reset", "truncate", "truncate_ok", "html", "hang", "no
 class Rule(msgspec.Struct, forbid_unknown_fields=True):
     """Which requests of one side fail, how, and how often.
 
-    Kinds: ``status`` answers *status* and does nothing else; ``reset`` closes the connection without an answer and
-    without effect; ``hang`` never answers; ``html`` and ``not_json`` answer with text instead of JSON. ``truncate`` cuts
-    the connection in the middle of a real answer, ``truncate_ok`` ends a real answer's JSON halfway in well-formed HTTP,
-    ``answer_lost`` closes the connection (or answers *status*) after the request has taken effect.
+    Without effect on the data: ``status`` answers *status*, ``reset`` closes the connection without an answer, ``hang``
+    never answers, ``html`` and ``not_json`` answer with text instead of JSON. After the request has taken effect:
+    ``truncate`` cuts the connection in the middle of the answer, ``truncate_ok`` ends the answer's JSON halfway in
+    well-formed HTTP, ``answer_lost`` closes the connection, or answers *status*.
     """
 
     side: Side

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -37,6 +36,19 @@ class Switch:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         await self._app_by_port[scope["server"][1]](scope, receive, send)
+
+
+class AnnouncedServer(uvicorn.Server):
+    """A server that tells when it is ready."""
+
+    def __init__(self, config: uvicorn.Config, announce: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._announce = announce
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take connections, then say so."""
+        await super().startup(sockets)
+        self._announce()
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -82,14 +94,4 @@ def serve(
     )
     urls = {name: f"http://{f'[{host}]' if ':' in host else host}:{port}" for name, port in port_by_name.items()}
     sandbox.urls = urls
-    asyncio.run(run(uvicorn.Server(config), list(listeners.values()), lambda: announce(urls)))
-
-
-async def run(server: uvicorn.Server, listeners: list[socket.socket], announce: Callable[[], None]) -> None:
-    """Serve, and announce it as soon as connections are taken."""
-    serving = asyncio.create_task(server.serve(sockets=listeners))
-    while not server.started and not serving.done():
-        await asyncio.sleep(0.005)
-    if server.started:
-        announce()
-    await serving
+    AnnouncedServer(config, lambda: announce(urls)).run(sockets=list(listeners.values()))

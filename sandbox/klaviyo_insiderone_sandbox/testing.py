@@ -27,7 +27,7 @@ TIMEOUT_SECONDS = 300
 class Sandbox:
     """Starts ``sandbox serve`` on free ports, or attaches to one that runs; one method per control call.
 
-    Numbers survive: :class:`~decimal.Decimal` is sent digit for digit, and comes back as such where *exact* is asked for.
+    Numbers survive: a :class:`~decimal.Decimal` is sent digit by digit, and comes back where *exact* is asked for.
 
         with Sandbox() as sandbox:
             sandbox.add_profiles([{"attributes": {"email": "ada@example.org"}}])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -18,9 +19,21 @@ def users_text(stored: Iterable[StoredUser]) -> bytes:
 
 
 def users_page(stored: Iterable[StoredUser], search: str, offset: int, limit: int) -> bytes:
-    """Write one page of the users that contain *search*, lately changed ones first, and how many match."""
-    found = [one for one in reversed(list(stored)) if search == "" or contains(one, search.casefold())]
-    return msgspec.json.encode({"users": [user_of(one) for one in found[offset : offset + limit]], "total": len(found)})
+    """Write one page of the users that contain *search*, lately changed ones first, and how many match.
+
+    Events and drops are only counted: ``{"users": [{..., "event_count": 3, "drop_count": 0}], "total": 1}``.
+    """
+    found = [one for one in stored if search == "" or contains(one, search.casefold())]
+    found.sort(key=attrgetter("changed_by"), reverse=True)
+    return msgspec.json.encode(
+        {"users": [summary_of(one) for one in found[offset : offset + limit]], "total": len(found)}
+    )
+
+
+def summary_of(stored: StoredUser) -> dict[str, Any]:
+    """Show one user without events and drops, which are counted."""
+    counts = {"event_count": len(stored.events), "drop_count": len(stored.dropped), "changed_by": stored.changed_by}
+    return {**head_of(stored), **counts}
 
 
 def contains(stored: StoredUser, search: str) -> bool:
@@ -37,16 +50,18 @@ def contains(stored: StoredUser, search: str) -> bool:
 
 
 def user_of(stored: StoredUser) -> dict[str, Any]:
-    """Show one user in the shape in which it is written; of several values of an identifier, the latest."""
+    """Show one user; events stand in the order of arrival."""
+    return {**head_of(stored), "events": stored.events, "dropped": stored.dropped, "skip_hook": stored.skip_hook}
+
+
+def head_of(stored: StoredUser) -> dict[str, Any]:
+    """Show identifiers and attributes in the shape in which they are written; of several values, the latest."""
     identifiers = {name: values[-1] for name, values in stored.identifiers.items() if values}
     attributes = {name: msgspec.Raw(value) for name, (_, value) in stored.attributes.items()}
     return {
         "insider_id": stored.insider_id,
         "identifiers": nested(identifiers),
         "attributes": nested(attributes),
-        "events": stored.events,
-        "dropped": stored.dropped,
-        "skip_hook": stored.skip_hook,
     }
 
 

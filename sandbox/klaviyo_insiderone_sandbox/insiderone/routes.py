@@ -184,7 +184,7 @@ def users_of(envelope: dict[str, msgspec.Raw], kind: type[Sent]) -> list[Sent]:
     if not text.startswith(b"[") or text.replace(b" ", b"") == b"[]":
         raise errors.no_users()
     try:
-        sent = msgspec.json.decode(text, type=list[kind])
+        sent: list[Sent] = msgspec.json.decode(text, type=list[kind])  # type: ignore[valid-type]  # a type at run time
     except msgspec.DecodeError:
         raise errors.not_json() from None
     if len(sent) > errors.MAX_USERS:

@@ -49,7 +49,16 @@ class Refusal(msgspec.Struct):
 class StoredUser:
     """One profile."""
 
-    __slots__ = ("attributes", "dropped", "event_digests", "events", "identifiers", "insider_id", "skip_hook")
+    __slots__ = (
+        "attributes",
+        "changed_by",
+        "dropped",
+        "event_digests",
+        "events",
+        "identifiers",
+        "insider_id",
+        "skip_hook",
+    )
 
     def __init__(self, insider_id: str) -> None:
         self.insider_id = insider_id
@@ -60,6 +69,8 @@ class StoredUser:
         self.events: list[StoredEvent] = []
         self.event_digests: set[bytes] = set()
         self.dropped: list[Drop] = []
+        self.changed_by = 0
+        """Number of the latest request that named this user."""
         self.skip_hook = False
         """Whether the latest write asked to start no journeys."""
 
@@ -90,7 +101,7 @@ class Users:
             drops.append(Drop("user", "", "no identifier that this account knows people by", ABSENT))
             self.unplaced.extend(self._numbered(drops))
             return
-        stored.skip_hook = skip_hook
+        stored.changed_by, stored.skip_hook = self.requests, skip_hook
         for name, value in sort_out(user.attributes, self.settings, drops):
             known = stored.attributes.get(name)
             kept = grown(known[1], value) if known and user.appends else value

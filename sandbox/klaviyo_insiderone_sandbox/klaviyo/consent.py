@@ -76,7 +76,7 @@ _METRICS: Mapping[tuple[str, str], Mapping[Naming, str]] = {
 
 def metric_of(channel: Channel, consent: Consent, suppression: Reason | None, naming: Naming) -> str | None:
     """Name the metric that records a change; None where the change leaves no event."""
-    if channel == "email" and suppression in _SUPPRESSION_METRICS:
+    if channel == "email" and suppression is not None and suppression in _SUPPRESSION_METRICS:
         return _SUPPRESSION_METRICS[suppression]
     return _METRICS.get((channel, consent), {}).get(naming)
 

@@ -164,11 +164,11 @@ def relationship(url: str, name: str, data: str | None) -> str:
     return f'"{name}":{{{shown_data}"links":{{"self":"{url}/relationships/{name}/","related":"{url}/{name}/"}}}}'
 
 
-def resource(base_url: str, collection: str, kind: str, resource_id: str, attributes: str, relationships: str) -> str:
+def resource(base_url: str, collection: str, kind: str, resource_id: str, attributes: str, *, related: str) -> str:
     """Compose a resource from parts."""
     return (
         f'{{"type":"{kind}","id":"{resource_id}","attributes":{attributes},'
-        f'"relationships":{{{relationships}}},"links":{{"self":"{base_url}/api/{collection}/{resource_id}/"}}}}'
+        f'"relationships":{{{related}}},"links":{{"self":"{base_url}/api/{collection}/{resource_id}/"}}}}'
     )
 
 
@@ -184,7 +184,7 @@ def metric_text(base_url: str, metric: Metric, asked: Sequence[str] | None, incl
     triggers = relationship(
         f"{base_url}/api/metrics/{metric.id}", "flow-triggers", "[]" if "flow-triggers" in includes else None
     )
-    return resource(base_url, "metrics", "metric", metric.id, attributes, triggers)
+    return resource(base_url, "metrics", "metric", metric.id, attributes, related=triggers)
 
 
 def integration_text(metric: Metric) -> str:
@@ -219,9 +219,8 @@ def list_text(
         relationship(url, "profiles", None),
         *(relationship(url, name, "[]" if name in includes else None) for name in ("tags", "flow-triggers")),
     ]
-    return resource(
-        base_url, "lists", "list", one.id, join_object({name: values[name] for name in names}), ",".join(related)
-    )
+    attributes = join_object({name: values[name] for name in names})
+    return resource(base_url, "lists", "list", one.id, attributes, related=",".join(related))
 
 
 def account_text(base_url: str, asked: Sequence[str] | None) -> str:

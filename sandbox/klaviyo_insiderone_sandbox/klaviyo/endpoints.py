@@ -30,8 +30,8 @@ LOCATION_FIELDS = (
     "address1", "address2", "city", "country", "latitude", "longitude", "region", "zip", "timezone", "ip",
 )  # fmt: skip
 PROFILE_FIELDS = (
-    "email", "phone_number", "external_id", "anonymous_id", "first_name", "last_name", "organization", "locale", "title",
-    "image", "created", "updated", "last_event_date", "location", "properties",
+    "email", "phone_number", "external_id", "anonymous_id", "first_name", "last_name", "organization", "locale",
+    "title", "image", "created", "updated", "last_event_date", "location", "properties",
 )  # fmt: skip
 PREDICTIVE_FIELDS = (
     "historic_clv", "predicted_clv", "total_clv", "historic_number_of_orders", "predicted_number_of_orders",

@@ -50,6 +50,7 @@ class Event:
         metric: Metric,
         profile_id: str,
         properties: str,
+        *,
         uuid: str | None = None,
         visible_after: int | None = None,
     ) -> None:

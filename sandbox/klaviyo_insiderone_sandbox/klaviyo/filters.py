@@ -207,13 +207,12 @@ def text_of(field: str, literal: Literal) -> str:
 
 def time_of(field: str, literal: Literal, *, epoch: bool) -> int:
     """Return a time, which must stand without quotes, in microseconds since 1970."""
+    refusal = invalid("filter", f"Invalid filter value for {field}: expected an unquoted ISO 8601 datetime.")
+    if epoch and not literal.quoted and re.fullmatch(r"\d{1,11}", literal.text):
+        return int(literal.text) * MICROSECONDS
+    if literal.quoted or not re.match(r"\d{4}-\d\d-\d\d($|[Tt])", literal.text):
+        raise refusal
     try:
-        if literal.quoted:
-            raise ValueError("quoted")
-        if epoch and re.fullmatch(r"\d+", literal.text):
-            return int(literal.text) * MICROSECONDS
-        if not re.match(r"\d{4}-\d\d-\d\d($|[Tt])", literal.text):
-            raise ValueError("no RFC 3339 time")
         return instant_of(literal.text)
     except ValueError:
-        raise invalid("filter", f"Invalid filter value for {field}: expected an unquoted ISO 8601 datetime.") from None
+        raise refusal from None

@@ -26,7 +26,20 @@ FIRST = (
     "Noor",
     "Olga",
 )
-LAST = ("Berg", "Yılmaz", "García", "Müller", "Novak", "O'Brien", "Østby", "Rossi", "Smith", "de Vries", "Żak", "Lind")
+LAST = (
+    "Berg",
+    "Y\u0131lmaz",
+    "García",
+    "Müller",
+    "Novak",
+    "O'Brien",
+    "Østby",
+    "Rossi",
+    "Smith",
+    "de Vries",
+    "Żak",
+    "Lind",
+)
 PLACES = (
     ("Oslo", "Norway", "Europe/Oslo", "nb-NO", "+479"),
     ("İstanbul", "Türkiye", "Europe/Istanbul", "tr-TR", "+90532"),
@@ -62,10 +75,13 @@ def ordinary(chance: random.Random, number: int) -> dict[str, str]:
         "first_name": f'"{first}"',
         "last_name": f'"{last}"',
         "locale": f'"{locale}"',
-        "location": f'{{"city":"{city}","country":"{country}","timezone":"{timezone}","zip":"{chance.randrange(1000, 99999)}"}}',
+        "location": (
+            f'{{"city":"{city}","country":"{country}","timezone":"{timezone}","zip":"{chance.randrange(1000, 99999)}"}}'
+        ),
         "properties": (
-            f'{{"tier":"{chance.choice(TIERS)}","points":{chance.randrange(5000)},"basket value":{chance.randrange(9999)}.50,'
-            f'"vip":{"true" if chance.random() < 0.1 else "false"},"favourites":["tea","{chance.choice(("mugs", "socks"))}"]}}'
+            f'{{"tier":"{chance.choice(TIERS)}","points":{chance.randrange(5000)},'
+            f'"basket value":{chance.randrange(9999)}.50,"vip":{"true" if chance.random() < 0.1 else "false"},'
+            f'"favourites":["tea","{chance.choice(("mugs", "socks"))}"]}}'
         ),
     }
     if chance.random() < 0.6:

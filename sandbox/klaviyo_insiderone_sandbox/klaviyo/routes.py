@@ -164,7 +164,7 @@ def read_profiles(account: Account, call: Call, parameters: Parameters, _: str) 
         raise invalid("page[cursor]", "Invalid cursor provided.") from None
     writer = profile_writer(call, parameters)
     following = write_keyset_cursor(sort, SORT_KEYS[sort](rows[-1])) if more else None
-    included = None if parameters.includes is None else []
+    included: list[str] | None = None if parameters.includes is None else []
     return page(map(writer.write, rows), included, call, parameters, following), len(rows)
 
 
@@ -173,7 +173,7 @@ def read_profile(account: Account, call: Call, parameters: Parameters, profile_i
     profile = account.profiles.by_id.get(profile_id)
     if profile is None:
         raise not_found(f"A profile with id {profile_id} does not exist.")
-    included = None if parameters.includes is None else []
+    included: list[str] | None = None if parameters.includes is None else []
     return single(profile_writer(call, parameters).write(profile), included), 1
 
 
@@ -223,8 +223,8 @@ def read_event(account: Account, call: Call, parameters: Parameters, event_id: s
     hidden_until = event.visible_after if event else None
     if event is None or (hidden_until is not None and hidden_until > account.clock.now()):
         raise not_found(f"An event with id {event_id} does not exist.")
-    rows = [event]
-    return single(*event_texts(account, call, parameters, rows), included_of(account, call, parameters, rows)), 1
+    (text,) = event_texts(account, call, parameters, [event])
+    return single(text, included_of(account, call, parameters, [event])), 1
 
 
 def event_texts(account: Account, call: Call, parameters: Parameters, rows: list[Event]) -> list[str]:
@@ -281,7 +281,7 @@ def read_metric(account: Account, call: Call, parameters: Parameters, metric_id:
     metric = account.metrics_by_id.get(metric_id)
     if metric is None:
         raise not_found(f"A metric with id {metric_id} does not exist.")
-    included = None if parameters.includes is None else []
+    included: list[str] | None = None if parameters.includes is None else []
     return single(
         metric_text(call.base_url, metric, parameters.fields.get("metric"), parameters.includes or ()), included
     ), 1

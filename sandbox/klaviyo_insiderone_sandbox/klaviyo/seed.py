@@ -16,8 +16,11 @@ from klaviyo_insiderone_sandbox.klaviyo.state import Account, MailingList
 DAY = 86_400
 CURRENCIES = ("EUR", "EUR", "EUR", "TRY", "GBP")
 MAX_TIES = 5_000
+MIN_HOSTILE_EVENTS = 50
 HOSTILE_SHARE = 0.04
 """Awkward profiles, of all."""
+CONSENT_SHARE = 0.4
+"""Events that record consent, at most, of all; consent beyond it has no event, as after an import."""
 
 
 class Seed(msgspec.Struct, forbid_unknown_fields=True):
@@ -49,7 +52,7 @@ class Sower:
         """Record one event, and move its owner's dates."""
         self.made += 1
         event_id = short_id(f"{self.seed.seed} {self.made}", 11)
-        self.account.events.add(Event((second, event_id), metric, owner, properties, None, visible_after))
+        self.account.events.add(Event((second, event_id), metric, owner, properties, visible_after=visible_after))
         profile = self.account.profiles.by_id.get(owner)
         if profile is not None and second <= self.now:
             profile.last_event_second = max(second, profile.last_event_second or 0)
@@ -107,31 +110,33 @@ CONSENTS: tuple[tuple[int, consent.Channel, consent.Consent, consent.Reason | No
 
 def sow_consent(sower: Sower, ids: list[str]) -> None:
     """Give people consent of all kinds, with the events that record it."""
-    chance = sower.chance
+    chance, seed = sower.chance, sower.seed
     weights = [weight for weight, *_ in CONSENTS]
     for profile_id in ids:
         profile = sower.account.profiles.by_id[profile_id]
         _, channel, state, suppression = chance.choices(CONSENTS, weights)[0]
         if chance.random() < 0.1:
             continue
-        second = sower.now - chance.randrange(1, sower.seed.days * DAY)
+        second = sower.now - chance.randrange(1, seed.days * DAY)
         second = max(second, profile.created // MICROSECONDS)
         at = second * MICROSECONDS + chance.randrange(MICROSECONDS)
         after = consent.changed(consent.NEVER, channel, state, suppression, shown_exactly(at))
         profile.subscriptions = msgspec.json.encode(after).decode()
-        name = consent.metric_of(channel, state, suppression, sower.seed.naming)
-        if name is not None:
+        name = consent.metric_of(channel, state, suppression, seed.naming)
+        if name is not None and sower.made < seed.events * CONSENT_SHARE:
             metric = sower.account.metric(name, "Klaviyo")
             sower.event(metric, profile_id, second, f'{{"Method":"FORM","List":"Newsletter","$event_id":"{second}"}}')
 
 
 def sow_events(sower: Sower, ids: list[str]) -> None:
-    """Add a shop's events, up to the number wished for beside the consent events, and the awkward ones within it."""
+    """Add a shop's events, the awkward ones first, up to the number wished for in all."""
     chance, seed = sower.chance, sower.seed
     sowings = ordinary_events(sower)
     makers = [maker for _, maker in sowings]
     weights = [weight for weight, _ in sowings]
-    remaining = seed.events - (awkward_events(sower, ids) if seed.hostile else 0)
+    if seed.hostile:
+        awkward_events(sower, ids)
+    remaining = seed.events - sower.made
     span = seed.days * DAY
     second = sower.now - chance.randrange(span)
     for maker in chance.choices(makers, weights, k=max(0, remaining)):
@@ -190,21 +195,20 @@ def ordinary_events(sower: Sower) -> list[tuple[int, Maker]]:
     ]
 
 
-def awkward_events(sower: Sower, ids: list[str]) -> int:
-    """Add what breaks naive pipelines; return how many events.
+def awkward_events(sower: Sower, ids: list[str]) -> None:
+    """Add what breaks naive pipelines.
 
     One second with very many events; orders without items, with items that are no list, at price 0; huge numbers, empty
     values and odd keys in properties; events three years old, dated in the future, of erased people, and visible late.
     """
-    before, chance, now = sower.made, sower.chance, sower.now
+    chance, now = sower.chance, sower.now
     viewed, placed = sower.account.metric("Viewed Product", "API"), sower.account.metric("Placed Order", "Shopify")
     tied = now - sower.seed.days * DAY // 2
     for number in range(min(MAX_TIES, sower.seed.events // 20)):
         sower.event(
             viewed, chance.choice(ids), tied, shop.viewed_product(sower.products[number % 100], f"tie-{number}")
         )
-    share = max(1, sower.seed.events // 2_000)
-    for turn in range(share):
+    for turn in range(-(-sower.seed.events // 2_000) if sower.seed.events >= MIN_HOSTILE_EVENTS else 0):
         owner, second = chance.choice(ids), now - chance.randrange(sower.seed.days * DAY)
         for text in AWKWARD_ORDERS:
             sower.event(placed, owner, second, text.replace("@", f"HO-{sower.made + 1}"))
@@ -213,15 +217,19 @@ def awkward_events(sower: Sower, ids: list[str]) -> int:
         sower.event(viewed, owner, now + (turn % 300 + 1) * DAY, product)
         sower.event(viewed, f"01ERASED{turn:018d}", second, product)
         sower.event(viewed, owner, now - DAY - turn, product, (now + 3_600) * MICROSECONDS)
-    return sower.made - before
 
 
 AWKWARD_ORDERS = (
     '{"OrderId":"@","$value":12.00,"$value_currency":"EUR","$event_id":"@"}',
     '{"OrderId":"@","Items":[],"$value":0,"$value_currency":"EUR","$event_id":"@"}',
     '{"OrderId":"@","Items":"Teapot","$value":"12,50","$event_id":"@"}',
-    '{"OrderId":"@","Items":[{"ProductID":"0","SKU":"","ProductName":"Gift","Quantity":1,"ItemPrice":0,"RowTotal":0,'
-    '"Categories":[]}],"$value":0,"$value_currency":"EUR","$event_id":"@"}',
-    '{"OrderId":12345678901234567890,"Items":[{"ProductID":99999999999999999999,"ProductName":"Tea \\"loose\\" 🫖","Quantity":"2",'
-    '"ItemPrice":0.1000,"RowTotal":0.2000}],"Total Price":0.2000,"a.b":{"c d":null},"$extra":"","$value":0.2000,"$event_id":"@"}',
+    (
+        '{"OrderId":"@","Items":[{"ProductID":"0","SKU":"","ProductName":"Gift","Quantity":1,"ItemPrice":0,"RowTotal":0,'
+        '"Categories":[]}],"$value":0,"$value_currency":"EUR","$event_id":"@"}'
+    ),
+    (
+        '{"OrderId":12345678901234567890,"Items":[{"ProductID":99999999999999999999,"ProductName":"Tea \\"loose\\" 🫖",'
+        '"Quantity":"2","ItemPrice":0.1000,"RowTotal":0.2000}],"Total Price":0.2000,"a.b":{"c d":null},"$extra":"",'
+        '"$value":0.2000,"$event_id":"@"}'
+    ),
 )

@@ -1,4 +1,4 @@
-"""What a shop's events look like: products, orders, page views, in the property names that Klaviyo's integrations use."""
+"""What a shop's events look like: products, orders, page views, with the properties of Klaviyo's integrations."""
 
 from __future__ import annotations
 
@@ -102,10 +102,11 @@ def viewed_product(product: Product, event_id: str) -> str:
 def added_to_cart(product: Product, quantity: int, event_id: str) -> str:
     """Compose the properties of Added to Cart: the product added, and the cart after it."""
     return (
-        f'{{"AddedItemProductID":"{product.product_id}","AddedItemSKU":"{product.sku}","AddedItemProductName":"{product.name}",'
+        f'{{"AddedItemProductID":"{product.product_id}","AddedItemSKU":"{product.sku}",'
+        f'"AddedItemProductName":"{product.name}",'
         f'"AddedItemQuantity":{quantity},"AddedItemPrice":{money(product.price)},"AddedItemURL":"{product.url}",'
-        f'"AddedItemImageURL":"{product.image}","AddedItemCategories":{product.categories},"ItemNames":["{product.name}"],'
-        f'"Items":[{line_item(product, quantity)}],"CheckoutURL":"{SITE}/cart","$value":{money(product.price * quantity)},'
+        f'"AddedItemImageURL":"{product.image}","AddedItemCategories":{product.categories},'
+        f'"ItemNames":["{product.name}"],"Items":[{line_item(product, quantity)}],"CheckoutURL":"{SITE}/cart","$value":{money(product.price * quantity)},'
         f'"$value_currency":"EUR","$event_id":"{event_id}"}}'
     )
 

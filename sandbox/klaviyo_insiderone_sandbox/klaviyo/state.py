@@ -119,7 +119,7 @@ class Account:
             return None
         second = moment // MICROSECONDS
         properties = json.dumps({"Method": "PREFERENCE_PAGE", "$event_id": str(second)})
-        return self.add_event(None, metric, "Klaviyo", profile_id, second, properties)
+        return self.add_event(profile_id, self.metric(metric, "Klaviyo"), second, properties)
 
     def erase(self, ids: list[str]) -> int:
         """Let profiles vanish; their events stay. Returns how many there were."""
@@ -137,13 +137,12 @@ class Account:
 
     def add_event(
         self,
-        event_id: str | None,
-        metric_name: str,
-        integration: str | None,
         profile_id: str,
+        metric: Metric,
         second: int,
         properties: str,
         *,
+        event_id: str | None = None,
         uuid: str | None = None,
         visible_after: int | None = None,
         touch: bool = True,
@@ -151,11 +150,11 @@ class Account:
         """Record an event; return its id. The profile's ``updated`` moves to now unless *touch* is false."""
         event = Event(
             (second, event_id or self._new_event_id(second)),
-            self.metric(metric_name, integration),
+            metric,
             profile_id,
             properties,
-            uuid,
-            visible_after,
+            uuid=uuid,
+            visible_after=visible_after,
         )
         if event.place[1] in self.events.by_id:
             self.events.replace(event)
