@@ -106,7 +106,8 @@ def added_to_cart(product: Product, quantity: int, event_id: str) -> str:
         f'"AddedItemProductName":"{product.name}",'
         f'"AddedItemQuantity":{quantity},"AddedItemPrice":{money(product.price)},"AddedItemURL":"{product.url}",'
         f'"AddedItemImageURL":"{product.image}","AddedItemCategories":{product.categories},'
-        f'"ItemNames":["{product.name}"],"Items":[{line_item(product, quantity)}],"CheckoutURL":"{SITE}/cart","$value":{money(product.price * quantity)},'
+        f'"ItemNames":["{product.name}"],"Items":[{line_item(product, quantity)}],"CheckoutURL":"{SITE}/cart",'
+        f'"$value":{money(product.price * quantity)},'
         f'"$value_currency":"EUR","$event_id":"{event_id}"}}'
     )
 
