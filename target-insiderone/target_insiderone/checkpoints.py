@@ -39,7 +39,6 @@ class Checkpoints:
         self._lock = threading.Lock()
         self._waiting: deque[Segment] = deque()
         self._written: State | None = None
-        self.held = False
         self.current = Segment()
 
     def open(self) -> Segment:
@@ -62,16 +61,11 @@ class Checkpoints:
                 segment.settled += 1
             self._write_what_is_due()
 
-    def hold(self) -> None:
-        """Write no further STATE: what comes after this moment will be read again."""
-        with self._lock:
-            self.held = True
-
     def _write_what_is_due(self) -> None:
         due: State | None = None
         while self._waiting and self._waiting[0].opened == self._waiting[0].settled:
             due = self._waiting.popleft().state
-        if due is None or self.held or due == self._written:
+        if due is None or due == self._written:
             return
         self._write(due)
         self._written = due

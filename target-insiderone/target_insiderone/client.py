@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
+import msgspec
 import requests
 from requests.adapters import HTTPAdapter
 
@@ -29,6 +30,8 @@ DELETE_ATTRIBUTES = "/api/user/v1/attribute/delete"
 RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504, *range(520, 525)})
 FIRST_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 60.0
+LONGEST_RETRY_AFTER_SECONDS = 30 * 86_400.0
+"""A longer ``Retry-After`` is no use to anybody, and must not overflow a date."""
 
 _REQUEST_LEVEL_400 = {
     "users must be defined": "the request carried no users; please report this",
@@ -56,6 +59,13 @@ class StopSendingError(Exception):
 
 class GaveUpError(Exception):
     """The retries' budget is spent; the message says when to come back."""
+
+    def __init__(self, budget_seconds: float, reason: str, wait_seconds: float) -> None:
+        back = datetime.now(tz=UTC) + timedelta(seconds=wait_seconds)
+        super().__init__(
+            f"Insider One took no request within `max_retry_seconds` ({budget_seconds:g} s); last: {reason}. "
+            f"STATE was kept: run again after {back:%Y-%m-%dT%H:%M:%SZ}"
+        )
 
 
 class AnswerMismatchError(Exception):
@@ -164,21 +174,24 @@ class InsiderOneClient:
         return self._send(DELETE_ATTRIBUTES, body, users)
 
     def _send(self, path: str, body: bytes, users: int) -> tuple[Outcome, int]:
-        deadline = time.monotonic() + self._settings.max_retry_seconds
         attempt = 0
+        deadline: float | None = None
         while True:
             attempt += 1
-            self._wait(self._limit.reserve(), deadline, "the rate limit of this account")
+            self._sleep(self._limit.reserve())
             outcome, reason, retry_after = self._attempt(path, body, users)
             if outcome is not None:
                 return outcome, attempt
+            deadline = deadline or time.monotonic() + self._settings.max_retry_seconds
             ceiling = min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2 ** (attempt - 1))
             delay = random.uniform(0, ceiling)  # noqa: S311  (full jitter needs no secret)
             if retry_after is not None:
                 delay += retry_after
                 self._limit.pause(retry_after)
+            if time.monotonic() + delay > deadline:
+                raise GaveUpError(self._settings.max_retry_seconds, reason, delay)
             log.info("Insider One: %s; attempt %d, next in %.1f s", reason, attempt, delay)
-            self._wait(delay, deadline, reason)
+            self._sleep(delay)
 
     def _attempt(self, path: str, body: bytes, users: int) -> tuple[Outcome | None, str, float | None]:
         """One request: (outcome, "", None), or (None, why it must be tried again, Retry-After in seconds)."""
@@ -194,26 +207,18 @@ class InsiderOneClient:
         if answer.status_code != requests.codes.ok:
             refuse(answer.status_code, answer.text)
         try:
-            parsed = answer.json()
-        except requests.exceptions.JSONDecodeError:
+            parsed = msgspec.json.decode(answer.content)
+        except (msgspec.DecodeError, UnicodeDecodeError):
             return None, "status 200 with a body that is not JSON", None
         return outcome_of(parsed, users, empty_is_success=path == DELETE_ATTRIBUTES), "", None
 
-    def _wait(self, seconds: float, deadline: float, reason: str) -> None:
-        """Sleep, unless that would pass the budget or the run is asked to stop."""
-        if seconds <= 0 and not self._stopping.is_set():
-            return
-        if time.monotonic() + seconds > deadline:
-            back = datetime.now(tz=UTC) + timedelta(seconds=seconds)
-            raise GaveUpError(
-                f"Insider One took no request within `max_retry_seconds` ({self._settings.max_retry_seconds:g} s); "
-                f"last: {reason}. STATE was kept: run again after {back:%Y-%m-%dT%H:%M:%SZ}"
-            )
-        if self._stopping.wait(seconds):
+    def _sleep(self, seconds: float) -> None:
+        if self._stopping.wait(max(0.0, seconds)):
             raise Stopped
 
     def _session(self) -> requests.Session:
-        if not hasattr(self._local, "session"):
+        session: requests.Session | None = getattr(self._local, "session", None)
+        if session is None:
             session = requests.Session()
             session.headers.update(
                 {
@@ -226,9 +231,6 @@ class InsiderOneClient:
             session.mount("https://", HTTPAdapter(pool_connections=1, pool_maxsize=1))
             session.mount("http://", HTTPAdapter(pool_connections=1, pool_maxsize=1))
             self._local.session = session
-        session = self._local.session
-        if not isinstance(session, requests.Session):
-            raise TypeError("the thread's session was replaced")
         return session
 
 
@@ -256,18 +258,16 @@ def refuse(status: int, text: str) -> NoReturn:
 
 
 def retry_after_seconds(header: str | None) -> float | None:
-    """Seconds of a ``Retry-After`` header, which is a number or an HTTP date; None where it is absent or unreadable."""
+    """Seconds of a ``Retry-After`` header, a whole number or an HTTP date; None where it is absent or unreadable."""
     if header is None:
         return None
-    try:
-        return max(0.0, float(header))
-    except ValueError:
-        pass
+    if header.strip().isdigit():
+        return min(float(header), LONGEST_RETRY_AFTER_SECONDS)
     try:
         at = email.utils.parsedate_to_datetime(header)
     except ValueError:
         return None
-    return max(0.0, (at - datetime.now(tz=UTC)).total_seconds())
+    return max(0.0, (at.replace(tzinfo=at.tzinfo or UTC) - datetime.now(tz=UTC)).total_seconds())
 
 
 def outcome_of(answer: Any, sent: int, *, empty_is_success: bool = False) -> Outcome:

@@ -27,7 +27,7 @@ class DataDir:
         self.is_new = not self.folder.exists()
         for folder in (self.root, self.folder):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._locks: list[int] = []
+        self._locks: dict[str, int] = {}
 
     @property
     def rejects(self) -> Path:
@@ -59,7 +59,9 @@ class DataDir:
             AlreadyRunningError: Another run holds it.
         """
         name = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in stream)
-        file = os.open(self.folder / f"{name}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        if name in self._locks:
+            return
+        file = os.open(self.folder / f"stream-{name}.lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -68,4 +70,4 @@ class DataDir:
                 f"stream {stream}: another run of this integration is loading it; wait for it, or give this "
                 "pipeline an `integration_name` of its own"
             ) from None
-        self._locks.append(file)
+        self._locks[name] = file

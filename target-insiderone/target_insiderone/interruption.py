@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import signal
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from types import FrameType
 
 WAKE = signal.SIGUSR1
 """Sent to ourselves to end a blocking read of the input when a lane has failed."""
+
+
+HANDLED = (signal.SIGTERM, signal.SIGINT, WAKE)
 
 
 class Interrupted(Exception):
@@ -36,13 +39,19 @@ class Interruption:
         self.stopping = threading.Event()
         self.reading = False
         self.signum: int | None = None
+        self._previous: dict[signal.Signals, Any] = {}
 
     def install(self) -> None:
         """Handle the signals; only the main thread may do so, elsewhere (an embedded run) nothing is installed."""
         if threading.current_thread() is not threading.main_thread():
             return
-        for signum in (signal.SIGTERM, signal.SIGINT, WAKE):
-            signal.signal(signum, self.handle)
+        self._previous = {signum: signal.signal(signum, self.handle) for signum in HANDLED}
+
+    def uninstall(self) -> None:
+        """Put the handlers back that were there before."""
+        for signum, handler in self._previous.items():
+            signal.signal(signum, handler)
+        self._previous = {}
 
     def handle(self, signum: int, _frame: FrameType | None = None) -> None:
         """Note the first signal and end a blocking read."""
@@ -56,7 +65,8 @@ class Interruption:
     def wake(self) -> None:
         """End the run from another thread."""
         self.stopping.set()
-        signal.pthread_kill(threading.main_thread().ident or 0, WAKE)
+        if self._previous:
+            signal.pthread_kill(threading.main_thread().ident or 0, WAKE)
 
     def check(self) -> None:
         """Raise if the run is to stop.

@@ -5,15 +5,23 @@ from __future__ import annotations
 import fcntl
 import os
 import threading
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
+
+class _At(msgspec.Struct):
+    at: str
+
+
+_decode_at = msgspec.json.Decoder(_At).decode
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
@@ -35,8 +43,8 @@ class Reject:
 class RejectsFile:
     """Appends rejects as JSON lines; :meth:`sync` must be called before any STATE that passes them.
 
-    The file is 0600. Several processes may append at once: each writes whole lines under an exclusive lock, and a line
-    torn by a crash is closed with a newline before the next one.
+    The file is 0600. Several processes may append or compact at once: each does so under one lock (a file beside it),
+    and a line torn by a crash is closed with a newline before the next one.
     """
 
     def __init__(self, path: Path, *, run_id: str) -> None:
@@ -73,13 +81,57 @@ class RejectsFile:
                 return
             lines = b"".join(self._unwritten)
             self._unwritten.clear()
-            file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX)
-                _write_all(file, lines if _ends_whole(file) else b"\n" + lines)
-                os.fsync(file)
-            finally:
-                os.close(file)
+            with self._exclusive():
+                file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+                try:
+                    _write_all(file, lines if _ends_whole(file) else b"\n" + lines)
+                    os.fsync(file)
+                finally:
+                    os.close(file)
+
+    def compact(self, *, max_bytes: int, max_days: int) -> int:
+        """Drop the oldest rejects beyond *max_bytes* in all or *max_days* of age; returns how many went."""
+        with self._exclusive():
+            if not self.path.exists():
+                return 0
+            lines = self.path.read_bytes().splitlines(keepends=True)
+            kept = _newest(lines, max_bytes, datetime.now(tz=UTC) - timedelta(days=max_days))
+            if len(kept) == len(lines):
+                return 0
+            fresh = self.path.with_suffix(".new")
+            with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+                file.writelines(kept)
+                file.flush()
+                os.fsync(file.fileno())
+            fresh.replace(self.path)
+            return len(lines) - len(kept)
+
+    @contextmanager
+    def _exclusive(self) -> Iterator[None]:
+        file = os.open(self.path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(file)
+
+
+def _newest(lines: list[bytes], max_bytes: int, oldest: datetime) -> list[bytes]:
+    """The last of *lines* that fit *max_bytes* and are not older than *oldest*; an unreadable line has no age."""
+    kept = 0
+    for line in reversed(lines):
+        max_bytes -= len(line)
+        if max_bytes < 0 or _age_of(line) < oldest:
+            break
+        kept += 1
+    return lines[len(lines) - kept :]
+
+
+def _age_of(line: bytes) -> datetime:
+    try:
+        return datetime.fromisoformat(_decode_at(line).at)
+    except (msgspec.DecodeError, ValueError):
+        return datetime.max.replace(tzinfo=UTC)
 
 
 def _ends_whole(file: int) -> bool:

@@ -19,3 +19,9 @@ REMEDIES = {
     "missing_key": "the record lacks a key property of its stream; look at the tap",
 }
 """Reason code -> remedy, in one sentence."""
+
+SKIP_HOOK = (
+    "some requests carry `skip_hook: true`, so that they start no journey; Insider One must have enabled that for your "
+    "organisation (ask your Insider One contact), otherwise journeys may start all the same"
+)
+"""Said once by every run that sets the flag."""

@@ -22,7 +22,7 @@ from target_insiderone.lanes import Lanes
 from target_insiderone.ledger import Ledger
 from target_insiderone.mapping import compile_events, compile_profiles
 from target_insiderone.rejects import Reject, RejectsFile
-from target_insiderone.remedies import REMEDIES
+from target_insiderone.remedies import REMEDIES, SKIP_HOOK
 from target_insiderone.sinks import Staging
 
 if TYPE_CHECKING:
@@ -33,11 +33,6 @@ log = logging.getLogger("target-insiderone")
 
 PERCENT_FROM_ROWS = 100
 """A percentage in ``max_rejects`` counts from this many rows on."""
-
-SKIP_HOOK_ADVICE = (
-    "skip_hook: requests carry `skip_hook: true`, so that they start no journey; Insider One must have enabled it for "
-    "your organisation (ask your Insider One contact), otherwise journeys may start"
-)
 
 
 class TooManyRejectsError(Exception):
@@ -71,6 +66,9 @@ class Run:
         settings = self.settings
         self.data_dir = DataDir(settings.data_dir, settings.integration_name)
         self.rejects = RejectsFile(self.data_dir.rejects, run_id=self.id)
+        size, days = settings.rejects_max_mb, settings.rejects_max_days
+        if dropped := self.rejects.compact(max_bytes=size * 1_000_000, max_days=days):
+            log.warning("rejects: the oldest %d went, beyond %d MB or %d days", dropped, size, days)
         self.checkpoints = Checkpoints(self._write_state)
         scope = f"{settings.partner_name}/{settings.integration_name}"
         self.ledger: Ledger | None = None
@@ -109,7 +107,7 @@ class Run:
                 self.data_dir.folder,
             )
         if self.settings.skip_hook:
-            self.warn_once("", SKIP_HOOK_ADVICE)
+            self.warn_once("", SKIP_HOOK)
         if self.settings.dry_run:
             log.warning("dry_run: nothing is sent, no STATE is written; requests go to %s", self.data_dir.root)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from abc import abstractmethod
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from target_insiderone.errors import Filtered, Rejected
 from target_insiderone.items import EventItem, EventLine, ProfileItem, Source, encode
 from target_insiderone.reader import decode
 from target_insiderone.rejects import Reject
-from target_insiderone.remedies import REMEDIES
+from target_insiderone.remedies import REMEDIES, SKIP_HOOK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -114,6 +115,7 @@ class InsiderOneSink(Sink):
             self.reject(outcome, key, context["line"])
             staging.tally.record(self.stream_name, "rejected", outcome.code)
 
+    @abstractmethod
     def stage(self, record: Record, key: str, context: dict[str, Any]) -> None:
         """Map, encode and stage one valid record.
 
@@ -121,7 +123,6 @@ class InsiderOneSink(Sink):
             Filtered: The settings leave it out.
             Rejected: Its content cannot be sent.
         """
-        raise NotImplementedError
 
     def key_of(self, record: Record) -> str:
         """The values of the key properties, joined.
@@ -227,6 +228,8 @@ class EventSink(InsiderOneSink):
             staging.tally.event(self.stream_name, "rejected", why.code)
         for _, _, left_out in mapped.filtered:
             staging.tally.event(self.stream_name, "filtered", left_out.reason)
+        if mapped.old:
+            staging.warn_once("", SKIP_HOOK)
         if not mapped.events:
             self._settle_without_request(mapped)
             return

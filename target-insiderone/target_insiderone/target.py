@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -12,6 +13,7 @@ from singer_sdk.mapper import RemoveRecordTransform, SameRecordTransform
 from singer_sdk.plugin_base import _ConfigInput
 from singer_sdk.singerlib.exceptions import InvalidInputLine
 
+from target_insiderone.config_schema import PROPERTIES
 from target_insiderone.errors import Finding, SettingsError
 from target_insiderone.exits import run_command
 from target_insiderone.findings import find
@@ -22,6 +24,7 @@ from target_insiderone.settings import CONFIG_JSONSCHEMA, Settings, parse_settin
 from target_insiderone.sinks import EventSink, InsiderOneSink, ProfileSink, RemovedSink
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import FrameType
     from typing import IO
 
@@ -100,7 +103,10 @@ class TargetInsiderOne(Target):
             pass
         finally:
             self._interruption.reading = False
-            self.process_endofpipe()
+            try:
+                self.process_endofpipe()
+            finally:
+                self._interruption.uninstall()
         if self._interruption.signum is not None:
             raise StoppedBySignalError(self._interruption.signum)
 
@@ -221,9 +227,24 @@ class TargetInsiderOne(Target):
         if about:
             cls.print_about(about_format)
             return
-        cls.print_version(print_fn=cls.logger.info)
         given = config or _ConfigInput()
+        name_log_lines({**given.config, **(cls._env_var_config if given.parse_env else {})})
+        cls.print_version(print_fn=cls.logger.info)
         cls(config=given.config, parse_env_config=given.parse_env).load(file_input)
+
+
+def name_log_lines(config: Mapping[str, Any]) -> None:
+    """Put the integration's name into every log line, so that the lines of several pipelines can be told apart."""
+    name = config.get("integration_name") or PROPERTIES["integration_name"]["default"]
+
+    def prefix(record: logging.LogRecord) -> bool:
+        if not hasattr(record, "integration_name"):
+            record.integration_name = name
+            record.msg = f"[{name}] {record.msg}"
+        return True
+
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(prefix)
 
 
 def main() -> None:
