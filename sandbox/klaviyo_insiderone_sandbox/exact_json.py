@@ -53,3 +53,12 @@ def dumps(value: Any) -> str:
 def loads(text: str | bytes) -> Any:
     """Read JSON, with decimals as :class:`~decimal.Decimal`, digit for digit."""
     return json.loads(text, parse_float=Decimal)
+
+
+def is_json(body: bytes) -> bool:
+    """Tell whether a body is one JSON document, in UTF-8, with numbers that a double can reach."""
+    try:
+        msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return True

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Protocol
 
-import msgspec
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from klaviyo_insiderone_sandbox.clock import Clock, shown_exactly
+from klaviyo_insiderone_sandbox.exact_json import is_json
 from klaviyo_insiderone_sandbox.exchange import Answer, Call
 from klaviyo_insiderone_sandbox.journal import Journal
 
@@ -159,12 +159,3 @@ async def gone(receive: Receive) -> None:
     """Wait until the client or the transport has closed the connection."""
     while (await receive())["type"] != "http.disconnect":
         pass
-
-
-def is_json(body: bytes) -> bool:
-    """Tell whether a body is one JSON document."""
-    try:
-        msgspec.json.decode(body, type=msgspec.Raw)
-    except msgspec.DecodeError:
-        return False
-    return True

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
+from klaviyo_insiderone_sandbox.exact_json import is_json
 from klaviyo_insiderone_sandbox.exchange import Answer, Call, json_answer
 from klaviyo_insiderone_sandbox.insiderone import errors
 from klaviyo_insiderone_sandbox.insiderone.errors import InsiderError
@@ -150,7 +151,7 @@ class InsiderOneApi:
     def profile(self, body: bytes) -> Answer:
         """POST /api/user/v1/profile: read one user."""
         try:
-            request = msgspec.json.decode(body, type=ProfileRequest)
+            request = envelope_of(body) and msgspec.json.decode(body, type=ProfileRequest)
         except msgspec.DecodeError:
             raise errors.not_json() from None
         objections: Objections = {}
@@ -169,24 +170,26 @@ class InsiderOneApi:
 
 
 def envelope_of(body: bytes) -> dict[str, msgspec.Raw]:
-    """Decode the top level of a body."""
+    """Decode the top level of a body; the whole of it is checked."""
+    if not is_json(body):
+        raise errors.not_json()
     try:
         return msgspec.json.decode(body, type=dict[str, msgspec.Raw])
     except msgspec.ValidationError:
         raise errors.no_users() from None
-    except msgspec.DecodeError:
-        raise errors.not_json() from None
 
 
 def users_of(envelope: dict[str, msgspec.Raw], kind: type[Sent]) -> list[Sent]:
     """Decode the users of a body; their number is checked."""
     text = bytes(envelope.get("users", b"null"))
-    if not text.startswith(b"[") or text.replace(b" ", b"") == b"[]":
+    if not text.startswith(b"["):
         raise errors.no_users()
     try:
         sent: list[Sent] = msgspec.json.decode(text, type=list[kind])  # type: ignore[valid-type]  # a type at run time
     except msgspec.DecodeError:
         raise errors.not_json() from None
+    if not sent:
+        raise errors.no_users()
     if len(sent) > errors.MAX_USERS:
         raise errors.too_many_users()
     return sent

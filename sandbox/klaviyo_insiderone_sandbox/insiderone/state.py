@@ -10,7 +10,7 @@ import msgspec
 
 from klaviyo_insiderone_sandbox.insiderone.attributes import Drop, grown, shrunk, sort_out
 from klaviyo_insiderone_sandbox.insiderone.retention import RETENTION_DAYS, is_expired
-from klaviyo_insiderone_sandbox.insiderone.settings import Settings
+from klaviyo_insiderone_sandbox.insiderone.settings import DEFAULT_IDENTIFIERS, Settings
 from klaviyo_insiderone_sandbox.insiderone.validation import ABSENT, Objections, User, instant_of_timestamp
 
 if TYPE_CHECKING:
@@ -102,6 +102,9 @@ class Users:
             self.unplaced.extend(self._numbered(drops))
             return
         stored.changed_by, stored.skip_hook = self.requests, skip_hook
+        for name in set(DEFAULT_IDENTIFIERS) - set(self.settings.identifiers):
+            if isinstance(user.identifiers.get(name), str):
+                stored.attributes[name] = (self.requests, msgspec.json.encode(user.identifiers[name]))
         for name, value in sort_out(user.attributes, self.settings, drops):
             known = stored.attributes.get(name)
             kept = grown(known[1], value) if known and user.appends else value

@@ -56,7 +56,7 @@ class Selection:
 def selection(every: Sequence[str], asked: Sequence[str] | None, additional: Sequence[str] = ()) -> Selection:
     """Resolve sparse fields: *every* documented attribute, or those *asked* for by name or dotted path.
 
-    Attributes that are only shown on request, *additional*, are added when no sparse field names them.
+    Attributes shown only on request, *additional*, are shown whole unless sparse fields name members of them.
     """
     if asked is None:
         return Selection((*every, *additional), {})
@@ -66,7 +66,7 @@ def selection(every: Sequence[str], asked: Sequence[str] | None, additional: Seq
         for top in tops
         if top not in asked
     }
-    return Selection(tuple(name for name in (*every, *additional) if name in tops), members)
+    return Selection((*(name for name in every if name in tops), *additional), members)
 
 
 def picked(text: str, paths: Sequence[tuple[str, ...]]) -> str:

@@ -92,6 +92,10 @@ class Events:
     """All events, also by metric and by profile."""
 
     def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget every event."""
         self.by_id: dict[str, Event] = {}
         self._all = EventLog()
         self._by_metric: dict[str, EventLog] = {}
@@ -109,7 +113,7 @@ class Events:
     def replace(self, event: Event) -> None:
         """Take in an event whose id is known already."""
         kept = [one for one in self.by_id.values() if one.place[1] != event.place[1]]
-        self.__dict__.update(Events().__dict__)
+        self.clear()
         for one in [*kept, event]:
             self.add(one)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -24,6 +25,9 @@ ALL_SCOPES = ("accounts:read", "events:read", "lists:read", "metrics:read", "pro
 THREE_FLOWS = ("events:read", "profiles:read")
 
 PLAIN_ATTRIBUTES = frozenset(PROFILE_FIELDS) - {"created", "updated", "last_event_date", "location"}
+
+
+ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class UnknownProfileError(LookupError):
@@ -68,6 +72,7 @@ class Account:
             ValueError: An attribute is not documented, or has a value that it cannot have.
         """
         now = self.clock.now()
+        check_ids(profile_id)
         profile = Profile(profile_id or self._new_profile_id(), now)
         self.apply(profile, attributes)
         if "updated" not in attributes:
@@ -147,7 +152,12 @@ class Account:
         visible_after: int | None = None,
         touch: bool = True,
     ) -> str:
-        """Record an event; return its id. The profile's ``updated`` moves to now unless *touch* is false."""
+        """Record an event; return its id. The profile's ``updated`` moves to now unless *touch* is false.
+
+        Raises:
+            ValueError: An id has characters that Klaviyo's ids never have.
+        """
+        check_ids(event_id, profile_id, uuid)
         event = Event(
             (second, event_id or self._new_event_id(second)),
             metric,
@@ -204,6 +214,13 @@ class Account:
     def _new_event_id(self, second: int) -> str:
         self._made += 1
         return short_id(f"event {second} {self._made}", 11)
+
+
+def check_ids(*ids: str | None) -> None:
+    """Raise ValueError unless every id that is given is one of letters, digits, ``_`` and ``-``."""
+    for one in ids:
+        if one is not None and not ID.fullmatch(one):
+            raise ValueError("an id may have up to 64 letters, digits, _ and -")
 
 
 def filled(text: str, names: tuple[str, ...]) -> str:
