@@ -1,0 +1,143 @@
+"""How far a stream has been read: the tap's own bookmark.
+
+The SDK's increments go back on late records and forward on future-dated ones. This bookmark is the end of what was
+emitted without a gap; it never goes back, never passes the start of the run, and remembers what was emitted in the
+stretch before it that the next run reads again. In the state (a list, because Meltano merges the objects of partial
+states)::
+
+    {"replication_key": "updated", "replication_key_value": "2026-08-14T09:13:05Z", "seen": [["01K7…", "2026-…Z"], …]}
+
+Events are immutable, so their ``seen`` holds ids alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tap_klaviyo.datetimes import parse_moment, whole_second
+from tap_klaviyo.errors import UnreadableStateError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SEEN_LIMIT = 20_000
+GRAIN = timedelta(seconds=1)  # of Klaviyo's times
+
+
+class Position(NamedTuple):
+    """Where a record stands in its stream."""
+
+    second: str
+    """Its time, cut to the second, without offset (``2026-08-14T09:12:40``); empty where it has none."""
+    key: str
+    version: str
+    """What tells this version of the record from an earlier one."""
+
+
+@dataclass(frozen=True, slots=True)
+class SavedBookmark:
+    """A bookmark as an earlier run left it."""
+
+    moment: datetime
+    seen: Mapping[str, str]
+    """Id -> version; empty for a stream that remembers ids alone."""
+
+
+def read_state(state: Mapping[str, Any], replication_key: str) -> SavedBookmark | None:
+    """Read the bookmark of one stream; None where there is none.
+
+    Raises:
+        UnreadableStateError: There is one, but not in a shape that this tap or the SDK writes.
+    """
+    value = state.get("replication_key_value")
+    if value is None:
+        return None
+    if state.get("replication_key", replication_key) != replication_key:
+        raise UnreadableStateError(f"the state's replication_key is not `{replication_key}`; remove the stream from it")
+    try:
+        moment = parse_moment(value)
+        seen = dict((entry, "") if isinstance(entry, str) else entry for entry in state.get("seen") or [])
+    except (TypeError, ValueError, AttributeError):
+        raise UnreadableStateError(
+            "the state's replication_key_value is no date-time, or its seen no list of ids; remove the stream from it"
+        ) from None
+    return SavedBookmark(moment, seen)
+
+
+class Bookmark:
+    """The bookmark of one stream during one run."""
+
+    def __init__(self, saved: SavedBookmark | None, *, ceiling: datetime, overlap: timedelta, versioned: bool) -> None:
+        """Continue a saved bookmark, or begin one.
+
+        Args:
+            saved: What an earlier run left.
+            ceiling: The start of this run, which the bookmark never passes.
+            overlap: The stretch before the bookmark in which emitted records are remembered.
+            versioned: Whether an id may come again in a later version (profiles), or not (events).
+        """
+        self._ceiling = whole_second(ceiling)[:-1]
+        self._overlap = overlap
+        self._versioned = versioned
+        self._second = min(whole_second(saved.moment)[:-1], self._ceiling) if saved else ""
+        self._seen = dict(saved.seen) if saved else {}
+        self.forgotten = 0
+        """How many records of the overlap had to be forgotten because there were more than `SEEN_LIMIT`."""
+
+    @property
+    def second(self) -> str:
+        """The bookmark, cut to the second, without offset; empty where there is none yet."""
+        return self._second
+
+    def knows(self, position: Position) -> bool:
+        """Tell whether this very record was emitted already."""
+        known = self._seen.get(position.key)
+        return known is not None and (not self._versioned or known == position.version)
+
+    def note(self, position: Position) -> None:
+        """Remember a record that has been emitted, now or earlier; nothing before it may still be missing."""
+        self._seen[position.key] = position.version
+        if position.second > self._second:
+            self._second = min(position.second, self._ceiling)
+
+    def complete(self, moment: datetime) -> None:
+        """Move to the end of a stretch that has been emitted entirely.
+
+        What was remembered without its time and did not come again lies before that stretch, or is gone.
+        """
+        self._seen = {key: version for key, version in self._seen.items() if version}
+        self._second = max(self._second, min(whole_second(moment)[:-1], self._ceiling))
+
+    def remembered(self) -> Mapping[str, str]:
+        """Forget what the next run will not read again, and return the rest: id -> version."""
+        if self._second:
+            start = whole_second(lower_bound(parse_moment(self._second), self._overlap))[:-1]
+            self._seen = {key: version for key, version in self._seen.items() if not version or version[:19] >= start}
+        if (surplus := len(self._seen) - SEEN_LIMIT) > 0:
+            self.forgotten += surplus
+            self._seen = dict(sorted(self._seen.items(), key=lambda item: item[1][:19])[surplus:])
+        return self._seen
+
+    @property
+    def holds_whole_second(self) -> bool:
+        """Whether the next run can tell all that was emitted at the bookmark's second from what was not."""
+        seen = self.remembered()
+        return len(seen) < SEEN_LIMIT or any(version[:19] < self._second for version in seen.values())
+
+    def to_state(self, replication_key: str) -> dict[str, Any]:
+        """Compose the state of the stream; without a bookmark, an empty one."""
+        if not self._second:
+            return {}
+        seen = self.remembered()
+        return {
+            "replication_key": replication_key,
+            "replication_key_value": f"{self._second}Z",
+            "seen": [[key, version] for key, version in seen.items()] if self._versioned else list(seen),
+        }
+
+
+def lower_bound(bookmark: datetime, reach: timedelta) -> datetime:
+    """Return where a run begins to read, exclusively: *reach* before the bookmark, and the grain of the times."""
+    return bookmark - reach - GRAIN

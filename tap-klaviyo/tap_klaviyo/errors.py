@@ -1,0 +1,78 @@
+"""What can go wrong while reading, sorted by what can be done about it.
+
+::
+
+    KlaviyoError                the message is safe to log: no value of a record, no credential
+    ├── RejectedKeyError        401: the whole run ends, exit code 2
+    └── StreamError             this stream ends with its bookmark, the others go on
+        ├── MissingScopeError   403: the key lacks a scope
+        ├── RefusedRequestError another 4xx (or a redirect): repeating it would not help
+        ├── QuotaSpentError     the quota returns later than the run is willing to wait
+        ├── RetriesSpentError   the API did not recover within ``max_retry_seconds``
+        └── UnreadableStateError the bookmark in the state is none
+    RefusedInputError           settings, state or catalog cannot be used: exit code 2, before any request
+"""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class KlaviyoError(Exception):
+    """Reading failed for a reason that its message explains."""
+
+
+class RejectedKeyError(KlaviyoError):
+    """Klaviyo does not accept the key (401)."""
+
+
+class StreamError(KlaviyoError):
+    """One stream cannot go on."""
+
+
+class MissingScopeError(StreamError):
+    """The key lacks the scope that an endpoint needs (403 with a JSON:API body)."""
+
+
+class RefusedRequestError(StreamError):
+    """The API answered that it will never accept this request."""
+
+    def __init__(self, message: str, *, status: int, parameter: str | None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.parameter = parameter
+        """The query parameter that the API blames (``source.parameter``), if it names one."""
+
+
+class QuotaSpentError(StreamError):
+    """The quota of the endpoint is spent for longer than ``max_retry_seconds``."""
+
+
+class RetriesSpentError(StreamError):
+    """Every attempt within ``max_retry_seconds`` failed."""
+
+
+class UnreadableStateError(StreamError):
+    """The state holds a bookmark of this stream that is no date-time."""
+
+
+class RefusedInputError(Exception):
+    """What the command line was given cannot be used."""
+
+    def __init__(self, mistakes: Sequence[str]) -> None:
+        super().__init__("; ".join(mistakes))
+        self.mistakes = mistakes
+
+
+def frames(error: BaseException) -> str:
+    """Tell where an unexpected error arose, innermost last; its message may hold personal data and stays out.
+
+    Shape: ``tap.py:12 invoke > client.py:80 get``.
+    """
+    steps = traceback.extract_tb(error.__traceback__)[-6:]
+    return " > ".join(f"{Path(step.filename).name}:{step.lineno} {step.name}" for step in steps)

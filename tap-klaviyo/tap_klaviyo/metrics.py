@@ -1,0 +1,155 @@
+"""Metrics: the kinds of events of an account, and which of them the settings mean."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from tap_klaviyo.errors import MissingScopeError
+from tap_klaviyo.resources import NULL, read_page
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from tap_klaviyo.client import KlaviyoClient
+    from tap_klaviyo.resources import Resource
+
+logger = logging.getLogger("tap-klaviyo.metrics")
+
+PATH = "/api/metrics"
+
+CONSENT_METRICS: Sequence[str] = (
+    "Subscribed to Email Marketing",
+    "Unsubscribed from Email Marketing",
+    "Unsubscribed",
+    "Subscribed to List",
+    "Unsubscribed from List",
+    "Updated Email Preferences",
+    "Clicked email to unsubscribe",
+    "Clicked and Unsubscribed from Email",
+    "Manually Suppressed from Email Marketing",
+    "Manually Unsuppressed from Email Marketing",
+    "Marked Email as Spam",
+    "Bounced Email",
+    "Subscribed to Text Messaging Marketing",
+    "Subscribed to SMS Marketing",
+    "Consented to Receive SMS",
+    "Unsubscribed from Text Messaging Marketing",
+    "Unsubscribed from SMS Marketing",
+    "Unsubscribed from SMS",
+    "Subscribed to Text Messaging Transactional",
+    "Subscribed to SMS Transactional",
+    "Subscribed to SMS transactional",
+    "Unsubscribed from Text Messaging Transactional",
+    "Unsubscribed from SMS Transactional",
+    "Subscribed to WhatsApp Marketing",
+    "Subscribed to WhatsApp marketing",
+    "Subscribed to WhatsApp Transactional",
+    "Subscribed to WhatsApp transactional",
+    "Unsubscribed from WhatsApp Marketing",
+    "Unsubscribed from WhatsApp marketing",
+    "Unsubscribed from WhatsApp Transactional",
+    "Unsubscribed from WhatsApp transactional",
+)
+"""Klaviyo's own metrics that record a change of consent or of reachability, in all the spellings that were ever used.
+
+In July 2026 the "SMS" names gave way to "Text Messaging"; older accounts still hold both. Source:
+https://help.klaviyo.com/hc/en-us/articles/360036974872 and the topics of Klaviyo's webhooks.
+"""
+
+
+class Metric(NamedTuple):
+    """A kind of event. Names may stand twice in an account, once per integration."""
+
+    id: str
+    name: str
+    integration: str | None
+
+    @property
+    def qualified_name(self) -> str:
+        """The name that tells it from its namesakes: ``Placed Order (Shopify)``."""
+        return f"{self.name} ({self.integration})"
+
+    def is_called(self, wanted: str) -> bool:
+        """Tell whether a setting means this metric: by its exact name, its id, or its qualified name."""
+        return wanted in (self.name, self.id, self.qualified_name)
+
+
+class _Integration(msgspec.Struct):
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """What the names in a setting mean in one account."""
+
+    metrics: Sequence[Metric]
+    unknown: Sequence[str]
+    ambiguous: Sequence[tuple[str, Sequence[Metric]]]
+    """Name -> the metrics that share it; all of them are taken."""
+
+
+def resolve(wanted: Iterable[str], metrics: Sequence[Metric]) -> Resolution:
+    """Find the metrics that the names, ids and qualified names in *wanted* mean; each once."""
+    found: dict[str, Metric] = {}
+    unknown, ambiguous = [], []
+    for name in wanted:
+        matches = [metric for metric in metrics if metric.is_called(name)]
+        found.update((metric.id, metric) for metric in matches)
+        if not matches:
+            unknown.append(name)
+        elif len(matches) > 1:
+            ambiguous.append((name, matches))
+    return Resolution(list(found.values()), unknown, ambiguous)
+
+
+def near_miss(name: str, metrics: Iterable[Metric]) -> str | None:
+    """Return the metric's name that *name* probably means; one that differs in case only comes first."""
+    names = {metric.name for metric in metrics}
+    folded = {known.casefold(): known for known in names}
+    return folded.get(name.strip().casefold()) or next(iter(get_close_matches(name, names, n=1)), None)
+
+
+def metric_of(resource: Resource) -> Metric:
+    """Read a metric, as GET /api/metrics and ``include=metric`` have it."""
+    name = msgspec.json.decode(resource.attributes["name"], type=str)
+    integration = msgspec.json.decode(resource.attributes.get("integration", NULL), type=_Integration | None)
+    return Metric(resource.id, name, integration.name if integration else None)
+
+
+class MetricDirectory:
+    """The metrics of the account, read once a run and shared by its streams."""
+
+    def __init__(self, client: KlaviyoClient) -> None:
+        self._client = client
+        self._metrics: Sequence[Metric] | None = None
+        self._asked = False
+
+    def metrics(self) -> Sequence[Metric] | None:
+        """Read all metrics; None if the key may not (which is said once).
+
+        Source: GET /api/metrics (https://developers.klaviyo.com/en/reference/get_metrics).
+        """
+        if not self._asked:
+            self._asked = True
+            try:
+                self._metrics = self._read()
+            except MissingScopeError:
+                logger.warning(
+                    "the `api_key` lacks the scope metrics:read, so metrics cannot be filtered at the API: the events "
+                    "of all metrics are read, and those that no setting names are dropped here. This costs requests, "
+                    "nothing else; give the key metrics:read to avoid it"
+                )
+        return self._metrics
+
+    def _read(self) -> list[Metric]:
+        page = self._client.get(PATH, {}, read_page).document
+        metrics = [metric_of(resource) for resource in page.data]
+        while page.links and page.links.next:
+            page = self._client.follow(page.links.next, read_page).document
+            metrics += (metric_of(resource) for resource in page.data)
+        return metrics

@@ -1,0 +1,117 @@
+"""Klaviyo's quotas: how many requests an endpoint takes, and when the next one may go out.
+
+An account has, per endpoint, a burst quota (a second), a steady one (a minute) and sometimes a daily one, in fixed
+windows (https://developers.klaviyo.com/en/docs/rate_limits_and_error_handling). Where those windows begin is not told,
+so the limiter keeps to the quota in *every* interval of that length. Some query parameters draw from a bucket of their
+own as well.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+DAY = 86_400.0
+ARRIVAL_SLACK = 0.1  # seconds: two requests may be closer together when they arrive than when they left
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """Requests per second, per minute and, where there is such a limit, per day."""
+
+    burst: int
+    steady: int
+    daily: int | None = None
+
+
+EXTRA_LARGE = Quota(350, 3500)
+LARGE = Quota(75, 750)
+MEDIUM = Quota(10, 150)
+
+QUOTAS: Mapping[str, Quota] = {"/api/events": EXTRA_LARGE, "/api/profiles": LARGE, "/api/metrics": MEDIUM}
+"""Path -> the quota of the endpoint."""
+
+PARAMETER_QUOTAS: Mapping[str, Quota] = {"predictive_analytics": MEDIUM}
+"""Value of ``additional-fields[…]`` -> the bucket that it draws from, whatever the endpoint."""
+
+
+class Window:
+    """The quota of one interval length."""
+
+    def __init__(self, limit: int, seconds: float) -> None:
+        self.seconds = seconds + ARRIVAL_SLACK
+        self.sent: deque[float] = deque(maxlen=limit)
+
+    def earliest(self) -> float:
+        """Return when the next request may go out."""
+        return self.sent[0] + self.seconds if len(self.sent) == self.sent.maxlen else 0.0
+
+
+@dataclass(slots=True)
+class Bucket:
+    """All windows of one quota, and the pause that a 429 imposed on it."""
+
+    windows: tuple[Window, ...]
+    paused_until: float = field(default=0.0)
+
+    @classmethod
+    def of(cls, quota: Quota, percent: int) -> Bucket:
+        """Open the windows of a quota, of which *percent* is ours to use."""
+        limits = ((quota.burst, 1.0), (quota.steady, 60.0), (quota.daily, DAY))
+        return cls(tuple(Window(max(1, limit * percent // 100), span) for limit, span in limits if limit is not None))
+
+    def earliest(self) -> float:
+        """Return when the next request may go out."""
+        return max(self.paused_until, *(window.earliest() for window in self.windows))
+
+
+class Limiter:
+    """Hands out the moments at which requests may go out; one limiter serves all threads of a run.
+
+    Moments are seconds of *clock*, which is monotonic.
+    """
+
+    def __init__(self, percent: int = 100, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._buckets = {name: Bucket.of(quota, percent) for name, quota in {**QUOTAS, **PARAMETER_QUOTAS}.items()}
+
+    def delay(self, names: Iterable[str]) -> float:
+        """Return the seconds until a request that draws from these buckets may go out; 0 if it may do so now."""
+        with self._lock:
+            return max(0.0, *(self._buckets[name].earliest() - self._clock() for name in names))
+
+    def take(self, names: Iterable[str]) -> bool:
+        """Count a request that goes out now, unless it has to wait (see `delay`)."""
+        with self._lock:
+            buckets = [self._buckets[name] for name in names]
+            now = self._clock()
+            if any(bucket.earliest() > now for bucket in buckets):
+                return False
+            for bucket in buckets:
+                for window in bucket.windows:
+                    window.sent.append(now)
+            return True
+
+    def pause(self, names: Iterable[str], seconds: float) -> None:
+        """Hold back every request that draws from these buckets, as a ``Retry-After`` demands."""
+        with self._lock:
+            until = self._clock() + seconds
+            for name in names:
+                bucket = self._buckets[name]
+                bucket.paused_until = max(bucket.paused_until, until)
+
+
+def buckets_of(path: str, query: str = "") -> tuple[str, ...]:
+    """Name the buckets that a request draws from.
+
+    >>> buckets_of("/api/profiles", "additional-fields%5Bprofile%5D=subscriptions%2Cpredictive_analytics")
+    ('/api/profiles', 'predictive_analytics')
+    """
+    return (path, *(name for name in PARAMETER_QUOTAS if name in query))

@@ -1,0 +1,296 @@
+"""What the streams have in common: the run's bounds, the bookmark, the checkpoints and the summary."""
+
+from __future__ import annotations
+
+import time
+from abc import abstractmethod
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from functools import cached_property
+from itertools import islice
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import msgspec
+from singer_sdk.helpers.conform import TypeConformanceLevel
+from singer_sdk.mapper import SameRecordTransform
+from singer_sdk.schema.source import SchemaDirectory, StreamSchema
+from singer_sdk.singerlib import RecordMessage
+from singer_sdk.streams import Stream
+from typing_extensions import override
+
+from tap_klaviyo import schemas
+from tap_klaviyo.bookmarks import Bookmark, SavedBookmark, read_state
+from tap_klaviyo.datetimes import whole_second
+from tap_klaviyo.errors import RejectedKeyError, StreamError, frames
+from tap_klaviyo.streams.chain import PageBudget, PageLimitReached, Row
+from tap_klaviyo.writer import json_line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+
+    from singer_sdk.helpers.types import Context, Record
+    from singer_sdk.tap_base import Tap
+
+    from tap_klaviyo.client import KlaviyoClient
+    from tap_klaviyo.metrics import MetricDirectory
+    from tap_klaviyo.settings import Settings
+
+CHECKPOINT_RECORDS = 1_000
+CHECKPOINT_SECONDS = 5.0
+
+_decode = msgspec.json.Decoder(float_hook=Decimal).decode
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Through what the streams of one run read."""
+
+    client: KlaviyoClient
+    settings: Settings
+    metrics: MetricDirectory
+    failed: set[str] = field(default_factory=set)
+    """Names of the streams that could not be read to the end."""
+
+
+@dataclass(slots=True)
+class Run:
+    """One run of one stream."""
+
+    lower: datetime | None
+    """From when on, inclusively; None reads from the beginning."""
+    upper: datetime
+    """Until when, exclusively."""
+    bookmark: Bookmark
+    budget: PageBudget
+    tally: dict[str, int]
+    """What became of what was read: emitted, repeats, and what a stream adds."""
+    started: float = field(default_factory=time.monotonic)
+    outcome: str = "stopped"
+
+
+class KlaviyoStream(Stream):
+    """A collection of Klaviyo's JSON:API, read in the order of its replication key."""
+
+    TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE  # JSON in, JSON out: there is nothing to convert
+    schema: ClassVar[StreamSchema[str]] = StreamSchema(SchemaDirectory(schemas))
+    primary_keys = ("id",)
+
+    path: ClassVar[str]
+    """The endpoint that is walked through."""
+    versioned: ClassVar[bool] = False
+    """Whether a record may come again, changed, under a later replication key."""
+
+    def __init__(self, tap: Tap, connect: Callable[[], Account]) -> None:
+        super().__init__(tap)
+        self._connect = connect
+        self._run: Run | None = None
+        self._fetched_at = datetime.now(UTC)
+        self._next_checkpoint = CHECKPOINT_RECORDS
+        self._last_checkpoint = time.monotonic()
+
+    @cached_property
+    def account(self) -> Account:
+        """Through what the stream reads. Discovery needs none, so that it works without settings."""
+        return self._connect()
+
+    @property
+    def reach(self) -> timedelta:
+        """How far before the bookmark a run reads again."""
+        return self.overlap
+
+    @property
+    def overlap(self) -> timedelta:
+        """How far before the bookmark emitted records are remembered."""
+        return timedelta(seconds=self.account.settings.overlap_seconds)
+
+    def prepare(self) -> None:
+        """Ask what the stream needs to know before its run begins."""
+
+    @abstractmethod
+    def records(self, run: Run) -> Iterator[Record]:
+        """Read what the run asks for, in order, and count it."""
+
+    # -- reading ---------------------------------------------------------------------------------------------------
+
+    @override
+    def get_records(self, context: Context | None) -> Iterable[Record]:
+        """Read the stream; a failure is reported here, so that the other streams go on."""
+        requests = self.account.client.requests
+        try:
+            yield from islice(self._read(), self.ABORT_AT_RECORD_COUNT)  # the limit of --test
+        finally:
+            self._summarise(self.account.client.requests - requests)
+        self._run = None
+
+    def _read(self) -> Iterator[Record]:
+        """Run, and sort what ends the run.
+
+        Raises:
+            RejectedKeyError: No stream can be read.
+            BrokenPipeError: Nobody reads what is written.
+        """
+        try:
+            self.prepare()
+            self._run = run = self._begin()
+            if run.lower is None or run.lower < run.upper:
+                yield from self.records(run)
+            run.bookmark.complete(run.upper)
+            run.outcome = "complete"
+        except (RejectedKeyError, BrokenPipeError):
+            raise
+        except PageLimitReached:
+            self._stopped_at_limit()
+        except StreamError as error:
+            self._failed(str(error))
+        except Exception as error:  # noqa: BLE001 - a mistake of ours in one stream must not cost the others
+            self._failed(f"unexpected {type(error).__name__} at {frames(error)}")
+        self.checkpoint()
+
+    def emit(self, run: Run, rows: Iterable[Row]) -> Iterator[Record]:
+        """Emit rows that were not emitted before."""
+        bookmark, budget, tally = run.bookmark, run.budget, run.tally
+        for row in rows:
+            if bookmark.knows(row.position):
+                bookmark.note(row.position)
+                tally["repeats"] += 1
+                continue
+            budget.begin(row)
+            self._fetched_at = row.page.fetched_at
+            yield row.record if self._opaque else decoded(row.record)
+            bookmark.note(row.position)
+            tally["emitted"] += 1
+            if tally["emitted"] >= self._next_checkpoint:
+                self.checkpoint()
+
+    def before_page(self, run: Run) -> None:
+        """Do what is due between two pages.
+
+        Raises:
+            PageLimitReached: The next page would be one too many.
+        """
+        run.budget.check()
+        if time.monotonic() - self._last_checkpoint >= CHECKPOINT_SECONDS:
+            self.checkpoint()
+
+    def _begin(self) -> Run:
+        settings, client = self.account.settings, self.account.client
+        start = client.run_start(self.path)
+        saved = read_state(self.stream_state, str(self.replication_key)) if self._is_incremental else None
+        if saved and saved.moment > start:
+            self.logger.warning("the bookmark in the state lies in the future; reading from the run's start instead")
+            saved = SavedBookmark(start, saved.seen)
+        lower = saved.moment - self.reach if saved else self._first_lower_bound(start)
+        upper = min(start, settings.end) if settings.end else start
+        bookmark = Bookmark(saved, ceiling=start, overlap=self.overlap, versioned=self.versioned)
+        client.before_wait = self.checkpoint
+        budget = PageBudget(settings.max_pages, bookmark)
+        return Run(lower, upper, bookmark, budget, {"emitted": 0, "repeats": 0})
+
+    def _first_lower_bound(self, start: datetime) -> datetime | None:
+        settings = self.account.settings
+        hours = settings.initial_sync_lookback_hours
+        lower = start - timedelta(hours=hours) if hours else settings.start
+        bound = f"what happened since {whole_second(lower)}" if lower else "everything"
+        reason = "the state holds no bookmark" if self._is_incremental else "the catalog asks for a full read"
+        self.logger.warning("stream %s: %s; reading %s", self.name, reason, bound)
+        return lower
+
+    # -- state -----------------------------------------------------------------------------------------------------
+
+    @property
+    def _is_incremental(self) -> bool:
+        return self.replication_method == "INCREMENTAL"
+
+    def checkpoint(self) -> None:
+        """Write a STATE with the end of what has been emitted so far."""
+        if self._run is None or not self._is_incremental:
+            return
+        state = self._run.bookmark.to_state(str(self.replication_key))
+        self.stream_state.update(state)
+        self._tap.state_writer.write_state(self.tap_state)
+        self._last_checkpoint = time.monotonic()
+        pause = max(CHECKPOINT_RECORDS, len(state.get("seen", ())) // 2)  # a long list is not written so often
+        self._next_checkpoint = self._run.tally["emitted"] + pause
+
+    @override
+    def get_replication_key_signpost(self, context: Context | None = None) -> None:
+        """Have none: the bookmark of the tap is bounded by itself."""
+
+    @override
+    def _write_starting_replication_value(self, context: Context | None) -> None:
+        """Keep the SDK's own notes out of the state."""
+
+    @override
+    def _increment_stream_state(self, latest_record: Record, *, context: Context | None = None) -> None:
+        """Leave the bookmark to `checkpoint`; the SDK's would go back on late records."""
+
+    # -- messages --------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _opaque(self) -> bool:
+        """Whether nested values may stay encoded: nothing downstream in the tap looks into them."""
+        maps = self.stream_maps
+        return (
+            len(maps) == 1
+            and type(maps[0]) is SameRecordTransform
+            and not maps[0].flattening_enabled
+            and all(selected for breadcrumb, selected in self.mask.items() if len(breadcrumb) > 2)
+        )
+
+    @cached_property
+    def _plain(self) -> bool:
+        """Whether every record goes out as it is."""
+        return self._opaque and all(self.mask.values())
+
+    @override
+    def _generate_record_messages(self, record: Record) -> Generator[RecordMessage, None, None]:
+        """Compose the messages of a record, stamped with the moment its page was fetched."""
+        if self._plain:
+            yield RecordMessage(
+                stream=self.stream_maps[0].stream_alias,
+                record=record,
+                version=self._stream_version,
+                time_extracted=self._fetched_at,
+            )
+            return
+        for message in super()._generate_record_messages(record):
+            message.time_extracted = self._fetched_at
+            yield message
+
+    # -- reports ---------------------------------------------------------------------------------------------------
+
+    def _stopped_at_limit(self) -> None:
+        if self._run:
+            self._run.outcome = "stopped at max_pages"
+        self.logger.warning(
+            "stream %s: stopped at max_pages, and there is more; the next run continues. Raise max_pages or run more "
+            "often if this happens every time",
+            self.name,
+        )
+
+    def _failed(self, reason: str) -> None:
+        if self._run:
+            self._run.outcome = "failed"
+        self.account.failed.add(self.name)
+        self.logger.error("stream %s failed: %s", self.name, reason)
+
+    def _summarise(self, requests: int) -> None:
+        run = self._run
+        summary: dict[str, Any] = {"stream": self.name, "outcome": run.outcome if run else "failed"}
+        if run:
+            bookmark = run.bookmark.second
+            summary |= run.tally | {"pages": run.budget.pages, "bookmark": f"{bookmark}Z" if bookmark else None}
+            summary["seconds"] = round(time.monotonic() - run.started, 1)
+            if run.bookmark.forgotten:
+                self.logger.warning(
+                    "stream %s: more records in the overlap than the state can remember; the next run may repeat some",
+                    self.name,
+                )
+        summary |= {"requests": requests, "settings": self.account.settings.fingerprint}
+        self.logger.info("summary: %s", json_line(summary))
+
+
+def decoded(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Decode the values of a record; numbers keep their exact value."""
+    return {name: _decode(value) if isinstance(value, msgspec.Raw) else value for name, value in record.items()}

@@ -1,0 +1,245 @@
+"""The tap: its settings, its streams, and how a run ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, ClassVar, cast
+
+import click
+from singer_sdk import Tap
+from singer_sdk.exceptions import ConfigurationError, ConfigValidationError, MappingError
+from singer_sdk.helpers.capabilities import CapabilitiesEnum, PluginCapabilities, TapCapabilities
+from typing_extensions import override
+
+from tap_klaviyo.client import ClientSettings, KlaviyoClient
+from tap_klaviyo.errors import RefusedInputError, RejectedKeyError, frames
+from tap_klaviyo.metrics import MetricDirectory
+from tap_klaviyo.settings import SETTINGS, Settings, problems, typed, unknown_settings
+from tap_klaviyo.streams.base import Account, KlaviyoStream
+from tap_klaviyo.streams.events import Events
+from tap_klaviyo.streams.profiles import Profiles
+from tap_klaviyo.streams.subscriptions import SubscriptionChanges
+from tap_klaviyo.writer import LineWriter, Stopped
+
+if TYPE_CHECKING:
+    from singer_sdk.streams import Stream
+
+STREAMS: Sequence[type[KlaviyoStream]] = (Profiles, Events, SubscriptionChanges)
+
+FAILED = 1
+CONFIGURATION = 2
+PARTLY_FAILED = 4
+
+
+class TapKlaviyo(Tap):
+    """Singer tap for Klaviyo: profiles, events and changes of consent, each exactly once."""
+
+    name = "tap-klaviyo"
+    config_jsonschema: ClassVar[dict[str, Any]] = SETTINGS
+    message_writer_class = LineWriter
+    capabilities: ClassVar[list[CapabilitiesEnum]] = [
+        TapCapabilities.CATALOG,
+        TapCapabilities.STATE,
+        TapCapabilities.DISCOVER,
+        PluginCapabilities.ABOUT,
+        PluginCapabilities.STREAM_MAPS,
+        PluginCapabilities.FLATTENING,
+        PluginCapabilities.STRUCTURED_LOGGING,
+    ]
+
+    @cached_property
+    def account(self) -> Account:
+        """Through what the streams read; opened when the first of them does."""
+        settings = typed(self.config)
+        client = KlaviyoClient(client_settings(settings))
+        return Account(client, settings, MetricDirectory(client))
+
+    @override
+    def discover_streams(self) -> Sequence[Stream]:
+        return [stream(self, lambda: self.account) for stream in STREAMS]
+
+    @override
+    def load_state(self, state: dict[str, Any]) -> None:
+        bookmarks = state.get("bookmarks", {})
+        if not isinstance(bookmarks, Mapping) or not all(isinstance(entry, Mapping) for entry in bookmarks.values()):
+            raise ConfigValidationError("state", errors=["the state must be an object with an object `bookmarks`"])
+        super().load_state(state)
+
+    @override
+    def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
+        """Check the settings; messages name a setting's path and the remedy, never a value."""
+        schema = self.config_jsonschema
+        self.append_builtin_config(schema)
+        mistakes = problems(self._config, schema)
+        if raise_errors and mistakes:
+            raise ConfigValidationError("settings", errors=mistakes)
+        for hint in unknown_settings(self._config, schema["properties"]):
+            self.logger.warning(hint)
+        return mistakes
+
+    @override
+    def _setup_signal_handlers(self) -> None:
+        """Leave signals alone until there is a run to stop; see `run`."""
+
+    # -- running ---------------------------------------------------------------------------------------------------
+
+    def run(self, work: Callable[[], object]) -> int:
+        """Do the work of a run, and return the exit code; expected failures are reported without a traceback."""
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(signum, self.lines.handle_signal)
+        try:
+            work()
+            self.lines.flush()
+        except Stopped as stop:
+            code, reason = int(stop.code or FAILED), "stopped by a signal; the state of what was emitted is written"
+        except RejectedKeyError as error:
+            code, reason = CONFIGURATION, str(error)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            code, reason = FAILED, "the reader of the output is gone; the next run repeats what it did not settle"
+        else:
+            return self._exit_code()
+        self._settle()
+        self.logger.error(reason)
+        return code
+
+    @property
+    def lines(self) -> LineWriter:
+        """Where the messages go."""
+        return cast("LineWriter", self.message_writer)
+
+    def _settle(self) -> None:
+        """Write the state of what has been emitted so far."""
+        for stream in self.streams.values():
+            cast("KlaviyoStream", stream).checkpoint()
+        self.lines.flush()
+
+    def _exit_code(self) -> int:
+        failed = sorted(self.account.failed)
+        if not failed:
+            return 0
+        completed = sorted(name for name, stream in self.streams.items() if stream.selected and name not in failed)
+        self.logger.error(
+            "streams that failed: %s; streams that completed: %s", ", ".join(failed), ", ".join(completed) or "none"
+        )
+        return PARTLY_FAILED if completed else FAILED
+
+    # -- command line ----------------------------------------------------------------------------------------------
+
+    @override
+    @classmethod
+    def invoke(cls, *, about: bool = False, about_format: str | None = None, **inputs: Any) -> None:
+        """Run the tap as the command line asks, and end the process with the exit code.
+
+        Args:
+            about: Whether to describe the tap instead.
+            about_format: How to.
+            inputs: ``config`` as `cb_config` returns it, and the open files ``state`` and ``catalog``.
+        """
+        if about:
+            cls.print_about(about_format)
+            return
+        cls.print_version(print_fn=cls.logger.info)
+        given = {name: _json(inputs.get(name), f"--{name}") for name in ("state", "catalog")}
+        tap = cls._configured(inputs.get("config"), **given)
+        sys.exit(tap.run(tap.sync_all))
+
+    @override
+    @classmethod
+    def cb_test(cls, ctx: click.Context, param: click.Option, value: str) -> None:
+        """Read one record of every stream (``--test``), or only write the schemas (``--test=schema``)."""
+        if value == "disabled":
+            return
+        tap = cls._configured(ctx.params.get("config"))
+        ctx.exit(tap.run(tap.write_schemas if value == "schema" else tap.run_connection_test))
+
+    @override
+    @classmethod
+    def cb_config(cls, ctx: click.Context, param: click.Option, value: tuple[str, ...]) -> Any:
+        """Read the files that ``--config`` names."""
+        for path in value:
+            if path != "ENV":
+                _json_object(Path(path), "--config")
+        return super().cb_config(ctx, param, value)
+
+    @classmethod
+    def _configured(cls, config: Any, **inputs: Any) -> TapKlaviyo:
+        """Construct the tap from what the command line parsed.
+
+        Raises:
+            RefusedInputError: It cannot be used.
+        """
+        try:
+            return cls(
+                config=config.config if config else {}, parse_env_config=bool(config and config.parse_env), **inputs
+            )
+        except ConfigValidationError as error:
+            raise RefusedInputError(error.errors) from None
+        except (ConfigurationError, MappingError) as error:
+            raise RefusedInputError([f"`stream_maps` cannot be used ({type(error).__name__})"]) from None
+        except ValueError:
+            names = ", ".join(unreadable_variables(os.environ)) or "a variable of the environment"
+            raise RefusedInputError([f"{names}: not of the type that the setting has"]) from None
+
+
+def client_settings(settings: Settings) -> ClientSettings:
+    """Pick what the client needs."""
+    return ClientSettings(**{name: getattr(settings, name) for name in ClientSettings.__dataclass_fields__})
+
+
+def unreadable_variables(environment: Mapping[str, str]) -> list[str]:
+    """Name the variables ``TAP_KLAVIYO_…`` whose text is not of the type that the setting has."""
+    return [
+        name
+        for setting, declared in SETTINGS["properties"].items()
+        if (name := f"TAP_KLAVIYO_{setting.upper()}") in environment
+        and "integer" in declared["type"]
+        and not re.fullmatch(r"\s*[+-]?\d+\s*", environment[name])
+    ]
+
+
+def _json(file: IO[str] | None, option: str) -> Any:
+    """Read a file that the command line names."""
+    return None if file is None else _json_object(Path(file.name), option)
+
+
+def _json_object(path: Path, option: str) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_bytes())
+    except OSError as error:
+        raise RefusedInputError([f"{option}: {path} cannot be read ({error.strerror})"]) from None
+    except ValueError:
+        raise RefusedInputError([f"{option}: {path} holds no JSON"]) from None
+    if not isinstance(content, dict):
+        raise RefusedInputError([f"{option}: {path} holds no JSON object"])
+    return content
+
+
+def main() -> None:
+    """Run the command line, and end the process; the exit codes are explained in the README."""
+    sys.exit(_exit_code_of_command())
+
+
+def _exit_code_of_command() -> int:
+    """Run the command line; whatever goes wrong is told without a traceback and without a value."""
+    try:
+        return int(TapKlaviyo.cli.main(prog_name=TapKlaviyo.name, standalone_mode=False) or 0)
+    except RefusedInputError as error:
+        for mistake in error.mistakes:
+            TapKlaviyo.logger.error("configuration: %s", mistake)
+        return CONFIGURATION
+    except click.ClickException as error:
+        error.show()
+        return CONFIGURATION
+    except (click.Abort, KeyboardInterrupt):
+        return 128 + signal.SIGINT
+    except Exception as error:  # noqa: BLE001 - its message may hold what no log may show
+        TapKlaviyo.logger.error("unexpected %s at %s", type(error).__name__, frames(error))
+        return FAILED

@@ -1,0 +1,77 @@
+"""Standard output: whole lines only, whenever the process is told to stop."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import msgspec
+from singer_sdk.singerlib.encoding.base import GenericSingerWriter
+from singer_sdk.singerlib.encoding.simple import Message, RecordMessage
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+BUFFER_BYTES = 1 << 16
+
+
+class Stopped(SystemExit):
+    """SIGTERM or SIGINT arrived; the exit code is 128 + the signal's number (143, 130)."""
+
+
+class LineWriter(GenericSingerWriter[bytes, Message]):
+    """Writes Singer messages; records are gathered, every other message goes out at once with what was gathered."""
+
+    def __init__(self) -> None:
+        self._encoder = msgspec.json.Encoder(decimal_format="number")
+        self._lines = bytearray()
+        self._busy = False
+        self._signal: int | None = None
+
+    def serialize_message(self, message: Message) -> bytes:
+        """Encode one message, without a line break."""
+        return self._encoder.encode(message.to_dict())
+
+    def write_message(self, message: Message) -> None:
+        """Write one line.
+
+        Raises:
+            Stopped: A signal arrived meanwhile; the line is out, or will be with the next `flush`.
+        """
+        self._busy = True
+        self._lines += self.serialize_message(message)
+        self._lines += b"\n"
+        if len(self._lines) >= BUFFER_BYTES or not isinstance(message, RecordMessage):
+            self._write_out()
+        self._busy = False
+        if self._signal is not None:
+            self._stop(self._signal)
+
+    def flush(self) -> None:
+        """Send what was gathered."""
+        self._busy = True
+        self._write_out()
+        self._busy = False
+
+    def _write_out(self) -> None:
+        sys.stdout.buffer.write(self._lines)
+        sys.stdout.flush()
+        self._lines = bytearray()
+
+    def handle_signal(self, signum: int, _frame: FrameType | None) -> None:
+        """Stop the run: now, or when the line under way is complete. A second signal ends the process at once."""
+        signal.signal(signum, signal.SIG_DFL)
+        if self._busy:
+            self._signal = signum
+        else:
+            self._stop(signum)
+
+    def _stop(self, signum: int) -> NoReturn:
+        self._signal = None
+        raise Stopped(128 + signum)
+
+
+def json_line(value: Any) -> str:
+    """Encode a value for a log line."""
+    return msgspec.json.encode(value).decode()
