@@ -305,6 +305,6 @@ PROPERTIES: dict[str, Schema] = {
 
 CONFIG_JSONSCHEMA: Schema = {
     "type": "object",
-    "properties": PROPERTIES,
+    "properties": dict(PROPERTIES),  # a copy, because the SDK adds its own settings to it
     "required": ["partner_name", "api_key", "identifier_mappings"],
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import pycountry
@@ -73,7 +73,7 @@ def to_country(value: Any) -> str:
         UnusableValueError: No country is called so; nothing is guessed.
     """
     if type(value) is str:
-        code = _codes().get(fold(value))
+        code = _find(value)
         if code is not None:
             return code
     raise UnusableValueError("country_unmappable")
@@ -87,6 +87,11 @@ def fold(name: str) -> str:
     """
     plain = name if name.isascii() else unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
     return " ".join(plain.casefold().split())
+
+
+@lru_cache(maxsize=2_000)
+def _find(name: str) -> str | None:
+    return _codes().get(fold(name))
 
 
 @cache

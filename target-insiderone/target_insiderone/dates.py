@@ -7,6 +7,9 @@ from typing import Any
 
 from target_insiderone.values import NUMBERS, UnusableValueError
 
+UTC_TEXT_LENGTH = len("2026-06-01T09:30:00+00:00")
+"""The form in which Klaviyo writes its times, all of them in UTC."""
+
 MILLISECONDS_FROM = 100_000_000_000
 """Epoch numbers from here on are milliseconds: as seconds they would lie beyond the year 5138."""
 
@@ -20,7 +23,7 @@ def to_datetime(value: Any) -> str:
     Raises:
         UnusableValueError: The value is no moment.
     """
-    return write_moment(read_moment(value))
+    return write_moment(read_moment(value), value)
 
 
 def to_date(value: Any) -> str:
@@ -54,6 +57,8 @@ def read_moment(value: Any) -> datetime:
     """
     if isinstance(value, str):
         moment = _read_text(value)
+        if moment.tzinfo is UTC:
+            return moment
         try:
             return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
         except OverflowError:
@@ -67,8 +72,16 @@ def read_moment(value: Any) -> datetime:
         raise UnusableValueError("not_a_date") from None
 
 
-def write_moment(moment: datetime) -> str:
-    """Write a moment in UTC as RFC 3339 that ends in Z."""
+def write_moment(moment: datetime, source: Any) -> str:
+    """Write a moment in UTC as RFC 3339 that ends in Z; *source*, of which it was read, saves writing what it is."""
+    if (
+        type(source) is str
+        and len(source) == UTC_TEXT_LENGTH
+        and source[7] == "-"
+        and source[10] == "T"
+        and source.endswith("+00:00")
+    ):
+        return f"{source[:19]}Z"
     return moment.isoformat().replace("+00:00", "Z")
 
 

@@ -149,10 +149,11 @@ def _read_occurrence(record: Record) -> tuple[_Occurrence, float]:
     if not key:
         raise Rejected("missing_key", "id", "the record carries no Klaviyo event id: read it with tap-klaviyo")
     try:
-        moment = read_moment(record.get("datetime"))
+        source = record.get("datetime")
+        moment = read_moment(source)
     except UnusableValueError:
         raise Rejected("invalid_timestamp", "datetime", "the record carries no RFC 3339 time of the event") from None
-    return _Occurrence(record, key, write_moment(moment)), moment.timestamp()
+    return _Occurrence(record, key, write_moment(moment, source)), moment.timestamp()
 
 
 def _compile_routes(settings: Settings) -> dict[str, tuple[_Route, ...]]:

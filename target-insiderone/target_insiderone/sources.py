@@ -17,8 +17,11 @@ NO_ITEM: Final[Record] = {}
 
 _MISSING: Final = object()
 _INDEX = re.compile(r"\[(\d+)\]")
-_Steps = tuple[tuple[str, int | None, str], ...]
-"""Per step of a dotted path: the key, the same as array index, and the rest of the path as one key."""
+_Steps = tuple[tuple[str, int | None, str | None], ...]
+"""Per step of a dotted path: the key, the same as array index, and the rest of the path as one key.
+
+The rest is None where looking for it would repeat a search: in the first step and in the last.
+"""
 
 
 def compile_source(names: Sequence[str], bag: str) -> Getter:
@@ -58,15 +61,22 @@ def _compile_name(name: str, bag: str) -> Getter:
 
     def get_path(record: Record, item: Record) -> Any:
         inside = record.get(bag)
-        scopes = (item, record, inside)
-        for scope in (item, record, inside):
-            if type(scope) is dict and name in scope:
-                return scope[name]
-        for scope in scopes:
-            value = _walk(scope, steps)
+        if type(inside) is not dict:
+            inside = NO_ITEM
+        if item:
+            if name in item:
+                return item[name]
+            value = _walk(item, steps)
             if value is not _MISSING:
                 return value
-        return None
+        if name in record:
+            return record[name]
+        if name in inside:
+            return inside[name]
+        value = _walk(record, steps)
+        if value is _MISSING:
+            value = _walk(inside, steps)
+        return None if value is _MISSING else value
 
     return get_path
 
@@ -86,7 +96,11 @@ def _compile_key(name: str, bag: str) -> Getter:
 def _steps(name: str) -> _Steps:
     keys = _INDEX.sub(r".\1", name).split(".")
     return tuple(
-        (key, int(key) if key.isdecimal() and key.isascii() else None, ".".join(keys[place:]))
+        (
+            key,
+            int(key) if key.isdecimal() and key.isascii() else None,
+            ".".join(keys[place:]) if 0 < place < len(keys) - 1 else None,
+        )
         for place, key in enumerate(keys)
     )
 
@@ -95,7 +109,7 @@ def _walk(value: Any, steps: _Steps) -> Any:
     """Follow a path; a key that itself holds dots is found where it is the whole rest of the path."""
     for key, index, rest in steps:
         if type(value) is dict:
-            if rest in value:
+            if rest is not None and rest in value:
                 return value[rest]
             if key not in value:
                 return _MISSING

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from difflib import get_close_matches
 from typing import Any, Final
 
 import msgspec
@@ -13,6 +12,7 @@ import msgspec
 from target_insiderone.consent import NEVER_IS_FALSE, compile_consent
 from target_insiderone.countries import to_country
 from target_insiderone.dates import to_birthday, to_date, to_datetime
+from target_insiderone.near_miss import did_you_mean
 from target_insiderone.values import SCALARS, UnusableValueError, to_integer, to_number, to_text
 
 Transform = Callable[[Any], Any]
@@ -71,9 +71,9 @@ def _compile(spec: str) -> Transform:
     if name in _PARAMETRIC:
         return _PARAMETRIC[name](argument if colon else None)
     if name not in TRANSFORMS:
-        near = get_close_matches(name.strip().lower(), [*TRANSFORMS, *_PARAMETRIC], n=1, cutoff=0.6)
-        known = ", ".join(sorted({*TRANSFORMS, *_PARAMETRIC}))
-        raise TransformError(f"unknown transform '{name}'", f"did you mean '{near[0]}'?" if near else f"one of {known}")
+        known = sorted({*TRANSFORMS, *_PARAMETRIC})
+        suggestion = did_you_mean(name.strip().lower(), known, f"one of {', '.join(known)}")
+        raise TransformError(f"unknown transform '{name}'", suggestion)
     if colon:
         raise TransformError(f"transform '{name}' takes no argument", f"write '{name}'")
     return TRANSFORMS[name]

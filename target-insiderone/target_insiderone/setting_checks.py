@@ -1,0 +1,87 @@
+"""Mistakes in single settings: account, addresses, codes, limits."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+import pycountry
+
+from target_insiderone.errors import Finding
+from target_insiderone.phone import region_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+_MAX_REJECTS = re.compile(r"[0-9]+%?")
+
+
+def check_settings(config: Mapping[str, Any]) -> Iterator[Finding]:
+    """Find what the schema cannot say of single settings."""
+    yield from _check_partner(config.get("partner_name"))
+    yield from _check_currency(config.get("default_currency"))
+    yield from _check_country(config.get("phone_number_settings"))
+    yield from _check_max_rejects(config.get("max_rejects"))
+    yield from _check_url("api_url", config.get("api_url"))
+    yield from _check_url("error_callback_endpoint", config.get("error_callback_endpoint"))
+    yield from _check_ledger(config.get("ledger_url"))
+
+
+def _check_partner(partner: Any) -> Iterator[Finding]:
+    if not isinstance(partner, str):
+        return
+    if partner != partner.lower():
+        yield Finding("partner_name", "has upper-case letters", "Insider One knows it in lower case only")
+    if re.search(r"[\s/:]", partner.strip()) or (partner.strip() and partner != partner.strip()):
+        yield Finding(
+            "partner_name", "is no partner name", "the bare name from the account settings, no URL, no blanks"
+        )
+
+
+def _check_currency(currency: Any) -> Iterator[Finding]:
+    if not isinstance(currency, str) or not currency.strip() or pycountry.currencies.get(alpha_3=currency):
+        return
+    known = pycountry.currencies.get(alpha_3=currency.strip().upper())
+    suggestion = f"write `{known.alpha_3}`" if known else "three letters, such as EUR, TRY or USD"
+    yield Finding("default_currency", "is no ISO 4217 code", suggestion)
+
+
+def _check_country(phone_number_settings: Any) -> Iterator[Finding]:
+    country = phone_number_settings.get("default_country") if isinstance(phone_number_settings, dict) else None
+    if isinstance(country, str) and country.strip() and region_of(country) is None:
+        yield Finding(
+            "phone_number_settings.default_country",
+            "is neither a region nor a calling code",
+            "an ISO 3166-1 alpha-2 code such as TR, or a calling code such as +90",
+        )
+
+
+def _check_max_rejects(limit: Any) -> Iterator[Finding]:
+    if limit is None or isinstance(limit, bool):
+        return
+    written = str(limit).strip()
+    if not written:
+        return
+    if not _MAX_REJECTS.fullmatch(written) or (written.endswith("%") and int(written[:-1]) > 100):
+        yield Finding("max_rejects", "is neither a number nor a percentage", "write rows as `50`, a share as `10%`")
+
+
+def _check_url(name: str, url: Any) -> Iterator[Finding]:
+    if not isinstance(url, str) or not url.strip():
+        return
+    try:
+        scheme, host = urlsplit(url).scheme, urlsplit(url).hostname
+    except ValueError:
+        scheme, host = "", None
+    if scheme == "https" and host:
+        return
+    if scheme == "http" and host in LOOPBACK:
+        return
+    yield Finding(name, "is no https URL", "write https://...; http is taken for this machine only (the sandbox)")
+
+
+def _check_ledger(url: Any) -> Iterator[Finding]:
+    if isinstance(url, str) and url.strip() and "://" not in url:
+        yield Finding("ledger_url", "is no SQLAlchemy URL", "such as postgresql+psycopg://user:password@host/database")
