@@ -51,6 +51,16 @@ MELTANO_HINT: Final = (
     r"or write \$NAME for a literal dollar"
 )
 
+_TYPE_WORDS: Final[Mapping[str, str]] = {
+    "boolean": "true or false",
+    "string": "a text",
+    "integer": "a whole number",
+    "number": "a number",
+    "array": "a list",
+    "object": "an object",
+}
+"""JSON Schema's word for a type -> ours."""
+
 _REQUIRED_HINTS: Final[Mapping[str, str]] = {
     "partner_name": "the name from Insider One's account settings, in lower case (TARGET_INSIDERONE_PARTNER_NAME)",
     "api_key": "an Insider One key of type Unified Customer Database (TARGET_INSIDERONE_API_KEY)",
@@ -115,7 +125,7 @@ def _schema_findings(kind: str, expected: Any, parts: list[str | int], config: M
         unit = PROPERTIES[path].get("unit", "")
         yield Finding(path, "is out of range", f"at {side} {expected:,} {unit}".rstrip())
     elif kind == "type":
-        words = [word for word in expected if word != "null"]
+        words = [_TYPE_WORDS.get(word, word) for word in expected if word != "null"]
         yield Finding(path, "is of the wrong type", f"write {' or '.join(words)}")
 
 

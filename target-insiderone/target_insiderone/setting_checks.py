@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Final
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pycountry
@@ -14,7 +15,6 @@ from target_insiderone.phone import region_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _MAX_REJECTS = re.compile(r"[0-9]+%?")
 
 
@@ -41,9 +41,11 @@ def _check_partner(partner: Any) -> Iterator[Finding]:
 
 
 def _check_currency(currency: Any) -> Iterator[Finding]:
-    if not isinstance(currency, str) or not currency.strip() or pycountry.currencies.get(alpha_3=currency):
+    if not isinstance(currency, str) or not currency.strip():
         return
     known = pycountry.currencies.get(alpha_3=currency.strip().upper())
+    if known and known.alpha_3 == currency:
+        return
     suggestion = f"write `{known.alpha_3}`" if known else "three letters, such as EUR, TRY or USD"
     yield Finding("default_currency", "is no ISO 4217 code", suggestion)
 
@@ -77,9 +79,16 @@ def _check_url(name: str, url: Any) -> Iterator[Finding]:
         scheme, host = "", None
     if scheme == "https" and host:
         return
-    if scheme == "http" and host in LOOPBACK:
+    if scheme == "http" and host and _is_loopback(host):
         return
     yield Finding(name, "is no https URL", "write https://...; http is taken for this machine only (the sandbox)")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
 
 
 def _check_ledger(url: Any) -> Iterator[Finding]:
