@@ -1,0 +1,191 @@
+"""Input that is wrong costs as little as it can, and says what to do."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from singer_messages import order, profile, record, schema, state
+
+CANARY = "canary.person@secret.example"
+
+
+@pytest.mark.parametrize(
+    ("fields", "code", "field"),
+    [
+        pytest.param({"first_name": {"not": "text"}}, "invalid_record", "first_name", id="wrong type"),
+        pytest.param({"updated": "yesterday"}, "invalid_datetime", "updated", id="bad date-time"),
+        pytest.param({"id": None}, "missing_key", "id", id="no key"),
+    ],
+)
+def test_a_bad_record_costs_itself_only(load, fields, code, field):
+    """The SDK would end the run, print the value, and send nothing of the batch (S1 to S3)."""
+    bad = profile(1, email=CANARY) | fields
+    good = [record("profiles", profile(number)) for number in (2, 3)]
+
+    ended = load([schema("profiles"), record("profiles", bad), *good, state({"n": 1})])
+
+    assert ended.code == 0, ended.logs
+    assert ended.counts("profiles") == {"read": 3, "delivered": 2, "rejected": 1}
+    assert [(reject["code"], reject["field"], reject["record"]) for reject in ended.rejects] == [(code, field, bad)]
+    assert len(ended.states) == 1
+    assert CANARY not in ended.logs
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        pytest.param('{"type": "RECORD", "stream": "profiles", "record": {"email": "' + CANARY, id="cut off"),
+        pytest.param(f'"{CANARY}"', id="no object"),
+        pytest.param(json.dumps({"record": {"email": CANARY}}), id="no type"),
+        pytest.param(json.dumps({"type": "RECORD", "stream": "profiles", "record": CANARY}), id="record is text"),
+        pytest.param(json.dumps({"type": "RECORD", "record": {"email": CANARY}}), id="no stream"),
+        pytest.param("\udcff\udcfe" + CANARY, id="not UTF-8"),
+        pytest.param("[" * 200_000, id="nested too deep"),
+        pytest.param('{"type": "RECORD", "stream": "profiles", "record": {"n": NaN}}', id="NaN"),
+    ],
+)
+def test_a_broken_line_is_counted_and_kept(load, line):
+    """It is no record of any stream, but it must not vanish either, nor show up in a log."""
+    ended = load([schema("profiles"), line, record("profiles", profile(2)), state({"n": 1})])
+
+    assert ended.code == 0, ended.logs
+    assert ended.counts("(unreadable)") == {"read": 1, "rejected": 1}
+    assert ended.counts("profiles") == {"read": 1, "delivered": 1}
+    assert [reject["code"] for reject in ended.rejects] == ["unreadable"]
+    assert len(ended.states) == 1
+    assert CANARY not in ended.logs
+
+
+def test_a_record_before_its_schema_ends_the_run(load, sandbox):
+    """Its type is unknown, so nothing about it can be promised; what stood before it is settled."""
+    ended = load([schema("profiles"), record("profiles", profile(1)), state({"n": 1}), record("events", order(1))])
+
+    assert ended.code == 1
+    assert "stream events: a RECORD came before its SCHEMA" in ended.logs
+    assert ended.states == [{"bookmarks": {"n": 1}}]
+    assert len(sandbox.users()) == 1
+
+
+def test_an_unknown_stream_is_refused_at_its_schema(load):
+    """Guessing whether a stream holds people or events would write nonsense."""
+    unknown = {**schema("profiles"), "stream": "campaigns"}
+
+    ended = load([unknown, {**record("profiles", profile(1)), "stream": "campaigns"}])
+
+    assert ended.code == 2
+    assert "stream_kinds.campaigns" in ended.logs
+    assert "deselect it in the tap" in ended.logs
+
+
+def test_a_stream_can_be_given_a_kind(load):
+    """Other taps name their streams otherwise."""
+    renamed = [{**schema("profiles"), "stream": "people"}, {**record("profiles", profile(1)), "stream": "people"}]
+
+    ended = load(renamed, stream_kinds={"people": "profile"})
+
+    assert ended.counts("people") == {"read": 1, "delivered": 1}
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        pytest.param({"type": "SCHEMA", "stream": "profiles", "schema": {"type": "object"}}, id="without properties"),
+        pytest.param(
+            {"type": "SCHEMA", "stream": "profiles", "schema": {"properties": {"id": {"type": "nonsense"}}}},
+            id="invalid",
+        ),
+    ],
+)
+def test_a_schema_that_cannot_be_used_ends_the_run(load, message):
+    """Without a schema nothing can be validated."""
+    ended = load([message, record("profiles", profile(1))])
+
+    assert ended.code == 1
+    assert "SCHEMA" in ended.logs
+    assert "Traceback" not in ended.logs
+
+
+def test_messages_that_singer_does_not_define_are_passed_over(load):
+    """Taps add their own; one warning a type, and no end of the run (S11)."""
+    odd = {"type": "PROGRESS", "percent": 10}
+
+    ended = load([schema("profiles"), odd, odd, record("profiles", profile(1))])
+
+    assert ended.code == 0
+    assert ended.logs.count("type PROGRESS") == 1
+    assert ended.counts("profiles") == {"read": 1, "delivered": 1}
+
+
+def test_batch_messages_are_refused(load):
+    """Records in files would escape the accounting."""
+    ended = load([schema("profiles"), {"type": "BATCH", "stream": "profiles", "encoding": {}, "manifest": []}])
+
+    assert ended.code == 1
+    assert "unset batch_config" in ended.logs
+
+
+def test_empty_input_succeeds(load):
+    """A run without news is a good run."""
+    ended = load([])
+
+    assert ended.code == 0
+    assert ended.states == []
+
+
+def test_two_schemas_of_one_stream_continue_it(load):
+    """A tap may send its SCHEMA again, also changed, in the middle."""
+    changed = schema("profiles")
+    changed["schema"] = {"type": "object", "properties": {"id": {"type": "string"}}}
+
+    ended = load(
+        [
+            schema("profiles"),
+            record("profiles", profile(1)),
+            changed,
+            record("profiles", profile(2)),
+            schema("profiles"),
+        ]
+    )
+
+    assert ended.code == 0, ended.logs
+    assert ended.counts("profiles") == {"read": 2, "delivered": 2}
+
+
+def test_too_many_rejects_fail_the_run(load):
+    """More than a tenth rejected, by default, is a mistake in the mapping and not in the data."""
+    good = [record("profiles", profile(number)) for number in range(100)]
+    bad = [record("profiles", profile(number, first_name=1)) for number in range(100, 120)]
+
+    ended = load([schema("profiles"), *good, *bad, state({"n": 1})])
+    tolerant = load([schema("profiles"), *good, *bad], max_rejects=20)
+    strict = load([schema("profiles"), *good[:3], bad[0]], max_rejects=0)
+
+    assert ended.code == 3
+    assert "20 of 120 records were rejected" in ended.logs
+    assert len(ended.states) == 1
+    assert tolerant.code == 0
+    assert strict.code == 3
+
+
+def test_a_percentage_needs_rows_to_count(load):
+    """One bad record of three is no verdict on the mapping."""
+    ended = load([schema("profiles"), record("profiles", profile(1, first_name=1)), record("profiles", profile(2))])
+
+    assert ended.code == 0
+
+
+def test_numbers_survive_exactly(load, sandbox, config):
+    """Money and 20-digit ids are not floats."""
+    config["attribute_mappings"] = [
+        {"source_field": "properties.big", "attribute": "big"},
+        {"source_field": "properties.price", "attribute": "price"},
+    ]
+    text = json.dumps(record("profiles", profile(1, properties={"big": 1, "price": 2})))
+    text = text.replace('"big": 1', '"big": 12345678901234567890123').replace('"price": 2', '"price": 0.1000')
+
+    load([schema("profiles"), text])
+
+    (user,) = sandbox.users(exact=True)
+    assert str(user["attributes"]["custom"]["big"]) == "12345678901234567890123"
+    assert str(user["attributes"]["custom"]["price"]) == "0.1000"

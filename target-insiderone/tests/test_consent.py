@@ -1,0 +1,109 @@
+"""Consent, from the record to what Insider One holds (the pure rules have their tests beside the mapping)."""
+
+from __future__ import annotations
+
+import pytest
+from singer_messages import profile, record, schema
+
+
+def consent(email: str = "SUBSCRIBED", at: str = "2026-05-01T10:00:00+00:00", **email_fields):
+    """The part of `subscriptions` that e-mail consent stands in."""
+    return {"email": {"marketing": {"consent": email, "consent_timestamp": at, "suppression": [], **email_fields}}}
+
+
+def sent_optins(sandbox):
+    """`email_optin` of every upsert, in order; None where it was left out."""
+    return [
+        request["body"]["users"][0].get("attributes", {}).get("email_optin")
+        for request in sandbox.journal("insiderone")
+    ]
+
+
+@pytest.mark.req("CO-05")
+def test_an_opt_in_is_sent_once_so_that_an_opt_out_inside_insider_one_stands(load, sandbox):
+    """An unrelated change of the profile must not opt somebody in again who opted out over there."""
+    for name in ("First", "Second"):
+        load([schema("profiles"), record("profiles", profile(1, first_name=name, subscriptions=consent()))])
+
+    assert sent_optins(sandbox) == [True, None]
+    assert sandbox.users()[0]["attributes"]["name"] == "Second"
+
+
+@pytest.mark.req("CO-05")
+def test_a_new_consent_is_sent_again(load, sandbox):
+    """Its timestamp differs, so the person has agreed anew."""
+    for at in ("2026-05-01T10:00:00+00:00", "2026-05-02T10:00:00+00:00"):
+        load([schema("profiles"), record("profiles", profile(1, subscriptions=consent(at=at)))])
+
+    assert sent_optins(sandbox) == [True, True]
+
+
+@pytest.mark.req("CO-05")
+def test_an_opt_out_is_always_sent(load, sandbox):
+    """Consent is law: a repeated opt-out harms nobody, a missing one does."""
+    for name in ("First", "Second"):
+        load(
+            [schema("profiles"), record("profiles", profile(1, first_name=name, subscriptions=consent("UNSUBSCRIBED")))]
+        )
+
+    assert sent_optins(sandbox) == [False, False]
+
+
+@pytest.mark.req("CO-05")
+def test_an_opt_in_after_an_opt_out_is_sent(load, sandbox):
+    """The last delivered consent was the opt-out, so the same old opt-in is news again."""
+    for subscriptions in (consent(), consent("UNSUBSCRIBED", "2026-05-03T10:00:00+00:00"), consent()):
+        load([schema("profiles"), record("profiles", profile(1, subscriptions=subscriptions))])
+
+    assert sent_optins(sandbox) == [True, False, True]
+
+
+@pytest.mark.req("CO-06")
+def test_an_older_read_never_overwrites_a_newer_one(load, sandbox):
+    """Profile and subscription flow may bring one person in any order; what was read later counts."""
+    newer = record("subscription_changes", profile(1, subscriptions=consent("UNSUBSCRIBED")), "2026-06-01T10:05:00Z")
+    older = record("profiles", profile(1, subscriptions=consent()), "2026-06-01T10:00:00Z")
+
+    load([schema("subscription_changes"), newer])
+    late = load([schema("profiles"), older])
+
+    assert late.counts("profiles") == {"read": 1, "duplicate": 1}
+    assert late.summary["streams"]["profiles"]["reasons"] == {"duplicate": {"older_read": 1}}
+    assert sandbox.users()[0]["attributes"]["email_optin"] is False
+
+
+@pytest.mark.req("CO-08")
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("email", "new.address@shop.example"), ("phone_number", "+905321234567")],
+    ids=["email", "phone"],
+)
+def test_a_changed_identifier_is_counted_and_logged_by_id(load, field, value):
+    """An upsert would make a second user; who reads the log must learn of it, but not the address."""
+    load([schema("profiles"), record("profiles", profile(1, phone_number="+905320000000"))])
+
+    ended = load(
+        [schema("profiles"), record("profiles", profile(1, **{"phone_number": "+905320000000", field: value}))]
+    )
+
+    assert ended.summary["streams"]["profiles"]["notes"] == {f"identifier_changed {field}": 1}
+    assert "profile P1: identifier_changed" in ended.logs
+    assert value not in ended.logs
+
+
+@pytest.mark.req("CO-08")
+def test_an_identifier_that_is_new_or_gone_is_no_change(load):
+    """Only another value of the same kind makes a second user."""
+    load([schema("profiles"), record("profiles", profile(1))])
+
+    ended = load([schema("profiles"), record("profiles", profile(1, phone_number="+905320000000"))])
+
+    assert "notes" not in ended.summary["streams"]["profiles"]
+
+
+@pytest.mark.req("CO-07")
+def test_the_global_unsubscribe_list_is_left_alone(load, sandbox):
+    """Opt-ins are attributes; nothing but the upsert endpoint is ever called for them."""
+    load([schema("profiles"), record("profiles", profile(1, subscriptions=consent("UNSUBSCRIBED")))])
+
+    assert {request["path"] for request in sandbox.journal("insiderone")} == {"/api/user/v1/upsert"}

@@ -1,0 +1,384 @@
+"""What reaches Insider One, and what every record comes to."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from singer_messages import hours_ago, order, profile, record, schema, state
+
+
+def upserts(sandbox):
+    """The bodies of all upsert requests that were accepted."""
+    return [request["body"] for request in sandbox.journal("insiderone") if request["status"] == 200]
+
+
+@pytest.mark.req("IN-57", "IN-59")
+def test_batches_hold_a_thousand_users_and_all_arrive(load, sandbox):
+    """The API takes 1,000 users a request: fewer requests would be refused, more would be slow."""
+    profiles = [record("profiles", profile(number)) for number in range(2_500)]
+
+    ended = load([schema("profiles"), *profiles, state({"n": 1})], max_parallel_requests=1)
+
+    assert ended.code == 0, ended.logs
+    assert ended.counts("profiles") == {"read": 2_500, "delivered": 2_500}
+    assert [len(body["users"]) for body in upserts(sandbox)] == [1_000, 1_000, 500]
+    assert len(sandbox.users()) == 2_500
+
+
+@pytest.mark.req("IN-57")
+def test_batches_are_cut_by_bytes_of_the_encoded_body(load, sandbox):
+    """5,000,000 bytes of UTF-8 are the limit, whatever the number of users; text of two-byte letters counts double."""
+    profiles = [record("profiles", profile(number, first_name="ş" * 40_000)) for number in range(100)]
+
+    ended = load([schema("profiles"), *profiles], max_parallel_requests=1)
+
+    assert ended.counts("profiles") == {"read": 100, "delivered": 100}
+    sizes = [request["bytes"] for request in sandbox.journal("insiderone")]
+    assert len(sizes) == 2
+    assert max(sizes) <= 5_000_000
+
+
+def test_a_user_larger_than_a_request_is_rejected_alone(load):
+    """Nothing can carry it, so it must not stop the others."""
+    records = [record("profiles", profile(1, first_name="x" * 5_100_000)), record("profiles", profile(2))]
+
+    ended = load([schema("profiles"), *records])
+
+    assert ended.counts("profiles") == {"read": 2, "delivered": 1, "rejected": 1}
+    assert [reject["code"] for reject in ended.rejects] == ["too_large"]
+
+
+@pytest.mark.req("IN-58", "IN-59")
+def test_users_refused_by_position_become_rejects(load, sandbox, config):
+    """A 200 can hide refusals; they are read by position, and the others of the batch count as delivered."""
+    config["identifier_mappings"] = [{"identifier_type": "custom.klaviyo_id", "source_field": "id"}]
+    refusal = {
+        "data": {
+            "successful": {"count": 2},
+            "fail": {
+                "count": 1,
+                "errors": {"users.1.identifiers.*.regexp(^.+@.+\\..+$)": ["not a valid email address: nope"]},
+            },
+        }
+    }
+    sandbox.fault("insiderone", kind="status", status=200, body=json.dumps(refusal))
+
+    ended = load(
+        [schema("profiles"), *(record("profiles", profile(number)) for number in (1, 2, 3))], max_parallel_requests=1
+    )
+
+    assert ended.code == 0, ended.logs
+    assert ended.counts("profiles") == {"read": 3, "delivered": 2, "rejected": 1}
+    (reject,) = ended.rejects
+    assert (reject["stream"], reject["key"], reject["code"]) == ("profiles", "P2", "invalid_email")
+    assert reject["record"] == profile(2)
+    assert "nope" not in ended.logs
+
+
+@pytest.mark.req("IN-59", "IN-61")
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param({"successful": {"count": 1}, "fail": {}}, id="fewer than sent"),
+        pytest.param({"successful": {"count": 1}, "fail": {"count": 1, "errors": {}}}, id="refused, but not named"),
+        pytest.param({"successful": {"count": 3}, "fail": {}}, id="more than sent"),
+        pytest.param({}, id="no counts at all"),
+    ],
+)
+def test_an_answer_that_does_not_add_up_fails_the_run(load, sandbox, data):
+    """What became of the rows is unknown then, and unknown must not pass as success."""
+    sandbox.fault("insiderone", kind="status", status=200, body=json.dumps({"data": data}))
+
+    records = [record("profiles", profile(1)), record("profiles", profile(2))]
+
+    ended = load([schema("profiles"), *records, state({})], max_parallel_requests=1)
+
+    assert ended.code == 1
+    assert ended.states == []
+    assert ended.counts("profiles") == {"read": 2, "pending": 2}
+    assert "exit code 1" in ended.logs
+
+
+def test_a_refused_event_spares_the_users_other_events(load, sandbox):
+    """One invalid event fails its whole user, so the others have to go again without it."""
+    refusal = {
+        "data": {
+            "successful": {},
+            "fail": {
+                "count": 1,
+                "errors": {
+                    "users.0.events.1.event_name.*.regexp(^[a-z0-9][a-zA-Z0-9._-]*$)": ["invalid event name: x"]
+                },
+            },
+        }
+    }
+    sandbox.fault("insiderone", kind="status", status=200, body=json.dumps(refusal))
+
+    ended = load([schema("events"), record("events", order(1, items=3))])
+
+    assert ended.summary["streams"]["events"]["events"] == {"delivered": 2, "rejected": 1}
+    assert ended.counts("events") == {"read": 1, "rejected": 1}
+    (user,) = sandbox.users()
+    assert [event["event_params"]["quantity"] for event in user["events"]] == [1, 3]
+    assert [(reject["event_type"], reject["line"]) for reject in ended.rejects] == [("purchase", 2)]
+
+
+def test_a_400_that_names_no_row_is_narrowed_down(load, sandbox):
+    """One bad row of 64 costs itself only, and at most 2 * log2(64) + 1 requests more."""
+    sandbox.fault(
+        "insiderone", kind="status", status=400, body='{"error": "cannot be stored"}', query="person40@", times=None
+    )
+    profiles = [record("profiles", profile(number)) for number in range(64)]
+
+    ended = load([schema("profiles"), *profiles, state({"n": 1})], max_parallel_requests=1)
+
+    assert ended.counts("profiles") == {"read": 64, "delivered": 63, "rejected": 1}
+    assert [(reject["key"], reject["code"]) for reject in ended.rejects] == [("P40", "refused_request")]
+    assert ended.summary["requests"]["upsert"] <= 1 + 2 * 6 + 1
+    assert len(ended.states) == 1
+
+
+def test_twenty_rows_with_one_text_are_not_the_rows_fault(load, sandbox):
+    """Then the request as such is refused, and turning the whole input into rejects would lose it."""
+    sandbox.fault("insiderone", kind="status", status=400, body='{"error": "no such thing"}', times=None)
+    profiles = [record("profiles", profile(number)) for number in range(100)]
+
+    ended = load([schema("profiles"), *profiles, state({"n": 1})], max_parallel_requests=1)
+
+    assert ended.code == 2
+    assert ended.states == []
+    assert ended.rejects == []
+
+
+@pytest.mark.req("IN-60")
+@pytest.mark.parametrize(
+    ("status", "body", "advice"),
+    [
+        pytest.param(401, '{"error":"Bad Api Key."}', "api_key", id="401"),
+        pytest.param(403, '{"success":false,"message":"Access Denied."}', "allow-list", id="403"),
+        pytest.param(400, '{"success":false,"message":"Partner is invalid."}', "partner_name", id="unknown partner"),
+        pytest.param(400, '{"error":"content type must be application/json"}', "content type", id="content type"),
+        pytest.param(400, '{"error":"users must be defined: bad request"}', "no users", id="no users"),
+        pytest.param(404, "not found", "api_url", id="wrong address"),
+    ],
+)
+def test_refused_requests_stop_at_once_with_advice(load, sandbox, status, body, advice):
+    """Insider One asks to stop sending; every further request would be refused, and none of it is the rows' fault."""
+    sandbox.fault("insiderone", kind="status", status=status, body=body, times=None)
+
+    ended = load(
+        [schema("profiles"), *(record("profiles", profile(number)) for number in range(10)), state({})],
+        max_parallel_requests=1,
+    )
+
+    assert ended.code == 2
+    assert advice in ended.logs
+    assert ended.states == []
+    assert ended.rejects == []
+    assert len(sandbox.journal("insiderone")) == 1
+
+
+@pytest.mark.req("IN-60")
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param({"kind": "status", "status": 429}, id="429"),
+        pytest.param({"kind": "status", "status": 429, "headers": {"Retry-After": "1"}}, id="429 with Retry-After"),
+        *(pytest.param({"kind": "status", "status": status}, id=str(status)) for status in (500, 502, 503, 504)),
+        pytest.param({"kind": "html", "status": 520}, id="520 of the edge"),
+        pytest.param({"kind": "reset"}, id="connection reset"),
+        pytest.param({"kind": "not_json"}, id="200 that is no JSON"),
+        pytest.param({"kind": "answer_lost"}, id="applied, but the answer was lost"),
+    ],
+)
+def test_passing_faults_are_retried_and_nothing_is_stored_twice(load, sandbox, fault):
+    """A fault of a moment is not the user's business; the same bytes go again, which Insider One stores once."""
+    sandbox.fault("insiderone", **fault)
+
+    ended = load([schema("events"), record("events", order(1, items=2)), state({"n": 1})])
+
+    assert ended.code == 0, ended.logs
+    assert ended.counts("events") == {"read": 1, "delivered": 1}
+    assert ended.summary["requests"] == {"upsert": 1, "retries": 1}
+    (user,) = sandbox.users()
+    assert len(user["events"]) == 2
+    assert len(ended.states) == 1
+
+
+@pytest.mark.req("IN-60")
+def test_a_retry_after_beyond_the_budget_ends_the_run_and_names_the_time(load, sandbox):
+    """Waiting for hours blocks an orchestrator; the message says when to come back."""
+    sandbox.fault("insiderone", kind="status", status=429, headers={"Retry-After": "7200"}, times=None)
+
+    ended = load([schema("profiles"), record("profiles", profile(1)), state({})])
+
+    assert ended.code == 1
+    assert "run again after 20" in ended.logs
+    assert ended.states == []
+    assert ended.counts("profiles") == {"read": 1, "pending": 1}
+
+
+@pytest.mark.req("IN-37", "IN-38")
+def test_skip_hook_is_on_every_request_and_its_condition_is_said_once(load, sandbox):
+    """A request without the flag would start journeys."""
+    records = [record("profiles", profile(number)) for number in range(30)]
+
+    ended = load([schema("profiles"), *records], skip_hook=True, batch_size_rows=5)
+
+    assert {body.get("skip_hook") for body in upserts(sandbox)} == {True}
+    assert ended.logs.count("must have enabled") == 1
+
+
+@pytest.mark.req("IN-37")
+def test_old_events_travel_apart_with_skip_hook(load, sandbox):
+    """A backfill, or an event that arrives late, starts no journey; a fresh one does."""
+    fresh, late = order(1), order(2, datetime=hours_ago(30))
+
+    ended = load([schema("events"), record("events", fresh), record("events", late)], max_parallel_requests=1)
+
+    flags = {body["users"][0]["identifiers"]["email"]: body.get("skip_hook", False) for body in upserts(sandbox)}
+    assert flags == {"person1@shop.example": False, "person2@shop.example": True}
+    assert ended.logs.count("must have enabled") == 1
+
+
+def test_old_events_go_plainly_when_the_limit_is_off(load, sandbox):
+    """0 switches the separation off."""
+    load([schema("events"), record("events", order(2, datetime=hours_ago(30)))], skip_hook_older_than_hours=0)
+
+    assert [body.get("skip_hook") for body in upserts(sandbox)] == [None]
+
+
+@pytest.mark.req("IN-61")
+def test_states_wait_for_the_records_before_them(load, sandbox):
+    """A STATE that passes an unsettled record would lose it: here the second batch is never taken."""
+    sandbox.fault("insiderone", kind="status", status=403, skip=1, times=None)
+    first = [record("profiles", profile(number)) for number in range(10)]
+    second = [record("profiles", profile(number)) for number in range(10, 20)]
+
+    ended = load(
+        [schema("profiles"), *first, state({"n": 10}), *second, state({"n": 20})],
+        batch_size_rows=10,
+        max_parallel_requests=1,
+    )
+
+    assert ended.code == 2
+    assert ended.states == [{"bookmarks": {"n": 10}}]
+    assert ended.counts("profiles") == {"read": 20, "delivered": 10, "pending": 10}
+
+
+def test_unmapped_and_equal_states_are_not_repeated(load):
+    """Orchestrators store every line; an unchanged STATE says nothing."""
+    ended = load(
+        [schema("profiles"), state({"n": 1}), state({"n": 1}), record("profiles", profile(1)), state({"n": 2})]
+    )
+
+    assert ended.states == [{"bookmarks": {"n": 1}}, {"bookmarks": {"n": 2}}]
+
+
+def test_the_later_of_two_versions_in_a_batch_is_written_once(load, sandbox):
+    """Two versions of one profile in one request would race inside Insider One."""
+    versions = [record("profiles", profile(1, first_name=name)) for name in ("Old", "New")]
+
+    ended = load([schema("profiles"), *versions])
+
+    assert ended.counts("profiles") == {"read": 2, "delivered": 1, "duplicate": 1}
+    assert [user["attributes"]["name"] for user in sandbox.users()] == ["New"]
+    assert sum(len(body["users"]) for body in upserts(sandbox)) == 1
+
+
+def test_a_person_keeps_the_order_over_many_parallel_requests(load, sandbox):
+    """The newest version of everybody must be the one that stays."""
+    rounds = [
+        record("profiles", profile(number, first_name=f"Version {version}"), f"2026-06-01T10:{version:02}:00Z")
+        for version in range(20)
+        for number in range(40)
+    ]
+
+    ended = load([schema("profiles"), *rounds], batch_size_rows=7, max_parallel_requests=8)
+
+    assert ended.code == 0, ended.logs
+    assert {user["attributes"]["name"] for user in sandbox.users()} == {"Version 19"}
+
+
+def test_same_record_same_bytes(load, sandbox):
+    """Insider One knows an event again only by its content, so a resend must not differ in a single byte."""
+    messages = [schema("events"), record("events", order(1, items=3, datetime="2026-06-01T09:30:00+00:00"))]
+
+    load(messages, ledger_days=0)
+    load(messages, ledger_days=0)
+
+    first, second = upserts(sandbox)
+    assert json.dumps(first) == json.dumps(second)
+    assert len(sandbox.users()[0]["events"]) == 3
+
+
+def test_delivered_events_are_known_in_the_next_run(load, sandbox):
+    """The tap's look-back reads events again on purpose; the ledger keeps them from reaching Insider One again."""
+    messages = [schema("events"), record("events", order(1, items=2))]
+    load(messages)
+
+    again = load(messages)
+
+    assert again.counts("events") == {"read": 1, "duplicate": 1}
+    assert len(upserts(sandbox)) == 1
+
+
+def test_an_event_that_changed_after_delivery_is_counted_not_repeated(load, sandbox):
+    """Klaviyo fills attributions in later; a second purchase would be worse than a missing detail."""
+    load([schema("events"), record("events", order(1))])
+    changed = order(1)
+    changed["event_properties"]["Items"][0]["Quantity"] = 9
+
+    again = load([schema("events"), record("events", changed)])
+
+    assert again.counts("events") == {"read": 1, "duplicate": 1}
+    assert again.summary["streams"]["events"]["notes"]["changed_after_delivery purchase"] == 1
+    assert len(sandbox.users()[0]["events"]) == 1
+
+
+def test_profiles_are_written_on_every_sync_unless_skip_unchanged(load):
+    """Insider One's own integration writes always; whoever wants less traffic says so."""
+    messages = [schema("profiles"), record("profiles", profile(1))]
+    load(messages)
+
+    always = load(messages)
+    skipping = load(messages, skip_unchanged=True)
+    changed = load([schema("profiles"), record("profiles", profile(1, first_name="Else"))], skip_unchanged=True)
+
+    assert always.counts("profiles") == {"read": 1, "delivered": 1}
+    assert skipping.counts("profiles") == {"read": 1, "unchanged": 1}
+    assert changed.counts("profiles") == {"read": 1, "delivered": 1}
+
+
+def test_dry_run_writes_the_requests_that_would_be_sent(load, sandbox, tmp_path):
+    """Byte for byte what the real run sends; no STATE, no request, and the ledger does not learn from it."""
+    messages = [
+        schema("profiles"),
+        *(record("profiles", profile(number)) for number in range(5)),
+        schema("events"),
+        record("events", order(1, items=2, datetime="2026-06-01T09:30:00+00:00")),
+        state({"n": 1}),
+    ]
+
+    dry = load(messages, dry_run=True, max_parallel_requests=1)
+    nothing_sent = sandbox.journal("insiderone")
+    real = load(messages, max_parallel_requests=1)
+
+    (path,) = (tmp_path / "data").glob("dry-run-*.jsonl")
+    assert dry.code == real.code == 0
+    assert dry.states == []
+    assert nothing_sent == []
+    assert [json.loads(line)["body"] for line in path.read_text().splitlines()] == upserts(sandbox)
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_deleting_what_became_null_uses_the_delete_api(load, sandbox):
+    """An upsert cannot clear an attribute; absent and null are cleared alike with null_handling: delete."""
+    load([schema("profiles"), record("profiles", profile(1))])
+
+    ended = load([schema("profiles"), record("profiles", profile(1, first_name=None))], null_handling="delete")
+
+    assert ended.counts("profiles") == {"read": 1, "delivered": 1}
+    assert ended.summary["requests"]["attribute/delete"] == 1
+    assert "name" not in sandbox.users()[0]["attributes"]
