@@ -1,0 +1,229 @@
+"""Which identifiers a record carries, and what an invalid one costs."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+from mapping_configs import ADA, settings_of
+
+from target_insiderone.errors import Filtered, Rejected
+from target_insiderone.mapping import compile_events, compile_profiles
+
+NOON = 1_780_315_200.0
+"""2026-06-01T12:00:00Z, in epoch seconds."""
+
+
+def row(identifier_type, source_field, **more):
+    return {"identifier_type": identifier_type, "source_field": source_field, **more}
+
+
+def identify(record, *rows, **config):
+    """Map a profile that has something to write, and return its identifiers and notes."""
+    settings = settings_of(
+        identifier_mappings=list(rows), fixed_attributes=[{"attribute": "data_source", "value": "klaviyo"}], **config
+    )
+    mapped = compile_profiles(settings)(record)
+    return mapped.identifiers, mapped.notes
+
+
+@pytest.mark.req("IN-10", "IN-11", "IN-12")
+def test_every_present_identifier_is_sent_from_any_field():
+    """Custom ones stand under ``custom``, and a source may hold blanks, dots and ``$``."""
+    record = {
+        "id": "01ADA",
+        "email": "ada@example.com",
+        "phone_number": "+4799900001",
+        "external_id": "crm-1",
+        "location": {"zip": "0150"},
+        "properties": {"Loyalty Card No.": "L-7", "$shop": "oslo"},
+    }
+
+    identifiers, _ = identify(
+        record,
+        row("email", "email"),
+        row("phone_number", "phone_number"),
+        row("uuid", "external_id"),
+        row("custom.klaviyo_id", "id"),
+        row("custom.card", "Loyalty Card No."),
+        row("custom.shop", "$shop"),
+        row("custom.zip", "location.zip"),
+    )
+
+    assert identifiers == {
+        "email": "ada@example.com",
+        "phone_number": "+4799900001",
+        "uuid": "crm-1",
+        "custom": {"klaviyo_id": "01ADA", "card": "L-7", "shop": "oslo", "zip": "0150"},
+    }
+
+
+@pytest.mark.req("IN-13")
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [
+        pytest.param(12345678901234567890, "12345678901234567890", id="20 digits survive"),
+        pytest.param(Decimal("12345678901234567890"), "12345678901234567890", id="20 digits as decimal"),
+        pytest.param(1001.0, "1001", id="a whole float loses its point"),
+        pytest.param(10.5, "10.5", id="a fraction stays"),
+        pytest.param(" crm-1 ", "crm-1", id="blanks around are trimmed"),
+    ],
+)
+def test_uuid_is_a_text_also_from_a_number(given, sent):
+    """The API refuses the whole user for a numeric uuid; a rounded one would be another person."""
+    identifiers, _ = identify({"external_id": given}, row("uuid", "external_id"))
+
+    assert identifiers == {"uuid": sent}
+
+
+@pytest.mark.req("IN-14")
+@pytest.mark.parametrize(
+    ("first", "notes"),
+    [
+        pytest.param(None, (), id="null"),
+        pytest.param("", (), id="empty"),
+        pytest.param("   ", (), id="blank"),
+        pytest.param("nonsense", (("identifier_skipped", "email"),), id="invalid"),
+    ],
+)
+def test_first_valid_value_of_a_type_wins(first, notes):
+    """The order of the settings decides, so that a person keeps one identity from run to run."""
+    record = {"email": first, "properties": {"work_email": "ada@work.example", "old_email": "ada@old.example"}}
+
+    found = identify(record, row("email", "email"), row("email", "work_email"), row("email", "old_email"))
+
+    assert found == ({"email": "ada@work.example"}, notes)
+
+
+@pytest.mark.parametrize(
+    ("address", "sent"),
+    [
+        pytest.param(" Ada@Example.com ", "Ada@Example.com", id="trimmed, case kept"),
+        pytest.param("ünïcode@example.com", "ünïcode@example.com", id="unicode"),
+        pytest.param("a@b", None, id="no dot"),
+        pytest.param("a@b.c\nd", None, id="a line break inside"),
+        pytest.param(7, None, id="a number"),
+        pytest.param(["a@b.c"], None, id="a list"),
+    ],
+)
+def test_email_is_held_to_the_pattern_of_insider_one(address, sent):
+    """One invalid identifier costs the whole user there, so it must not leave the house."""
+    record = {"email": address, "external_id": "crm-1"}
+
+    identifiers, notes = identify(record, row("email", "email"), row("uuid", "external_id"))
+
+    assert identifiers.get("email") == sent
+    assert notes == (() if sent else (("identifier_skipped", "email"),))
+
+
+def test_email_is_lower_cased_only_on_demand():
+    """Two spellings are two people in Insider One; which one is right only the customer knows."""
+    identifiers, _ = identify({"email": "Ada@Example.com"}, row("email", "email", transform="lower"))
+
+    assert identifiers == {"email": "ada@example.com"}
+
+
+@pytest.mark.parametrize("blocked", ["undefined", "Anonymous", "0", "1", "null", 0, 1, 1.0], ids=repr)
+def test_value_that_stands_for_nobody_is_skipped(blocked):
+    """Insider One would merge all who carry it into one person."""
+    record = {"email": "ada@example.com", "external_id": blocked}
+
+    for on_invalid in ("skip_identifier", "skip_record"):
+        identifiers, notes = identify(
+            record, row("email", "email"), row("uuid", "external_id"), identifier_settings={"on_invalid": on_invalid}
+        )
+
+        assert identifiers == {"email": "ada@example.com"}
+        assert notes == (("identifier_blocked", "uuid"),)
+
+
+@pytest.mark.req("IN-41")
+def test_invalid_phone_costs_the_identifier_or_the_record():
+    """The two policies that Insider One's own integration offers."""
+    record = {"email": "ada@example.com", "phone_number": "12"}
+    rows = row("email", "email"), row("phone_number", "phone_number")
+
+    kept, notes = identify(record, *rows, identifier_settings={"on_invalid": "skip_identifier"})
+    with pytest.raises(Rejected) as refused:
+        identify(record, *rows, identifier_settings={"on_invalid": "skip_record"})
+
+    assert kept == {"email": "ada@example.com"}
+    assert notes == (("identifier_skipped", "phone_number"),)
+    assert (refused.value.code, refused.value.field) == ("invalid_identifier", "phone_number")
+
+
+@pytest.mark.req("IN-42", "IN-48")
+def test_record_with_only_invalid_identifiers_is_rejected_without_naming_them():
+    """It is the data that is wrong; and the reason must be fit for a log."""
+    with pytest.raises(Rejected) as refused:
+        identify({"email": "ada-at-home"}, row("email", "email"))
+
+    assert (refused.value.code, refused.value.field) == ("no_valid_identifier", "email")
+    assert "ada" not in str(refused.value)
+
+
+@pytest.mark.req("IN-48")
+@pytest.mark.parametrize("record", [{}, {"email": None}, {"email": ""}, {"email": " "}], ids=repr)
+def test_record_without_any_mapped_identifier_is_filtered(record):
+    """Nothing is wrong with it: it names nobody whom the settings know."""
+    with pytest.raises(Filtered) as left_out:
+        identify(record, row("email", "email"))
+
+    assert left_out.value.reason == "no_identifier"
+
+
+def event_identifiers(record, *rows):
+    settings = settings_of(
+        identifier_mappings=list(rows), event_mappings=[{"metric_name": "Visit", "event_type": "visit"}]
+    )
+    occurred = {"id": "ev1", "metric_name": "Visit", "datetime": "2026-06-01T11:00:00+00:00"}
+    mapped = compile_events(settings)({**occurred, **record}, NOON)
+    return mapped.identifiers, mapped.notes
+
+
+@pytest.mark.req("IN-11")
+def test_event_is_identified_by_its_profile():
+    """One mapping serves profiles and events: ``id`` is the profile's there, and never the event's here."""
+    record = {"profile_id": "01ADA", "profile": {"email": "ada@example.com", "properties": {"card": "L-7"}}}
+
+    found = event_identifiers(record, row("email", "email"), row("custom.id", "id"), row("custom.card", "card"))
+
+    assert found == ({"email": "ada@example.com", "custom": {"id": "01ADA", "card": "L-7"}}, ())
+
+
+def test_field_that_the_tap_does_not_fetch_is_noted():
+    """A null says that the person has none; a missing key says that nobody asked."""
+    record = {"profile_id": "01ADA", "profile": {"email": "ada@example.com", "phone_number": None}}
+    rows = row("email", "email"), row("phone_number", "phone_number"), row("uuid", "external_id")
+
+    identifiers, notes = event_identifiers(record, *rows)
+
+    assert identifiers == {"email": "ada@example.com"}
+    assert notes == (("profile_field_missing", "external_id"),)
+
+
+def test_event_without_identifier_names_the_setting_of_the_tap():
+    """All events of a run would vanish for one forgotten field: the hint says which."""
+    with pytest.raises(Filtered) as left_out:
+        event_identifiers({"profile": {"first_name": "Ada"}}, row("uuid", "external_id"))
+
+    assert left_out.value.reason == "no_identifier"
+    assert "external_id" in left_out.value.hint
+    assert "event_profile_fields" in left_out.value.hint
+
+
+def test_event_of_an_erased_profile_is_filtered_without_a_hint():
+    """Its profile is gone, not unfetched."""
+    with pytest.raises(Filtered) as left_out:
+        event_identifiers({"profile_id": None, "profile": None}, row("email", "email"))
+
+    assert (left_out.value.reason, left_out.value.hint) == ("no_identifier", "")
+
+
+def test_identifiers_stand_in_the_order_of_the_settings():
+    """Same record, same bytes: replays and hashes live on it."""
+    rows = row("uuid", "id"), row("email", "email")
+
+    identifiers, _ = identify(ADA, *rows)
+
+    assert list(identifiers) == ["uuid", "email"]

@@ -1,0 +1,62 @@
+"""Phone numbers become E.164, or nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from target_insiderone.phone import compile_phone
+from target_insiderone.values import UnusableValueError
+
+
+@pytest.mark.req("IN-39", "IN-40")
+@pytest.mark.parametrize(
+    ("given", "country", "sent"),
+    [
+        pytest.param("0532 123 45 67", "TR", "+905321234567", id="national, region"),
+        pytest.param("0532 123 45 67", "+90", "+905321234567", id="national, calling code"),
+        pytest.param("532-123-45-67", "90", "+905321234567", id="without trunk zero, code without plus"),
+        pytest.param("905321234567", "TR", "+905321234567", id="international without plus"),
+        pytest.param(5321234567, "TR", "+905321234567", id="a number"),
+        pytest.param("(415) 555-0100", "+1", "+14155550100", id="a code that regions share"),
+        pytest.param("020 7946 0958", "GB", "+442079460958", id="trunk zero of another country"),
+        pytest.param("06 698 1234", "IT", "+39066981234", id="a leading zero that belongs to the number"),
+        pytest.param("+4799900001", "TR", "+4799900001", id="international stays"),
+        pytest.param("+47 (999) 00-001", None, "+4799900001", id="separators go, no country needed"),
+        pytest.param("+47\u00a0999\u201100001", None, "+4799900001", id="typographic separators"),
+    ],
+)
+def test_number_becomes_e164(given, country, sent):
+    """Insider One's pattern takes nothing else."""
+    assert compile_phone(country, normalize=True)(given) == sent
+
+
+@pytest.mark.parametrize(
+    ("given", "country"),
+    [
+        pytest.param("0532 123 45 67", None, id="national without a country"),
+        pytest.param("12", "TR", id="too short"),
+        pytest.param("1-800-FLOWERS", "US", id="letters"),
+        pytest.param("+0123456789", "TR", id="no country starts with zero"),
+        pytest.param("+1234567890123456", None, id="too long"),
+        pytest.param("+\u0669\u0660\u0665\u0663\u0662\u0661\u0662\u0663", None, id="digits of another script"),
+        pytest.param("", "TR", id="empty"),
+        pytest.param(True, "TR", id="a boolean"),
+        pytest.param(["+4799900001"], "TR", id="a list"),
+        pytest.param({"n": 1}, "TR", id="an object"),
+    ],
+)
+def test_what_is_no_number_is_refused_without_a_guess(given, country):
+    """A guessed number is somebody else's."""
+    with pytest.raises(UnusableValueError):
+        compile_phone(country, normalize=True)(given)
+
+
+@pytest.mark.req("IN-39")
+def test_normalization_can_be_switched_off():
+    """Then a number must be right as it stands."""
+    read = compile_phone("TR", normalize=False)
+
+    assert read("+905321234567") == "+905321234567"
+    for spaced in ("+90 532 123 45 67", "05321234567"):
+        with pytest.raises(UnusableValueError):
+            read(spaced)

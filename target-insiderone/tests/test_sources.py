@@ -1,0 +1,94 @@
+"""Where ``source_field`` finds a value."""
+
+from __future__ import annotations
+
+import pytest
+
+from target_insiderone.sources import NO_ITEM, compile_source
+
+RECORD = {
+    "title": "top",
+    "organization": None,
+    "location": {"city": "Oslo", "a.b": "key with a dot", "deep": {"x.y": "deeper"}},
+    "properties": {
+        "title": "inside",
+        "organization": "inside",
+        "Favourite Size": "M",
+        "$value": 0,
+        "a.b": "exact key",
+        "a": {"b": "path"},
+        "address": {"city": "Bergen"},
+        "orders": [{"id": "o1"}, {"id": "o2"}],
+        "location.city": "exact key wins over a path",
+        "7": "seven",
+    },
+}
+
+
+@pytest.mark.req("IN-11", "IN-26")
+@pytest.mark.parametrize(
+    ("source", "value"),
+    [
+        pytest.param("title", "top", id="a top-level field wins over a property"),
+        pytest.param("organization", None, id="a top-level null ends the search"),
+        pytest.param("properties.title", "inside", id="a path reaches the property"),
+        pytest.param("Favourite Size", "M", id="a key with a blank"),
+        pytest.param("$value", 0, id="a key with a dollar; zero is a value"),
+        pytest.param("a.b", "exact key", id="an exact key wins over a path"),
+        pytest.param("location.city", "exact key wins over a path", id="of a property, too"),
+        pytest.param("location.a.b", "key with a dot", id="a key with a dot at the end of a path"),
+        pytest.param("location.deep.x.y", "deeper", id="deeper in a path"),
+        pytest.param("address.city", "Bergen", id="a path that starts at a property"),
+        pytest.param("orders.1.id", "o2", id="an array index"),
+        pytest.param("orders[0].id", "o1", id="an array index in brackets"),
+        pytest.param("properties.7", "seven", id="a key that looks like an index"),
+        pytest.param("orders.2.id", None, id="beyond the array"),
+        pytest.param("orders.id", None, id="an array has no keys"),
+        pytest.param("title.city", None, id="a text has no keys"),
+        pytest.param("nowhere", None, id="absent"),
+        pytest.param("no.where", None, id="an absent path"),
+    ],
+)
+def test_source_is_found(source, value):
+    """Exact field, exact property, then a path: in this order."""
+    assert compile_source([source], "properties")(RECORD, NO_ITEM) == value
+
+
+@pytest.mark.req("IN-26")
+@pytest.mark.parametrize(
+    ("sources", "value"),
+    [
+        (["nowhere", "organization", "Favourite Size"], "M"),
+        (["$value", "title"], 0),
+        (["nowhere", "no.where"], None),
+    ],
+    ids=["absent and null are passed over", "zero counts", "nothing at all"],
+)
+def test_first_source_that_is_not_null_counts(sources, value):
+    """Shops spell one thing in many ways."""
+    assert compile_source(sources, "properties")(RECORD, NO_ITEM) == value
+
+
+@pytest.mark.parametrize(
+    ("source", "value"),
+    [
+        pytest.param("SKU", "item", id="the item first"),
+        pytest.param("OrderId", "order", id="then the event"),
+        pytest.param("Price", None, id="a null of the item ends the search"),
+        pytest.param("Product.Name", "Mug", id="a path in the item"),
+        pytest.param("Shop.City", "Oslo", id="a path in the event"),
+    ],
+)
+def test_item_is_read_before_the_event(source, value):
+    """A line has its own price; the order's number it shares."""
+    item = {"SKU": "item", "Price": None, "Product": {"Name": "Mug"}}
+    event = {"event_properties": {"SKU": "event", "OrderId": "order", "Price": 5, "Shop": {"City": "Oslo"}}}
+
+    assert compile_source([source], "event_properties")(event, item) == value
+
+
+@pytest.mark.parametrize("bag", [None, [], "text", 7], ids=repr)
+@pytest.mark.parametrize("source", ["title", "location.city"])
+def test_open_object_that_is_none_is_passed_over(bag, source):
+    """Klaviyo's ``properties`` is an object; a broken record is no reason to stop."""
+    assert compile_source([source], "properties")({"properties": bag}, NO_ITEM) is None

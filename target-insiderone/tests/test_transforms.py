@@ -1,0 +1,140 @@
+"""The named transforms, alone and in a row."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from target_insiderone.transforms import TransformError, compile_transforms
+from target_insiderone.values import UnusableValueError
+
+CASES = {
+    "date of a date-time": ("date", "2026-06-01T23:30:00+03:00", "2026-06-01"),
+    "datetime with an offset": ("datetime", "2026-06-01T12:30:00+03:00", "2026-06-01T09:30:00Z"),
+    "datetime with Klaviyo's offset": ("datetime", "2026-06-01T09:30:00+00:00", "2026-06-01T09:30:00Z"),
+    "naive datetime is UTC": ("datetime", "2026-06-01 09:30:00", "2026-06-01T09:30:00Z"),
+    "datetime keeps a fraction": ("datetime", "2026-06-01T09:30:00.25Z", "2026-06-01T09:30:00.250000Z"),
+    "datetime of a week date": ("datetime", "2026-W23-1T09:30:00+00:00", "2026-06-01T09:30:00Z"),
+    "datetime of epoch seconds": ("datetime", 1780306200, "2026-06-01T09:30:00Z"),
+    "datetime of epoch milliseconds": ("datetime", 1780306200000, "2026-06-01T09:30:00Z"),
+    "birthday ends in Z": ("birthday", "1985-12-10", "1985-12-10T00:00:00Z"),
+    "birthday keeps its own day": ("birthday", "1985-12-10T00:30:00+03:00", "1985-12-10T00:00:00Z"),
+    "birthday of a birthday": ("birthday", "1985-12-10T00:00:00Z", "1985-12-10T00:00:00Z"),
+    "number from text, exactly": ("number", "0.10", Decimal("0.10")),
+    "number stays": ("number", 12345678901234567890, 12345678901234567890),
+    "integer from a whole float": ("integer", 2.0, 2),
+    "integer from text": ("integer", " 7 ", 7),
+    "boolean from a word": ("boolean", "Yes", True),
+    "boolean from zero": ("boolean", 0, False),
+    "string of a large number": ("string", 12345678901234567890, "12345678901234567890"),
+    "string of a decimal": ("string", Decimal("0.10"), "0.10"),
+    "string of a boolean": ("string", False, "false"),
+    "lower": ("lower", "ADA", "ada"),
+    "upper": ("upper", "ada", "ADA"),
+    "trim": ("trim", " Ada ", "Ada"),
+    "country by name": ("country", "Norway", "NO"),
+    "country by code": ("country", "no", "NO"),
+    "country by alpha-3": ("country", "NOR", "NO"),
+    "country by alias": ("country", "UK", "GB"),
+    "country by the name of before": ("country", "Turkey", "TR"),
+    "country by its own letters": ("country", "Türkiye", "TR"),
+    "locale": ("locale", "en-US", "en_US"),
+    "locale without region": ("locale", "DE", "de"),
+    "locale with a script": ("locale", "zh-hant-tw", "zh_Hant_TW"),
+    "join": ("join", ["a", None, 2], "a, 2"),
+    "join with its own separator": ("join: | ", ["a", "b"], " | ".join("ab")),
+    "json of an object, keys sorted": ("json", {"b": Decimal("0.10"), "a": [1]}, '{"a":[1],"b":0.10}'),
+    "json leaves a scalar": ("json", "plain", "plain"),
+    "first of a list": ("first", ["a", "b"], "a"),
+    "first of an empty list": ("first", [], None),
+    "first of one value": ("first", "a", "a"),
+    "map": ('map:{"1": "gold"}', 1, "gold"),
+    "map by a boolean": ('map:{"true": "yes"}', True, "yes"),
+    "map otherwise": ('map:{"1": "gold", "*": "none"}', 2, "none"),
+}
+
+
+@pytest.mark.req("IN-20")
+@pytest.mark.parametrize(("transform", "value", "result"), CASES.values(), ids=CASES.keys())
+def test_transform(transform, value, result):
+    """What goes in, what comes out, and of what type."""
+    transformed = compile_transforms([transform])(value)
+
+    assert transformed == result
+    assert type(transformed) is type(result)
+
+
+@pytest.mark.parametrize(
+    ("transform", "value"),
+    [
+        pytest.param("date", "31.12.2026", id="ambiguous order of day and month"),
+        pytest.param("datetime", "soon", id="no time"),
+        pytest.param("datetime", True, id="a boolean is no epoch"),
+        pytest.param("datetime", 10**400, id="beyond all calendars"),
+        pytest.param("birthday", {"year": 1985}, id="an object"),
+        pytest.param("number", "12,50", id="a comma that may be either"),
+        pytest.param("number", "NaN", id="not a number"),
+        pytest.param("number", "1e999", id="a number to fill the memory"),
+        pytest.param("number", "1_000", id="Python's own spelling"),
+        pytest.param("number", True, id="a boolean is no number"),
+        pytest.param("integer", 2.5, id="a fraction"),
+        pytest.param("boolean", "maybe", id="no yes, no no"),
+        pytest.param("string", ["a"], id="a list is no text"),
+        pytest.param("lower", 7, id="a number has no case"),
+        pytest.param("country", "Atlantis", id="no country"),
+        pytest.param("country", 7, id="a number is no country"),
+        pytest.param("locale", "English", id="a language's name"),
+        pytest.param("join", [["a"]], id="a list in a list"),
+        pytest.param('map:{"1": "gold"}', 2, id="not in the map"),
+    ],
+)
+def test_value_that_a_transform_cannot_take_is_refused(transform, value):
+    """Never a guess, never another exception: the caller leaves the value out and counts it."""
+    with pytest.raises(UnusableValueError):
+        compile_transforms([transform])(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "result"),
+    [(None, 1), (0, 0), (False, False), ("", "")],
+    ids=["null is filled", "zero is a value", "false is a value", "empty is a value"],
+)
+def test_default_fills_nothing_but_null(value, result):
+    """Absent, empty, zero and false are four different things."""
+    filled = compile_transforms(["default:1"])(value)
+
+    assert (filled, type(filled)) == (result, type(result))
+
+
+def test_default_that_is_no_json_is_text():
+    """``default:gold`` needs no quotes."""
+    assert compile_transforms(["default:gold"])(None) == "gold"
+
+
+def test_transforms_apply_in_their_order():
+    """A list reads like a sentence: the first, trimmed, in lower case, or else none."""
+    apply = compile_transforms(["first", "trim", "lower", "default:none"])
+
+    assert [apply([" ADA "]), apply([]), apply(None)] == ["ada", "none", "none"]
+
+
+@pytest.mark.parametrize(
+    ("transform", "suggestion"),
+    [
+        ("consnt", "did you mean `consent`?"),
+        ("consent:all", "write 'consent' or 'consent:never=false'"),
+        ("lower:x", "write 'lower'"),
+        ("default", "write 'default:<value>', such as 'default:1'"),
+        ("map:[1]", """write 'map:{"from": "to", "*": "anything else"}'"""),
+        ("map", """write 'map:{"from": "to", "*": "anything else"}'"""),
+        ("Zzz!", "one of birthday, "),
+    ],
+    ids=lambda given: given.partition(":")[0] if isinstance(given, str) else None,
+)
+def test_unknown_transform_is_an_error_of_the_settings(transform, suggestion):
+    """Found when the settings are read, with what to write instead."""
+    with pytest.raises(TransformError) as error:
+        compile_transforms([transform])
+
+    assert error.value.suggestion.startswith(suggestion)
