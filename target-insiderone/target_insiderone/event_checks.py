@@ -16,6 +16,7 @@ from target_insiderone.vocabulary import (
     REQUIRED_PARAMETERS,
     RESERVED_PARAMETERS,
     RETENTION_DAYS,
+    full_name,
 )
 
 if TYPE_CHECKING:
@@ -73,28 +74,30 @@ def _check_event_type(path: str, event_type: str) -> Iterator[Finding]:
 def _check_parameters(holder: Mapping[str, Any], columns: str, fixed: str, at: str) -> Iterator[Finding]:
     fixed_names: set[str] = set()
     for path, row in rows(holder, fixed, at):
-        name = text(row, "parameter").removeprefix("custom.")
-        if name and name in fixed_names:
-            yield Finding(f"{path}.parameter", f"'{name}' is fixed twice", "remove one")
+        parameter = text(row, "parameter")
+        name = full_name(parameter, PARAMETERS)
+        if parameter and name in fixed_names:
+            yield Finding(f"{path}.parameter", f"'{parameter}' is fixed twice", "remove one")
         fixed_names.add(name)
-        yield from _check_parameter_name(f"{path}.parameter", text(row, "parameter"))
-        yield from check_fixed_value(path, text(row, "parameter"), row.get("value"), PARAMETERS)
+        yield from _check_parameter_name(f"{path}.parameter", parameter)
+        yield from check_fixed_value(path, parameter, row.get("value"), PARAMETERS)
     seen: dict[str, set[str]] = {}
     for path, row in rows(holder, columns, at):
-        name = text(row, "parameter").removeprefix("custom.")
+        parameter = text(row, "parameter")
+        name = full_name(parameter, PARAMETERS)
         yield from check_transforms(path, row)
-        yield from _check_parameter_name(f"{path}.parameter", text(row, "parameter"))
+        yield from _check_parameter_name(f"{path}.parameter", parameter)
         if any("*" in source for source in texts(row, "source_field")):
             yield Finding(f"{path}.source_field", "parameters know no `*`", "name each field of the event")
-        if name and seen.setdefault(name, set()) & _contexts(row):
+        if parameter and seen.setdefault(name, set()) & _contexts(row):
             yield Finding(
                 f"{path}.parameter",
-                f"'{name}' is fed by two columns",
+                f"'{parameter}' is fed by two columns",
                 "remove one, or list both as source_field of one row: the first that is not null counts",
             )
         seen.setdefault(name, set()).update(_contexts(row))
         if name in fixed_names:
-            message = f"'{name}' has a fixed value too, which wins"
+            message = f"'{parameter}' has a fixed value too, which wins"
             yield Finding(f"{path}.parameter", message, "remove the column, or the fixed parameter", "warning")
 
 

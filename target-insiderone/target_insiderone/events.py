@@ -18,6 +18,7 @@ from target_insiderone.vocabulary import (
     PARAMETERS,
     REQUIRED_PARAMETERS,
     RETENTION_DAYS,
+    full_name,
 )
 
 if TYPE_CHECKING:
@@ -164,7 +165,9 @@ def _compile_routes(settings: Settings) -> dict[str, tuple[_Route, ...]]:
 
 
 def _compile_route(settings: Settings, mapping: EventMapping) -> _Route:
-    fixed = {row.name: row for row in (*settings.fixed_event_parameters, *mapping.fixed_parameters)}
+    fixed = {
+        full_name(row.name, PARAMETERS): row for row in (*settings.fixed_event_parameters, *mapping.fixed_parameters)
+    }
     fixed_root, fixed_custom = split_fixed(fixed.values(), PARAMETERS)
     days = RETENTION_DAYS.get(mapping.event_type, settings.custom_event_retention_days)
     return _Route(
@@ -186,8 +189,9 @@ def _compile_columns(
     """Compile the rows that apply: those of the event first, then the common ones for what is still unnamed."""
     chosen: dict[str, ParameterMapping] = {}
     for row in (*mapping.parameter_mappings, *settings.event_parameter_mappings):
-        if row.when in (None, context) and row.parameter not in fixed:
-            chosen.setdefault(row.parameter, row)
+        name = full_name(row.parameter, PARAMETERS)
+        if row.when in (None, context) and name not in fixed:
+            chosen.setdefault(name, row)
     return tuple(
         compile_column(row.parameter, row.sources, row.transforms, bag=BAG, defaults=PARAMETERS)
         for row in chosen.values()

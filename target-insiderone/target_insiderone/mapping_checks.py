@@ -12,7 +12,7 @@ from target_insiderone.near_miss import did_you_mean, same_letters, similar
 from target_insiderone.properties import WILDCARD, WILDCARD_SOURCE, snake_case
 from target_insiderone.transforms import TransformError, compile_transforms
 from target_insiderone.values import UnusableValueError
-from target_insiderone.vocabulary import ATTRIBUTES, CUSTOM_NAMES_LIMIT, IDENTIFIERS, OPT_INS, custom_name
+from target_insiderone.vocabulary import ATTRIBUTES, CUSTOM_NAMES_LIMIT, IDENTIFIERS, OPT_INS, custom_name, full_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -142,23 +142,23 @@ def _check_identifier_type(path: str, identifier_type: str) -> Iterator[Finding]
 
 def _check_columns(config: Mapping[str, Any]) -> Iterator[Finding]:
     identifier_types = {text(row, "identifier_type") for _, row in rows(config, "identifier_mappings")}
-    fixed = {text(row, "attribute").removeprefix("custom.") for _, row in rows(config, "fixed_attributes")}
+    fixed = {full_name(text(row, "attribute"), ATTRIBUTES) for _, row in rows(config, "fixed_attributes")}
     seen: dict[str, str] = {}
     for path, row in rows(config, "attribute_mappings"):
         attribute = text(row, "attribute")
         yield from check_transforms(path, row)
         if not attribute.strip():
             continue
-        name = attribute.removeprefix("custom.")
+        name = full_name(attribute, ATTRIBUTES)
         if name in seen:
             yield Finding(
                 f"{path}.attribute",
-                f"'{name}' is fed by two columns, see {seen[name]}",
+                f"'{attribute}' is fed by two columns, see {seen[name]}",
                 "remove one, or list both as source_field of one row: the first that is not null counts",
             )
         seen.setdefault(name, path)
         if name in fixed:
-            message = f"'{name}' has a fixed value too, which wins"
+            message = f"'{attribute}' has a fixed value too, which wins"
             yield Finding(f"{path}.attribute", message, "remove the column, or the fixed attribute", "warning")
         yield from _check_wildcard(path, attribute, texts(row, "source_field"))
         if attribute == WILDCARD:
@@ -204,9 +204,9 @@ def _check_fixed(config: Mapping[str, Any]) -> Iterator[Finding]:
     seen: set[str] = set()
     for path, row in rows(config, "fixed_attributes"):
         attribute = text(row, "attribute")
-        name = attribute.removeprefix("custom.")
-        if name and name in seen:
-            yield Finding(f"{path}.attribute", f"'{name}' is fixed twice", "remove one")
+        name = full_name(attribute, ATTRIBUTES)
+        if attribute and name in seen:
+            yield Finding(f"{path}.attribute", f"'{attribute}' is fixed twice", "remove one")
         seen.add(name)
         if attribute == WILDCARD:
             yield Finding(f"{path}.attribute", "`*` names no attribute", "name one")

@@ -12,7 +12,7 @@ from target_insiderone.identifiers import compile_profile_identifiers
 from target_insiderone.mapped import MappedProfile
 from target_insiderone.properties import WILDCARD, compile_properties
 from target_insiderone.sources import NO_ITEM, Getter, Record, compile_source
-from target_insiderone.vocabulary import ATTRIBUTES, CUSTOM_NAMES_LIMIT, IDENTIFIERS, OPT_INS
+from target_insiderone.vocabulary import ATTRIBUTES, CUSTOM_NAMES_LIMIT, IDENTIFIERS, OPT_INS, full_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -71,11 +71,11 @@ def compile_profiles(settings: Settings) -> Callable[[Record], MappedProfile]:
 
 def _column_rows(settings: Settings) -> list[AttributeMapping]:
     """List the rows that fill one attribute each; those under a fixed value have no effect and are left out."""
-    fixed = {row.name.removeprefix("custom.") for row in settings.fixed_attributes}
+    fixed = {full_name(row.name, ATTRIBUTES) for row in settings.fixed_attributes}
     rows = (
         row
         for row in settings.attribute_mappings
-        if row.attribute != WILDCARD and row.attribute.removeprefix("custom.") not in fixed
+        if row.attribute != WILDCARD and full_name(row.attribute, ATTRIBUTES) not in fixed
     )
     return [_with_suppression(row) for row in rows]
 

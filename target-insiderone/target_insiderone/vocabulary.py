@@ -129,3 +129,13 @@ def custom_name(name: str, defaults: Mapping[str, Kind]) -> str | None:
     if name in defaults:
         return None
     return name.removeprefix("custom.")
+
+
+def full_name(name: str, defaults: Mapping[str, Kind]) -> str:
+    """Write where a name stands, so that two spellings of one place are equal.
+
+    >>> full_name("tier", ATTRIBUTES), full_name("custom.tier", ATTRIBUTES), full_name("name", ATTRIBUTES)
+    ('custom.tier', 'custom.tier', 'name')
+    """
+    custom = custom_name(name, defaults)
+    return name if custom is None else f"custom.{custom}"
