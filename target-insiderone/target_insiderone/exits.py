@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 import traceback
 from typing import TYPE_CHECKING
 
 import click
-from singer_sdk.exceptions import ConfigValidationError, RecordsWithoutSchemaException, StreamMapConfigError
+from singer_sdk.exceptions import RecordsWithoutSchemaException, StreamMapConfigError
 from singer_sdk.singerlib.exceptions import InvalidInputLine
 
 from target_insiderone.client import AnswerMismatchError, GaveUpError, StopSendingError
@@ -46,11 +45,11 @@ def run_command(plugin: type[PluginBase]) -> None:
     """Run a plugin's command line and exit."""
     ended_by: Exception | None = None
     try:
-        plugin.cli(standalone_mode=False)
+        code = plugin.cli(standalone_mode=False)
     except Exception as error:  # noqa: BLE001  (all endings are sorted below; the default handler would quote records)
         ended_by = error
     if ended_by is None:
-        return
+        sys.exit(code)  # that of --help and --version, or None after a run
     code, lines = ending(ended_by)
     for line in lines:
         log.error("%s", line)
@@ -62,16 +61,14 @@ def ending(error: Exception) -> tuple[int, list[str]]:
     """The exit code of a run that ended with *error*, and what to say of it."""
     if isinstance(error, StoppedBySignalError):
         return SIGNALLED + error.signum, [str(error)]
-    if isinstance(error, ConfigValidationError):
-        return CONFIGURATION, list(error.errors)
     if isinstance(error, SettingsError):
         return CONFIGURATION, [f"setting {finding}" for finding in error.findings]
     if isinstance(error, click.ClickException):
         return CONFIGURATION, [error.format_message()]
-    if isinstance(error, json.JSONDecodeError):
-        return CONFIGURATION, [f"--config: no valid JSON at line {error.lineno}, column {error.colno}"]
+    if isinstance(error, ValueError) and (line := getattr(error, "lineno", None)):  # json's or simplejson's
+        return CONFIGURATION, [f"--config: no valid JSON at line {line}"]
     if isinstance(error, FileNotFoundError):
-        return CONFIGURATION, [f"no such file: {error.filename}"]
+        return CONFIGURATION, [f"no such file: {error.filename or error}"]
     if isinstance(error, OSError):
         return FAILED, [f"{type(error).__name__}: {error.strerror} {error.filename or ''}".rstrip()]
     for kind, code in EXIT_CODES.items():

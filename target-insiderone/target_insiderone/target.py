@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from singer_sdk import Target
-from singer_sdk.exceptions import ConfigValidationError, RecordsWithoutSchemaException
+from singer_sdk.exceptions import RecordsWithoutSchemaException
 from singer_sdk.helpers.capabilities import PluginCapabilities
 from singer_sdk.mapper import RemoveRecordTransform, SameRecordTransform
 from singer_sdk.plugin_base import _ConfigInput
@@ -74,10 +74,10 @@ class TargetInsiderOne(Target):
         for finding in findings:
             if finding.severity == "warning":
                 self.logger.warning("setting %s", finding)
-        errors = [f"setting {finding}" for finding in findings if finding.severity == "error"]
+        errors = [finding for finding in findings if finding.severity == "error"]
         if errors and raise_errors:
-            raise ConfigValidationError("the settings cannot work", errors=errors, schema=self.config_jsonschema)
-        return errors
+            raise SettingsError(errors)
+        return [str(finding) for finding in errors]
 
     @cached_property
     def settings(self) -> Settings:

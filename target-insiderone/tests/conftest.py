@@ -68,6 +68,12 @@ def config(sandbox, tmp_path):
 
 
 @pytest.fixture
+def target_command():
+    """The installed console script."""
+    return TARGET
+
+
+@pytest.fixture
 def load(config, tmp_path):
     """Run the command on messages (dicts, or lines as text); settings given here replace those of *config*."""
 

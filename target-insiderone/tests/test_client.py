@@ -1,0 +1,80 @@
+"""The client's pure parts: reading answers and headers."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+from target_insiderone.client import AnswerMismatchError, Outcome, Refusal, outcome_of, retry_after_seconds
+from target_insiderone.remedies import REMEDIES
+
+EMAIL = "users.2.identifiers.*.regexp(^.+@.+\\..+$)"
+PHONE = "users.0.identifiers.*.regexp(^\\+[1-9]\\d{6,14}$)"
+PARAMETER = "users.1.events.4.event_params.*.required"
+
+
+@pytest.mark.req("IN-58")
+@pytest.mark.parametrize(
+    ("path", "place", "refusal"),
+    [
+        (EMAIL, 2, Refusal("invalid_email", None, "identifiers.*", "why")),
+        (PHONE, 0, Refusal("invalid_phone_number", None, "identifiers.*", "why")),
+        (PARAMETER, 1, Refusal("missing_event_parameter", 4, "event_params.*.required", "why")),
+        ("users.0.insider_id.required", 0, Refusal("no_identifier", None, "insider_id.required", "why")),
+        ("users.0.identifiers.*.type(string)", 0, Refusal("invalid_uuid", None, "identifiers.*.type(string)", "why")),
+        ("users.0.something.new", 0, Refusal("refused", None, "something.new", "why")),
+        ("users.0", 0, Refusal("refused", None, "", "why")),
+    ],
+)
+def test_refusals_are_read_by_place(path, place, refusal):
+    """The place in the request is the only handle back to the record; an unknown objection is kept in its words."""
+    answer = {"data": {"successful": {"count": 2}, "fail": {"count": 1, "errors": {path: ["why"]}}}}
+
+    outcome = outcome_of(answer, 3)
+
+    assert outcome == Outcome(2, {place: [refusal]})
+    assert refusal.code in REMEDIES
+
+
+@pytest.mark.req("IN-59")
+def test_one_user_with_several_objections_counts_once():
+    """`fail.count` counts users, not messages."""
+    errors = {"users.0.identifiers.required": ["a"], "users.0.insider_id.required": ["a", "b"]}
+
+    outcome = outcome_of({"data": {"successful": {}, "fail": {"count": 1, "errors": errors}}}, 1)
+
+    assert [refusal.code for refusal in outcome.refused[0]] == ["no_identifier"] * 3
+
+
+@pytest.mark.parametrize("answer", [{}, [], None, {"data": None}, {"data": {"successful": {"count": 1}}}])
+def test_an_answer_of_unknown_shape_is_no_success(answer):
+    """Only attribute/delete may answer an empty object."""
+    with pytest.raises(AnswerMismatchError):
+        outcome_of(answer, 1)
+
+
+def test_attribute_delete_may_answer_an_empty_object():
+    """The documents show `{}`, a capture shows counts: both are success."""
+    assert outcome_of({}, 3, empty_is_success=True) == Outcome(3, {})
+
+
+@pytest.mark.req("IN-60")
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [(None, None), ("12", 12.0), (" 3 ", 3.0), ("soon", None), ("-5", None), ("1" * 400, 30 * 86_400.0), ("nan", None)],
+)
+def test_retry_after_in_seconds(header, seconds):
+    """Absent, nonsense and absurd values must not break the wait."""
+    assert retry_after_seconds(header) == seconds
+
+
+def test_retry_after_as_a_date():
+    """HTTP allows a date; one that has passed means now."""
+    now = datetime.now(tz=UTC)
+
+    later = retry_after_seconds(format_datetime(now + timedelta(seconds=90), usegmt=True))
+
+    assert later is not None
+    assert 80 < later <= 90
+    assert retry_after_seconds(format_datetime(now - timedelta(hours=1), usegmt=True)) == 0.0
