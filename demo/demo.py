@@ -1,0 +1,136 @@
+"""``make demo``: the three jobs on the sandbox, then changes, then the three jobs again, and what came of it.
+
+DEMO_KEEP=1 leaves the sandbox running at the end, to look at its page. Everything is kept in ``.demo``.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from changes import LATE_BY, Changes, change_data
+from figures import Check, Round, checks_of, count_keys, sent_events, sent_users
+from klaviyo_insiderone_sandbox.testing import Sandbox
+from meltano_project import JOBS, ROOT, MeltanoProject, is_installed, variables_for
+from report import print_checks, print_increment, print_places, print_rounds
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+FOLDER = ROOT / ".demo"
+PROFILES, EVENTS = 2_000, 5_000
+
+console = Console(highlight=False)
+console.width = max(console.width, 100)
+
+
+def main() -> int:
+    """Run the demo; the exit code is 1 where anything that it checks does not hold."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    if not is_installed():
+        console.print("Meltano or the plugins are not installed: run `make demo`, which does that first")
+        return 1
+    began = time.monotonic()
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    data_dir = FOLDER / "data"
+    with Sandbox() as sandbox:
+        project = MeltanoProject(
+            FOLDER / "project", variables_for(sandbox.klaviyo_url, sandbox.insiderone_url, data_dir)
+        )
+        an_hour_ago = datetime.now(UTC) - timedelta(hours=1)
+        counts = seed(sandbox, an_hour_ago)
+        console.print(
+            f"[bold]1.[/] Sandbox with {counts['profiles']:,} profiles and {counts['events']:,} events in Klaviyo, some of "
+            "them hostile."
+        )
+        console.print("[bold]2.[/] First run: `meltano run` of the three jobs at the same moment …")
+        first = run_round(sandbox, project)
+        changes = change_data(sandbox, at=an_hour_ago + timedelta(minutes=30))
+        console.print(
+            f"[bold]3.[/] Half an hour later: {len(changes.touched)} people changed, {len(changes.flipped)} withdrew "
+            f"consent, {len(changes.new_events)} orders came in, one came {LATE_BY.days} days late, one is dated in the future."
+        )
+        console.print("[bold]4.[/] Second run, at the same moment again …\n")
+        second = run_round(sandbox, project)
+        checks = [*checks_of(1, first), *checks_of(2, second), *checks_of_both(sandbox, first, second, changes)]
+        print_rounds(console, [first, second])
+        print_increment(console, second)
+        print_checks(console, checks)
+        print_places(console, data_dir, project.logs)
+        console.print(f"Done in {time.monotonic() - began:.0f} s.")
+        if os.environ.get("DEMO_KEEP"):
+            wait_for_person(sandbox)
+    return 0 if not any(check.objections for check in checks) else 1
+
+
+def seed(sandbox: Sandbox, at: datetime) -> dict[str, int]:
+    """Fill Klaviyo with data that ends at the moment *at*."""
+    sandbox.clock(now=at.isoformat())
+    return sandbox.seed(PROFILES, EVENTS, seed=1, hostile=True)
+
+
+def run_round(sandbox: Sandbox, project: MeltanoProject) -> Round:
+    """Run the three jobs at the same moment, and take what the journals noted meanwhile."""
+    sandbox.clear_journal()
+    jobs = project.run_at_once(JOBS)
+    return Round(jobs, sandbox.journal("klaviyo"), sandbox.journal("insiderone"))
+
+
+def checks_of_both(sandbox: Sandbox, first: Round, second: Round, changes: Changes) -> Iterator[Check]:
+    """Hold what Insider One has in the end against what was sent, and against what happened in the shop."""
+    earlier, later = count_keys(sent_events(first.insiderone)), count_keys(sent_events(second.insiderone))
+    held = count_keys(event for user in sandbox.users() for event in user["events"])
+    yield Check(
+        f"Insider One holds {held.total():,} events, each once: all that were sent",
+        [] if held == earlier + later else ["what it holds is not what was sent"],
+    )
+    yield Check(
+        "run 2 re-read seven days of events and sent none of them again",
+        sorted(event_id for event_id, _, _ in earlier.keys() & later.keys()),
+    )
+    arrived = {event_id for event_id, _, _ in later}
+    yield Check(
+        f"the {len(changes.new_events)} new orders arrived",
+        [event_id for event_id in changes.new_events if event_id not in arrived],
+    )
+    yield Check(
+        f"the order that came {LATE_BY.days} days late arrived",
+        [] if changes.late_event in arrived else [changes.late_event],
+    )
+    yield Check(
+        "the order dated in the future waits until it is due",
+        [changes.future_event] if any(event_id == changes.future_event for event_id, _, _ in held) else [],
+    )
+    attributes = {user["attributes"]["custom"]["klaviyo_id"]: user["attributes"] for user in profiles(second)}
+    yield Check(
+        f"the {len(changes.touched)} people who changed arrived with the change",
+        [one for one in changes.touched if attributes.get(one, {}).get("custom", {}).get("loyalty_tier") != "gold"],
+    )
+    yield Check(
+        f"the {len(changes.flipped)} who withdrew consent arrived as opted out",
+        [one for one in changes.flipped if attributes.get(one, {}).get("email_optin") is not False],
+    )
+
+
+def profiles(round_: Round) -> Iterator[Mapping[str, Any]]:
+    """The users that were sent with attributes, not with events."""
+    return (user for user in sent_users(round_.insiderone) if "attributes" in user)
+
+
+def wait_for_person(sandbox: Sandbox) -> None:
+    """Keep the sandbox until Enter or Ctrl-C."""
+    console.print(f"The sandbox still runs: look at {sandbox.control_url}/ (Enter or Ctrl-C ends it)")
+    try:
+        input()
+    except (EOFError, KeyboardInterrupt):
+        console.print("Stopped.")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

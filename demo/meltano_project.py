@@ -1,0 +1,141 @@
+"""A private copy of the Meltano project: own state, own data, and the plugins that are installed already."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+ROOT = Path(__file__).resolve().parent.parent
+JOBS = ("profiles-sync", "events-sync", "subscriptions-sync")
+PACKAGES = ("tap-klaviyo", "target-insiderone")
+INSTALLED = ("extractors", "loaders")
+"""Folders of ``.meltano`` that hold the plugins' environments, and nothing of a run."""
+
+FOREIGN = re.compile(r"TAP_KLAVIYO_|TARGET_INSIDERONE_|MELTANO_")
+"""Variables of a real pipeline, which must not reach the copy."""
+
+PRIVATE = 0o077
+"""The umask of every run: Meltano writes the plugins' settings into ``.meltano/run``."""
+
+_SUMMARY = re.compile(r" (run summary|summary): (\{.*\})$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class FinishedJob:
+    """One run of a job, with what tap and target said of it."""
+
+    job: str
+    exit_code: int
+    log: str
+    seconds: float
+
+    @property
+    def tap_summary(self) -> dict[str, Any]:
+        """The tap's figures; empty where it ended before there were any."""
+        return self._summary("summary")
+
+    @property
+    def run_summary(self) -> dict[str, Any]:
+        """The target's figures; empty where it ended before there were any."""
+        return self._summary("run summary")
+
+    def _summary(self, kind: str) -> dict[str, Any]:
+        found: list[dict[str, Any]] = [json.loads(text) for name, text in _SUMMARY.findall(self.log) if name == kind]
+        return found[-1] if found else {}
+
+
+class MeltanoProject:
+    """``meltano.yml`` in a folder of its own, beside links to the packages and to their installed environments.
+
+    Neither ``.env`` nor the state, the data or the variables of a real pipeline reach it.
+    """
+
+    def __init__(self, folder: Path, variables: Mapping[str, str]) -> None:
+        """Lay out *folder*; *variables* are the settings of the plugins, by the names that Meltano gives them."""
+        self.folder = folder
+        self.logs = folder / "logs"
+        own = {name: value for name, value in os.environ.items() if not FOREIGN.match(name)}
+        self.environment = {**own, "NO_COLOR": "1", **variables}
+        self._started = 0
+        self.logs.mkdir(parents=True)
+        (folder / ".meltano").mkdir()
+        shutil.copy(ROOT / "meltano.yml", folder)
+        for package in PACKAGES:
+            (folder / package).symlink_to(ROOT / package)
+        for kind in INSTALLED:
+            (folder / ".meltano" / kind).symlink_to(ROOT / ".meltano" / kind)
+        self.meltano("state", "list")  # creates the system database, over which the first three runs would stumble
+
+    def meltano(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run one command of Meltano to its end."""
+        return subprocess.run(
+            [meltano_command(), *arguments],
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            umask=PRIVATE,
+        )
+
+    def run_at_once(self, jobs: Iterable[str]) -> list[FinishedJob]:
+        """Start all *jobs* at the same moment and wait for the last of them."""
+        began = time.monotonic()
+        running = [(job, *self._start(job)) for job in jobs]
+        finished = []
+        try:
+            for job, log, process in running:
+                code = process.wait()
+                finished.append(FinishedJob(job, code, log.read_text(), time.monotonic() - began))
+        finally:
+            for _, _, process in running:
+                if process.poll() is None:
+                    process.terminate()
+                    process.wait()
+        return finished
+
+    def _start(self, job: str) -> tuple[Path, subprocess.Popen[bytes]]:
+        self._started += 1
+        log = self.logs / f"{self._started:02}-{job}.log"
+        with log.open("wb") as file:
+            process = subprocess.Popen(
+                [meltano_command(), "run", job],
+                cwd=self.folder,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+                umask=PRIVATE,
+            )
+        return log, process
+
+
+def meltano_command() -> str:
+    """The Meltano that is installed beside this Python."""
+    return str(Path(sys.executable).with_name("meltano"))
+
+
+def is_installed() -> bool:
+    """Whether ``make plugins`` has installed Meltano and the plugins."""
+    plugins = [ROOT / ".meltano" / kind / package for kind, package in zip(INSTALLED, PACKAGES, strict=True)]
+    return Path(meltano_command()).exists() and all(plugin.exists() for plugin in plugins)
+
+
+def variables_for(klaviyo_url: str, insiderone_url: str, data_dir: Path) -> dict[str, str]:
+    """What turns the project's environment ``sandbox`` to a sandbox on ports of its own."""
+    return {
+        "TAP_KLAVIYO_API_URL": klaviyo_url,
+        "TARGET_INSIDERONE_API_URL": insiderone_url,
+        "TARGET_INSIDERONE_DATA_DIR": str(data_dir),
+    }
