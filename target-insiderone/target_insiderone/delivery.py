@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from target_insiderone.items import EventItem, ProfileItem, attributes_body, upsert_body
+from target_insiderone.items import EventItem, ProfileItem, attributes_body, encode, upsert_body
 from target_insiderone.ledger import KnownProfile
 from target_insiderone.reader import decode
 from target_insiderone.rejects import Reject
@@ -279,8 +279,15 @@ def optins_to_send(item: ProfileItem, before: KnownProfile | None) -> dict[str, 
     """
     last: Mapping[str, str] = before.optins if before else {}
     return {
-        name: value for name, (value, consent) in item.optins.items() if value is not True or last.get(name) != consent
+        name: value
+        for name, (value, consent) in item.optins.items()
+        if value is not True or last.get(name) != optin_token(value, consent)
     }
+
+
+def optin_token(value: Any, consent: str) -> str:
+    """What the ledger keeps of an opt-in: a suppression changes the value, though not the consent behind it."""
+    return f"{encode(value).decode()} {consent}"
 
 
 def as_delivered(item: ProfileItem, before: KnownProfile | None) -> KnownProfile:
@@ -291,7 +298,7 @@ def as_delivered(item: ProfileItem, before: KnownProfile | None) -> KnownProfile
         content=item.content,
         email=item.email or (before.email if before else None),
         phone_number=item.phone_number or (before.phone_number if before else None),
-        optins={**last, **{name: consent for name, (_, consent) in item.optins.items()}},
+        optins={**last, **{name: optin_token(*optin) for name, optin in item.optins.items()}},
     )
 
 

@@ -66,7 +66,7 @@ class KnownProfile:
     """The last delivered version of a profile.
 
     *read_at*: when it was read from the source (ISO 8601, UTC). *content*: digest of all that was mapped. *email*,
-    *phone_number*: digests. *optins*: attribute -> consent value and timestamp as last delivered.
+    *phone_number*: digests. *optins*: attribute -> what was last delivered: its value, and the consent it came from.
     """
 
     read_at: str
@@ -90,10 +90,24 @@ class Ledger:
         self._insert = _INSERTS[self._engine.dialect.name]
         # SQLite has one writer at a time: waiting here costs less than polling its lock.
         self._writing: threading.Lock | None = threading.Lock() if self._engine.dialect.name == "sqlite" else None
-        try:
-            _metadata.create_all(self._engine)
-        except sa.exc.SQLAlchemyError as error:
-            raise LedgerError(f"the ledger cannot be opened ({type(error).__name__}); check `ledger_url`") from None
+        self._create_tables()
+
+    def _create_tables(self) -> None:
+        """Create what is missing; another process may be doing the same at this moment, hence the second try."""
+        for last_try in (False, True):
+            try:
+                with self._transaction() as connection:
+                    for table in _metadata.sorted_tables:
+                        connection.execute(sa.schema.CreateTable(table, if_not_exists=True))
+                        for index in table.indexes:
+                            connection.execute(sa.schema.CreateIndex(index, if_not_exists=True))
+            except sa.exc.SQLAlchemyError as error:
+                if last_try:
+                    raise LedgerError(
+                        f"the ledger cannot be opened ({type(error).__name__}); check `ledger_url` and its permissions"
+                    ) from None
+            else:
+                return
 
     def events(self, keys: Sequence[bytes]) -> dict[bytes, KnownEvent]:
         """Those of *keys* that the ledger knows."""

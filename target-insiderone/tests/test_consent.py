@@ -58,6 +58,16 @@ def test_an_opt_in_after_an_opt_out_is_sent(load, sandbox):
     assert sent_optins(sandbox) == [True, False, True]
 
 
+@pytest.mark.req("CO-05", "CO-02")
+def test_an_opt_in_is_sent_again_once_its_suppression_is_lifted(load, sandbox):
+    """The consent never changed, but what was delivered last is the opt-out that the suppression caused."""
+    suppressed = consent(suppression=[{"reason": "HARD_BOUNCE", "timestamp": "2026-05-02T10:00:00+00:00"}])
+    for subscriptions in (consent(), suppressed, consent()):
+        load([schema("profiles"), record("profiles", profile(1, subscriptions=subscriptions))])
+
+    assert sent_optins(sandbox) == [True, False, True]
+
+
 @pytest.mark.req("CO-06")
 def test_an_older_read_never_overwrites_a_newer_one(load, sandbox):
     """Profile and subscription flow may bring one person in any order; what was read later counts."""
