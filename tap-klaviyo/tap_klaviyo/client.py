@@ -124,7 +124,7 @@ class KlaviyoClient:
             attempt += 1
             self._await_quota(path, buckets)
             try:
-                return self._attempt(path, query, decode)
+                return self._attempt(path, query, buckets, decode)
             except _TransientError as error:
                 now = time.monotonic()
                 deadline = deadline or now + self._settings.max_retry_seconds
@@ -148,7 +148,9 @@ class KlaviyoClient:
             self.before_wait()
         time.sleep(seconds)
 
-    def _attempt(self, path: str, query: str, decode: Callable[[bytes], Document]) -> Fetched[Document]:
+    def _attempt(
+        self, path: str, query: str, buckets: tuple[str, ...], decode: Callable[[bytes], Document]
+    ) -> Fetched[Document]:
         """Send one request and read its answer.
 
         Raises:
@@ -166,6 +168,8 @@ class KlaviyoClient:
         self._server_time = _http_date(response.headers.get("Date")) or arrived
         if response.status != 200:
             raise _failure(path, response)
+        if len(buckets) == 1:  # else it is not told which of them the header means
+            self.limiter.learn(buckets[0], response.headers.get("RateLimit-Limit", ""))
         try:
             return Fetched(decode(response.data), arrived)
         except (msgspec.DecodeError, UnicodeDecodeError):

@@ -8,16 +8,17 @@ own as well.
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-DAY = 86_400.0
+SECOND, MINUTE, DAY = 1, 60, 86_400
 ARRIVAL_SLACK = 0.1  # seconds: two requests may be closer together when they arrive than when they left
 
 
@@ -44,31 +45,39 @@ PARAMETER_QUOTAS: Mapping[str, Quota] = {"predictive_analytics": MEDIUM}
 class Window:
     """The quota of one interval length."""
 
-    def __init__(self, limit: int, seconds: float) -> None:
-        self.seconds = seconds + ARRIVAL_SLACK
-        self.sent: deque[float] = deque(maxlen=limit)
+    def __init__(self, limit: int, seconds: int, sent: Iterable[float] = ()) -> None:
+        self.seconds = seconds
+        self.sent: deque[float] = deque(sent, maxlen=limit)
 
     def earliest(self) -> float:
         """Return when the next request may go out."""
-        return self.sent[0] + self.seconds if len(self.sent) == self.sent.maxlen else 0.0
+        return self.sent[0] + self.seconds + ARRIVAL_SLACK if len(self.sent) == self.sent.maxlen else 0.0
 
 
-@dataclass(slots=True)
 class Bucket:
-    """All windows of one quota, and the pause that a 429 imposed on it."""
+    """All windows of one quota, of which *percent* is ours to use, and the pause that a 429 imposed on it."""
 
-    windows: tuple[Window, ...]
-    paused_until: float = field(default=0.0)
-
-    @classmethod
-    def of(cls, quota: Quota, percent: int) -> Bucket:
-        """Open the windows of a quota, of which *percent* is ours to use."""
-        limits = ((quota.burst, 1.0), (quota.steady, 60.0), (quota.daily, DAY))
-        return cls(tuple(Window(max(1, limit * percent // 100), span) for limit, span in limits if limit is not None))
+    def __init__(self, quota: Quota, percent: int) -> None:
+        self._percent = percent
+        self.windows = {
+            seconds: Window(self._share(limit), seconds)
+            for limit, seconds in ((quota.burst, SECOND), (quota.steady, MINUTE), (quota.daily, DAY))
+            if limit is not None
+        }
+        self.paused_until = 0.0
 
     def earliest(self) -> float:
         """Return when the next request may go out."""
-        return max(self.paused_until, *(window.earliest() for window in self.windows))
+        return max(self.paused_until, *(window.earliest() for window in self.windows.values()))
+
+    def resize(self, limit: int, seconds: int) -> None:
+        """Set the limit of one window; what was sent in it still counts."""
+        known = self.windows.get(seconds)
+        if known is None or known.sent.maxlen != self._share(limit):
+            self.windows[seconds] = Window(self._share(limit), seconds, known.sent if known else ())
+
+    def _share(self, limit: int) -> int:
+        return max(1, limit * self._percent // 100)
 
 
 class Limiter:
@@ -80,7 +89,8 @@ class Limiter:
     def __init__(self, percent: int = 100, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._buckets = {name: Bucket.of(quota, percent) for name, quota in {**QUOTAS, **PARAMETER_QUOTAS}.items()}
+        self._buckets = {name: Bucket(quota, percent) for name, quota in {**QUOTAS, **PARAMETER_QUOTAS}.items()}
+        self._learnt: dict[str, str] = {}
 
     def delay(self, names: Iterable[str]) -> float:
         """Return the seconds until a request that draws from these buckets may go out; 0 if it may do so now."""
@@ -95,7 +105,7 @@ class Limiter:
             if any(bucket.earliest() > now for bucket in buckets):
                 return False
             for bucket in buckets:
-                for window in bucket.windows:
+                for window in bucket.windows.values():
                     window.sent.append(now)
             return True
 
@@ -106,6 +116,19 @@ class Limiter:
             for name in names:
                 bucket = self._buckets[name]
                 bucket.paused_until = max(bucket.paused_until, until)
+
+    def learn(self, name: str, header: str) -> None:
+        """Take over the limits that an answer states in its ``RateLimit-Limit`` (``75, 75;w=1, 750;w=60``).
+
+        An account may have others than the documented ones.
+        """
+        if self._learnt.get(name) == header:
+            return
+        with self._lock:
+            self._learnt[name] = header
+            for limit, seconds in re.findall(r"(\d+);w=(\d+)", header):
+                if int(limit) and int(seconds):
+                    self._buckets[name].resize(int(limit), int(seconds))
 
 
 def buckets_of(path: str, query: str = "") -> tuple[str, ...]:

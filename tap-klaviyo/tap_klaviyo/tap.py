@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import signal
@@ -30,6 +31,8 @@ from tap_klaviyo.writer import LineWriter, Stopped
 
 if TYPE_CHECKING:
     from singer_sdk.streams import Stream
+
+logging.getLogger("singer_sdk.mapper").setLevel(logging.INFO)  # at DEBUG it logs values of records
 
 STREAMS: Sequence[type[KlaviyoStream]] = (Profiles, Events, SubscriptionChanges)
 
@@ -102,7 +105,6 @@ class TapKlaviyo(Tap):
         except RejectedKeyError as error:
             code, reason = CONFIGURATION, str(error)
         except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             code, reason = FAILED, "the reader of the output is gone; the next run repeats what it did not settle"
         else:
             return self._exit_code()
@@ -117,9 +119,12 @@ class TapKlaviyo(Tap):
 
     def _settle(self) -> None:
         """Write the state of what has been emitted so far."""
-        for stream in self.streams.values():
-            cast("KlaviyoStream", stream).checkpoint()
-        self.lines.flush()
+        try:
+            for stream in self.streams.values():
+                cast("KlaviyoStream", stream).checkpoint()
+            self.lines.flush()
+        except BrokenPipeError:  # nobody reads; the interpreter must not try again while it ends
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
     def _exit_code(self) -> int:
         failed = sorted(self.account.failed)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
 BUFFER_BYTES = 1 << 16
+_BLANKS = bytes.maketrans(b"\r\n", b"  ")  # inside a JSON string they are escaped, so they only stand between tokens
 
 
 class Stopped(SystemExit):
@@ -30,8 +31,9 @@ class LineWriter(GenericSingerWriter[bytes, Message]):
         self._signal: int | None = None
 
     def serialize_message(self, message: Message) -> bytes:
-        """Encode one message, without a line break."""
-        return self._encoder.encode(message.to_dict())
+        """Encode one message, on one line: opaque values come with the line breaks between their tokens, if any."""
+        line = self._encoder.encode(message.to_dict())
+        return line.translate(_BLANKS) if b"\n" in line or b"\r" in line else line
 
     def write_message(self, message: Message) -> None:
         """Write one line.

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import cached_property
 from itertools import islice
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import msgspec
 from singer_sdk.helpers.conform import TypeConformanceLevel
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from tap_klaviyo.client import KlaviyoClient
     from tap_klaviyo.metrics import MetricDirectory
     from tap_klaviyo.settings import Settings
+    from tap_klaviyo.writer import LineWriter
 
 CHECKPOINT_RECORDS = 1_000
 CHECKPOINT_SECONDS = 5.0
@@ -155,21 +156,16 @@ class KlaviyoStream(Stream):
                 bookmark.note(row.position)
                 tally["repeats"] += 1
                 continue
-            budget.begin(row)
-            self._fetched_at = row.page.fetched_at
+            budget.begin(row.page, row.position)
+            self._fetched_at = row.fetched_at
             yield row.record if self._opaque else decoded(row.record)
             bookmark.note(row.position)
             tally["emitted"] += 1
             if tally["emitted"] >= self._next_checkpoint:
                 self.checkpoint()
 
-    def before_page(self, run: Run) -> None:
-        """Do what is due between two pages.
-
-        Raises:
-            PageLimitReached: The next page would be one too many.
-        """
-        run.budget.check()
+    def settle(self) -> None:
+        """Write a STATE, if the last one was long ago."""
         if time.monotonic() - self._last_checkpoint >= CHECKPOINT_SECONDS:
             self.checkpoint()
 
@@ -209,6 +205,7 @@ class KlaviyoStream(Stream):
         state = self._run.bookmark.to_state(str(self.replication_key))
         self.stream_state.update(state)
         self._tap.state_writer.write_state(self.tap_state)
+        cast("LineWriter", self._tap.message_writer).flush()
         self._last_checkpoint = time.monotonic()
         pause = max(CHECKPOINT_RECORDS, len(state.get("seen", ())) // 2)  # a long list is not written so often
         self._next_checkpoint = self._run.tally["emitted"] + pause

@@ -33,9 +33,8 @@ class PageLimitReached(Exception):
 
 @dataclass(slots=True, eq=False)
 class PageMark:
-    """What the rows of one page have in common."""
+    """Stands for a page; tells whether it counts already."""
 
-    fetched_at: datetime
     counted: bool = False
 
 
@@ -44,6 +43,7 @@ class Row(NamedTuple):
 
     position: Position
     page: PageMark
+    fetched_at: datetime
     record: dict[str, Any]
 
 
@@ -62,10 +62,10 @@ class PageBudget:
         """Pages read, counted or not."""
         self._counted = 0
 
-    def read(self, fetched_at: datetime) -> PageMark:
+    def read(self) -> PageMark:
         """Note a page that has been read."""
         self.pages += 1
-        return PageMark(fetched_at)
+        return PageMark()
 
     def check(self) -> None:
         """Raise where no further page may be begun.
@@ -76,11 +76,15 @@ class PageBudget:
         if self._limit is not None and self._counted >= self._limit and self._bookmark.holds_whole_second:
             raise PageLimitReached
 
-    def begin(self, row: Row) -> None:
-        """Count the page of a row that is about to be emitted, unless it is counted already."""
-        if not row.page.counted and row.position.second >= self._from:
+    def begin(self, page: PageMark, position: Position) -> None:
+        """Count the page of a record that is about to be emitted, unless it is counted already.
+
+        Raises:
+            PageLimitReached: It would be one too many.
+        """
+        if not page.counted and position.second >= self._from:
             self.check()
-            row.page.counted = True
+            page.counted = True
             self._counted += 1
 
 

@@ -18,6 +18,8 @@ from tap_klaviyo.streams.chain import PageMark, walk
 from tap_klaviyo.streams.profiles import position
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from tap_klaviyo.bookmarks import Position
     from tap_klaviyo.client import Fetched, KlaviyoClient, Parameters
     from tap_klaviyo.streams.base import Run
@@ -34,6 +36,7 @@ class EventRow(NamedTuple):
 
     position: Position
     page: PageMark
+    fetched_at: datetime
     event: Event
     metric: Metric | None
     included: Mapping[tuple[str, str], Resource]
@@ -87,16 +90,28 @@ class EventChains:
             hint = f"; did you mean `{close}`? Names are compared exactly" if close else ""
             logger.warning("%s: the account has no metric `%s`%s", setting, name, hint)
 
-    def read(self, run: Run, before_page: Callable[[], None]) -> Iterator[EventRow]:
-        """Read the events of the run; those of other metrics are counted ``filtered``."""
+    def read(self, run: Run, settle: Callable[[], None]) -> Iterator[EventRow]:
+        """Read the events of the run; those of other metrics are counted ``filtered``.
+
+        Args:
+            run: What to read.
+            settle: Called after every page.
+
+        Raises:
+            PageLimitReached: There is more than ``max_pages`` allow.
+        """
         if self.metrics is None:
-            yield from self._chain(run, before_page)
-            return
+            yield from self._chain(run, settle, run.budget.check)
+        else:
+            yield from self._merged(self.metrics, run, settle)
+
+    def _merged(self, metrics: Sequence[Metric], run: Run, settle: Callable[[], None]) -> Iterator[EventRow]:
+        """Merge one chain per metric, and cut the outcome into pages anew: ``max_pages`` counts as if it were one."""
         chains: list[Iterator[EventRow]] = []
         unfiltered: set[str] = set()
-        for metric in self.metrics:
+        for metric in metrics:
             try:
-                chains.append(opened(self._chain(run, before_page, metric)))
+                chains.append(opened(self._chain(run, settle, metric=metric)))
             except RefusedRequestError as error:
                 if error.status != 400 or not (error.parameter or "filter").startswith("filter"):
                     raise
@@ -107,11 +122,20 @@ class EventChains:
                 )
                 unfiltered.add(metric.id)
         if unfiltered:
-            chains.append(self._chain(run, before_page, wanted=lambda metric: metric.id in unfiltered))
-        yield from heapq.merge(*chains, key=lambda row: row.position.second)
+            chains.append(self._chain(run, settle, wanted=lambda metric: metric.id in unfiltered))
+        page = PageMark()
+        for place, row in enumerate(heapq.merge(*chains, key=lambda row: row.position.second)):
+            if place % self.page_size == 0:
+                page = PageMark()
+            yield row._replace(page=page)
 
     def _chain(
-        self, run: Run, before_page: Callable[[], None], metric: Metric | None = None, wanted: Wanted | None = None
+        self,
+        run: Run,
+        settle: Callable[[], None],
+        before_page: Callable[[], None] = lambda: None,
+        metric: Metric | None = None,
+        wanted: Wanted | None = None,
     ) -> Iterator[EventRow]:
         """Read one chain of pages, of one metric or of those that are *wanted*."""
         wanted = wanted or self.selection.wants
@@ -121,7 +145,8 @@ class EventChains:
             compare("less-than", "datetime", run.upper),
         )
         for fetched in self._pages({**self.parameters, "filter": condition, "sort": "datetime"}, before_page):
-            mark = run.budget.read(fetched.at)
+            mark = run.budget.read()
+            settle()
             included = {(resource.type, resource.id): resource for resource in fetched.document.included}
             metrics = {key[1]: metric_of(resource) for key, resource in included.items() if key[0] == "metric"}
             for event in fetched.document.data:
@@ -132,7 +157,7 @@ class EventChains:
                     continue
                 event.attributes["datetime"] = rfc3339_json(event.attributes["datetime"])
                 at = position(event.id, event.attributes["datetime"])
-                yield EventRow(at, mark, event, kind or metric, included)
+                yield EventRow(at, mark, fetched.at, event, kind or metric, included)
 
     def _pages(self, parameters: Parameters, before_page: Callable[[], None]) -> Iterator[Fetched[EventPage]]:
         """Walk in pages of `page_size`, or of 200 where the API refuses more."""

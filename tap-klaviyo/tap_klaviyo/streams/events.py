@@ -58,7 +58,7 @@ class Events(KlaviyoStream):
 
     @override
     def records(self, run: Run) -> Iterator[Record]:
-        rows = self._chains.read(run, lambda: self.before_page(run))
+        rows = self._chains.read(run, self.settle)
         return self.emit(run, self._rows(rows))
 
     def _rows(self, rows: Iterator[EventRow]) -> Iterator[Row]:
@@ -73,7 +73,7 @@ class Events(KlaviyoStream):
                     for key, resource in included.items()
                     if key[0] == "profile"
                 }
-            yield Row(row.position, row.page, event_record(row, profiles))
+            yield Row(row.position, row.page, row.fetched_at, event_record(row, profiles))
 
 
 def event_record(row: EventRow, profiles: Mapping[str, msgspec.Raw]) -> dict[str, Any]:

@@ -49,11 +49,12 @@ class Profiles(KlaviyoStream):
             "page[size]": PAGE_SIZE,
             "sort": "updated",
         }
-        for fetched in walk(self.account.client, self.path, parameters, read_page, lambda: self.before_page(run)):
-            page = run.budget.read(fetched.at)
+        for fetched in walk(self.account.client, self.path, parameters, read_page, run.budget.check):
+            page = run.budget.read()
+            self.settle()
             for profile in fetched.document.data:
                 record = profile_record(profile)
-                yield Row(position(profile.id, record.get("updated")), page, record)
+                yield Row(position(profile.id, record.get("updated")), page, fetched.at, record)
 
 
 def profile_record(profile: Resource) -> dict[str, Any]:

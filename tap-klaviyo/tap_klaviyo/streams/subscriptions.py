@@ -13,7 +13,7 @@ from tap_klaviyo.filters import any_of
 from tap_klaviyo.metrics import CONSENT_METRICS
 from tap_klaviyo.resources import read_page
 from tap_klaviyo.streams.base import KlaviyoStream, Run, decoded
-from tap_klaviyo.streams.chain import PageLimitReached, Row, walk
+from tap_klaviyo.streams.chain import PageLimitReached, walk
 from tap_klaviyo.streams.event_chains import PATH, EventChains, EventRow, Selection
 from tap_klaviyo.streams.profiles import PAGE_SIZE, Profiles, profile_record
 
@@ -79,7 +79,7 @@ class SubscriptionChanges(KlaviyoStream):
         read_again: set[str] = set()
         window: dict[str, Change] = {}
         events: list[Position] = []
-        rows = self._chains.read(run, lambda: self.before_page(run))
+        rows = self._chains.read(run, self.settle)
         limit: PageLimitReached | None = None
         while limit is None:
             try:
@@ -90,7 +90,7 @@ class SubscriptionChanges(KlaviyoStream):
                     run.bookmark.note(row.position)
                     run.tally["repeats"] += 1
                     continue
-                run.budget.begin(Row(row.position, row.page, {}))
+                run.budget.begin(row.page, row.position)
             except PageLimitReached as reached:
                 limit = reached
                 continue

@@ -1,0 +1,336 @@
+"""The event flow, through the command line."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from klaviyo_insiderone_sandbox.testing import KLAVIYO_KEY_THREE_FLOWS
+
+NOON = "2026-06-01T12:00:00Z"
+
+
+def event(identifier, moment, metric="Placed Order", **more):
+    return {"id": identifier, "metric": metric, "profile_id": "P00000", "datetime": moment, "properties": {}, **more}
+
+
+@pytest.fixture
+def account(sandbox, profiles):
+    """One profile, and a clock that stands still at noon of the first of June."""
+    sandbox.clock(frozen=NOON)
+    sandbox.add_profiles(profiles(1, first_name="Ada", updated="2026-01-01T00:00:00Z"))
+    return sandbox
+
+
+@pytest.mark.req("IN-44", "CS-11", "CS-13", "C-14")
+def test_event_carries_metric_and_profile(tap, account):
+    """No second query is needed to know what happened to whom."""
+    properties = {"$value": 10.5, "Items": [{"Name": "Bowl"}], "n": None}
+    account.add_events([event("E1", "2026-05-30T10:00:00Z", properties=properties, uuid="u-1")])
+    outcome = tap(streams=["events"], event_profile_fields=["email", "first_name"])
+
+    (record,) = outcome.records("events")
+    assert record.pop("metric_id")
+    assert record == {
+        "id": "E1",
+        "timestamp": 1780135200,
+        "event_properties": properties,
+        "datetime": "2026-05-30T10:00:00Z",
+        "uuid": "u-1",
+        "metric_name": "Placed Order",
+        "profile_id": "P00000",
+        "profile": {"email": "p0@shop.example", "first_name": "Ada"},
+        "attributions": None,
+    }
+
+
+@pytest.mark.req("C-8", "C-14", "CS-11", "C-17")
+def test_thousands_of_events_take_a_call_per_thousand(tap, sandbox):
+    """All that is due arrives once, in the order of time, without a call per record."""
+    sandbox.clock(frozen=NOON)
+    sandbox.seed(profiles=300, events=4_000, hostile=True)
+    outcome = tap(streams=["events"])
+
+    due = {
+        row["resource"]["id"]
+        for row in sandbox.klaviyo_events()
+        if row["resource"]["attributes"]["datetime"] < "2026-06-01T11:59:55"
+    }
+    late = outcome.summary("events")["emitted"]
+    ids = outcome.ids("events")
+    assert len(set(ids)) == len(ids) == late
+    assert set(ids) <= due
+    moments = [record["datetime"] for record in outcome.records("events")]
+    assert moments == sorted(moments)
+    assert len(sandbox.journal()) <= 4 + 2
+
+
+@pytest.mark.req("C-17", "IN-49")
+def test_what_the_server_counts_is_what_is_emitted(tap, sandbox):
+    """Without events that hide or lie ahead, every one is there."""
+    sandbox.seed(profiles=100, events=1_500, hostile=False)
+    sandbox.clock(now="2030-01-01T00:00:00Z")
+    outcome = tap(streams=["events"])
+
+    assert len(set(outcome.ids("events"))) == sandbox.counts()["events"]
+
+
+@pytest.mark.req("C-31", "IN-44")
+def test_named_metrics_are_filtered_at_the_api_one_chain_each(tap, account, queries):
+    """By exact name or by id; the chains are merged in the order of time."""
+    moments = [f"2026-05-30T10:{minute:02}:00Z" for minute in range(30)]
+    names = ["Placed Order", "Viewed Product", "Opened Email"]
+    account.add_events([event(f"E{n:02}", moment, metric=names[n % 3]) for n, moment in enumerate(moments)])
+    everything = tap(streams=["events"])
+    viewed = next(r["metric_id"] for r in everything.records("events") if r["metric_name"] == "Viewed Product")
+    account.clear_journal()
+    outcome = tap(streams=["events"], event_metrics=["Placed Order", viewed])
+
+    assert {record["metric_name"] for record in outcome.records("events")} == {"Placed Order", "Viewed Product"}
+    assert outcome.ids("events") == [f"E{n:02}" for n in range(30) if n % 3 != 2]
+    assert all("equals(metric_id," in query for query in queries("/api/events"))
+
+
+@pytest.mark.req("IN-22")
+def test_metric_names_are_exact_and_a_near_miss_is_suggested(tap, account):
+    """`placed order` is not `Placed Order`, and nobody should have to guess why nothing comes."""
+    account.add_events([event("E1", "2026-05-30T10:00:00Z")])
+    outcome = tap(streams=["events"], event_metrics=["placed order"])
+
+    assert (outcome.code, outcome.records("events")) == (0, [])
+    assert any("did you mean `Placed Order`" in line for line in outcome.warnings())
+
+
+@pytest.mark.req("C-31")
+def test_name_that_stands_twice_reads_both_unless_qualified(tap, account):
+    """A WARNING lists the candidates; `Name (Integration)` picks one."""
+    account.add_events(
+        [
+            event("E1", "2026-05-30T10:00:00Z", integration="Shopify"),
+            event("E2", "2026-05-30T11:00:00Z", integration="API"),
+        ]
+    )
+    both = tap(streams=["events"], event_metrics=["Placed Order"])
+    one = tap(streams=["events"], event_metrics=["Placed Order (API)"])
+
+    assert both.ids("events") == ["E1", "E2"]
+    assert any("`Placed Order (Shopify)`" in line and "`Placed Order (API)`" in line for line in both.warnings())
+    assert one.ids("events") == ["E2"]
+
+
+def test_custom_metric_is_found_by_reading_everything(tap, account):
+    """The API cannot filter it (400); the cost is said, and nothing is lost."""
+    account.add_events(
+        [
+            event("E1", "2026-05-30T10:00:00Z", metric="Big spender", integration=None),
+            event("E2", "2026-05-30T11:00:00Z"),
+            event("E3", "2026-05-30T12:00:00Z", metric="Opened Email"),
+        ]
+    )
+    outcome = tap(streams=["events"], event_metrics=["Big spender", "Placed Order"])
+
+    assert outcome.ids("events") == ["E1", "E2"]
+    assert any("cannot filter the metric `Big spender`" in line for line in outcome.warnings())
+
+
+@pytest.mark.req("IN-02", "CS-01")
+def test_key_with_two_scopes_serves_the_three_flows(tap, account):
+    """Profiles and events (read) are enough; one WARNING names the missing scope and what it costs."""
+    account.add_events(
+        [event("E1", "2026-05-30T10:00:00Z"), event("E2", "2026-05-30T11:00:00Z", metric="Opened Email")]
+    )
+    account.consent("P00000", "email", "UNSUBSCRIBED", at="2026-05-30T12:00:00Z")
+    account.clock(frozen="2026-06-01T12:01:00Z")
+    outcome = tap(api_key=KLAVIYO_KEY_THREE_FLOWS, event_metrics=["Placed Order"])
+
+    assert outcome.code == 0
+    assert outcome.ids("events") == ["E1"]
+    assert outcome.summary("events")["filtered"] == 2
+    assert outcome.ids("profiles") == outcome.ids("subscription_changes") == ["P00000"]
+    (warning,) = [line for line in outcome.warnings() if "metrics:read" in line]
+    assert "costs requests" in warning
+
+
+@pytest.mark.req("C-1", "BX-11")
+def test_future_dated_event_holds_nothing_up_and_comes_when_it_is_due(tap, account):
+    """It neither moves the bookmark past now, nor is it lost."""
+    account.add_events([event("E1", "2026-05-30T10:00:00Z"), event("FUTURE", "2026-07-01T12:00:00Z")])
+    first = tap(streams=["events"])
+    account.clock(frozen="2026-06-02T12:00:00Z")
+    account.add_events([event("E2", "2026-06-02T10:00:00Z")])
+    second = tap(streams=["events"], state=first.state)
+    account.clock(frozen="2026-07-02T12:00:00Z")
+    third = tap(streams=["events"], state=second.state)
+
+    assert first.bookmark("events") == "2026-06-01T11:59:55Z"
+    assert [first.ids("events"), second.ids("events"), third.ids("events")] == [["E1"], ["E2"], ["FUTURE"]]
+
+
+@pytest.mark.req("C-3", "CS-03", "IN-47")
+@pytest.mark.parametrize(("days", "found"), [(7, True), (0, False)])
+def test_event_that_appears_three_days_late_is_found_by_the_lookback(tap, account, days, found):
+    """Klaviyo indexes some events days after they occurred."""
+    account.add_events([event("LATE", "2026-05-29T12:00:00Z", visible_after="2026-06-01T12:30:00Z")])
+    first = tap(streams=["events"], lookback_window_days=days)
+    account.clock(frozen="2026-06-01T13:00:00Z")
+    second = tap(streams=["events"], lookback_window_days=days, state=first.state)
+
+    assert first.ids("events") == []
+    assert ("LATE" in second.ids("events")) is found
+
+
+@pytest.mark.req("IN-47", "C-5")
+def test_event_thirty_seconds_late_is_found_by_the_overlap(tap, account):
+    """Its neighbour, which was emitted in time, is not repeated."""
+    account.add_events(
+        [
+            event("INTIME", "2026-06-01T11:59:50Z"),
+            event("LATE", "2026-06-01T11:59:50Z", visible_after="2026-06-01T12:00:20Z"),
+        ]
+    )
+    first = tap(streams=["events"])
+    account.clock(frozen="2026-06-01T12:00:25Z")
+    second = tap(streams=["events"], state=first.state)
+    third = tap(streams=["events"], state=second.state)
+
+    assert [first.ids("events"), second.ids("events"), third.ids("events")] == [["INTIME"], ["LATE"], []]
+
+
+@pytest.mark.req("C-4", "CS-03")
+def test_lookback_emits_known_events_again(tap, account):
+    """Attribution is filled in hours later; the target tells by the id that the event is the same."""
+    account.add_events([event("E1", "2026-05-30T10:00:00Z")])
+    first = tap(streams=["events"], lookback_window_days=7)
+    second = tap(streams=["events"], lookback_window_days=7, state=first.state)
+
+    assert first.ids("events") == second.ids("events") == ["E1"]
+    assert second.bookmark("events") == "2026-06-01T11:59:55Z"
+
+
+@pytest.mark.req("C-31")
+def test_slices_by_end_date_join_without_gap_or_overlap(tap, account, queries):
+    """A backfill in slices: each run ends before `end_date`, the next one goes on there."""
+    account.add_events([event(f"E{day}", f"2026-05-{day}T00:00:00Z") for day in range(10, 20)])
+    first = tap(streams=["events"], start_date="2026-05-12", end_date="2026-05-15")
+    second = tap(streams=["events"], end_date="2026-05-18", state=first.state)
+
+    assert first.ids("events") == ["E12", "E13", "E14"]
+    assert first.bookmark("events") == "2026-05-15T00:00:00Z"
+    assert second.ids("events") == ["E15", "E16", "E17"]
+    assert (
+        "greater-or-equal(datetime,2026-05-12T00:00:00Z),less-than(datetime,2026-05-15T00:00:00Z)"
+        in queries("/api/events")[0]
+    )
+
+
+def test_page_of_a_thousand_falls_back_to_two_hundred(tap, account):
+    """Where the API refuses the larger page, the smaller one serves, by itself."""
+    error = {
+        "id": "1",
+        "status": 400,
+        "code": "invalid",
+        "title": "t",
+        "detail": "d",
+        "source": {"parameter": "page[size]"},
+    }
+    body = json.dumps({"errors": [error]})
+    account.fault(
+        "klaviyo", kind="status", status=400, body=body, path="/api/events", query="page[size]=1000", times=None
+    )
+    account.add_events([event(f"E{n:03}", "2026-05-30T10:00:00Z") for n in range(250)])
+    outcome = tap(streams=["events"])
+
+    assert len(set(outcome.ids("events"))) == 250
+    assert any("reading 200 a page" in line for line in outcome.warnings())
+
+
+@pytest.mark.req("CS-11")
+def test_event_of_an_erased_person_keeps_its_place(tap, account):
+    """The profile is gone, the event is not: it comes with nulls."""
+    account.add_profiles([{"id": "GONE", "attributes": {"email": "g@shop.example", "updated": "2026-01-01T00:00:00Z"}}])
+    account.add_events([event("E1", "2026-05-30T10:00:00Z", profile_id="GONE")])
+    account.erase(["GONE"])
+    outcome = tap(streams=["events"])
+
+    (record,) = outcome.records("events")
+    assert (outcome.code, record["id"], record["profile"]) == (0, "E1", None)
+
+
+@pytest.mark.req("IN-35")
+@pytest.mark.parametrize(
+    "metrics", [None, ["Placed Order", "Viewed Product", "Opened Email"]], ids=["one chain", "three"]
+)
+def test_page_limit_loses_nothing_however_many_chains(tap, account, metrics):
+    """Runs of one page each, over ties and chains of unlike length, add up to everything, once."""
+    names = ["Placed Order"] * 5 + ["Viewed Product"] * 2 + ["Opened Email"]
+    account.add_events(
+        [event(f"E{n:03}", f"2026-05-30T10:{n // 60:02}:00Z", metric=names[n % len(names)]) for n in range(200)]
+    )
+    settings = {"event_metrics": metrics} if metrics else {}
+    ids, state = [], None
+    for _ in range(12):
+        outcome = tap(streams=["events"], events_page_size=40, max_pages=1, state=state, **settings)
+        ids += outcome.ids("events")
+        state = outcome.state
+        if outcome.summary("events")["outcome"] == "complete":
+            break
+
+    assert outcome.summary("events")["outcome"] == "complete"
+    assert sorted(ids) == [f"E{n:03}" for n in range(200)]
+
+
+@pytest.mark.req("IN-35")
+def test_page_limit_makes_way_through_a_lookback(tap, account):
+    """Pages that only repeat what was read do not count, or a long look-back would hold every run in place."""
+    account.add_events([event(f"E{n:03}", f"2026-05-30T10:{n // 60:02}:{n % 60:02}Z") for n in range(120)])
+    first = tap(streams=["events"], events_page_size=40, max_pages=1)
+    second = tap(streams=["events"], events_page_size=40, max_pages=1, lookback_window_days=7, state=first.state)
+
+    assert first.bookmark("events") == "2026-05-30T10:00:39Z"
+    assert second.bookmark("events") > first.bookmark("events")
+    assert set(second.ids("events")) >= {f"E{n:03}" for n in range(40, 80)}
+
+
+@pytest.mark.req("CS-11")
+def test_stream_maps_and_flattening_still_work(tap, account):
+    """Nested values are decoded where a map looks into them."""
+    account.add_events([event("E1", "2026-05-30T10:00:00Z", properties={"Total": 10.10})])
+    outcome = tap(
+        streams=["events"],
+        stream_maps={"events": {"total": "event_properties['Total']", "profile": None}},
+    )
+
+    (record,) = outcome.records("events")
+    assert record["total"] == 10.1
+    assert "profile" not in record
+
+
+def test_page_in_several_lines_still_makes_one_line_a_record(tap, account):
+    """An answer may be indented; a Singer message is one line."""
+    attributes = {
+        "timestamp": 1,
+        "datetime": "2026-05-30T10:00:00+00:00",
+        "uuid": "u",
+        "event_properties": {"a": {"b": 1}},
+    }
+    page = {
+        "data": [{"type": "event", "id": "E1", "attributes": attributes, "relationships": {}}],
+        "links": {"next": None},
+    }
+    body = json.dumps(page, indent=2).replace("\n", "\r\n")
+    account.fault("klaviyo", kind="status", status=200, body=body, path="/api/events", query="sort=datetime")
+    outcome = tap(streams=["events"])
+
+    assert [record["event_properties"] for record in outcome.records("events")] == [{"a": {"b": 1}}]
+    assert not re.search(r"\r", outcome.output)
+
+
+@pytest.mark.req("CS-11")
+def test_time_extracted_is_when_the_page_came(tap, account):
+    """All records of one page share it."""
+    account.add_events([event(f"E{n}", "2026-05-30T10:00:00Z") for n in range(5)])
+    outcome = tap(streams=["events"], events_page_size=3)
+    times = [message["time_extracted"] for message in outcome.messages if message["type"] == "RECORD"]
+
+    assert [times.count(moment) for moment in dict.fromkeys(times)] == [3, 2]

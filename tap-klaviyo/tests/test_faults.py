@@ -1,0 +1,264 @@
+"""What the tap does when Klaviyo, the network or the operator does not play along."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+
+import pytest
+
+NOON = "2026-06-01T12:00:00Z"
+OLD = "2026-05-01T00:00:00Z"
+DAILY_QUOTA_SPENT = {"kind": "status", "status": 429, "headers": {"Retry-After": "73473"}}
+CANARY = "pk_canary0123456789"
+
+
+@pytest.fixture
+def account(sandbox, profiles):
+    sandbox.clock(frozen=NOON)
+    sandbox.add_profiles(profiles(250, updated=OLD))
+    sandbox.add_events(
+        [
+            {"metric": metric, "profile_id": "P00000", "datetime": OLD, "properties": {}, "touch": False}
+            for metric in ("Placed Order", "Unsubscribed")
+        ]
+    )
+    return sandbox
+
+
+TRANSIENT = {
+    "500": {"kind": "status", "status": 500},
+    "502": {"kind": "status", "status": 502},
+    "503": {"kind": "status", "status": 503},
+    "504": {"kind": "status", "status": 504},
+    "524": {"kind": "status", "status": 524},
+    "reset": {"kind": "reset"},
+    "body cut off by the network": {"kind": "truncate"},
+    "body cut off, well-formed HTTP": {"kind": "truncate_ok"},
+    "HTML of the edge, 403": {"kind": "html", "status": 403},
+    "text instead of JSON": {"kind": "not_json"},
+    "no answer": {"kind": "hang"},
+}
+
+
+@pytest.mark.req("C-26", "C-27", "C-20")
+@pytest.mark.parametrize("fault", TRANSIENT.values(), ids=TRANSIENT.keys())
+def test_transient_fault_on_the_second_page_costs_nothing_but_time(tap, account, fault):
+    """A page is repeated until it is whole; a cut body is never taken for the end."""
+    account.fault("klaviyo", path="/api/profiles", query="cursor", times=1, **fault)
+    outcome = tap(streams=["profiles"], request_timeout_seconds=1)
+
+    assert outcome.code == 0
+    assert sorted(outcome.ids("profiles")) == [f"P{number:05}" for number in range(250)]
+    assert any("attempt 2 follows" in line for line in outcome.warnings())
+
+
+@pytest.mark.req("C-20")
+def test_retry_after_is_never_undercut(tap, account):
+    """An early retry is refused for certain."""
+    account.fault("klaviyo", kind="status", status=429, headers={"Retry-After": "2"}, path="/api/profiles", times=2)
+    outcome = tap(streams=["profiles"])
+
+    assert outcome.code == 0
+    assert len(outcome.ids("profiles")) == 250
+    waits = [line for line in outcome.warnings() if "throttled (429)" in line]
+    assert [float(line.rsplit("in ", 1)[1].split()[0]) >= 2 for line in waits] == [True, True]
+
+
+@pytest.mark.req("C-19", "C-24", "CS-01", "IN-46")
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (DAILY_QUOTA_SPENT, "the quota is spent and returns at 2026-06-02T08:24:33Z"),
+        ({"kind": "status", "status": 500}, "given up after"),
+        ({"kind": "status", "status": 403}, "lacks the scope"),
+        ({"kind": "status", "status": 410}, "refused the request (410"),
+    ],
+    ids=["daily quota", "no recovery", "missing scope", "gone"],
+)
+def test_failing_stream_is_named_and_the_others_complete(tap, account, fault, reason):
+    """Exit code 4, the bookmark of the failed streams unmoved, and the reason in an ERROR line."""
+    account.fault("klaviyo", path="/api/events", times=None, **fault)
+    state = {"bookmarks": {"events": {"replication_key": "datetime", "replication_key_value": "2026-04-01T00:00:00Z"}}}
+    outcome = tap(max_retry_seconds=1, state=state)
+
+    assert outcome.code == 4
+    assert len(outcome.ids("profiles")) == 250
+    assert outcome.bookmark("events") == "2026-04-01T00:00:00Z"
+    errors = [line for line in outcome.log.splitlines() if "| ERROR" in line]
+    assert reason in errors[0]
+    assert "streams that failed: events, subscription_changes; streams that completed: profiles" in errors[-1]
+
+
+@pytest.mark.req("CS-01", "C-24", "IN-07")
+def test_missing_scope_is_named(tap, account):
+    """Scope, endpoint and stream, so that the key can be mended."""
+    account.add_key("pk_profiles_only", ["profiles:read"])
+    outcome = tap(api_key="pk_profiles_only", streams=["profiles", "events"])
+
+    assert outcome.code == 4
+    assert "stream events failed: GET /api/events: the `api_key` lacks the scope events:read (403)" in outcome.log
+
+
+def test_run_of_which_nothing_completes_exits_1(tap, account):
+    """There is no partial success without a success."""
+    account.fault("klaviyo", kind="status", status=404, times=None)
+
+    assert tap().code == 1
+
+
+@pytest.mark.req("IN-07", "IN-04", "C-32")
+def test_rejected_key_ends_the_run_at_once_and_is_not_shown(tap, account):
+    """401 concerns every stream; the key appears nowhere, at any level of logging."""
+    outcome = tap(api_key=CANARY, variables={"TAP_KLAVIYO_LOGLEVEL": "DEBUG"})
+
+    assert outcome.code == 2
+    assert "rejected the `api_key` (401): is it a private key" in outcome.log
+    assert "Traceback" not in outcome.log
+    assert CANARY not in outcome.log + outcome.output
+    assert len(account.journal()) == 1
+
+
+@pytest.mark.req("IN-04", "C-32")
+def test_key_and_people_stay_out_of_the_log_of_a_passing_run(tap, account):
+    """At DEBUG, with faults, stream maps and an API that puts an address into its error."""
+    account.add_key(CANARY, ["profiles:read", "events:read", "metrics:read"])
+    error = {"id": "1", "status": 400, "code": "invalid", "title": "leak@shop.example", "detail": "leak@shop.example"}
+    body = json.dumps({"errors": [error]})
+    account.fault("klaviyo", kind="status", status=400, body=body, path="/api/events", times=None)
+    account.fault("klaviyo", kind="truncate_ok", path="/api/profiles", query="cursor", times=1)
+    outcome = tap(
+        api_key=CANARY,
+        variables={"TAP_KLAVIYO_LOGLEVEL": "DEBUG"},
+        stream_maps={"profiles": {"contact": "email.upper()"}},
+    )
+
+    assert outcome.code == 4
+    assert len(outcome.records("profiles")) == 250
+    assert CANARY not in outcome.log + outcome.output
+    assert "@shop" not in outcome.log.lower()
+    assert "@SHOP" not in outcome.log
+
+
+@pytest.fixture
+def started(command, environment):
+    """Start the tap, and end it when the test does."""
+    processes = []
+
+    def start(**options):
+        process = subprocess.Popen(
+            command(**options), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+        )
+        processes.append(process)
+        return process
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.req("BX-12")
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=["TERM", "INT"])
+def test_signal_during_a_wait_ends_the_run_with_the_state_of_what_was_emitted(tap, started, account, signum, code):
+    """Also in the middle of a long Retry-After; whole lines only, and the next run brings exactly the rest."""
+    throttled = {"kind": "status", "status": 429, "headers": {"Retry-After": "600"}}
+    account.fault("klaviyo", path="/api/profiles", query="cursor", skip=1, **throttled)
+    process = started(streams=["profiles"])
+    lines = [process.stdout.readline()]
+    while json.loads(lines[-1])["type"] != "STATE":
+        lines.append(process.stdout.readline())
+    process.send_signal(signum)
+    rest, log = process.communicate(timeout=30)
+    messages = [json.loads(line) for line in [*lines, *rest.splitlines()]]
+    account.clear_faults()
+    state = [message["value"] for message in messages if message["type"] == "STATE"][-1]
+    resumed = tap(streams=["profiles"], state=state)
+
+    assert process.returncode == code
+    assert "stopped by a signal" in log
+    emitted = [message["record"]["id"] for message in messages if message["type"] == "RECORD"]
+    assert len(emitted) == 200
+    assert sorted(emitted + resumed.ids("profiles")) == [f"P{number:05}" for number in range(250)]
+
+
+@pytest.mark.req("BX-12")
+def test_killed_run_repeats_at_most_what_followed_its_last_state(tap, sandbox, started):
+    """SIGKILL leaves no time for a last word; the STATEs on the way are enough."""
+    sandbox.clock(frozen=NOON)
+    sandbox.quotas(None)
+    moments = [f"2026-05-01T{n // 200:02}:00:00Z" for n in range(3_000)]
+    sandbox.add_profiles([{"id": f"P{n:05}", "attributes": {"updated": moment}} for n, moment in enumerate(moments)])
+    sandbox.fault("klaviyo", kind="hang", path="/api/profiles", query="cursor", skip=24)
+    process = started(streams=["profiles"])
+    messages = []
+    while sum(message["type"] == "STATE" for message in messages) < 2:
+        messages.append(json.loads(process.stdout.readline()))
+    process.kill()
+    process.wait()
+    sandbox.clear_faults()
+    state = messages[-1]["value"]
+    settled = {message["record"]["id"] for message in messages if message["type"] == "RECORD"}
+    resumed = tap(streams=["profiles"], state=state)
+
+    everybody = {f"P{number:05}" for number in range(3_000)}
+    assert settled | set(resumed.ids("profiles")) == everybody
+    assert settled & set(resumed.ids("profiles")) == set()
+
+
+@pytest.mark.req("BX-12")
+def test_state_comes_at_least_every_ten_thousand_records_and_passes_nothing(tap, sandbox):
+    """Every STATE on the way is one to resume from: no record at or before its bookmark follows, but for known ties."""
+    sandbox.seed(profiles=100, events=6_000, hostile=False)
+    outcome = tap(streams=["events"])
+    bookmark, seen, since = "", set(), 0
+    for message in outcome.messages:
+        if message["type"] == "RECORD":
+            since += 1
+            moment, key = message["record"]["datetime"], message["record"]["id"]
+            assert moment >= bookmark
+            assert key not in seen
+        elif message["type"] == "STATE":
+            entry = message["value"]["bookmarks"]["events"]
+            bookmark, seen = entry["replication_key_value"], set(entry["seen"])
+            assert since <= 10_000
+            since = 0
+
+    assert len(outcome.states) >= 6
+
+
+def test_reader_that_goes_away_ends_the_run_without_a_traceback(started, sandbox):
+    """The target failed: its error matters, not a stack of ours."""
+    sandbox.quotas(None)
+    sandbox.seed(profiles=100, events=6_000, hostile=False)
+    process = started(streams=["events"])
+    process.stdout.readline()
+    process.stdout.close()
+    log = process.stderr.read()
+
+    assert process.wait() == 1
+    assert "the reader of the output is gone" in log
+    assert "Traceback" not in log
+
+
+def test_next_link_to_another_host_never_gets_the_key(tap, account, sandbox):
+    """A link is followed at `api_url`, whatever host it names."""
+    page = {"data": [], "links": {"next": "http://elsewhere.invalid/api/profiles?page%5Bcursor%5D=x&sort=updated"}}
+    last = {"data": [], "links": {"next": None}}
+    for query, answer in (("updated,", page), ("cursor", last)):
+        sandbox.fault("klaviyo", kind="status", status=200, body=json.dumps(answer), path="/api/profiles", query=query)
+    outcome = tap(streams=["profiles"])
+
+    assert outcome.code == 0
+    assert [entry["query"] for entry in account.journal()][-1] == "page[cursor]=x&sort=updated"
+
+
+def test_page_that_names_itself_as_the_next_does_not_hold_the_run_for_ever(tap, account):
+    """A loop is an error, not a long run."""
+    page = {"data": [], "links": {"next": "/api/profiles?page%5Bcursor%5D=x"}}
+    account.fault("klaviyo", kind="status", status=200, body=json.dumps(page), path="/api/profiles", times=None)
+    outcome = tap(streams=["profiles"])
+
+    assert outcome.code == 1
+    assert "names itself as the next one" in outcome.log

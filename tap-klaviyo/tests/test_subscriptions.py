@@ -1,0 +1,167 @@
+"""The flow of consent changes, through the command line."""
+
+from __future__ import annotations
+
+import pytest
+
+NOON = "2026-06-01T12:00:00Z"
+STREAM = "subscription_changes"
+
+
+@pytest.fixture
+def account(sandbox, profiles):
+    sandbox.clock(frozen=NOON)
+    sandbox.add_profiles(profiles(30, updated="2026-01-01T00:00:00Z"))
+    return sandbox
+
+
+@pytest.fixture
+def changes(tap):
+    """Run this stream alone."""
+    return lambda **options: tap(streams=[STREAM], **options)
+
+
+def unsubscription(number, moment, metric="Unsubscribed from Email Marketing", **more):
+    return {"metric": metric, "integration": "Klaviyo", "profile_id": f"P{number:05}", "datetime": moment, **more}
+
+
+@pytest.mark.req("IN-45", "CS-12")
+def test_two_changes_of_one_profile_make_one_record_of_the_latest_state(changes, account, queries):
+    """The profile is read again in full, once; the events tell when and by what."""
+    account.consent("P00001", "email", "SUBSCRIBED", at="2026-05-30T10:00:00Z")
+    account.consent("P00001", "email", "UNSUBSCRIBED", at="2026-05-30T11:00:00Z")
+    outcome = changes()
+
+    (record,) = outcome.records(STREAM)
+    assert record["id"] == "P00001"
+    assert record["email"] == "p1@shop.example"
+    assert record["changed_at"] == "2026-05-30T11:00:00Z"
+    assert record["changed_by"] == ["Subscribed to Email Marketing", "Unsubscribed from Email Marketing"]
+    assert record["subscriptions"]["email"]["marketing"]["consent"] == "UNSUBSCRIBED"
+    (asked,) = queries("/api/profiles")
+    assert 'any(id,["P00001"])' in asked
+
+
+@pytest.mark.req("IN-45", "CS-12")
+@pytest.mark.parametrize("naming", ["new", "old"])
+@pytest.mark.parametrize("channel", ["email", "sms"])
+def test_metrics_of_both_naming_families_are_known(changes, account, naming, channel):
+    """In July 2026 Klaviyo renamed the SMS metrics; accounts hold either family, or both."""
+    for number, consent in enumerate(["SUBSCRIBED", "UNSUBSCRIBED"]):
+        account.consent(f"P{number:05}", channel, "SUBSCRIBED", at="2026-05-29T10:00:00Z", event=False)
+        account.consent(f"P{number:05}", channel, consent, at="2026-05-30T10:00:00Z", naming=naming)
+    outcome = changes()
+
+    assert outcome.ids(STREAM)[-1:] == ["P00001"]
+    assert not any("no metric" in line for line in outcome.warnings())
+
+
+@pytest.mark.req("IN-45", "IN-49", "CS-12")
+def test_next_run_reads_only_later_changes(changes, account):
+    """Records come in the order of the changes, and not twice."""
+    account.add_events([unsubscription(n, f"2026-05-30T1{n}:00:00Z") for n in (3, 1, 2)])
+    first = changes()
+    account.clock(frozen="2026-06-02T12:00:00Z")
+    account.add_events([unsubscription(7, "2026-06-02T10:00:00Z")])
+    second = changes(state=first.state)
+    third = changes(state=second.state)
+
+    assert [first.ids(STREAM), second.ids(STREAM), third.ids(STREAM)] == [
+        ["P00001", "P00002", "P00003"],
+        ["P00007"],
+        [],
+    ]
+
+
+@pytest.mark.req("CS-12", "IN-45")
+def test_ids_that_return_nothing_are_counted_gone(changes, account):
+    """Merged or erased people leave a number, not silence."""
+    account.add_events([unsubscription(n, "2026-05-30T10:00:00Z") for n in range(3)])
+    account.erase(["P00001"])
+    outcome = changes()
+
+    assert outcome.ids(STREAM) == ["P00000", "P00002"]
+    assert outcome.summary(STREAM)["gone"] == 1
+
+
+@pytest.mark.req("CS-03", "C-3")
+def test_lookback_finds_late_changes_and_leaves_known_ones_alone(changes, account):
+    """With 7 days, a change that surfaced late has its profile read; the others are remembered by their event."""
+    account.add_events(
+        [
+            unsubscription(1, "2026-05-30T10:00:00Z"),
+            unsubscription(2, "2026-05-29T10:00:00Z", visible_after="2026-06-01T12:30:00Z"),
+        ]
+    )
+    first = changes(lookback_window_days=7)
+    account.clock(frozen="2026-06-01T13:00:00Z")
+    second = changes(lookback_window_days=7, state=first.state)
+    third = changes(lookback_window_days=7, state=second.state)
+
+    assert [first.ids(STREAM), second.ids(STREAM), third.ids(STREAM)] == [["P00001"], ["P00002"], []]
+    assert third.summary(STREAM)["repeats"] == 2
+
+
+@pytest.mark.req("CS-12")
+def test_state_forgets_changes_that_the_lookback_no_longer_reaches(changes, account):
+    """Or it would grow with every run."""
+    account.add_events([unsubscription(1, "2026-05-30T10:00:00Z")])
+    state = None
+    for moment in ("2026-06-01T12:00:00Z", "2026-06-05T12:00:00Z", "2026-06-10T12:00:00Z", "2026-06-10T12:30:00Z"):
+        account.clock(frozen=moment)
+        state = changes(lookback_window_days=7, state=state).state
+
+    assert state["bookmarks"][STREAM]["seen"] == []
+
+
+@pytest.mark.req("C-8", "IN-45")
+def test_profiles_are_read_again_a_hundred_at_a_time(changes, sandbox, profiles, queries):
+    """No call per profile."""
+    sandbox.clock(frozen=NOON)
+    sandbox.add_profiles(profiles(250, updated="2026-01-01T00:00:00Z"))
+    sandbox.add_events([unsubscription(n, "2026-05-30T10:00:00Z", touch=False) for n in range(250)])
+    outcome = changes()
+
+    assert len(set(outcome.ids(STREAM))) == 250
+    assert len(queries("/api/profiles")) == 3
+
+
+@pytest.mark.req("IN-35", "CS-12")
+def test_page_limit_counts_pages_of_consent_events(changes, account):
+    """Whatever the stop, all changes arrive in the end, each once."""
+    account.add_events([unsubscription(n, "2026-05-30T10:00:00Z") for n in range(25)])
+    ids, state = [], None
+    for _ in range(4):
+        outcome = changes(events_page_size=10, max_pages=1, state=state)
+        ids.append(outcome.ids(STREAM))
+        state = outcome.state
+
+    assert [len(run) for run in ids] == [10, 10, 5, 0]
+    assert len({key for run in ids for key in run}) == 25
+
+
+@pytest.mark.req("CS-12")
+def test_metrics_can_be_chosen_and_an_unknown_one_is_reported(changes, account):
+    """The setting replaces the built-in list."""
+    account.add_events(
+        [
+            unsubscription(1, "2026-05-30T10:00:00Z"),
+            unsubscription(2, "2026-05-30T10:00:00Z", metric="Left the club", integration="API"),
+        ]
+    )
+    outcome = changes(subscription_metrics=["Left the club", "Left the clubs"])
+
+    assert outcome.ids(STREAM) == ["P00002"]
+    assert any("did you mean `Left the club`" in line for line in outcome.warnings())
+
+
+@pytest.mark.req("CS-01", "C-24")
+def test_missing_scope_of_the_second_endpoint_is_named(changes, account):
+    """The consent events can be read, the profiles cannot; the bookmark stays where it was."""
+    account.add_key("pk_events_only", ["events:read", "metrics:read"])
+    account.add_events([unsubscription(1, "2026-05-30T10:00:00Z")])
+    outcome = changes(api_key="pk_events_only")
+
+    assert outcome.code == 1
+    assert "GET /api/profiles: the `api_key` lacks the scope profiles:read" in outcome.log
+    assert outcome.state["bookmarks"].get(STREAM, {}) == {}
