@@ -52,9 +52,13 @@ class AnnouncedServer(uvicorn.Server):
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Open a listening socket."""
+    """Open a listening socket.
+
+    Its protocol is named because asyncio switches Nagle's algorithm off for named TCP only; with it on, every answer on a
+    kept connection takes 40 ms.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind((host, port))
     return listener

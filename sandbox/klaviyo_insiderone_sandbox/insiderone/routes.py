@@ -150,8 +150,9 @@ class InsiderOneApi:
 
     def profile(self, body: bytes) -> Answer:
         """POST /api/user/v1/profile: read one user."""
+        envelope_of(body)
         try:
-            request = envelope_of(body) and msgspec.json.decode(body, type=ProfileRequest)
+            request = msgspec.json.decode(body, type=ProfileRequest)
         except msgspec.DecodeError:
             raise errors.not_json() from None
         objections: Objections = {}

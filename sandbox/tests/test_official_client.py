@@ -1,0 +1,223 @@
+"""The vendor's own Python client, driving every Klaviyo endpoint that the tap uses.
+
+Its typed models raise where an answer is not what the vendor documents.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from klaviyo_insiderone_sandbox.testing import KLAVIYO_KEY, KLAVIYO_KEY_THREE_FLOWS
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # the client's own deprecations
+    import openapi_client
+    from klaviyo_api import KlaviyoAPI
+
+if TYPE_CHECKING:
+    from klaviyo_insiderone_sandbox.testing import Sandbox
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning", "ignore::ResourceWarning")
+
+
+def client(sandbox: Sandbox, key: str = KLAVIYO_KEY) -> KlaviyoAPI:
+    return KlaviyoAPI(key, max_delay=0, max_retries=0, test_host=sandbox.klaviyo_url)
+
+
+def seeded(sandbox: Sandbox) -> KlaviyoAPI:
+    sandbox.quotas(None)
+    sandbox.seed(profiles=150, events=600, hostile=False)
+    return client(sandbox)
+
+
+def cursor_in(link: str | None) -> str | None:
+    """Take the cursor out of a link, as the client itself does for ``https`` links only."""
+    return parse_qs(urlsplit(link).query)["page[cursor]"][0] if link else None
+
+
+def test_profiles_load_with_subscriptions(sandbox: Sandbox) -> None:
+    """The consent object is the core of the subscription flow."""
+    api = seeded(sandbox)
+
+    answer = api.Profiles.get_profiles(additional_fields_profile=["subscriptions"], page_size=100, sort="updated")
+
+    assert len(answer.data) == 100
+    assert {row.attributes.subscriptions.email.marketing.consent for row in answer.data} >= {
+        "SUBSCRIBED",
+        "UNSUBSCRIBED",
+    }
+
+
+def test_profiles_load_with_predictive_analytics(sandbox: Sandbox) -> None:
+    api = client(sandbox)
+    sandbox.add_profiles([{"id": "P1", "attributes": {"predictive_analytics": {"historic_clv": 93.87}}}])
+
+    answer = api.Profiles.get_profiles(additional_fields_profile=["predictive_analytics"])
+
+    assert answer.data[0].attributes.predictive_analytics.historic_clv == 93.87
+
+
+def test_profiles_walk_to_the_end_by_cursor(sandbox: Sandbox) -> None:
+    """Every profile comes once when the client follows ``links.next``."""
+    api = seeded(sandbox)
+    ids: list[str] = []
+    cursor = None
+
+    while True:
+        answer = api.Profiles.get_profiles(page_size=40, sort="updated", page_cursor=cursor)
+        ids += [row.id for row in answer.data]
+        cursor = cursor_in(answer.links.next)
+        if not cursor:
+            break
+
+    assert len(ids) == len(set(ids)) == 150
+
+
+def test_profiles_filter_by_ids(sandbox: Sandbox) -> None:
+    """Bulk re-reads take this form."""
+    api = client(sandbox)
+    sandbox.add_profiles([{"id": f"P{n}", "attributes": {}} for n in range(5)])
+
+    answer = api.Profiles.get_profiles(filter='any(id,["P1","P3","gone"])')
+
+    assert [row.id for row in answer.data] == ["P1", "P3"]
+
+
+def test_one_profile_loads(sandbox: Sandbox) -> None:
+    api = client(sandbox)
+    sandbox.add_profiles([{"id": "P1", "attributes": {"email": "ada@example.org"}}])
+
+    assert api.Profiles.get_profile("P1").data.attributes.email == "ada@example.org"
+
+
+def test_events_load_with_metric_and_profile(sandbox: Sandbox) -> None:
+    """Rows arrive as the client's own types, included resources as plain dictionaries."""
+    api = seeded(sandbox)
+
+    answer = api.Events.get_events(include=["metric", "profile"], page_size=500, sort="datetime")
+
+    assert len(answer.data) == 500
+    assert {one["type"] for one in answer.included} == {"metric", "profile"}
+
+
+def test_events_load_with_sparse_profiles(sandbox: Sandbox) -> None:
+    """With sparse fields the client hands out plain dictionaries."""
+    api = seeded(sandbox)
+
+    answer = api.Events.get_events(include=["profile"], fields_profile=["email", "location.city"], page_size=10)
+
+    assert all(set(one["attributes"]) == {"email", "location"} for one in answer["included"])
+
+
+def test_events_filter_by_metric_and_time(sandbox: Sandbox) -> None:
+    """This is the request that the events flow makes."""
+    api = client(sandbox)
+    sandbox.add_profiles([{"id": "P1", "attributes": {}}])
+    sandbox.add_events(
+        [
+            {"id": f"E{hour}", "metric": "Placed Order", "profile_id": "P1", "datetime": f"2026-01-01T0{hour}:00:00Z"}
+            for hour in range(4)
+        ]
+    )
+    metric_id = api.Metrics.get_metrics().data[0].id
+
+    answer = api.Events.get_events(
+        filter=f'equals(metric_id,"{metric_id}"),greater-or-equal(datetime,2026-01-01T01:00:00Z),'
+        "less-than(datetime,2026-01-01T03:00:00Z)"
+    )
+
+    assert [row.id for row in answer.data] == ["E1", "E2"]
+
+
+def test_events_walk_to_the_end_by_cursor(sandbox: Sandbox) -> None:
+    api = seeded(sandbox)
+    ids: list[str] = []
+    cursor = None
+
+    while True:
+        answer = api.Events.get_events(page_size=170, sort="-datetime", page_cursor=cursor)
+        ids += [row.id for row in answer.data]
+        cursor = cursor_in(answer.links.next)
+        if not cursor:
+            break
+
+    assert len(ids) == len(set(ids)) == 600
+
+
+def test_one_event_and_one_metric_load(sandbox: Sandbox) -> None:
+    api = client(sandbox)
+    sandbox.add_profiles([{"id": "P1", "attributes": {}}])
+    sandbox.add_events([{"id": "E1", "metric": "Placed Order", "profile_id": "P1", "datetime": "2026-01-01T00:00:00Z"}])
+
+    event = api.Events.get_event("E1", include=["metric"]).data
+
+    assert event.attributes.timestamp == 1767225600
+    assert api.Metrics.get_metric(event.relationships.metric.data.id).data.attributes.name == "Placed Order"
+
+
+def test_an_event_of_an_erased_profile_loads(sandbox: Sandbox) -> None:
+    """The relationship has no usable target, which the client's model permits."""
+    api = client(sandbox)
+    sandbox.add_profiles([{"id": "P1", "attributes": {}}])
+    sandbox.add_events([{"metric": "Placed Order", "profile_id": "P1", "datetime": "2026-01-01T00:00:00Z"}])
+    sandbox.erase(["P1"])
+
+    answer = api.Events.get_events(include=["profile"])
+
+    assert answer.data[0].relationships.profile.data is None
+
+
+def test_metrics_filter_by_integration(sandbox: Sandbox) -> None:
+    api = seeded(sandbox)
+
+    answer = api.Metrics.get_metrics(filter='equals(integration.name,"Klaviyo")')
+
+    assert {row.attributes.integration["name"] for row in answer.data} == {"Klaviyo"}
+
+
+def test_accounts_and_lists_load(sandbox: Sandbox) -> None:
+    """Accounts is how a key is tested."""
+    api = seeded(sandbox)
+
+    assert api.Accounts.get_accounts().data[0].attributes.preferred_currency == "EUR"
+    assert api.Accounts.get_account("SANDBX").data.id == "SANDBX"
+    lists = api.Lists.get_lists().data
+    assert {row.attributes.name for row in lists} == {"Newsletter", "SMS club"}
+    assert api.Lists.get_list(lists[0].id).data.id == lists[0].id
+
+
+@pytest.mark.parametrize(
+    ("key", "call", "status"),
+    [
+        pytest.param("pk_unknown", lambda api: api.Profiles.get_profiles(), 401, id="unknown key"),
+        pytest.param(KLAVIYO_KEY_THREE_FLOWS, lambda api: api.Metrics.get_metrics(), 403, id="missing scope"),
+        pytest.param(
+            KLAVIYO_KEY,
+            lambda api: api.Profiles.get_profiles(filter="greater-or-equal(updated,2026-01-01)"),
+            400,
+            id="operator",
+        ),
+        pytest.param(KLAVIYO_KEY, lambda api: api.Profiles.get_profile("nobody"), 404, id="unknown profile"),
+    ],
+)
+def test_refusals_reach_the_client(sandbox: Sandbox, key: str, call: object, status: int) -> None:
+    """The client raises by status, and its body is the JSON:API error document."""
+    with pytest.raises(openapi_client.ApiException) as caught:
+        call(client(sandbox, key))  # type: ignore[operator]  # a lambda of the table above
+
+    assert caught.value.status == status
+    assert '"errors":[{' in str(caught.value.body)
+
+
+def test_the_client_waits_as_the_429_says_and_gets_through(sandbox: Sandbox) -> None:
+    """``Retry-After`` is true: whoever waits that long is served. Three calls span two windows at most."""
+    api = client(sandbox)
+    sandbox.quotas(limits={"GET /api/accounts": "1;w=1, 15;w=86400"})
+
+    answers = [api.Accounts.get_accounts() for _ in range(3)]
+
+    assert [one.data[0].id for one in answers] == ["SANDBX"] * 3
+    assert 429 in [entry["status"] for entry in sandbox.journal()]
