@@ -139,7 +139,7 @@ def parse_settings(config: Mapping[str, Any]) -> Settings:
             "normalize_phone_numbers": phone["normalize"],
             "default_country": phone["default_country"],
             "on_invalid_identifier": identifier["on_invalid"],
-            "max_rejects": str(values["max_rejects"]),
+            "max_rejects": str(values["max_rejects"]).strip(),
             "api_url": values["api_url"].rstrip("/"),
         },
     )

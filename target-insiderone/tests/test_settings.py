@@ -1,0 +1,71 @@
+"""The settings: declared once, with their defaults, and read without a secret showing."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from mapping_configs import ACCOUNT, BY_EMAIL, settings_of
+from target_insiderone.config_schema import PROPERTIES
+from target_insiderone.settings import Settings, parse_settings
+
+
+def test_every_setting_says_what_it_is():
+    """Title and description feed ``--about``, Meltano and the README."""
+    for name, declared in PROPERTIES.items():
+        assert declared["title"], name
+        assert declared["description"].endswith("."), name
+        if declared["type"] == ["integer", "null"]:
+            assert declared["unit"], name
+
+
+@pytest.mark.req("IN-04")
+def test_secrets_are_declared_and_never_shown():
+    """A traceback or a debug line may print the settings."""
+    secrets = {name for name, declared in PROPERTIES.items() if declared.get("secret") and declared["writeOnly"]}
+    settings = settings_of(
+        api_key="canary-1", ledger_url="sqlite:///canary-2", error_callback_endpoint="https://canary-3.example"
+    )
+
+    assert secrets == {"api_key", "ledger_url", "error_callback_endpoint"}
+    assert "canary" not in repr(settings)
+
+
+def test_defaults_are_those_of_the_declaration():
+    """One place says them; a null means the default too."""
+    absent = parse_settings({**ACCOUNT, **BY_EMAIL})
+    nulls = parse_settings({**dict.fromkeys(PROPERTIES), **ACCOUNT, **BY_EMAIL})
+
+    assert absent == nulls
+    for field in dataclasses.fields(Settings):
+        default = PROPERTIES.get(field.name, {}).get("default")
+        if default is not None:
+            value = getattr(absent, field.name)
+            assert (list(value) if isinstance(value, tuple) else value) == default, field.name
+    assert absent.normalize_phone_numbers is True
+    assert absent.default_country is None
+    assert absent.on_invalid_identifier == "skip_identifier"
+
+
+def test_objects_are_completed_key_by_key():
+    """Naming a country must not switch normalization off, nor a stream of one's own the three flows."""
+    settings = settings_of(phone_number_settings={"default_country": "TR"}, stream_kinds={"customers": "profile"})
+
+    assert (settings.normalize_phone_numbers, settings.default_country) == (True, "TR")
+    assert settings.stream_kinds == {
+        "profiles": "profile",
+        "subscription_changes": "profile",
+        "events": "event",
+        "customers": "profile",
+    }
+
+
+@pytest.mark.parametrize(("given", "read"), [("10%", "10%"), ("50", "50"), (50, "50"), (" 5% ", "5%")], ids=repr)
+def test_max_rejects_is_read_as_text(given, read):
+    """YAML makes a number of ``50``; both spellings mean the same."""
+    assert settings_of(max_rejects=given).max_rejects == read
+
+
+def test_base_url_loses_its_slash():
+    """Paths begin with one."""
+    assert settings_of(api_url="https://a.example/").api_url == "https://a.example"
