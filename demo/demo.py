@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 FOLDER = ROOT / ".demo"
+DATA = FOLDER / "data"
 PROFILES, EVENTS = 2_000, 5_000
 
 console = Console(highlight=False)
@@ -38,35 +39,39 @@ def main() -> int:
         return 1
     began = time.monotonic()
     shutil.rmtree(FOLDER, ignore_errors=True)
-    data_dir = FOLDER / "data"
     with Sandbox() as sandbox:
-        project = MeltanoProject(
-            FOLDER / "project", variables_for(sandbox.klaviyo_url, sandbox.insiderone_url, data_dir)
-        )
-        an_hour_ago = datetime.now(UTC) - timedelta(hours=1)
-        counts = seed(sandbox, an_hour_ago)
-        console.print(
-            f"[bold]1.[/] Sandbox with {counts['profiles']:,} profiles and {counts['events']:,} events in Klaviyo, some of "
-            "them hostile."
-        )
-        console.print("[bold]2.[/] First run: `meltano run` of the three jobs at the same moment …")
-        first = run_round(sandbox, project)
-        changes = change_data(sandbox, at=an_hour_ago + timedelta(minutes=30))
-        console.print(
-            f"[bold]3.[/] Half an hour later: {len(changes.touched)} people changed, {len(changes.flipped)} withdrew "
-            f"consent, {len(changes.new_events)} orders came in, one came {LATE_BY.days} days late, one is dated in the future."
-        )
-        console.print("[bold]4.[/] Second run, at the same moment again …\n")
-        second = run_round(sandbox, project)
+        project = MeltanoProject(FOLDER / "project", variables_for(sandbox.klaviyo_url, sandbox.insiderone_url, DATA))
+        first, second, changes = run_twice(sandbox, project)
         checks = [*checks_of(1, first), *checks_of(2, second), *checks_of_both(sandbox, first, second, changes)]
         print_rounds(console, [first, second])
         print_increment(console, second)
         print_checks(console, checks)
-        print_places(console, data_dir, project.logs)
+        print_places(console, DATA, project.logs)
         console.print(f"Done in {time.monotonic() - began:.0f} s.")
         if os.environ.get("DEMO_KEEP"):
             wait_for_person(sandbox)
-    return 0 if not any(check.objections for check in checks) else 1
+    return 1 if any(check.objections for check in checks) else 0
+
+
+def run_twice(sandbox: Sandbox, project: MeltanoProject) -> tuple[Round, Round, Changes]:
+    """Fill Klaviyo as of an hour ago, run the jobs, change data as of half an hour ago, and run them again."""
+    an_hour_ago = datetime.now(UTC) - timedelta(hours=1)
+    counts = seed(sandbox, an_hour_ago)
+    tell(1, f"Sandbox with {counts['profiles']:,} profiles and {counts['events']:,} events, some of them hostile.")
+    tell(2, "First run: `meltano run` of the three jobs at the same moment ...")
+    first = run_round(sandbox, project)
+    changes = change_data(sandbox, at=an_hour_ago + timedelta(minutes=30))
+    tell(3, f"{len(changes.touched)} people changed, {len(changes.flipped)} withdrew consent,")
+    console.print(
+        f"   {len(changes.new_events)} orders came in, one {LATE_BY.days} days late, one dated in the future."
+    )
+    tell(4, "Second run, at the same moment again ...\n")
+    return first, run_round(sandbox, project), changes
+
+
+def tell(step: int, words: str) -> None:
+    """Say what comes next."""
+    console.print(f"[bold]{step}.[/] {words}")
 
 
 def seed(sandbox: Sandbox, at: datetime) -> dict[str, int]:
