@@ -48,7 +48,7 @@ def consent_stamp(value: Any) -> str:
     'SUBSCRIBED 2026-08-14T09:12:40+00:00'
     """
     if type(value) is dict:
-        return f"{value.get('consent')} {value.get('consent_timestamp') or ''}".rstrip()
+        return f"{value.get('consent')} {value.get('consent_timestamp')}"
     return str(value)
 
 

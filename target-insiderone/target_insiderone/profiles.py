@@ -11,7 +11,8 @@ from target_insiderone.errors import Filtered
 from target_insiderone.identifiers import compile_profile_identifiers
 from target_insiderone.mapped import MappedProfile
 from target_insiderone.properties import WILDCARD, compile_properties
-from target_insiderone.sources import NO_ITEM, Getter, Record, compile_source
+from target_insiderone.sources import NO_ITEM, Record
+from target_insiderone.values import UnusableValueError
 from target_insiderone.vocabulary import ATTRIBUTES, CUSTOM_NAMES_LIMIT, IDENTIFIERS, OPT_INS, full_name
 
 if TYPE_CHECKING:
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
     from target_insiderone.settings import AttributeMapping, Settings
 
 BAG = "properties"
-KEPT = frozenset({*IDENTIFIERS, *OPT_INS, "gdpr_optin"})
-"""Attributes that a null never clears: a missing consent is no decision, and identifiers cannot be deleted."""
+KEPT = frozenset({*IDENTIFIERS, "gdpr_optin"})
+"""Attributes beside the opt-ins that a null never clears: a missing consent is no decision, identifiers cannot go."""
 
 
 def compile_profiles(settings: Settings) -> Callable[[Record], MappedProfile]:
@@ -33,40 +34,47 @@ def compile_profiles(settings: Settings) -> Callable[[Record], MappedProfile]:
     """
     resolve = compile_profile_identifiers(settings)
     fixed_root, fixed_custom = split_fixed(settings.fixed_attributes, ATTRIBUTES)
-    rows = _column_rows(settings)
-    columns = [compile_column(row.attribute, row.sources, row.transforms, bag=BAG, defaults=ATTRIBUTES) for row in rows]
-    stamped = [(row.attribute, compile_source(row.sources, BAG)) for row in rows if row.attribute in OPT_INS]
+    columns, optin_columns = _compile_columns(settings)
     fill_properties = compile_properties(settings)
     deletes = settings.null_handling == "delete"
-    flags = {"not_append": True} if settings.array_mode == "replace" else {}
+    replaces = settings.array_mode == "replace"
 
     def map_profile(record: Record) -> MappedProfile:
         identifiers, notes = resolve(record)
         attributes: dict[str, Any] = {}
         custom: dict[str, Any] = {}
-        notes += fill(columns, record, NO_ITEM, attributes, custom)
         null_properties: list[str] = []
-        delete = _nulls(columns, attributes, custom, notes) if deletes else {}
+        notes += fill(columns, record, NO_ITEM, attributes, custom)
+        optins = _fill_optins(optin_columns, record, attributes, notes, has_number="phone_number" in identifiers)
         if fill_properties is not None:
             notes += fill_properties(record, custom, null_properties)
-        if attributes.get("sms_optin") is True and "phone_number" not in identifiers:
-            del attributes["sms_optin"]
-            notes.append(("optin_without_phone_number", "sms_optin"))
-        optins = _optins(stamped, record, attributes)
+        delete = _deletion(columns, attributes, custom, notes, null_properties) if deletes else {}
         attributes |= fixed_root
         custom |= fixed_custom
         if custom:
             attributes["custom"] = custom
             if len(custom) > CUSTOM_NAMES_LIMIT:
                 notes.append(("too_many_custom_attributes", "attributes.custom"))
-        if deletes and null_properties:
-            delete.setdefault("custom", {}).setdefault("whole", []).extend(null_properties)
-        if not attributes and not delete:
+        user: dict[str, Any] = {"identifiers": identifiers}
+        if attributes:
+            user["attributes"] = attributes
+        elif not delete:
             raise Filtered("no_attributes")
-        user = {"identifiers": identifiers, **({"attributes": attributes} if attributes else {}), **flags}
+        if replaces:
+            user["not_append"] = True
         return MappedProfile(user, identifiers, delete, optins, tuple(notes))
 
     return map_profile
+
+
+def _compile_columns(settings: Settings) -> tuple[list[Column], list[Column]]:
+    """Compile the columns, and apart from them those of opt-ins."""
+    columns = [
+        compile_column(row.attribute, row.sources, row.transforms, bag=BAG, defaults=ATTRIBUTES)
+        for row in _column_rows(settings)
+    ]
+    optins = [column for column in columns if column.name in OPT_INS and not column.custom]
+    return [column for column in columns if column not in optins], optins
 
 
 def _column_rows(settings: Settings) -> list[AttributeMapping]:
@@ -87,24 +95,38 @@ def _with_suppression(row: AttributeMapping) -> AttributeMapping:
     return replace(row, sources=tuple(consent_source(name) for name in row.sources))
 
 
-def _optins(
-    stamped: Iterable[tuple[str, Getter]], record: Record, attributes: dict[str, Any]
+def _fill_optins(
+    columns: Iterable[Column], record: Record, attributes: dict[str, Any], notes: list[Note], *, has_number: bool
 ) -> dict[str, tuple[bool, str]]:
-    return {
-        name: (attributes[name], consent_stamp(get(record, NO_ITEM))) for name, get in stamped if name in attributes
-    }
+    """Write the opt-ins into *attributes*, and return each with what tells this decision from another."""
+    optins: dict[str, tuple[bool, str]] = {}
+    for name, _, source, get, convert in columns:
+        try:
+            given = get(record, NO_ITEM)
+            value = None if given is None else convert(given)
+        except UnusableValueError as error:
+            notes.append((error.code, source))
+            continue
+        if value is None:
+            continue
+        if value and name == "sms_optin" and not has_number:
+            notes.append(("optin_without_phone_number", name))
+            continue
+        attributes[name] = value
+        optins[name] = (value, consent_stamp(given))
+    return optins
 
 
-def _nulls(
-    columns: Iterable[Column], attributes: dict[str, Any], custom: dict[str, Any], notes: list[Note]
+def _deletion(
+    columns: Iterable[Column],
+    attributes: dict[str, Any],
+    custom: dict[str, Any],
+    notes: list[Note],
+    null_properties: list[str],
 ) -> dict[str, Any]:
-    """List what attribute/delete clears: mapped, but null or absent, and not merely unusable."""
+    """Write what attribute/delete clears: mapped, but null or absent, and not merely unusable."""
     unusable = {source for _, source in notes}
     empty = [column for column in columns if column.source not in unusable]
-    whole = [
-        column.name
-        for column in empty
-        if not column.custom and column.name not in attributes and column.name not in KEPT
-    ]
-    custom_whole = [column.name for column in empty if column.custom and column.name not in custom]
+    whole = [column.name for column in empty if not column.custom and column.name not in {*attributes, *KEPT}]
+    custom_whole = [column.name for column in empty if column.custom and column.name not in custom] + null_properties
     return ({"whole": whole} if whole else {}) | ({"custom": {"whole": custom_whole}} if custom_whole else {})

