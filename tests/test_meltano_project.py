@@ -1,0 +1,138 @@
+"""``meltano.yml`` and ``.env.example``, held to what the packages declare and to each other."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from tap_klaviyo.tap import TapKlaviyo
+from target_insiderone.findings import find
+from target_insiderone.target import TargetInsiderOne
+
+ROOT = Path(__file__).resolve().parent.parent
+PROJECT = yaml.safe_load((ROOT / "meltano.yml").read_text())
+PLUGINS = {plugin["name"]: plugin for kind in ("extractors", "loaders") for plugin in PROJECT["plugins"][kind]}
+TAP, TARGET = PLUGINS["tap-klaviyo"], PLUGINS["target-insiderone"]
+FLOWS = {"profiles": "profiles", "events": "events", "subscriptions": "subscription_changes"}
+DECLARED = [
+    (plugin, setting, schema)
+    for plugin, package in ((TAP, TapKlaviyo), (TARGET, TargetInsiderOne))
+    for setting, schema in package.config_jsonschema["properties"].items()
+]
+
+
+def kind_of(schema):
+    """The Meltano kind of a setting; a choice of text or number stays text, for Meltano cannot write decimals."""
+    if schema.get("secret"):
+        return "password"
+    types = [schema["type"]] if isinstance(schema["type"], str) else schema["type"]
+    return next((kind for kind in ("object", "array", "boolean", "integer") if kind in types), "string")
+
+
+@pytest.mark.parametrize(
+    ("plugin", "setting", "schema"), DECLARED, ids=[f"{row[0]['name']}.{row[1]}" for row in DECLARED]
+)
+def test_setting_is_declared_as_the_package_declares_it(plugin, setting, schema):
+    """Meltano takes a variable of the environment for declared settings only, and hides only declared secrets."""
+    (declared,) = [one for one in plugin["settings"] if one["name"] == setting]
+
+    assert declared == {
+        "name": setting,
+        "kind": kind_of(schema),
+        "label": schema["title"],
+        "description": schema["description"],
+        **({"sensitive": True} if schema.get("secret") else {}),
+    }
+
+
+@pytest.mark.parametrize(("plugin", "package"), [(TAP, TapKlaviyo), (TARGET, TargetInsiderOne)], ids=["tap", "target"])
+def test_nothing_is_declared_that_the_package_lacks(plugin, package):
+    """A setting that nothing reads would look as if it did something."""
+    assert {one["name"] for one in plugin["settings"]} == set(package.config_jsonschema["properties"])
+
+
+def test_required_settings_are_validated_as_a_group():
+    """``meltano config`` tells from the group what is missing."""
+    for plugin, package in ((TAP, TapKlaviyo), (TARGET, TargetInsiderOne)):
+        (group,) = plugin["settings_group_validation"]
+
+        assert set(group) == set(package.config_jsonschema["required"])
+
+
+def test_shipped_mapping_is_the_example_of_the_target():
+    """There is one default mapping; the file in the package is for those who run without Meltano."""
+    example = yaml.safe_load((ROOT / "target-insiderone/examples/klaviyo-default-mapping.yml").read_text())
+
+    assert TARGET["config"] == example
+
+
+@pytest.mark.req("IN-21")
+def test_tap_reads_the_metrics_that_the_target_maps():
+    """A metric mapped and not read would never arrive; one read and not mapped would cost requests for nothing."""
+    mapped = [mapping["metric_name"] for mapping in TARGET["config"]["event_mappings"]]
+
+    assert TAP["config"]["event_metrics"] == list(dict.fromkeys(mapped))
+
+
+def test_shipped_settings_are_without_findings():
+    """The default mapping holds neither an error nor anything worth a warning."""
+    (sandbox,) = [one for one in PROJECT["environments"] if one["name"] == "sandbox"]
+    (loader,) = sandbox["config"]["plugins"]["loaders"]
+
+    assert find({**TARGET["config"], **loader["config"]}) == []
+
+
+@pytest.mark.req("IN-30")
+def test_three_schedules_of_one_flow_each():
+    """Each flow has its own cron line (UTC), so that each can be switched off alone."""
+    flows = {job["name"]: job["tasks"] for job in PROJECT["jobs"]}
+
+    assert sorted(schedule["job"] for schedule in PROJECT["schedules"]) == sorted(flows)
+    assert len({schedule["interval"] for schedule in PROJECT["schedules"]}) == 3
+    for flow, stream in FLOWS.items():
+        assert flows[f"{flow}-sync"] == [f"tap-klaviyo-{flow} target-insiderone-{flow}"]
+        assert PLUGINS[f"tap-klaviyo-{flow}"]["select"] == [f"{stream}.*"]
+
+
+def test_flows_share_no_plugin_name():
+    """Meltano keeps catalog, state and logging files by the plugin's name; two runs at once would mix them up."""
+    used = [name for job in PROJECT["jobs"] for task in job["tasks"] for name in task.split()]
+
+    assert len(used) == len(set(used)) == 6
+    assert {PLUGINS[name]["inherit_from"] for name in used} == {"tap-klaviyo", "target-insiderone"}
+
+
+def test_shares_of_the_quota_leave_a_margin():
+    """Profiles are read by two flows, and so are events: what both may use stays below the account's quota."""
+    share = {flow: PLUGINS[f"tap-klaviyo-{flow}"]["config"]["rate_limit_percent"] for flow in FLOWS}
+
+    assert share["profiles"] + share["subscriptions"] <= 90
+    assert share["events"] + share["subscriptions"] <= 90
+
+
+def test_env_example_lists_what_prod_needs():
+    """Every required setting that meltano.yml leaves open, by the name that Meltano reads."""
+    listed = set(re.findall(r"^#? ?([A-Z][A-Z0-9_]*)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
+    needed = {
+        f"{plugin['name'].upper().replace('-', '_')}_{setting.upper()}"
+        for plugin in (TAP, TARGET)
+        for setting in plugin["settings_group_validation"][0]
+        if setting not in plugin["config"]
+    }
+
+    assert needed == {"TAP_KLAVIYO_API_KEY", "TARGET_INSIDERONE_PARTNER_NAME", "TARGET_INSIDERONE_API_KEY"}
+    assert needed | {"MELTANO_ENVIRONMENT"} <= listed
+
+
+def test_env_example_lists_nothing_unknown():
+    """A variable that nothing reads is a setting that does nothing."""
+    known = {
+        f"{plugin['name'].upper().replace('-', '_')}_{one['name'].upper()}"
+        for plugin in (TAP, TARGET)
+        for one in plugin["settings"]
+    }
+    listed = set(re.findall(r"^#? ?([A-Z][A-Z0-9_]*)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
+
+    assert listed - known == {"MELTANO_ENVIRONMENT", "MELTANO_DATABASE_URI", "MELTANO_STATE_BACKEND_URI"}
