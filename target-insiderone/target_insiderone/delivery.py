@@ -246,7 +246,9 @@ class Delivery:
                 code=refusal.code,
                 field=refusal.field,
                 remedy=REMEDIES[refusal.code],
-                record=decode(source.line)["record"],
+                record=decode(source.arrival.line)["record"],
+                time_extracted=source.arrival.time_extracted,
+                attempt=source.arrival.attempt,
                 event_type=event.event_type if event else None,
                 line=event.line if event else None,
                 answer=refusal.text or None,
@@ -258,6 +260,8 @@ class Delivery:
         for source, outcome, reason in settled:
             self._tally.record(source.stream, outcome, reason)
             self._tally.settled[source.stream] += 1
+            if source.arrival.settled is not None:
+                source.arrival.settled(outcome, reason)
         segments: list[Segment] = [source.segment for source, _, _ in settled]
         self._shared.checkpoints.settle(segments)
 

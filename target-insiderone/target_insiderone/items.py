@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    from target_insiderone.accounting import Outcome
     from target_insiderone.checkpoints import Segment
 
 encode = msgspec.json.Encoder(decimal_format="number").encode
@@ -17,16 +18,29 @@ encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
 @dataclass(slots=True)
+class Arrival:
+    """How a record came in: its Singer line, from which a reject takes the record, and when the tap read it.
+
+    *attempt* counts the tries to deliver it; *settled* is told the outcome of a replayed one.
+    """
+
+    line: bytes
+    time_extracted: Any
+    attempt: int = 1
+    settled: Callable[[Outcome, str], None] | None = None
+
+
+@dataclass(slots=True)
 class Source:
     """Where an item came from.
 
-    *key*: the values of the stream's key properties, joined. *line*: the Singer line, from which a reject takes the
-    record. *person*: what decides the lane, the same for all records of one profile.
+    *key*: the values of the stream's key properties, joined. *person*: what decides the lane, the same for all records
+    of one profile.
     """
 
     stream: str
     key: str
-    line: bytes
+    arrival: Arrival
     segment: Segment
     person: str
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import threading
+import uuid
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -27,7 +28,11 @@ _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """Why a record, or one event made of it, was not delivered; *answer* holds Insider One's own words, if any."""
+    """Why a record, or one event made of it, was not delivered.
+
+    *time_extracted*: when the tap read it, so that a replay never overwrites what was read later. *answer* holds
+    Insider One's own words, if any. *attempt* counts the tries.
+    """
 
     stream: str
     key: str
@@ -38,6 +43,8 @@ class Reject:
     event_type: str | None = None
     line: int | None = None
     answer: str | None = None
+    time_extracted: Any = None
+    attempt: int = 1
 
 
 class RejectsFile:
@@ -57,6 +64,7 @@ class RejectsFile:
         """Stage one reject; it is on the disk after the next :meth:`sync`."""
         line = _encode(
             {
+                "id": uuid.uuid4().hex,
                 "stream": reject.stream,
                 "key": reject.key,
                 "code": reject.code,
@@ -65,9 +73,10 @@ class RejectsFile:
                 "event_type": reject.event_type,
                 "line": reject.line,
                 "answer": reject.answer,
-                "attempt": 1,
+                "attempt": reject.attempt,
                 "run_id": self._run_id,
                 "at": datetime.now(tz=UTC).isoformat(timespec="seconds"),
+                "time_extracted": reject.time_extracted,
                 "record": reject.record,
             }
         )

@@ -14,7 +14,7 @@ from singer_sdk.sinks import Sink
 from singer_sdk.sinks.core import BaseJSONSchemaValidator
 
 from target_insiderone.errors import Filtered, Rejected
-from target_insiderone.items import EventItem, EventLine, ProfileItem, Source, encode
+from target_insiderone.items import Arrival, EventItem, EventLine, ProfileItem, Source, encode
 from target_insiderone.reader import decode
 from target_insiderone.rejects import Reject
 from target_insiderone.remedies import REMEDIES, SKIP_HOOK
@@ -22,7 +22,7 @@ from target_insiderone.remedies import REMEDIES, SKIP_HOOK
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from target_insiderone.accounting import Tally
+    from target_insiderone.accounting import Outcome, Tally
     from target_insiderone.checkpoints import Checkpoints
     from target_insiderone.lanes import Lanes
     from target_insiderone.mapping import MappedEvent, MappedProfile
@@ -100,23 +100,29 @@ class InsiderOneSink(Sink):
         """Nothing waits here: the lanes send."""
 
     def process_record(self, record: Record, context: dict[str, Any]) -> None:
-        """Account for one record; *context* carries ``line`` (the Singer line) and ``time_extracted``."""
-        staging = self._staging
+        """Account for one record; *context* carries its :class:`Arrival` as ``arrival``."""
+        arrival: Arrival = context["arrival"]
         key = ""
         try:
             key = self.key_of(record)
             self.check(record)
-            self.stage(record, key, context)
-        except Filtered as outcome:
-            staging.tally.record(self.stream_name, "filtered", outcome.reason)
-            if outcome.hint:
-                staging.warn_once(self.stream_name, outcome.hint)
-        except Rejected as outcome:
-            self.reject(outcome, key, context["line"])
-            staging.tally.record(self.stream_name, "rejected", outcome.code)
+            self.stage(record, key, arrival)
+        except Filtered as left_out:
+            self.settle(arrival, "filtered", left_out.reason)
+            if left_out.hint:
+                self._staging.warn_once(self.stream_name, left_out.hint)
+        except Rejected as why:
+            self.reject(why, key, arrival)
+            self.settle(arrival, "rejected", why.code)
+
+    def settle(self, arrival: Arrival, outcome: Outcome, reason: str) -> None:
+        """Count a record that needs no request."""
+        self._staging.tally.record(self.stream_name, outcome, reason)
+        if arrival.settled is not None:
+            arrival.settled(outcome, reason)
 
     @abstractmethod
-    def stage(self, record: Record, key: str, context: dict[str, Any]) -> None:
+    def stage(self, record: Record, key: str, arrival: Arrival) -> None:
         """Map, encode and stage one valid record.
 
         Raises:
@@ -152,7 +158,7 @@ class InsiderOneSink(Sink):
             raise Rejected("invalid_record", error.error_message, REMEDIES["invalid_record"]) from None
 
     def reject(
-        self, why: Rejected, key: str, line: bytes, event_type: str | None = None, number: int | None = None
+        self, why: Rejected, key: str, arrival: Arrival, event_type: str | None = None, number: int | None = None
     ) -> None:
         """Keep the record with the reason; the record is the line's, before any stream map."""
         self._staging.rejects.add(
@@ -162,7 +168,9 @@ class InsiderOneSink(Sink):
                 code=why.code,
                 field=why.field,
                 remedy=why.remedy,
-                record=decode(line)["record"],
+                record=decode(arrival.line)["record"],
+                time_extracted=arrival.time_extracted,
+                attempt=arrival.attempt,
                 event_type=event_type,
                 line=number,
             )
@@ -173,15 +181,15 @@ class InsiderOneSink(Sink):
         for code, field in notes:
             self._staging.tally.notes[self.stream_name, code, field] += 1
 
-    def source(self, key: str, person: str, context: Mapping[str, Any]) -> Source:
+    def source(self, key: str, person: str, arrival: Arrival) -> Source:
         """Open the record in the current checkpoint."""
-        return Source(self.stream_name, key, context["line"], self._staging.checkpoints.open(), person)
+        return Source(self.stream_name, key, arrival, self._staging.checkpoints.open(), person)
 
 
 class ProfileSink(InsiderOneSink):
     """Streams of kind ``profile``: each record is one user with attributes."""
 
-    def stage(self, record: Record, key: str, context: dict[str, Any]) -> None:
+    def stage(self, record: Record, key: str, arrival: Arrival) -> None:
         """Stage one profile."""
         staging = self._staging
         mapped = staging.map_profile(record)
@@ -196,8 +204,8 @@ class ProfileSink(InsiderOneSink):
         staging.lanes.add(
             "profiles",
             ProfileItem(
-                source=self.source(key, person, context),
-                read_at=read_time(context["time_extracted"]),
+                source=self.source(key, person, arrival),
+                read_at=read_time(arrival.time_extracted),
                 ledger_key=staging.digest("profile", person),
                 identifiers=identifiers,
                 attributes=members,
@@ -218,20 +226,20 @@ class ProfileSink(InsiderOneSink):
 class EventSink(InsiderOneSink):
     """Streams of kind ``event``: each record becomes the events that its metric is mapped to."""
 
-    def stage(self, record: Record, key: str, context: dict[str, Any]) -> None:
+    def stage(self, record: Record, key: str, arrival: Arrival) -> None:
         """Stage the events of one record; lines that fail alone are rejected alone."""
         staging = self._staging
         mapped = staging.map_event(record, time.time())
         self.note(mapped.notes)
         for number, event_type, why in mapped.rejected:
-            self.reject(why, key, context["line"], event_type, number)
+            self.reject(why, key, arrival, event_type, number)
             staging.tally.event(self.stream_name, "rejected", why.code)
         for _, _, left_out in mapped.filtered:
             staging.tally.event(self.stream_name, "filtered", left_out.reason)
         if mapped.old:
             staging.warn_once("", SKIP_HOOK)
         if not mapped.events:
-            self._settle_without_request(mapped)
+            self._settle_without_request(mapped, arrival)
             return
         identifiers = encode(mapped.identifiers)
         profile_id = record.get("profile_id")
@@ -239,7 +247,7 @@ class EventSink(InsiderOneSink):
         staging.lanes.add(
             "old events" if mapped.old else "events",
             EventItem(
-                source=self.source(key, person, context),
+                source=self.source(key, person, arrival),
                 identifiers=identifiers,
                 events=[self._line(key, number, event_type, event) for number, event_type, event in mapped.events],
                 partly_rejected=bool(mapped.rejected),
@@ -252,12 +260,12 @@ class EventSink(InsiderOneSink):
         ledger_key = digest("event", key, event_type, str(number or 0)) if key else None
         return EventLine(ledger_key, digest("content", body.decode()), body, event_type, number)
 
-    def _settle_without_request(self, mapped: MappedEvent) -> None:
+    def _settle_without_request(self, mapped: MappedEvent, arrival: Arrival) -> None:
         """Count a record none of whose events is to be sent: rejected if one was, else filtered."""
         if mapped.rejected:
-            self._staging.tally.record(self.stream_name, "rejected", mapped.rejected[0][2].code)
+            self.settle(arrival, "rejected", mapped.rejected[0][2].code)
         else:
-            self._staging.tally.record(self.stream_name, "filtered", mapped.filtered[0][2].reason)
+            self.settle(arrival, "filtered", mapped.filtered[0][2].reason)
 
 
 class RemovedSink(Sink):

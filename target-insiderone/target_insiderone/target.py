@@ -18,6 +18,7 @@ from target_insiderone.errors import Finding, SettingsError
 from target_insiderone.exits import run_command
 from target_insiderone.findings import find
 from target_insiderone.interruption import Interrupted, Interruption, StoppedBySignalError
+from target_insiderone.items import Arrival
 from target_insiderone.reader import MessageReader
 from target_insiderone.run import Run
 from target_insiderone.settings import CONFIG_JSONSCHEMA, Settings, parse_settings
@@ -158,7 +159,7 @@ class TargetInsiderOne(Target):
     def _process_record_message(self, message_dict: Message) -> None:
         """Hand a record to its sink, through the stream maps where there are any."""
         stream = message_dict["stream"]
-        context = {"line": self.message_reader.line, "time_extracted": message_dict.get("time_extracted")}
+        context = {"arrival": Arrival(self.message_reader.line, message_dict.get("time_extracted"))}
         sink = self._plain.get(stream)
         if sink is not None:
             self.run.tally.read[stream] += 1

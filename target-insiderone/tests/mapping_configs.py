@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-
 from target_insiderone.settings import Settings, parse_settings
 
 PACKAGE = Path(__file__).resolve().parents[1]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from target_insiderone.phone import compile_phone
 from target_insiderone.values import UnusableValueError
 

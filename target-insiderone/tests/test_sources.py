@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from target_insiderone.sources import NO_ITEM, compile_source
 
 RECORD = {
