@@ -68,10 +68,10 @@ def fills_null(specs: Sequence[str]) -> bool:
 
 def _compile(spec: str) -> Transform:
     name, colon, argument = spec.partition(":")
-    if name in _PARAMETRIC:
-        return _PARAMETRIC[name](argument if colon else None)
+    if name in PARAMETRIC:
+        return PARAMETRIC[name](argument if colon else None)
     if name not in TRANSFORMS:
-        known = sorted({*TRANSFORMS, *_PARAMETRIC})
+        known = sorted({*TRANSFORMS, *PARAMETRIC})
         suggestion = did_you_mean(name.strip().lower(), known, f"one of {', '.join(known)}")
         raise TransformError(f"unknown transform '{name}'", suggestion)
     if colon:
@@ -194,7 +194,7 @@ TRANSFORMS: Mapping[str, Transform] = {
 }
 """Name -> transform without an argument."""
 
-_PARAMETRIC: Mapping[str, Callable[[str | None], Transform]] = {
+PARAMETRIC: Mapping[str, Callable[[str | None], Transform]] = {
     "consent": _compile_consent,
     "join": _compile_join,
     "default": _compile_default,

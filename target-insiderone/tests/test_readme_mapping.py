@@ -1,0 +1,80 @@
+"""The README's settings table and examples say what the code does."""
+
+from __future__ import annotations
+
+import json
+import re
+from decimal import Decimal
+
+import pytest
+import yaml
+from mapping_configs import ACCOUNT, PACKAGE
+from target_insiderone.config_schema import CONFIG_JSONSCHEMA, PROPERTIES
+from target_insiderone.findings import find
+from target_insiderone.mapping import compile_events, compile_profiles
+from target_insiderone.settings import parse_settings
+from target_insiderone.transforms import PARAMETRIC, TRANSFORMS
+
+README = (PACKAGE / "README.md").read_text(encoding="utf-8")
+NOON = 1_780_315_200.0
+"""2026-06-01T12:00:00Z, in epoch seconds."""
+
+EXAMPLE = re.compile(
+    r"^### (?P<title>.+?)\n.*?```yaml settings\n(?P<settings>.+?)```.*?```json record\n(?P<record>.+?)```"
+    r".*?```json user\n(?P<user>.+?)```",
+    re.DOTALL | re.MULTILINE,
+)
+EXAMPLES = {match["title"]: match for match in EXAMPLE.finditer(README)}
+
+
+def settings_rows():
+    """Write the rows of the settings table as the declaration has them."""
+    for name, declared in PROPERTIES.items():
+        default = declared.get("default")
+        shown = "required" if name in CONFIG_JSONSCHEMA["required"] else "none" if default is None else code(default)
+        secret = " (secret)" if declared.get("secret") else ""
+        description = declared["description"].replace("|", r"\|").replace("<", r"\<")
+        yield f"| `{name}`{secret} | {shown} | {declared.get('unit', '')} | {description} |"
+
+
+def code(default):
+    """Write a default as it would stand in YAML."""
+    return f"`{default}`" if isinstance(default, str) else f"`{json.dumps(default)}`"
+
+
+def test_settings_table_is_the_declaration():
+    """Every setting, with its default, its unit and its meaning, in the order of the declaration."""
+    section = README.partition("## Settings")[2].partition("\n## ")[0]
+    table = [line for line in section.splitlines() if line.startswith("| `")]
+
+    assert table == list(settings_rows())
+
+
+def test_every_transform_is_documented():
+    """And none that does not exist."""
+    documented = re.findall(r"^\| `([a-z]+)[^|]*` \| [^|]+ \|$", README, re.MULTILINE)
+
+    assert sorted(documented) == sorted([*TRANSFORMS, *PARAMETRIC])
+
+
+def test_there_are_examples():
+    """A changed heading must not silently end the test of the examples."""
+    assert len(EXAMPLES) >= 6
+
+
+@pytest.mark.parametrize("title", EXAMPLES)
+def test_example_does_what_it_says(title):
+    """Settings, record, user: as printed, to the letter."""
+    example = EXAMPLES[title]
+    config = {**ACCOUNT, **yaml.safe_load(example["settings"])}
+    record = json.loads(example["record"], parse_float=Decimal)
+
+    assert [finding for finding in find(config) if finding.severity == "error"] == []
+    settings = parse_settings(config)
+    if "metric_name" in record:
+        made = compile_events(settings)(record, NOON)
+        user = {"identifiers": made.identifiers, "events": [event for _, _, event in made.events]}
+    else:
+        user = compile_profiles(settings)(record).user
+
+    assert user == json.loads(example["user"], parse_float=Decimal)
