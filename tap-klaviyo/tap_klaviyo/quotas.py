@@ -71,10 +71,10 @@ class Bucket:
         return max(self.paused_until, *(window.earliest() for window in self.windows.values()))
 
     def resize(self, limit: int, seconds: int) -> None:
-        """Set the limit of one window; what was sent in it still counts."""
-        known = self.windows.get(seconds)
-        if known is None or known.sent.maxlen != self._share(limit):
-            self.windows[seconds] = Window(self._share(limit), seconds, known.sent if known else ())
+        """Set the limit of one window; what was sent still counts."""
+        known = self.windows.get(seconds) or self.windows[max(self.windows)]
+        if known.seconds != seconds or known.sent.maxlen != self._share(limit):
+            self.windows[seconds] = Window(self._share(limit), seconds, known.sent)
 
     def _share(self, limit: int) -> int:
         return max(1, limit * self._percent // 100)

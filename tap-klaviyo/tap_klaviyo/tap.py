@@ -45,7 +45,7 @@ class TapKlaviyo(Tap):
     """Singer tap for Klaviyo: profiles, events and changes of consent, each exactly once."""
 
     name = "tap-klaviyo"
-    config_jsonschema: ClassVar[dict[str, Any]] = SETTINGS
+    config_jsonschema: ClassVar[dict[str, Any]] = {**SETTINGS, "properties": {**SETTINGS["properties"]}}
     message_writer_class = LineWriter
     capabilities: ClassVar[list[CapabilitiesEnum]] = [
         TapCapabilities.CATALOG,

@@ -1,0 +1,139 @@
+"""The bookmark, as a pure thing."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tap_klaviyo.bookmarks import SEEN_LIMIT, Bookmark, Position, SavedBookmark, read_state
+from tap_klaviyo.datetimes import whole_second
+from tap_klaviyo.errors import UnreadableStateError
+
+START = datetime(2026, 6, 1, 12, tzinfo=UTC)
+OVERLAP = timedelta(seconds=60)
+
+offsets = st.lists(st.integers(min_value=0, max_value=200), max_size=60)
+"""Seconds before the run's start at which records lie."""
+
+
+def at(seconds_before: int, key: str = "K") -> Position:
+    moment = whole_second(START - timedelta(seconds=seconds_before))
+    return Position(moment[:-1], key, moment)
+
+
+def bookmark(saved: SavedBookmark | None = None, *, versioned: bool = True, overlap: timedelta = OVERLAP) -> Bookmark:
+    return Bookmark(saved, ceiling=START, overlap=overlap, versioned=versioned)
+
+
+@pytest.mark.req("IN-47", "BX-12")
+@given(offsets, st.integers(min_value=0, max_value=60), st.booleans())
+def test_resumed_after_any_record_nothing_is_lost_or_repeated(seconds, cut, versioned):
+    """Stop after any number of records, go on from the state: every record comes exactly once, ties or not."""
+    positions = [at(second, f"K{n}") for n, second in enumerate(sorted(seconds, reverse=True))]
+    first = bookmark(versioned=versioned)
+    for position in positions[:cut]:
+        first.note(position)
+    saved = read_state(first.to_state("updated"), "updated")
+    second = bookmark(saved, versioned=versioned)
+    lower = saved.moment - OVERLAP if saved else None
+    read_again = [p for p in positions if lower is None or p.version >= whole_second(lower)]
+    emitted = [position for position in read_again if not second.knows(position)]
+
+    assert emitted == positions[cut:]
+
+
+@pytest.mark.req("C-1", "C-2", "BX-11")
+@given(st.lists(st.integers(min_value=-500, max_value=500), min_size=1, max_size=30))
+def test_bookmark_never_goes_back_nor_past_the_start_of_the_run(seconds):
+    """Whatever arrives in whatever order, late or dated in the future."""
+    subject = bookmark(SavedBookmark(START - timedelta(seconds=100), {}))
+    values = []
+    for number, second in enumerate(seconds):
+        subject.note(at(second, f"K{number}"))
+        values.append(subject.to_state("updated")["replication_key_value"])
+
+    assert values == sorted(values)
+    assert whole_second(START - timedelta(seconds=100)) <= values[0]
+    assert values[-1] <= whole_second(START)
+
+
+@pytest.mark.req("IN-47")
+@given(offsets)
+def test_state_remembers_the_overlap_and_no_more(seconds):
+    """What the next run reads again is known; what it does not is not carried along."""
+    subject = bookmark()
+    for number, second in enumerate(sorted(seconds, reverse=True)):
+        subject.note(at(second, f"K{number}"))
+    subject.complete(START)
+    seen = subject.to_state("updated")["seen"]
+
+    assert {key for key, _ in seen} == {
+        f"K{number}" for number, second in enumerate(sorted(seconds, reverse=True)) if second <= 61
+    }
+
+
+def test_new_version_of_a_known_profile_is_new():
+    """A profile comes again when it has changed; an event, which cannot change its time, does not."""
+    profiles, events = bookmark(versioned=True), bookmark(versioned=False)
+    for subject in (profiles, events):
+        subject.note(at(50))
+
+    assert (profiles.knows(at(50)), profiles.knows(at(40))) == (True, False)
+    assert (events.knows(at(50)), events.knows(at(40))) == (True, True)
+
+
+def test_state_is_capped_and_says_so():
+    """Above the cap the oldest go, and are counted."""
+    subject = bookmark()
+    for number in range(SEEN_LIMIT + 5):
+        subject.note(at(0 if number >= 5 else 30, f"K{number}"))
+    seen = subject.to_state("updated")["seen"]
+
+    assert len(seen) == SEEN_LIMIT
+    assert subject.forgotten == 5
+    assert not {f"K{number}" for number in range(5)} & {key for key, _ in seen}
+
+
+def test_stop_amid_more_ties_than_the_state_can_hold_is_refused():
+    """Else `max_pages` would stop every run at the same place for ever."""
+    tied, untied = bookmark(), bookmark()
+    for number in range(SEEN_LIMIT + 1):
+        tied.note(at(5, f"K{number}"))
+        untied.note(at(30 if number < 10 else 5, f"K{number}"))
+
+    assert not tied.holds_whole_second
+    assert bookmark().holds_whole_second
+
+
+@pytest.mark.req("BX-13")
+@pytest.mark.parametrize(
+    "value",
+    ["2026-05-01T10:00:00Z", "2026-05-01 10:00:00+00:00", "2026-05-01T12:00:00.75+02:00", "2026-05-01T10:00:00"],
+)
+def test_state_of_other_tools_is_read_whatever_the_spelling(value):
+    """A state may come from the SDK, from another tap, or from a person's editor."""
+    saved = read_state({"replication_key": "updated", "replication_key_value": value}, "updated")
+
+    assert saved is not None
+    assert bookmark(saved).to_state("updated")["replication_key_value"] == "2026-05-01T10:00:00Z"
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"replication_key_value": 17},
+        {"replication_key_value": "soon"},
+        {"replication_key_value": "2026-05-01", "seen": [["only one"]]},
+        {"replication_key_value": "2026-05-01", "replication_key": "created"},
+    ],
+    ids=["number", "word", "seen of no shape", "another key"],
+)
+def test_state_that_is_none_is_refused(state):
+    """Without printing what stands in it."""
+    with pytest.raises(UnreadableStateError) as caught:
+        read_state(state, "updated")
+
+    assert "soon" not in str(caught.value)
+    assert "only one" not in str(caught.value)

@@ -1,0 +1,61 @@
+"""Which metrics the names in a setting mean."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from tap_klaviyo.filters import any_of, equals, query_string
+from tap_klaviyo.metrics import CONSENT_METRICS, Metric, near_miss, resolve
+
+METRICS = [
+    Metric("A1", "Placed Order", "Shopify"),
+    Metric("B2", "Placed Order", "API"),
+    Metric("C3", "Viewed Product", None),
+]
+
+
+def test_names_ids_and_qualified_names_find_their_metric_once():
+    """Several ways to name one metric do not read it several times."""
+    resolution = resolve(["Viewed Product", "C3", "Placed Order (API)", "nothing"], METRICS)
+
+    assert [metric.id for metric in resolution.metrics] == ["C3", "B2"]
+    assert resolution.unknown == ["nothing"]
+    assert resolution.ambiguous == []
+
+
+def test_name_that_stands_twice_is_reported_with_its_candidates():
+    """Both are taken: nothing is dropped silently."""
+    resolution = resolve(["Placed Order"], METRICS)
+
+    assert [metric.id for metric in resolution.metrics] == ["A1", "B2"]
+    assert resolution.ambiguous == [("Placed Order", METRICS[:2])]
+
+
+def test_near_miss_prefers_a_difference_in_case():
+    """The mistake that people make most."""
+    assert near_miss("viewed product", METRICS) == "Viewed Product"
+    assert near_miss("Placed Ordre", METRICS) == "Placed Order"
+    assert near_miss("Something else entirely", METRICS) is None
+
+
+def test_consent_metrics_hold_both_families():
+    """Names are unique, and for every SMS name there is a Text Messaging one."""
+    assert len(set(CONSENT_METRICS)) == len(CONSENT_METRICS)
+    for name in ("Subscribed to SMS Marketing", "Unsubscribed from SMS Marketing"):
+        assert {name, name.replace("SMS", "Text Messaging")} <= set(CONSENT_METRICS)
+
+
+@given(st.text())
+def test_texts_in_filters_cannot_break_out(text):
+    """Quotes and backslashes of a name are escaped."""
+    import json
+
+    assert json.loads(equals("name", text).removeprefix("equals(name,").removesuffix(")")) == text
+    assert json.loads(any_of("id", [text, "b"]).removeprefix("any(id,").removesuffix(")")) == [text, "b"]
+
+
+def test_query_is_percent_encoded_throughout():
+    """A bare `+` in a filter is a blank to the API, and re-imports everything."""
+    query = query_string({"filter": "less-than(updated,2026-05-01T10:00:00+00:00)", "page[size]": 5, "left out": None})
+
+    assert query == "filter=less-than%28updated%2C2026-05-01T10%3A00%3A00%2B00%3A00%29&page%5Bsize%5D=5"

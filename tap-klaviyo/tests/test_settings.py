@@ -1,0 +1,210 @@
+"""Mistakes in the settings are found before the first request, and told without a value."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from tap_klaviyo.settings import SETTINGS, fingerprint, problems
+from tap_klaviyo.tap import TapKlaviyo
+
+NOW = datetime(2026, 6, 1, tzinfo=UTC)
+README = Path(__file__).parents[1] / "README.md"
+
+MISTAKES = {
+    "public key": ({"api_key": "AbC123"}, "public key"),
+    "no key": ({"api_key": None}, "`api_key`"),
+    "empty key": ({"api_key": "  "}, "`api_key` is empty"),
+    "key with a line break": ({"api_key": "pk_1\n"}, "`api_key` holds blanks"),
+    "number as text": ({"max_pages": "many"}, "`max_pages` must be of type integer"),
+    "no page at all": ({"max_pages": 0}, "`max_pages` must be at least 1"),
+    "more than all of the quota": ({"rate_limit_percent": 120}, "`rate_limit_percent` must be at most 100"),
+    "page too large": ({"events_page_size": 1001}, "`events_page_size` must be at most 1000"),
+    "negative overlap": ({"overlap_seconds": -1}, "`overlap_seconds` must be at least 0"),
+    "one metric instead of a list": ({"event_metrics": "Placed Order"}, "`event_metrics` must be of type array"),
+    "metric without a name": ({"event_metrics": ["a", ""]}, "`event_metrics[1]`"),
+    "date in words": ({"start_date": "last week"}, "`start_date` must be a date"),
+    "date in the future": ({"start_date": "2026-06-02"}, "`start_date` lies in the future"),
+    "end before start": ({"start_date": "2026-05-02", "end_date": "2026-05-01"}, "before `end_date`"),
+    "two lower bounds": ({"start_date": "2026-05-02", "initial_sync_lookback_hours": 0}, "exclude each other"),
+    "unknown profile field": ({"event_profile_fields": ["emial"]}, "`event_profile_fields[0]` is no field"),
+    "subscriptions on events": ({"event_profile_fields": ["subscriptions"]}, "gives no subscriptions with events"),
+    "address without scheme": ({"api_url": "a.klaviyo.com"}, "`api_url` must begin with https://"),
+    "revision in words": ({"revision": "latest"}, "`revision` must be a date"),
+    "batch files": ({"batch_config": {"x": 1}}, "`batch_config` is not offered"),
+}
+
+
+@pytest.mark.req("IN-07", "CS-02", "IN-04")
+@pytest.mark.parametrize(("setting", "told"), MISTAKES.values(), ids=MISTAKES.keys())
+def test_mistake_is_told_with_its_path_and_without_its_value(setting, told):
+    """A value may be a secret that stands in the wrong place."""
+    found = problems({"api_key": "pk_0123456789", **setting}, SETTINGS, NOW)
+
+    assert [line for line in found if told in line]
+    values = [value for value in setting.values() if isinstance(value, str) and value.strip()]
+    assert not [value for value in values if value in " ".join(found)]
+
+
+def test_settings_that_are_right_pass():
+    """Defaults, both spellings of dates, and the ends of all ranges."""
+    rows = [
+        {},
+        {"start_date": "2026-05-31", "end_date": "2026-06-01T00:00:00+02:00"},
+        {"initial_sync_lookback_hours": 0, "max_pages": 1, "rate_limit_percent": 1, "overlap_seconds": 0},
+        {"event_profile_fields": ["properties"], "revision": "2026-10-15"},
+    ]
+
+    assert [problems({"api_key": "pk_0123456789", **row}, SETTINGS, NOW) for row in rows] == [[]] * len(rows)
+
+
+@pytest.mark.req("IN-07", "IN-04", "C-32")
+def test_public_key_is_refused_before_any_call(tap, sandbox):
+    """Exit code 2, the hint, and not a single request."""
+    outcome = tap(api_key="AbC123")
+
+    assert outcome.code == 2
+    assert "public key (six characters)" in outcome.log
+    assert "AbC123" not in outcome.log
+    assert sandbox.journal() == []
+
+
+@pytest.mark.parametrize("option", ["--config", "--state", "--catalog"])
+@pytest.mark.parametrize("content", [None, "{", "[]"], ids=["missing", "broken", "no object"])
+def test_unusable_file_is_named(tap, tmp_path, option, content):
+    """Exit code 2 and the path, no traceback."""
+    path = tmp_path / "given.json"
+    if content is not None:
+        path.write_text(content)
+    outcome = tap(option, str(path))
+
+    assert outcome.code == 2
+    assert str(path) in outcome.log.replace("\n", "")
+    assert "Traceback" not in outcome.log
+
+
+def test_unknown_setting_is_reported_with_a_suggestion(tap):
+    """A typo must not be taken for a wish that is honoured."""
+    outcome = tap(streams=["profiles"], max_page=2)
+
+    assert outcome.code == 0
+    assert any("`max_page` is no setting" in line and "`max_pages`?" in line for line in outcome.warnings())
+
+
+def test_variable_of_the_wrong_type_is_named(tap):
+    """`--config ENV` converts text; what cannot be converted is a configuration error, without the text."""
+    outcome = tap("--config", "ENV", variables={"TAP_KLAVIYO_MAX_PAGES": "plenty"})
+
+    assert outcome.code == 2
+    assert "TAP_KLAVIYO_MAX_PAGES" in outcome.log
+    assert "plenty" not in outcome.log
+
+
+@pytest.mark.req("IN-35")
+def test_settings_come_from_the_environment(tap, sandbox, profiles):
+    """As Meltano and containers hand them over; lists as JSON."""
+    sandbox.add_profiles(profiles(150, updated="2026-01-01T00:00:00Z"))
+    variables = {"TAP_KLAVIYO_MAX_PAGES": "1", "TAP_KLAVIYO_EVENT_METRICS": '["Placed Order"]'}
+    outcome = tap("--config", "ENV", streams=["profiles"], variables=variables)
+
+    assert (outcome.code, len(outcome.ids("profiles"))) == (0, 100)
+
+
+def test_broken_bookmark_is_an_error_of_its_stream(tap, sandbox, profiles):
+    """Starting from the beginning instead would be a surprise of a million records."""
+    sandbox.add_profiles(profiles(1, updated="2026-01-01T00:00:00Z"))
+    state = {"bookmarks": {"events": {"replication_key": "datetime", "replication_key_value": "yesterday"}}}
+    outcome = tap(streams=["profiles", "events"], state=state)
+
+    assert outcome.code == 4
+    assert outcome.ids("profiles") == ["P00000"]
+    assert "stream events failed: the state's replication_key_value is no date-time" in outcome.log
+
+
+@pytest.mark.req("IN-04")
+def test_description_and_discovery_work_without_settings(tap, tmp_path):
+    """Meltano discovers before anybody has a key."""
+    empty = tmp_path / "empty.json"
+    empty.write_text("{}")
+    about = json.loads(tap("--about", "--format", "json").output)
+    catalog = json.loads(tap("--config", str(empty), "--discover").output)
+
+    assert about["settings"]["properties"].keys() >= SETTINGS["properties"].keys()
+    assert "batch" not in about["capabilities"]
+    keys = {s["tap_stream_id"]: (s["key_properties"], s["replication_key"]) for s in catalog["streams"]}
+    assert keys == {
+        "profiles": (["id"], "updated"),
+        "events": (["id"], "datetime"),
+        "subscription_changes": (["id"], "changed_at"),
+    }
+
+
+@pytest.mark.req("IN-08")
+def test_connection_test_covers_every_stream(tap, sandbox):
+    """One record of each; a missing scope shows before the first real run."""
+    sandbox.seed(profiles=50, events=200)
+    fine = tap("--test")
+    sandbox.add_key("pk_profiles_only", ["profiles:read"])
+    poor = tap("--test", api_key="pk_profiles_only")
+
+    assert fine.code == 0
+    streams = ("profiles", "events", "subscription_changes")
+    assert [len(fine.records(stream)) for stream in streams] == [1, 1, 1]
+    assert poor.code == 4
+    assert "lacks the scope events:read" in poor.log
+
+
+@pytest.mark.req("IN-05")
+def test_summary_names_the_settings_by_a_hash_that_no_secret_moves(tap):
+    """Who compares two runs sees whether they were configured alike."""
+    hashes = [
+        tap(streams=["profiles"], **settings).summary("profiles")["settings"] for settings in ({}, {"max_pages": 5})
+    ]
+
+    assert hashes[0] != hashes[1]
+    assert fingerprint({"api_key": "pk_one", "max_pages": 5}) == fingerprint({"api_key": "pk_two", "max_pages": 5})
+
+
+def test_settings_say_what_they_are():
+    """Title and description for each; the unit stands in the name or in the description."""
+    declared = SETTINGS["properties"]
+
+    assert [
+        name for name, setting in declared.items() if not (setting.get("title") and setting.get("description"))
+    ] == []
+    assert declared["api_key"]["writeOnly"]
+    numbers = {name: s["description"].lower() for name, s in declared.items() if "integer" in s["type"]}
+    units = r"second|hour|day|page|percent|events per request"
+    assert [name for name, description in numbers.items() if not re.search(units, description)] == []
+
+
+def test_readme_lists_the_settings_with_their_defaults():
+    """The table is what people read; it must not drift from the declaration."""
+    table = README.read_text().split("## Settings", 1)[1].split("##", 1)[0]
+    rows = dict(re.findall(r"^\| `(\w+)`[^|]*\| ([^|]*) \|", table, re.MULTILINE))
+    declared = {name: setting.get("default") for name, setting in SETTINGS["properties"].items()}
+
+    assert rows.keys() == declared.keys()
+    for name, default in declared.items():
+        if isinstance(default, str | int):
+            assert rows[name] == f"`{default}`"
+        elif default is None:
+            assert rows[name] == "\N{EN DASH}"
+
+
+def test_readme_explains_the_exit_codes():
+    """Those that the command line tests of this folder meet."""
+    explained = re.findall(r"^\| (\d+) \|", README.read_text(), re.MULTILINE)
+
+    assert sorted(map(int, explained)) == [0, 1, 2, 4, 130, 143]
+
+
+def test_plugin_does_not_offer_what_would_break_its_promises():
+    """The SDK's BATCH and version messages know nothing of the bookmark."""
+    schema = json.loads(json.dumps(SETTINGS))
+    TapKlaviyo.append_builtin_config(schema)
+
+    assert not schema["properties"].keys() & {"batch_config", "emit_activate_version_messages"}
