@@ -120,7 +120,7 @@ def _add(route: _Route, occurrence: _Occurrence, line: int | None, item: Record,
         for name in route.required:
             if name not in parameters:
                 remedy = f"{route.event_type} needs it: map a field that holds it, or correct the value"
-                made.rejected.append((line, route.event_type, Rejected("missing_parameter", name, remedy)))
+                made.rejected.append((line, route.event_type, Rejected("missing_event_parameter", name, remedy)))
                 return notes
         if "currency" not in parameters:
             notes += _fill_currency(route, parameters)
@@ -153,7 +153,7 @@ def _read_occurrence(record: Record) -> tuple[_Occurrence, float]:
         source = record.get("datetime")
         moment = read_moment(source)
     except UnusableValueError:
-        raise Rejected("invalid_timestamp", "datetime", "the record carries no RFC 3339 time of the event") from None
+        raise Rejected("invalid_datetime", "datetime", "the record carries no RFC 3339 time of the event") from None
     return _Occurrence(record, key, write_moment(moment, source)), moment.timestamp()
 
 

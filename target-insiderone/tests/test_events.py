@@ -182,8 +182,8 @@ def test_line_without_a_price_is_rejected_alone():
 
     assert [line for line, _, _ in made.events] == [1, 5]
     assert [(line, event_type, why.code, why.field) for line, event_type, why in made.rejected] == [
-        (2, "purchase", "missing_parameter", "unit_sale_price"),
-        (3, "purchase", "missing_parameter", "unit_sale_price"),
+        (2, "purchase", "missing_event_parameter", "unit_sale_price"),
+        (3, "purchase", "missing_event_parameter", "unit_sale_price"),
         (4, "purchase", "item_is_no_object", "item 4"),
     ]
     assert ("not_a_number", "ItemPrice") in made.notes
@@ -269,9 +269,9 @@ def test_time_is_written_in_one_form(given, sent):
     [
         pytest.param({"id": None}, "missing_key", id="no id"),
         pytest.param({"id": {}}, "missing_key", id="an id that is no text"),
-        pytest.param({"datetime": None}, "invalid_timestamp", id="no time"),
-        pytest.param({"datetime": "soon"}, "invalid_timestamp", id="no time at all"),
-        pytest.param({"datetime": "0001-01-01T00:00:00+03:00"}, "invalid_timestamp", id="before the calendar"),
+        pytest.param({"datetime": None}, "invalid_datetime", id="no time"),
+        pytest.param({"datetime": "soon"}, "invalid_datetime", id="no time at all"),
+        pytest.param({"datetime": "0001-01-01T00:00:00+03:00"}, "invalid_datetime", id="before the calendar"),
     ],
 )
 def test_event_without_id_or_time_is_rejected(broken, code):

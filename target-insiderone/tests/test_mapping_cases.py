@@ -1,7 +1,7 @@
 """Golden pairs: what one record becomes, to be read by a person.
 
 Each folder of ``cases`` holds ``record.json`` (a record of tap-klaviyo), ``settings.json`` (the mapping, or with
-``mapping_file`` the name of one that ships) and ``request.json``: the ``users`` of the request, and what was left out of it.
+``mapping_file`` the name of one that ships) and ``request.json`` (the ``users`` of the request, and what was left out).
 """
 
 from __future__ import annotations
