@@ -6,9 +6,9 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from target_insiderone.items import EventItem, ProfileItem, attributes_body, encode, upsert_body
+from target_insiderone.exact_json import decode, encode
+from target_insiderone.items import EventItem, ProfileItem, attributes_body, upsert_body
 from target_insiderone.ledger import KnownProfile
-from target_insiderone.reader import decode
 from target_insiderone.rejects import Reject
 from target_insiderone.remedies import REMEDIES
 from target_insiderone.sending import Sender
@@ -243,6 +243,7 @@ class Delivery:
             Reject(
                 stream=source.stream,
                 key=source.key,
+                key_properties=source.key_properties,
                 code=refusal.code,
                 field=refusal.field,
                 remedy=REMEDIES[refusal.code],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import msgspec
+from target_insiderone.exact_json import encode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -13,20 +13,19 @@ if TYPE_CHECKING:
     from target_insiderone.accounting import Outcome
     from target_insiderone.checkpoints import Segment
 
-encode = msgspec.json.Encoder(decimal_format="number").encode
-"""Python to JSON: Decimals as numbers with their exact text, keys in the order of insertion."""
-
 
 @dataclass(slots=True)
 class Arrival:
     """How a record came in: its Singer line, from which a reject takes the record, and when the tap read it.
 
-    *attempt* counts the tries to deliver it; *settled* is told the outcome of a replayed one.
+    *attempt* counts the tries to deliver it. For a replayed reject, *only* names the one event of the record that is
+    to go (its type and line; None: all of them), and *settled* is told the outcome.
     """
 
     line: bytes
     time_extracted: Any
     attempt: int = 1
+    only: tuple[str, int | None] | None = None
     settled: Callable[[Outcome, str], None] | None = None
 
 
@@ -40,6 +39,7 @@ class Source:
 
     stream: str
     key: str
+    key_properties: Sequence[str]
     arrival: Arrival
     segment: Segment
     person: str

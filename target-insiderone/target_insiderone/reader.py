@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from decimal import Decimal
 from typing import IO, TYPE_CHECKING, Any
 
 import msgspec
 from singer_sdk.singerlib.encoding.base import GenericSingerReader
 from singer_sdk.singerlib.exceptions import InvalidInputLine
+
+from target_insiderone.exact_json import decode
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
     from target_insiderone.interruption import Interruption
 
 Message = dict[str, Any]
-
-decode = msgspec.json.Decoder(float_hook=Decimal).decode
-"""JSON to Python: integers of any size stay integers, decimals become Decimal."""
 
 REQUIRED = {
     "RECORD": (("stream", str), ("record", dict)),

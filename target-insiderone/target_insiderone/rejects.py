@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from target_insiderone.exact_json import decode, encode
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
 
@@ -23,7 +25,6 @@ class _At(msgspec.Struct):
 
 
 _decode_at = msgspec.json.Decoder(_At).decode
-_encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,7 @@ class Reject:
 
     stream: str
     key: str
+    key_properties: Sequence[str]
     code: str
     field: str
     remedy: str
@@ -62,11 +64,12 @@ class RejectsFile:
 
     def add(self, reject: Reject) -> None:
         """Stage one reject; it is on the disk after the next :meth:`sync`."""
-        line = _encode(
+        line = encode(
             {
                 "id": uuid.uuid4().hex,
                 "stream": reject.stream,
                 "key": reject.key,
+                "key_properties": reject.key_properties,
                 "code": reject.code,
                 "field": reject.field,
                 "remedy": reject.remedy,
@@ -98,22 +101,48 @@ class RejectsFile:
                 finally:
                     os.close(file)
 
+    def read(self) -> list[dict[str, Any]]:
+        """All rejects that can be read, oldest first; a torn line is passed over."""
+        with self._exclusive():
+            return [entry for line in self._lines() if (entry := _entry(line)) is not None]
+
+    def rewrite(self, change: Callable[[dict[str, Any]], dict[str, Any] | None]) -> int:
+        """Replace every readable reject by what *change* makes of it (None: take it out); returns how many differ."""
+        with self._exclusive():
+            lines = self._lines()
+            changed = 0
+            kept: list[bytes] = []
+            for line in lines:
+                entry = _entry(line)
+                new = None if entry is None else change(dict(entry))
+                if entry is not None and new != entry:
+                    changed += 1
+                    line = b"" if new is None else encode(new) + b"\n"  # noqa: PLW2901  (the line is replaced)
+                kept.append(line)
+            if changed:
+                self._replace(kept)
+            return changed
+
     def compact(self, *, max_bytes: int, max_days: int) -> int:
         """Drop the oldest rejects beyond *max_bytes* in all or *max_days* of age; returns how many went."""
         with self._exclusive():
-            if not self.path.exists():
-                return 0
-            lines = self.path.read_bytes().splitlines(keepends=True)
+            lines = self._lines()
             kept = _newest(lines, max_bytes, datetime.now(tz=UTC) - timedelta(days=max_days))
             if len(kept) == len(lines):
                 return 0
-            fresh = self.path.with_suffix(".new")
-            with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-                file.writelines(kept)
-                file.flush()
-                os.fsync(file.fileno())
-            fresh.replace(self.path)
+            self._replace(kept)
             return len(lines) - len(kept)
+
+    def _lines(self) -> list[bytes]:
+        return self.path.read_bytes().splitlines(keepends=True) if self.path.exists() else []
+
+    def _replace(self, lines: list[bytes]) -> None:
+        fresh = self.path.with_suffix(".new")
+        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.writelines(lines)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(self.path)
 
     @contextmanager
     def _exclusive(self) -> Iterator[None]:
@@ -123,6 +152,14 @@ class RejectsFile:
             yield
         finally:
             os.close(file)
+
+
+def _entry(line: bytes) -> dict[str, Any] | None:
+    try:
+        entry = decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return entry if isinstance(entry, dict) else None
 
 
 def _newest(lines: list[bytes], max_bytes: int, oldest: datetime) -> list[bytes]:

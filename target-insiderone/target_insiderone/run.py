@@ -122,7 +122,7 @@ class Run:
         self.tally.read[UNREADABLE] += 1
         self.tally.record(UNREADABLE, "rejected", "unreadable")
         text = line.decode("utf-8", "replace").rstrip("\n")
-        self.rejects.add(Reject(UNREADABLE, "", "unreadable", "", REMEDIES["unreadable"], text))
+        self.rejects.add(Reject(UNREADABLE, "", (), "unreadable", "", REMEDIES["unreadable"], text))
 
     def state(self, value: State) -> None:
         """Take a STATE of the input; it is written once everything before it is settled."""

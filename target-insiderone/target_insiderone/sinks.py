@@ -14,8 +14,8 @@ from singer_sdk.sinks import Sink
 from singer_sdk.sinks.core import BaseJSONSchemaValidator
 
 from target_insiderone.errors import Filtered, Rejected
-from target_insiderone.items import Arrival, EventItem, EventLine, ProfileItem, Source, encode
-from target_insiderone.reader import decode
+from target_insiderone.exact_json import decode, encode
+from target_insiderone.items import Arrival, EventItem, EventLine, ProfileItem, Source
 from target_insiderone.rejects import Reject
 from target_insiderone.remedies import REMEDIES, SKIP_HOOK
 
@@ -165,6 +165,7 @@ class InsiderOneSink(Sink):
             Reject(
                 stream=self.stream_name,
                 key=key,
+                key_properties=self.key_properties,
                 code=why.code,
                 field=why.field,
                 remedy=why.remedy,
@@ -183,7 +184,7 @@ class InsiderOneSink(Sink):
 
     def source(self, key: str, person: str, arrival: Arrival) -> Source:
         """Open the record in the current checkpoint."""
-        return Source(self.stream_name, key, arrival, self._staging.checkpoints.open(), person)
+        return Source(self.stream_name, key, self.key_properties, arrival, self._staging.checkpoints.open(), person)
 
 
 class ProfileSink(InsiderOneSink):
@@ -229,7 +230,7 @@ class EventSink(InsiderOneSink):
     def stage(self, record: Record, key: str, arrival: Arrival) -> None:
         """Stage the events of one record; lines that fail alone are rejected alone."""
         staging = self._staging
-        mapped = staging.map_event(record, time.time())
+        mapped = only_event(staging.map_event(record, time.time()), arrival.only)
         self.note(mapped.notes)
         for number, event_type, why in mapped.rejected:
             self.reject(why, key, arrival, event_type, number)
@@ -265,7 +266,7 @@ class EventSink(InsiderOneSink):
         if mapped.rejected:
             self.settle(arrival, "rejected", mapped.rejected[0][2].code)
         else:
-            self.settle(arrival, "filtered", mapped.filtered[0][2].reason)
+            self.settle(arrival, "filtered", mapped.filtered[0][2].reason if mapped.filtered else "unmapped_metric")
 
 
 class RemovedSink(Sink):
@@ -276,6 +277,17 @@ class RemovedSink(Sink):
 
     def process_batch(self, context: dict[str, Any]) -> None:
         """Never called."""
+
+
+def only_event(mapped: MappedEvent, only: tuple[str, int | None] | None) -> MappedEvent:
+    """The one event (type, line) of a record whose other events were settled when it was rejected; None: all."""
+    if only is None:
+        return mapped
+    return mapped._replace(
+        events=[made for made in mapped.events if (made[1], made[0]) == only],
+        rejected=[made for made in mapped.rejected if (made[1], made[0]) == only],
+        filtered=[made for made in mapped.filtered if (made[1], made[0]) == only],
+    )
 
 
 def read_time(time_extracted: object) -> str:

@@ -11,7 +11,7 @@ from target_insiderone.rejects import Reject, RejectsFile
 
 def reject(key: str) -> Reject:
     """A reject that differs by its key."""
-    return Reject("profiles", key, "invalid_email", "email", "correct it", {"id": key})
+    return Reject("profiles", key, ("id",), "invalid_email", "email", "correct it", {"id": key})
 
 
 def keys(path):
