@@ -54,8 +54,8 @@ class AnnouncedServer(uvicorn.Server):
 def listen(host: str, port: int) -> socket.socket:
     """Open a listening socket.
 
-    Its protocol is named because asyncio switches Nagle's algorithm off for named TCP only; with it on, every answer on a
-    kept connection takes 40 ms.
+    Its protocol is named because asyncio switches Nagle's algorithm off for named TCP only; with it on, every answer on
+    a kept connection takes 40 ms.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)

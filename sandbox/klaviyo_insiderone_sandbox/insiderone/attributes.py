@@ -68,7 +68,7 @@ class Drop(msgspec.Struct):
     """``identifier``, ``attribute``, ``event`` or ``user``."""
     name: str
     reason: str
-    value: msgspec.Raw
+    value: msgspec.Raw | None
     n: int = 0
     """Number of the request."""
 

@@ -11,7 +11,7 @@ import msgspec
 from klaviyo_insiderone_sandbox.insiderone.attributes import Drop, grown, shrunk, sort_out
 from klaviyo_insiderone_sandbox.insiderone.retention import RETENTION_DAYS, is_expired
 from klaviyo_insiderone_sandbox.insiderone.settings import DEFAULT_IDENTIFIERS, Settings
-from klaviyo_insiderone_sandbox.insiderone.validation import ABSENT, Objections, User, instant_of_timestamp
+from klaviyo_insiderone_sandbox.insiderone.validation import Objections, User, instant_of_timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -98,7 +98,7 @@ class Users:
         drops: list[Drop] = []
         stored = self._find_or_create(user, drops)
         if stored is None:
-            drops.append(Drop("user", "", "no identifier that this account knows people by", ABSENT))
+            drops.append(Drop("user", "", "no identifier that this account knows people by", None))
             self.unplaced.extend(self._numbered(drops))
             return
         stored.changed_by, stored.skip_hook = self.requests, skip_hook

@@ -107,7 +107,9 @@ class Account:
         *,
         event: bool,
     ) -> str | None:
-        """Change consent, move ``updated`` and record the change; return the event's id if there is one.
+        """Change consent at a moment (None = now) and record it; return the event's id if there is one.
+
+        ``updated`` moves to that moment, but never back.
 
         Raises:
             UnknownProfileError: The id is unknown.
@@ -124,7 +126,7 @@ class Account:
             return None
         second = moment // MICROSECONDS
         properties = json.dumps({"Method": "PREFERENCE_PAGE", "$event_id": str(second)})
-        return self.add_event(profile_id, self.metric(metric, "Klaviyo"), second, properties)
+        return self.add_event(profile_id, self.metric(metric, "Klaviyo"), second, properties, touch=False)
 
     def erase(self, ids: list[str]) -> int:
         """Let profiles vanish; their events stay. Returns how many there were."""

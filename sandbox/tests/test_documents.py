@@ -1,0 +1,203 @@
+"""The shape of Klaviyo's answers, against the vendor's OpenAPI document and what recordings show."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from klaviyo_insiderone_sandbox.testing import Sandbox
+
+    from .conftest import KlaviyoCaller
+
+SPEC = Path(__file__).parents[3] / "shared" / "api" / "klaviyo-openapi.json"
+
+
+@cache
+def specification() -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads(SPEC.read_text(encoding="utf-8"))
+    return loaded
+
+
+def as_json_schema(node: Any) -> Any:
+    """Turn OpenAPI 3.0 into JSON Schema: ``nullable``, and links that are null at the end, which the wire has."""
+    if isinstance(node, list):
+        return [as_json_schema(one) for one in node]
+    if not isinstance(node, dict):
+        return node
+    schema = {key: as_json_schema(value) for key, value in node.items() if key not in ("nullable", "example")}
+    if set(schema.get("properties", {})) >= {"self", "next", "prev"}:
+        for name in ("next", "prev"):
+            schema["properties"][name] = {"type": ["string", "null"]}
+    return {"anyOf": [schema, {"type": "null"}]} if node.get("nullable") is True else schema
+
+
+@cache
+def components() -> dict[str, Any]:
+    converted: dict[str, Any] = as_json_schema(specification()["components"])
+    return converted
+
+
+def objections(path: str, status: str, answer: Any) -> list[str]:
+    """Hold an answer against the operation's own schema."""
+    from jsonschema import Draft202012Validator
+
+    responses = specification()["paths"][path]["get"]["responses"]
+    response = responses.get(status) or responses["4XX"]
+    if "$ref" in response:
+        response = specification()["components"]["responses"][response["$ref"].rsplit("/", 1)[-1]]
+    (media,) = response["content"].values()
+    schema = {**as_json_schema(media["schema"]), "components": components()}
+    return [f"{error.json_path}: {error.message[:200]}" for error in Draft202012Validator(schema).iter_errors(answer)]
+
+
+needs_spec = pytest.mark.skipif(not SPEC.is_file(), reason="the vendor's OpenAPI document is not beside the repository")
+
+
+@needs_spec
+@pytest.mark.parametrize(
+    ("path", "parameters"),
+    [
+        ("/api/profiles", {"additional_fields__profile": "subscriptions,predictive_analytics", "page__size": 100}),
+        ("/api/profiles", {"include": "push-tokens", "fields__profile": "email,location.city"}),
+        ("/api/events", {"include": "metric,profile,attributions", "page__size": 1000}),
+        ("/api/events", {"page__size": 3}),
+        ("/api/metrics", {}),
+        ("/api/accounts", {}),
+        ("/api/lists", {"include": "tags"}),
+    ],
+)
+@pytest.mark.parametrize("hostile", [False, True], ids=["friendly", "hostile"])
+def test_a_page_fits_the_vendors_schema(
+    klaviyo: KlaviyoCaller, sandbox: Sandbox, path: str, parameters: dict[str, Any], hostile: bool
+) -> None:
+    sandbox.seed(profiles=100, events=400, hostile=hostile)
+
+    assert objections(path, "200", klaviyo.get(path, **parameters).json()) == []
+
+
+@needs_spec
+@pytest.mark.parametrize(
+    ("path", "collection"),
+    [
+        ("/api/profiles/{id}", "/api/profiles"),
+        ("/api/events/{id}", "/api/events"),
+        ("/api/metrics/{id}", "/api/metrics"),
+        ("/api/accounts/{id}", "/api/accounts"),
+        ("/api/lists/{id}", "/api/lists"),
+    ],
+)
+def test_a_single_resource_fits_the_vendors_schema(
+    klaviyo: KlaviyoCaller, sandbox: Sandbox, path: str, collection: str
+) -> None:
+    sandbox.seed(profiles=10, events=60, hostile=False)
+    resource_id = klaviyo.get(collection).json()["data"][0]["id"]
+
+    assert objections(path, "200", klaviyo.get(path.replace("{id}", resource_id)).json()) == []
+
+
+@needs_spec
+@pytest.mark.parametrize(
+    "parameters", [{"sort": "nothing"}, {"page__size": 0}, {"filter": "x"}], ids=["sort", "size", "filter"]
+)
+def test_a_refusal_fits_the_vendors_schema(klaviyo: KlaviyoCaller, parameters: dict[str, Any]) -> None:
+    assert objections("/api/profiles", "400", klaviyo.get("/api/profiles", **parameters).json()) == []
+
+
+def test_subscriptions_come_only_on_request(klaviyo: KlaviyoCaller, sandbox: Sandbox) -> None:
+    sandbox.seed(profiles=1, events=0)
+
+    plain = klaviyo.get("/api/profiles").json()["data"][0]["attributes"]
+    full = klaviyo.get("/api/profiles", additional_fields__profile="subscriptions").json()["data"][0]["attributes"]
+
+    assert "subscriptions" not in plain
+    assert set(full) - set(plain) == {"subscriptions"}
+
+
+def test_times_are_whole_seconds_with_a_written_out_offset(klaviyo: KlaviyoCaller, sandbox: Sandbox) -> None:
+    stamp = "2026-01-02T03:04:05.678901Z"
+    sandbox.add_profiles([{"id": "P1", "attributes": {"created": stamp, "updated": stamp}}])
+    sandbox.add_events([{"metric": "M", "profile_id": "P1", "datetime": stamp, "touch": False}])
+
+    profile = klaviyo.get("/api/profiles").json()["data"][0]["attributes"]
+    event = klaviyo.get("/api/events").json()["data"][0]["attributes"]
+
+    assert profile["created"] == profile["updated"] == event["datetime"] == "2026-01-02T03:04:05+00:00"
+    assert event["timestamp"] == 1767323045
+
+
+def test_the_uuid_tells_the_events_time(klaviyo: KlaviyoCaller, sandbox: Sandbox) -> None:
+    """It is of version 1, and its time part is the event's."""
+    from uuid import UUID
+
+    sandbox.add_events([{"metric": "M", "profile_id": "P1", "datetime": "2026-01-02T03:04:05Z"}])
+    attributes = klaviyo.get("/api/events").json()["data"][0]["attributes"]
+
+    uuid = UUID(attributes["uuid"])
+
+    assert uuid.version == 1
+    assert (uuid.time - 0x01B21DD213814000) // 10_000_000 == attributes["timestamp"]
+
+
+def test_a_page_includes_each_resource_once_metrics_first(klaviyo: KlaviyoCaller, sandbox: Sandbox) -> None:
+    sandbox.add_profiles([{"id": name, "attributes": {}} for name in ("P1", "P2")])
+    sandbox.add_events(
+        [
+            {"metric": f"M{n % 2}", "profile_id": f"P{n % 2 + 1}", "datetime": f"2026-01-01T00:00:0{n}Z"}
+            for n in range(6)
+        ]
+    )
+
+    included = klaviyo.get("/api/events", include="profile,metric").json()["included"]
+
+    assert [one["type"] for one in included] == ["metric", "metric", "profile", "profile"]
+    assert len({one["id"] for one in included}) == 4
+
+
+def test_relationships_show_data_only_when_resolved(klaviyo: KlaviyoCaller, sandbox: Sandbox) -> None:
+    """Cheap to-one relationships always do; the others when included, then empty."""
+    sandbox.add_profiles([{"id": "P1", "attributes": {}}])
+    sandbox.add_events([{"metric": "M", "profile_id": "P1", "datetime": "2026-01-01T00:00:00Z"}])
+
+    plain = klaviyo.get("/api/events").json()
+    asked = klaviyo.get("/api/events", include="attributions").json()
+
+    shown = {name: "data" in one for name, one in plain["data"][0]["relationships"].items()}
+    assert shown == {"profile": True, "metric": True, "attributions": False}
+    assert "included" not in plain
+    assert asked["data"][0]["relationships"]["attributions"]["data"] == asked["included"] == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "attributes"),
+    [
+        ("email", {"email": "a@b.co"}),
+        ("email,location.city", {"email": "a@b.co", "location": {"city": "Oslo"}}),
+        ("location", {"location": {"city": "Oslo", "country": None}}),
+    ],
+)
+def test_sparse_fields_trim_attributes(
+    klaviyo: KlaviyoCaller, sandbox: Sandbox, fields: str, attributes: dict[str, Any]
+) -> None:
+    sandbox.add_profiles([{"id": "P1", "attributes": {"email": "a@b.co", "location": {"city": "Oslo"}}}])
+
+    shown = klaviyo.get("/api/profiles/P1", fields__profile=fields).json()["data"]["attributes"]
+
+    assert set(shown) == set(attributes)
+    assert all(shown.get("location", {}).get(key) == value for key, value in attributes.get("location", {}).items())
+
+
+def test_sparse_fields_reach_into_subscriptions(klaviyo: KlaviyoCaller, sandbox: Sandbox) -> None:
+    sandbox.add_profiles([{"id": "P1", "attributes": {}}])
+
+    shown = klaviyo.get(
+        "/api/profiles/P1",
+        fields__profile="subscriptions.email.marketing.consent",
+        additional_fields__profile="subscriptions",
+    ).json()["data"]["attributes"]
+
+    assert shown == {"subscriptions": {"email": {"marketing": {"consent": "NEVER_SUBSCRIBED"}}}}

@@ -1,0 +1,180 @@
+"""Faults on demand, and what each leaves behind."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+
+if TYPE_CHECKING:
+    from klaviyo_insiderone_sandbox.testing import Sandbox
+
+    from .conftest import InsiderOneCaller, KlaviyoCaller
+
+ADA = {"identifiers": {"email": "ada@example.org"}, "attributes": {"name": "Ada"}}
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 429, 500, 503])
+def test_a_staged_klaviyo_status_has_the_documented_body(klaviyo: KlaviyoCaller, sandbox: Sandbox, status: int) -> None:
+    sandbox.fault("klaviyo", kind="status", status=status)
+
+    answer = klaviyo.get("/api/metrics")
+
+    assert answer.status_code == status
+    assert answer.json()["errors"][0]["status"] == status
+    assert klaviyo.get("/api/metrics").status_code == 200
+
+
+def test_a_staged_429_says_what_the_test_wants(klaviyo: KlaviyoCaller, sandbox: Sandbox) -> None:
+    sandbox.fault("klaviyo", kind="status", status=429, headers={"Retry-After": "30"})
+
+    answer = klaviyo.get("/api/metrics")
+
+    assert answer.headers["Retry-After"] == "30"
+    assert "30 seconds" in answer.json()["errors"][0]["detail"]
+
+
+@pytest.mark.parametrize("status", [403, 429, 500])
+def test_a_staged_insider_one_status_has_the_documented_body(
+    insiderone: InsiderOneCaller, sandbox: Sandbox, status: int
+) -> None:
+    sandbox.fault("insiderone", kind="status", status=status)
+
+    answer = insiderone.post("upsert", {"users": [ADA]})
+
+    assert answer.status_code == status
+    assert answer.json().keys() <= {"error", "success", "message"}
+    assert sandbox.users() == []
+
+
+@pytest.mark.parametrize("status", [502, 503, 504, 520])
+def test_the_edge_of_insider_one_speaks_no_json(insiderone: InsiderOneCaller, sandbox: Sandbox, status: int) -> None:
+    sandbox.fault("insiderone", kind="status", status=status)
+
+    answer = insiderone.post("upsert", {"users": [ADA]})
+
+    assert (answer.status_code, answer.headers["Content-Type"]) == (status, "text/html")
+
+
+def test_the_edge_of_klaviyo_challenges_in_html(klaviyo: KlaviyoCaller, sandbox: Sandbox) -> None:
+    sandbox.fault("klaviyo", kind="html")
+
+    answer = klaviyo.get("/api/metrics")
+
+    assert (answer.status_code, answer.headers["cf-mitigated"]) == (403, "challenge")
+    assert "<html>" in answer.text
+
+
+def test_a_reset_leaves_the_client_without_an_answer(insiderone: InsiderOneCaller, sandbox: Sandbox) -> None:
+    sandbox.fault("insiderone", kind="reset")
+
+    with pytest.raises(requests.ConnectionError):
+        insiderone.post("upsert", {"users": [ADA]})
+
+    assert sandbox.users() == []
+    assert [(entry["status"], entry["fault"]) for entry in sandbox.journal("insiderone")] == [(None, "reset")]
+
+
+def test_a_lost_answer_was_applied(insiderone: InsiderOneCaller, sandbox: Sandbox) -> None:
+    """The target cannot know, and must send the same again."""
+    sandbox.fault("insiderone", kind="answer_lost")
+
+    with pytest.raises(requests.ConnectionError):
+        insiderone.post("upsert", {"users": [ADA]})
+
+    assert len(sandbox.users()) == 1
+
+
+def test_a_504_may_come_after_the_write(insiderone: InsiderOneCaller, sandbox: Sandbox) -> None:
+    sandbox.fault("insiderone", kind="answer_lost", status=504)
+
+    assert insiderone.post("upsert", {"users": [ADA]}).status_code == 504
+    assert len(sandbox.users()) == 1
+
+
+def test_a_truncated_answer_breaks_off(klaviyo: KlaviyoCaller, sandbox: Sandbox) -> None:
+    """``Content-Length`` promises more than comes."""
+    sandbox.fault("klaviyo", kind="truncate")
+
+    with pytest.raises((requests.ConnectionError, requests.exceptions.ChunkedEncodingError)):
+        klaviyo.get("/api/metrics")
+
+
+def test_half_a_document_can_come_in_well_formed_http(klaviyo: KlaviyoCaller, sandbox: Sandbox) -> None:
+    sandbox.fault("klaviyo", kind="truncate_ok")
+
+    answer = klaviyo.get("/api/metrics")
+
+    assert answer.status_code == 200
+    with pytest.raises(ValueError, match=r"."):
+        answer.json()
+
+
+def test_text_can_come_instead_of_json(klaviyo: KlaviyoCaller, sandbox: Sandbox) -> None:
+    sandbox.fault("klaviyo", kind="not_json", body="maintenance")
+
+    answer = klaviyo.get("/api/metrics")
+
+    assert (answer.status_code, answer.text) == (200, "maintenance")
+
+
+def test_a_hanging_request_is_never_answered(sandbox: Sandbox) -> None:
+    sandbox.fault("klaviyo", kind="hang")
+
+    with pytest.raises(requests.ReadTimeout):
+        requests.get(f"{sandbox.klaviyo_url}/api/metrics", timeout=0.2)
+
+
+@pytest.mark.parametrize(
+    ("rule", "hits"),
+    [
+        pytest.param({"path": "/api/metrics"}, [503, 200, 200], id="once"),
+        pytest.param({"path": "/api/met*", "times": 2}, [503, 503, 200], id="twice"),
+        pytest.param({"times": None}, [503, 503, 503], id="always"),
+        pytest.param({"skip": 1}, [200, 503, 200], id="the second"),
+        pytest.param({"path": "/api/events*", "times": None}, [200, 200, 200], id="another path"),
+        pytest.param({"method": "POST", "times": None}, [200, 200, 200], id="another method"),
+        pytest.param(
+            {"query": 'equals(integration.name,"Klaviyo")', "times": None}, [200, 200, 200], id="another query"
+        ),
+        pytest.param({"probability": 0.0, "times": None}, [200, 200, 200], id="never by chance"),
+    ],
+)
+def test_a_rule_meets_the_requests_it_names(
+    klaviyo: KlaviyoCaller, sandbox: Sandbox, rule: dict[str, Any], hits: list[int]
+) -> None:
+    sandbox.fault("klaviyo", kind="status", status=503, **rule)
+
+    assert [klaviyo.get("/api/metrics").status_code for _ in hits] == hits
+
+
+def test_a_rule_can_look_into_the_body(insiderone: InsiderOneCaller, sandbox: Sandbox) -> None:
+    sandbox.fault("insiderone", kind="status", status=500, query="ada@example.org", times=None)
+    ben = {**ADA, "identifiers": {"email": "ben@example.org"}}
+
+    statuses = [insiderone.post("upsert", {"users": [one]}).status_code for one in (ADA, ben)]
+
+    assert statuses == [500, 200]
+
+
+def test_chance_is_repeatable(klaviyo: KlaviyoCaller, sandbox: Sandbox) -> None:
+    """A failing test with random faults must fail again."""
+
+    def run() -> list[int]:
+        sandbox.clear_faults()
+        sandbox.fault("klaviyo", kind="status", status=503, times=None, probability=0.5, seed=7)
+        return [klaviyo.get("/api/metrics").status_code for _ in range(20)]
+
+    first, second = run(), run()
+
+    assert first == second
+    assert set(first) == {200, 503}
+
+
+def test_faults_can_be_cleared(klaviyo: KlaviyoCaller, sandbox: Sandbox) -> None:
+    sandbox.fault("klaviyo", kind="status", status=503, times=None)
+
+    sandbox.clear_faults()
+
+    assert klaviyo.get("/api/metrics").status_code == 200
