@@ -132,6 +132,7 @@ def test_fixed_attribute_is_written_on_every_profile_and_wins(record):
         pytest.param("country", "Norway", "NO", id="country is alpha-2"),
         pytest.param("age", "38", 38, id="age is a number"),
         pytest.param("name", 7, "7", id="a name is text"),
+        pytest.param("name", " Ada ", " Ada ", id="text stays as it is, blanks included"),
         pytest.param("static_segment_id", 7, [7], id="contact lists are a list"),
     ],
 )
