@@ -1,6 +1,6 @@
 """Measures speed, calls and memory of the two plugins in one run; ``make bench`` writes the report RESULTS.md.
 
-bench.py [--quick]      --quick is a rehearsal of half a minute: few records, one round, the report goes to the screen.
+bench.py [--quick]      --quick is a rehearsal of a minute: few records, one round, the report goes to the screen.
 """
 
 from __future__ import annotations

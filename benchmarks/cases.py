@@ -109,7 +109,7 @@ def compare_pipe(bench: Workbench, scale: Scale, stream: Stream, reading: Readin
     records = reading.count.records
     both, *halves = race(
         [
-            pipe(bench, "tap | target", records, stream),
+            pipe(bench, "both, piped", records, stream),
             reader(bench, "tap alone", records, lambda empty: bench.tap(stream, empty=empty)),
             loader(bench, "target alone", reading.file, records, bench.target),
         ],

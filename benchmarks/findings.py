@@ -55,8 +55,12 @@ class Calls:
 
     @property
     def is_met(self) -> bool:
-        """Whether both sizes stay within the limit and the spare calls."""
-        return all(count.calls <= self.limit * count.records / 1_000 + SPARE_CALLS for count in (self.few, self.many))
+        """Whether both sizes stay within what is allowed."""
+        return all(count.calls <= self.allowed(count.records) for count in (self.few, self.many))
+
+    def allowed(self, records: int) -> float:
+        """How many requests *records* records may cost."""
+        return self.limit * records / 1_000 + SPARE_CALLS
 
 
 @dataclass(frozen=True, slots=True)
