@@ -63,6 +63,8 @@ class Gateway:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         call = await read_call(scope, receive)
+        if call is None:
+            return
         armed = self.faults.claim(self.api.side, call)
         rule = armed.rule if armed else None
         answer = self.answer_to(call, rule)
@@ -135,11 +137,13 @@ class Gateway:
         return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
 
 
-async def read_call(scope: Scope, receive: Receive) -> Call:
-    """Take a whole request off the connection."""
+async def read_call(scope: Scope, receive: Receive) -> Call | None:
+    """Take a whole request off the connection; None when the client breaks off before its end."""
     chunks: list[bytes] = []
     while True:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
         chunks.append(message.get("body", b""))
         if not message.get("more_body"):
             break

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -178,3 +179,20 @@ def test_faults_can_be_cleared(klaviyo: KlaviyoCaller, sandbox: Sandbox) -> None
     sandbox.clear_faults()
 
     assert klaviyo.get("/api/metrics").status_code == 200
+
+
+def test_a_request_that_breaks_off_has_no_effect(sandbox: Sandbox) -> None:
+    """Half a body is no request, even where the half is valid JSON."""
+    host, port = sandbox.insiderone_url.removeprefix("http://").split(":")
+    body = b'{"users":[{"identifiers":{"email":"a@b.co"},"attributes":{"name":"A"}}]}'
+    head = (
+        "POST /api/user/v1/upsert HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        f"X-PARTNER-NAME: {sandbox.PARTNER}\r\nX-REQUEST-TOKEN: {sandbox.TOKEN}\r\n"
+        f"Content-Length: {len(body) + 9}\r\n\r\n"
+    )
+
+    with socket.create_connection((host, int(port))) as connection:
+        connection.sendall(head.encode() + body)
+
+    assert sandbox.users() == []
+    assert sandbox.journal("insiderone") == []

@@ -184,6 +184,40 @@ def test_a_custom_metric_cannot_be_filtered_by(klaviyo: KlaviyoCaller, sandbox: 
     assert klaviyo.get("/api/events", filter=f'equals(metric_id,"{metric_id}")').status_code == 400
 
 
+@pytest.mark.parametrize(
+    ("text", "ids"),
+    [
+        ('equals(metric_id,"{m0}"),equals(profile_id,"P1")', ["E2"]),
+        ('equals(profile_id,"P1")', ["E1", "E2", "E3"]),
+        ('equals(profile_id,"P1"),greater-than(timestamp,1767225601)', ["E2", "E3"]),
+        ("greater-or-equal(timestamp,1767225601),less-or-equal(timestamp,1767225602)", ["E1", "E2"]),
+        ("greater-than(datetime,2026-01-01T00:00:00.5Z),less-than(datetime,2026-01-01T00:00:02.5Z)", ["E1", "E2"]),
+        (
+            "greater-or-equal(datetime,2026-01-01T00:00:00.5Z),less-or-equal(datetime,2026-01-01T00:00:02.5Z)",
+            ["E1", "E2"],
+        ),
+        ("less-than(datetime,2026-01-01T00:00:01Z)", ["E0"]),
+        ('equals(profile_id,"nobody")', []),
+        ('equals(metric_id,"nothing")', []),
+        ("has(metric),has(profile)", ["E0", "E1", "E2", "E3"]),
+    ],
+)
+def test_event_conditions_combine(klaviyo: KlaviyoCaller, sandbox: Any, text: str, ids: list[str]) -> None:
+    """Half seconds in bounds too: E0 to E3 happen in four seconds, by turns of metric, P0 once and P1 three times."""
+    sandbox.add_profiles([{"id": name, "attributes": {}} for name in ("P0", "P1")])
+    sandbox.add_events(
+        [
+            {"id": f"E{n}", "metric": f"M{n % 2}", "profile_id": f"P{min(n, 1)}", "datetime": f"2026-01-01T00:00:0{n}Z"}
+            for n in range(4)
+        ]
+    )
+    metric_ids = {f"m{row['attributes']['name'][-1]}": row["id"] for row in klaviyo.get("/api/metrics").json()["data"]}
+
+    answer = klaviyo.get("/api/events", filter=text.format(**metric_ids))
+
+    assert [row["id"] for row in answer.json()["data"]] == ids
+
+
 def test_suppressions_are_filterable(klaviyo: KlaviyoCaller, sandbox: Any) -> None:
     """Global exclusions are read this way."""
     sandbox.add_profiles([{"id": "P1", "attributes": {}}, {"id": "P2", "attributes": {}}])

@@ -44,7 +44,7 @@ class Deletion(Partial):
     """One user of attribute/delete."""
 
     identifiers: msgspec.Raw = msgspec.Raw(b"")
-    insider_id: Any = None
+    insider_id: str | None = None
     custom: Partial = msgspec.field(default_factory=Partial)
 
 
