@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 UPSERT = "/api/user/v1/upsert"
 DELETE_ATTRIBUTES = "/api/user/v1/attribute/delete"
+PROFILE = "/api/user/v1/profile"
+_NOBODY = b'{"identifiers":{"email":"nobody@target-insiderone.invalid"},"attributes":["email"]}'
 
 RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504, *range(520, 525)})
 FIRST_WAIT_SECONDS = 0.5
@@ -55,6 +57,7 @@ class StopSendingError(Exception):
 
     def __init__(self, status: int, advice: str) -> None:
         super().__init__(f"Insider One refuses every request (status {status}): {advice}")
+        self.status = status
 
 
 class GaveUpError(Exception):
@@ -168,6 +171,23 @@ class InsiderOneClient:
             Stopped: The run was asked to stop before an answer came.
         """
         return self._send(UPSERT, body, users)
+
+    def try_credentials(self) -> None:
+        """Ask for a profile that does not exist: 404 says that partner and key are good. Writes nothing.
+
+        Source: POST /api/user/v1/profile (Get User Profiles).
+
+        Raises:
+            StopSendingError: They are not.
+            GaveUpError: No answer came.
+        """
+        try:
+            self._send(PROFILE, _NOBODY, 1)
+        except StopSendingError as error:
+            if error.status != requests.codes.not_found:
+                raise
+        except AnswerMismatchError:
+            return  # an answer with a profile in it is as good
 
     def delete_attributes(self, body: bytes, users: int) -> tuple[Outcome, int]:
         """Send one attribute/delete body of *users* users; raises as :meth:`upsert`."""

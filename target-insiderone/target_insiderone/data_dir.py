@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import logging
 import os
 from pathlib import Path
+from typing import Any
 
 log = logging.getLogger("target-insiderone")
 
@@ -52,13 +54,24 @@ class DataDir:
             file.write(text)
         return path
 
+    def write_schema(self, stream: str, schema: dict[str, Any]) -> None:
+        """Keep the SCHEMA of a stream, so that a replay holds its rejects against it."""
+        path = self.folder / f"schema-{_file_name(stream)}.json"
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            json.dump(schema, file)
+
+    def read_schema(self, stream: str) -> dict[str, Any] | None:
+        """The SCHEMA of a stream as the last run got it."""
+        path = self.folder / f"schema-{_file_name(stream)}.json"
+        return dict(json.loads(path.read_text())) if path.exists() else None
+
     def lock(self, stream: str) -> None:
         """Hold *stream* for this run; the lock goes with the process, however it ends.
 
         Raises:
             AlreadyRunningError: Another run holds it.
         """
-        name = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in stream)
+        name = _file_name(stream)
         if name in self._locks:
             return
         file = os.open(self.folder / f"stream-{name}.lock", os.O_RDWR | os.O_CREAT, 0o600)
@@ -71,3 +84,7 @@ class DataDir:
                 "pipeline an `integration_name` of its own"
             ) from None
         self._locks[name] = file
+
+
+def _file_name(stream: str) -> str:
+    return "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in stream)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import traceback
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from singer_sdk.exceptions import RecordsWithoutSchemaException, StreamMapConfigError
@@ -19,7 +19,7 @@ from target_insiderone.ledger import LedgerError
 from target_insiderone.run import TooManyRejectsError, UnbalancedError
 
 if TYPE_CHECKING:
-    from singer_sdk.plugin_base import PluginBase
+    from collections.abc import Callable
 
 FAILED, CONFIGURATION, TOO_MANY_REJECTS, SIGNALLED = 1, 2, 3, 128
 """Exit codes beside 0; a signal adds its number (143, 130)."""
@@ -41,11 +41,11 @@ EXIT_CODES: dict[type[Exception], int] = {
 log = logging.getLogger("target-insiderone")
 
 
-def run_command(plugin: type[PluginBase]) -> None:
-    """Run a plugin's command line and exit."""
+def run_command(command: Callable[..., Any]) -> None:
+    """Run a click command and exit."""
     ended_by: Exception | None = None
     try:
-        code = plugin.cli(standalone_mode=False)
+        code = command(standalone_mode=False)
     except Exception as error:  # noqa: BLE001  (all endings are sorted below; the default handler would quote records)
         ended_by = error
     if ended_by is None:

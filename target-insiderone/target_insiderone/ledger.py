@@ -160,6 +160,16 @@ class Ledger:
         ]
         self._upsert(_profiles, rows, newer_by="read_at")
 
+    def forget_profiles(self, digests: Sequence[bytes]) -> int:
+        """Forget the profiles with one of these digests as e-mail or phone number; returns how many."""
+        table = _profiles.c
+        gone = 0
+        with self._transaction() as connection:
+            for some in _chunks(digests, 2_000):
+                known = sa.or_(table.email.in_(some), table.phone_number.in_(some))
+                gone += int(connection.execute(sa.delete(_profiles).where(known)).rowcount)
+        return gone
+
     def prune(self, days: int) -> int:
         """Forget settled events older than *days*; returns how many. Profiles are kept: they guard consent."""
         if self._read_only:

@@ -70,7 +70,6 @@ class Run:
         if dropped := self.rejects.compact(max_bytes=size * 1_000_000, max_days=days):
             log.warning("rejects: the oldest %d went, beyond %d MB or %d days", dropped, size, days)
         self.checkpoints = Checkpoints(self._write_state)
-        scope = f"{settings.partner_name}/{settings.integration_name}"
         self.ledger: Ledger | None = None
         if settings.ledger_days:
             url = settings.ledger_url or f"sqlite:///{self.data_dir.ledger}"
@@ -96,7 +95,7 @@ class Run:
             rejects=self.rejects,
             checkpoints=self.checkpoints,
             lanes=self.lanes,
-            digest=Digester(scope),
+            digest=Digester(settings.scope),
             warn_once=self.warn_once,
         )
 

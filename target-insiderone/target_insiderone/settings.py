@@ -116,6 +116,11 @@ class Settings:
     error_callback_endpoint: str | None = field(repr=False)
     api_url: str
 
+    @property
+    def scope(self) -> str:
+        """What keeps the ledger's keys of pipelines apart."""
+        return f"{self.partner_name}/{self.integration_name}"
+
 
 def parse_settings(config: Mapping[str, Any]) -> Settings:
     """Read the configuration, apply the defaults, and refuse what cannot work.

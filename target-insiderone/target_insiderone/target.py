@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+import os
+import sys
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from singer_sdk import Target
 from singer_sdk.exceptions import RecordsWithoutSchemaException
 from singer_sdk.helpers.capabilities import PluginCapabilities
+from singer_sdk.logging import ConsoleFormatter
 from singer_sdk.mapper import RemoveRecordTransform, SameRecordTransform
 from singer_sdk.plugin_base import _ConfigInput
 from singer_sdk.singerlib.exceptions import InvalidInputLine
@@ -25,10 +28,11 @@ from target_insiderone.settings import CONFIG_JSONSCHEMA, Settings, parse_settin
 from target_insiderone.sinks import EventSink, InsiderOneSink, ProfileSink, RemovedSink
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from types import FrameType
     from typing import IO
 
+    import click
     from singer_sdk.helpers.capabilities import CapabilitiesEnum
     from singer_sdk.mapper import StreamMap
     from singer_sdk.sinks import Sink
@@ -91,7 +95,11 @@ class TargetInsiderOne(Target):
         return Run(self.settings, self._config, self._interruption, self.get_plugin_version())
 
     def load(self, file_input: IO[Any] | None = None) -> None:
-        """Read the input to its end, to a signal or to a failure, and settle what was read.
+        """Read the input to its end, to a signal or to a failure, and settle what was read; raises as :meth:`work`."""
+        self.work(lambda: self.process_lines(file_input))
+
+    def work(self, feed: Callable[[], object], afterwards: Callable[[], None] = lambda: None) -> None:
+        """Let *feed* stage records, settle them however it ends, then do what is to be done *afterwards*.
 
         Raises:
             StoppedBySignalError: A signal stopped the run.
@@ -99,7 +107,7 @@ class TargetInsiderOne(Target):
         """
         self._interruption.install()
         try:
-            self.process_lines(file_input)
+            feed()
         except Interrupted:
             pass
         finally:
@@ -107,6 +115,7 @@ class TargetInsiderOne(Target):
             try:
                 self.process_endofpipe()
             finally:
+                afterwards()
                 self._interruption.uninstall()
         if self._interruption.signum is not None:
             raise StoppedBySignalError(self._interruption.signum)
@@ -140,6 +149,16 @@ class TargetInsiderOne(Target):
             )
         return SINKS[kind]
 
+    def replay_sink(self, stream: str, key_properties: Sequence[str]) -> InsiderOneSink:
+        """The sink for rejects of *stream*, which are held against the SCHEMA of the stream's last run."""
+        self.run.data_dir.lock(stream)
+        schema = self.run.data_dir.read_schema(stream) or {"properties": {}}
+        sink = self.get_sink(stream, schema=schema, key_properties=key_properties)
+        if not isinstance(sink, InsiderOneSink):
+            raise InvalidInputLine(f"stream {stream}: the stream maps take it out, so its rejects cannot be replayed")
+        sink.bind(self.run.staging)
+        return sink
+
     def _process_schema_message(self, message_dict: Message) -> None:
         """Make the stream's sink, and learn whether its records pass without a stream map."""
         stream = message_dict["stream"]
@@ -147,6 +166,7 @@ class TargetInsiderOne(Target):
             raise InvalidInputLine(f"stream {stream}: its SCHEMA has no properties; look at the tap")
         super()._process_schema_message(message_dict)
         self.run.data_dir.lock(stream)
+        self.run.data_dir.write_schema(stream, message_dict["schema"])
         self._plain.pop(stream, None)
         maps = self.mapper.stream_maps[stream]
         for stream_map in maps:
@@ -208,6 +228,18 @@ class TargetInsiderOne(Target):
 
     # Command line
 
+    @classmethod
+    def get_singer_command(cls) -> click.Command:
+        """The SDK's command, whose help also names ours."""
+        command = super().get_singer_command()
+        command.epilog = "Commands beside loading: check, preview, replay, forget (each with a --help of its own)."
+        return command
+
+    @classmethod
+    def config_of(cls, given: _ConfigInput) -> dict[str, Any]:
+        """The settings of the files given, and of the environment where ENV stands among them."""
+        return {**given.config, **(cls._env_var_config if given.parse_env else {})}
+
     def _setup_signal_handlers(self) -> None:
         """Leave signals alone until the input is read (:meth:`load`)."""
 
@@ -228,10 +260,10 @@ class TargetInsiderOne(Target):
         if about:
             cls.print_about(about_format)
             return
-        given = config or _ConfigInput()
-        name_log_lines({**given.config, **(cls._env_var_config if given.parse_env else {})})
+        settings = cls.config_of(config or _ConfigInput())
+        name_log_lines(settings)
         cls.print_version(print_fn=cls.logger.info)
-        cls(config=given.config, parse_env_config=given.parse_env).load(file_input)
+        cls(config=settings).load(file_input)
 
 
 def name_log_lines(config: Mapping[str, Any]) -> None:
@@ -248,9 +280,23 @@ def name_log_lines(config: Mapping[str, Any]) -> None:
         handler.addFilter(prefix)
 
 
+def log_to_stderr() -> None:
+    """Set logging up as the SDK does for its own command line, warnings and errors only."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(ConsoleFormatter())
+    logging.basicConfig(level=os.environ.get("TARGET_INSIDERONE_LOGLEVEL", "WARNING").upper(), handlers=[handler])
+
+
 def main() -> None:
-    """The console script: sorts every ending into the exit codes of the README."""
-    run_command(TargetInsiderOne)
+    """The console script: loading, or one of the commands; every ending is sorted into the exit codes of the README."""
+    from target_insiderone.commands.cli import commands  # noqa: PLC0415  (it imports this module)
+
+    name = sys.argv[1] if len(sys.argv) > 1 else ""
+    if name in commands.commands:
+        log_to_stderr()
+        run_command(lambda **options: commands(sys.argv[1:], **options))
+    else:
+        run_command(TargetInsiderOne.cli)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""What the target does beside loading: check, preview, replay, forget."""

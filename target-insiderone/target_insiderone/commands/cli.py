@@ -1,0 +1,91 @@
+"""The commands beside loading, for the command line."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+from singer_sdk.plugin_base import _ConfigInput
+
+from target_insiderone.commands.check import check
+from target_insiderone.commands.forget import forget
+from target_insiderone.commands.preview import preview
+from target_insiderone.commands.replay import Choice, replay
+from target_insiderone.settings import parse_settings
+from target_insiderone.target import TargetInsiderOne, name_log_lines
+
+config_option = click.option(
+    "--config", "config", multiple=True, required=True, help="Settings file, or ENV for environment variables."
+)
+
+
+@click.group()
+def commands() -> None:
+    """Commands of target-insiderone beside loading."""
+
+
+@commands.command("check")
+@config_option
+@click.option(
+    "--tap-config",
+    "tap_configs",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Settings file of the tap, to hold against ours.",
+)
+def check_command(config: tuple[str, ...], tap_configs: tuple[Path, ...]) -> int:
+    """Check settings, mapping, ledger and credentials; nothing is written to Insider One."""
+    return check(settings_of(config), tap_configs, TargetInsiderOne.get_plugin_version())
+
+
+@commands.command("preview")
+@config_option
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@click.option("--limit", default=20, show_default=True, help="Records to show.")
+def preview_command(config: tuple[str, ...], form: str, limit: int) -> None:
+    """Show what Singer lines from standard input would become, and what would be left out and why."""
+    preview(settings_of(config), sys.stdin.buffer, as_json=form == "json", limit=limit)
+
+
+@commands.command("replay")
+@config_option
+@click.option("--code", "codes", multiple=True, help="Only rejects with this reason code.")
+@click.option("--stream", "streams", multiple=True, help="Only rejects of this stream.")
+@click.option("--key", "keys", multiple=True, help="Only rejects of this key.")
+@click.option("--all", "everything", is_flag=True, help="All rejects that were not replayed yet.")
+def replay_command(
+    config: tuple[str, ...],
+    codes: tuple[str, ...],
+    streams: tuple[str, ...],
+    keys: tuple[str, ...],
+    *,
+    everything: bool,
+) -> None:
+    """Map and send rejected records again; what was delivered since in a newer version stays."""
+    if not (codes or streams or keys or everything):
+        raise click.UsageError("choose rejects with --code, --stream or --key, or take them --all")
+    counts = replay(
+        TargetInsiderOne(config=settings_of(config)), Choice(frozenset(codes), frozenset(streams), frozenset(keys))
+    )
+    told = ", ".join(f"{outcome} {count}" for outcome, count in sorted(counts.items()))
+    click.echo(f"replayed {sum(counts.values())} reject(s){': ' if told else ''}{told}")
+
+
+@commands.command("forget")
+@config_option
+def forget_command(config: tuple[str, ...]) -> None:
+    """Remove addresses, one a line on standard input, from rejects, ledger and dry runs; Insider One is not touched."""
+    gone = forget(parse_settings(settings_of(config)), sys.stdin)
+    click.echo(
+        f"removed {gone.rejects} reject(s), {gone.profiles} profile(s) of the ledger, {gone.dry_runs} dry run(s). "
+        "Insider One itself is not touched: delete or anonymise the person there, too"
+    )
+
+
+def settings_of(paths: tuple[str, ...]) -> dict[str, Any]:
+    """The settings of one command; its log lines carry the integration's name."""
+    config = TargetInsiderOne.config_of(_ConfigInput.from_cli_args(*paths))
+    name_log_lines(config)
+    return config

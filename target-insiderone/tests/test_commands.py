@@ -1,0 +1,208 @@
+"""check, preview, replay, forget: what a person uses beside the pipe."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+
+import pytest
+from singer_messages import order, profile, record, schema
+
+
+@pytest.fixture
+def command(target_command, config, tmp_path):
+    """Run one of the commands; returns its exit code and what it printed on either stream."""
+
+    def run(*words: str, given: str = "", **settings):
+        path = tmp_path / "command.json"
+        path.write_text(json.dumps(config | settings))
+        done = subprocess.run(
+            [target_command, words[0], "--config", path, *words[1:]],
+            input=given,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    return run
+
+
+def test_check_finds_nothing_in_good_settings_and_writes_nothing(command, sandbox):
+    """It asks for a profile that does not exist, which reads only."""
+    code, told = command("check", default_currency="EUR")
+
+    assert code == 0, told
+    assert "nothing to correct" in told
+    assert "custom attributes: tier" in told
+    assert {request["path"] for request in sandbox.journal("insiderone")} == {"/api/user/v1/profile"}
+    assert sandbox.users() == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        pytest.param({"api_key": "wrong"}, "UCD key", id="wrong key"),
+        pytest.param({"partner_name": "nobody"}, "partner_name", id="unknown partner"),
+        pytest.param({"event_mappings": [{"metric_name": "X", "event_type": "Bad Name"}]}, "event_type", id="mapping"),
+        pytest.param({"ledger_url": "nosuchdb://x"}, "ledger_url", id="ledger"),
+    ],
+)
+def test_check_says_what_to_correct(command, settings, words):
+    """Before anything is sent, and with an exit code that a deployment can stop at."""
+    code, told = command("check", **settings)
+
+    assert code == 2
+    assert words in told
+
+
+def test_check_holds_the_taps_settings_against_ours(command, tmp_path):
+    """A ledger that forgets before the tap's look-back ends would let events through twice."""
+    tap = tmp_path / "tap.json"
+    tap.write_text(json.dumps({"lookback_window_days": 40, "event_metrics": ["Placed Order"]}))
+
+    code, told = command("check", "--tap-config", str(tap))
+
+    assert code == 2
+    assert "set ledger_days above 40" in told
+    assert "metric 'Viewed Product' is mapped, but the tap's event_metrics does not name it" in told
+
+
+def test_preview_shows_what_would_be_sent_and_what_not(command, sandbox):
+    """A person judges a mapping by it; nothing is sent."""
+    lines = [
+        schema("profiles"),
+        record("profiles", profile(1, phone_number="12", organization="Acme", properties={"tier": "gold", "odd": 1})),
+        record("profiles", {"id": "P2"}),
+        record("events", order(3, items=2)),
+    ]
+
+    code, told = command("preview", "--format", "json", given="".join(json.dumps(line) + "\n" for line in lines))
+    first, second, third = (json.loads(line) for line in told.splitlines() if line.startswith("{"))
+
+    assert code == 0, told
+    assert first["user"]["attributes"] == {"name": "Name 1", "custom": {"tier": "gold"}}
+    assert first["left_out"] == ["identifier_skipped: phone_number"]
+    assert first["not_mapped"] == ["id", "organization", "properties.odd"]
+    assert (second["outcome"], second["reason"]) == ("filtered", "no_identifier")
+    assert [event["event_params"]["quantity"] for event in third["user"]["events"]] == [1, 2]
+    assert sandbox.journal("insiderone") == []
+
+
+def test_preview_is_readable_as_text_and_stops_at_its_limit(command):
+    """The default form is for people."""
+    lines = [record("profiles", profile(number)) for number in range(3)]
+
+    _, told = command("preview", "--limit", "2", given="".join(json.dumps(line) + "\n" for line in lines))
+
+    assert "profiles P0: sent" in told
+    assert '"name": "Name 1"' in told
+    assert "profiles P2" not in told
+
+
+def test_replay_delivers_rejects_after_the_mapping_was_corrected(command, load, sandbox):
+    """And once: the second replay finds nothing left to do."""
+    number = "0532 123 45 67"
+    people = [
+        record("profiles", {"id": f"P{n}", "phone_number": number[:-1] + str(n), "first_name": "A"}) for n in (1, 2)
+    ]
+    before = load([schema("profiles"), *people])
+    corrected = {"phone_number_settings": {"normalize": True, "default_country": "TR"}}
+
+    code, told = command("replay", "--all", **corrected)
+    _, again = command("replay", "--all", **corrected)
+
+    assert before.counts("profiles") == {"read": 2, "rejected": 2}
+    assert (code, "replayed 2 reject(s): delivered 2" in told) == (0, True), told
+    assert "replayed 0 reject(s)" in again
+    assert len(sandbox.users()) == 2
+    assert [reject["replayed"]["outcome"] for reject in before.rejects] == ["delivered", "delivered"]
+
+
+def test_replay_sends_only_the_line_that_was_rejected(command, load, sandbox):
+    """The other lines of the order arrived long ago."""
+    bought = order(1, items=2)
+    del bought["event_properties"]["Items"][1]["ItemPrice"], bought["event_properties"]["$value"]
+    load([schema("events"), record("events", bought)])
+
+    _, told = command(
+        "replay",
+        "--code",
+        "missing_event_parameter",
+        fixed_event_parameters=[{"parameter": "unit_sale_price", "value": 1}],
+    )
+
+    assert "delivered 1" in told, told
+    (user,) = sandbox.users()
+    assert sorted(event["event_params"]["custom"]["line"] for event in user["events"]) == [1, 2]
+    assert len(sandbox.journal("insiderone")[-1]["body"]["users"][0]["events"]) == 1
+
+
+def test_replay_never_overwrites_newer_data(command, load, sandbox):
+    """The person was corrected in Klaviyo and delivered since; the old reject is a duplicate."""
+    bad = record("profiles", profile(1, first_name=1), "2026-06-01T10:00:00Z")
+    rejected = load([schema("profiles"), bad])
+    load([schema("profiles"), record("profiles", profile(1, first_name="Newer"), "2026-06-01T11:00:00Z")])
+    (path,) = rejected.data_dir.glob("*/rejects.jsonl")
+    path.write_text(path.read_text().replace('"first_name":1', '"first_name":"Older"'))
+
+    _, told = command("replay", "--all")
+
+    assert "duplicate 1" in told, told
+    assert sandbox.users()[0]["attributes"]["name"] == "Newer"
+
+
+def test_what_is_refused_again_becomes_a_new_reject(command, load):
+    """Its attempts add up, and the old one is not tried a third time."""
+    ended = load([schema("profiles"), record("profiles", profile(1, first_name=1))])
+
+    command("replay", "--key", "P1")
+    command("replay", "--key", "P1")
+
+    assert [reject["attempt"] for reject in ended.rejects] == [1, 2, 3]
+    assert ["replayed" in reject for reject in ended.rejects] == [True, True, False]
+
+
+def test_replay_wants_a_choice(command):
+    """Replaying everything by accident is not what somebody meant who typed `replay`."""
+    code, told = command("replay")
+
+    assert code == 2
+    assert "--all" in told
+
+
+def test_forget_removes_a_person_from_everything_kept(command, load, tmp_path):
+    """A deletion request covers rejects, ledger and dry runs; other people stay, also those with a similar address."""
+    people = [("P1", "ann@shop.example", "+90 532 111 11 11"), ("P2", "joann@shop.example", None)]
+    rejected = [record("profiles", profile(0, id=key, email=mail, first_name=1)) for key, mail, _ in people]
+    delivered = [
+        record("profiles", profile(0, id=key + "d", email=mail, phone_number=phone)) for key, mail, phone in people
+    ]
+    load([schema("profiles"), *rejected, *delivered], max_rejects=9)
+    load([schema("profiles"), *delivered], dry_run=True)
+
+    code, told = command("forget", given="Ann@shop.example\n")
+
+    left = "".join(path.read_text() for path in (tmp_path / "data").rglob("*.jsonl"))
+    assert code == 0
+    assert "removed 1 reject(s), 1 profile(s) of the ledger, 1 dry run(s)" in told
+    assert "Insider One itself is not touched" in told
+    assert '"ann@shop.example"' not in left
+    assert '"joann@shop.example"' in left
+
+
+def test_forget_finds_a_phone_number_in_any_spelling(command, load):
+    """People write the separators as they like."""
+    load([schema("profiles"), record("profiles", profile(1, phone_number="+90 (532) 111-11-11", first_name=1))])
+
+    _, told = command("forget", given="+905321111111\n")
+
+    assert "removed 1 reject(s)" in told
+
+
+def test_help_names_the_commands(target_command):
+    """Somebody who types `--help` finds them."""
+    done = subprocess.run([target_command, "--help"], capture_output=True, text=True, check=True)
+
+    assert all(name in done.stdout for name in ("check", "preview", "replay", "forget"))
