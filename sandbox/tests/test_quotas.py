@@ -81,6 +81,14 @@ def test_a_shared_bucket_is_drawn_from_by_both_and_refuses_both() -> None:
     assert quotas.take([other]) == 0
 
 
+def test_the_longest_wait_of_several_spent_windows_counts() -> None:
+    """Coming back after the second would be refused for the rest of the minute."""
+    quotas, _ = counters()
+    one = Bucket("one", {SECOND: 1, MINUTE: 1})
+
+    assert [quotas.take([one]) for _ in range(2)] == [0, 60]
+
+
 def test_a_refused_call_draws_nothing() -> None:
     quotas, hands = counters()
     one = Bucket("one", {SECOND: 1, MINUTE: 2})
