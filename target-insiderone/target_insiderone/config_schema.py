@@ -88,9 +88,9 @@ PROPERTIES: dict[str, Schema] = {
     ),
     "integration_name": _setting(
         "Integration name",
-        {"type": "string", "minLength": 1},
-        "Unique name of this pipeline: separates ledger, rejects and summaries of pipelines that share a data folder, "
-        "and stands in every log line.",
+        {"type": "string", "pattern": r"^[A-Za-z0-9][A-Za-z0-9._-]*$"},
+        "Unique name of this pipeline (letters, digits, dots, dashes, underscores): separates ledger, rejects and "
+        "summaries of pipelines that share a data folder, and stands in every log line.",
         default="klaviyo",
     ),
     "identifier_mappings": {

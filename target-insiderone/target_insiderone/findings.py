@@ -127,6 +127,10 @@ def _schema_findings(kind: str, expected: Any, parts: list[str | int], config: M
     elif kind == "type":
         words = [_TYPE_WORDS.get(word, word) for word in expected if word != "null"]
         yield Finding(path, "is of the wrong type", f"write {' or '.join(words)}")
+    elif kind == "pattern":
+        yield Finding(path, "holds characters that it must not", f"it has to match {expected}")
+    elif kind != "minLength":  # an empty text is found by _check_empty, which sees nested ones, too
+        yield Finding(path, f"does not fit its declaration ({kind})", "see the description of the setting")
 
 
 def _schema_at(parts: list[str | int]) -> dict[str, Any]:

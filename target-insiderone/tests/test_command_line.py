@@ -40,6 +40,7 @@ def test_about_lists_the_settings(target_command):
         pytest.param({"identifier_mappings": []}, "identifier_mappings", id="no identifier"),
         pytest.param({"partner_name": None}, "partner_name", id="no partner"),
         pytest.param({"api_key": ""}, "api_key", id="empty key"),
+        pytest.param({"integration_name": "../elsewhere"}, "integration_name", id="a path as a name"),
         pytest.param({"batch_size_rows": 5_000}, "batch_size_rows", id="batch above the limit"),
         pytest.param({"validate_records": False}, "validate_records", id="a setting that breaks promises"),
         pytest.param({"ledger_url": "nosuchdb://user:canary-password@host/db"}, "ledger_url", id="ledger"),
