@@ -13,7 +13,7 @@ from klaviyo_insiderone_sandbox.server import Ports, serve
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from klaviyo_insiderone_sandbox.control import Sandbox
+    from klaviyo_insiderone_sandbox.sandbox import Sandbox
 
 
 def parser() -> argparse.ArgumentParser:

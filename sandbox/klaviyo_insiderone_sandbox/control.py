@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -12,17 +11,13 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from klaviyo_insiderone_sandbox import control_requests as wishes
-from klaviyo_insiderone_sandbox.clock import MICROSECONDS, Clock, instant_of, shown, shown_exactly
+from klaviyo_insiderone_sandbox.clock import MICROSECONDS, instant_of, shown, shown_exactly
 from klaviyo_insiderone_sandbox.exact_json import split_object, text_of
-from klaviyo_insiderone_sandbox.faults import FaultBook, Rule, Side
-from klaviyo_insiderone_sandbox.gateway import Gateway
+from klaviyo_insiderone_sandbox.faults import Rule
 from klaviyo_insiderone_sandbox.insiderone.inspection import users_page, users_text
-from klaviyo_insiderone_sandbox.insiderone.routes import InsiderOneApi
-from klaviyo_insiderone_sandbox.insiderone.state import Users
 from klaviyo_insiderone_sandbox.klaviyo.inspection import events_text, profiles_text
-from klaviyo_insiderone_sandbox.klaviyo.routes import KlaviyoApi
-from klaviyo_insiderone_sandbox.klaviyo.seed import Seed, sow
-from klaviyo_insiderone_sandbox.klaviyo.state import Account, UnknownProfileError
+from klaviyo_insiderone_sandbox.klaviyo.seed import Seed
+from klaviyo_insiderone_sandbox.klaviyo.state import UnknownProfileError
 from klaviyo_insiderone_sandbox.quotas import parse_limits
 
 if TYPE_CHECKING:
@@ -30,51 +25,9 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
+    from klaviyo_insiderone_sandbox.sandbox import Sandbox
+
 Wish = TypeVar("Wish")
-
-
-class Sandbox:
-    """Both accounts, their clock and their faults."""
-
-    def __init__(self, clock: Clock) -> None:
-        self.clock = clock
-        self.urls: dict[str, str] = {}
-        self.faults = FaultBook()
-        self.account = Account(clock)
-        self.insiderone = InsiderOneApi(Users(clock))
-        self.klaviyo_gateway = Gateway(KlaviyoApi(self.account), clock, self.faults)
-        self.insiderone_gateway = Gateway(self.insiderone, clock, self.faults)
-
-    def gateway(self, side: Side) -> Gateway:
-        """Return the front of one API."""
-        return self.klaviyo_gateway if side == "klaviyo" else self.insiderone_gateway
-
-    def reset(self) -> None:
-        """Return to empty accounts, the real clock, documented quotas, no faults, no latency, empty journals."""
-        self.clock.run_real()
-        self.faults.clear()
-        self.account.reset()
-        self.insiderone.reset()
-        for gateway in (self.klaviyo_gateway, self.insiderone_gateway):
-            gateway.latency_seconds = 0.0
-            gateway.journal.clear()
-
-    def seed(self, seed: Seed) -> None:
-        """Add made-up data to the Klaviyo account.
-
-        What is made stays, so the garbage collector is kept from walking over millions of objects again and again.
-        """
-        gc.disable()
-        try:
-            sow(self.account, seed)
-        finally:
-            gc.freeze()
-            gc.enable()
-
-    def scale_quotas(self, scale: float | None) -> None:
-        """Scale the quotas of both sides; None = no quotas."""
-        self.account.quotas.scale = scale
-        self.insiderone.quotas.scale = scale
 
 
 class Plane:

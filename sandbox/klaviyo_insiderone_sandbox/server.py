@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from klaviyo_insiderone_sandbox.clock import Clock
-from klaviyo_insiderone_sandbox.control import Sandbox, control_plane
+from klaviyo_insiderone_sandbox.control import control_plane
 from klaviyo_insiderone_sandbox.gateway import ReachableTransport
+from klaviyo_insiderone_sandbox.sandbox import Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable

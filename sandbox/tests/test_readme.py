@@ -10,10 +10,11 @@ import pytest
 from klaviyo_insiderone_sandbox import testing
 from klaviyo_insiderone_sandbox.cli import parser
 from klaviyo_insiderone_sandbox.clock import Clock
-from klaviyo_insiderone_sandbox.control import Sandbox, control_plane
+from klaviyo_insiderone_sandbox.control import control_plane
 from klaviyo_insiderone_sandbox.faults import Rule
 from klaviyo_insiderone_sandbox.insiderone.settings import PARTNER, TOKEN, Settings
 from klaviyo_insiderone_sandbox.klaviyo.endpoints import ENDPOINTS
+from klaviyo_insiderone_sandbox.sandbox import Sandbox
 from starlette.routing import Route
 
 PACKAGE = Path(__file__).parents[1]

@@ -72,6 +72,7 @@ def sow(account: Account, seed: Seed) -> None:
         sow_consent(sower, ids)
         sow_events(sower, ids)
     account.profiles.moved()
+    account.events.all()  # sorts them now, so that the first read need not wait
 
 
 def sow_profiles(sower: Sower) -> list[str]:
