@@ -22,7 +22,7 @@ import requests
 from requests.adapters import HTTPAdapter
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 UPSERT = "/api/user/v1/upsert"
 DELETE_ATTRIBUTES = "/api/user/v1/attribute/delete"
@@ -160,8 +160,10 @@ class InsiderOneClient:
         self._limit = RateLimit(settings.rate_limit_per_minute)
         self._local = threading.local()
 
-    def upsert(self, body: bytes, users: int) -> tuple[Outcome, int]:
+    def upsert(self, body: bytes, users: int, before_retry: Callable[[], None] = lambda: None) -> tuple[Outcome, int]:
         """Send one upsert body of *users* users; returns the outcome and the number of attempts it took.
+
+        *before_retry* may raise to call the request off: it is asked again before each further attempt.
 
         Raises:
             StopSendingError: The request as such is refused.
@@ -170,7 +172,7 @@ class InsiderOneClient:
             AnswerMismatchError: The answer's counts do not add up to *users*.
             Stopped: The run was asked to stop before an answer came.
         """
-        return self._send(UPSERT, body, users)
+        return self._send(UPSERT, body, users, before_retry)
 
     def try_credentials(self) -> None:
         """Ask for a profile that does not exist: 404 says that partner and key are good. Writes nothing.
@@ -193,7 +195,9 @@ class InsiderOneClient:
         """Send one attribute/delete body of *users* users; raises as :meth:`upsert`."""
         return self._send(DELETE_ATTRIBUTES, body, users)
 
-    def _send(self, path: str, body: bytes, users: int) -> tuple[Outcome, int]:
+    def _send(
+        self, path: str, body: bytes, users: int, before_retry: Callable[[], None] = lambda: None
+    ) -> tuple[Outcome, int]:
         attempt = 0
         deadline: float | None = None
         while True:
@@ -212,6 +216,7 @@ class InsiderOneClient:
                 raise GaveUpError(self._settings.max_retry_seconds, reason, delay)
             log.info("Insider One: %s; attempt %d, next in %.1f s", reason, attempt, delay)
             self._sleep(delay)
+            before_retry()
 
     def _attempt(self, path: str, body: bytes, users: int) -> tuple[Outcome | None, str, float | None]:
         """One request: (outcome, "", None), or (None, why it must be tried again, Retry-After in seconds)."""

@@ -15,6 +15,12 @@ log = logging.getLogger("target-insiderone")
 class AlreadyRunningError(Exception):
     """Another run of the same integration and stream is under way."""
 
+    def __init__(self, stream: str) -> None:
+        super().__init__(
+            f"stream {stream}: another run of this integration is loading it; wait for it, or give this pipeline an "
+            "`integration_name` of its own"
+        )
+
 
 class DataDir:
     """``data_dir`` and, in it, one folder for each integration name; both 0700, files 0600.
@@ -79,10 +85,7 @@ class DataDir:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(file)
-            raise AlreadyRunningError(
-                f"stream {stream}: another run of this integration is loading it; wait for it, or give this "
-                "pipeline an `integration_name` of its own"
-            ) from None
+            raise AlreadyRunningError(stream) from None
         self._locks[name] = file
 
 

@@ -14,11 +14,12 @@ from target_insiderone.remedies import REMEDIES
 from target_insiderone.sending import Sender
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from target_insiderone.accounting import Outcome, Tally
     from target_insiderone.checkpoints import Checkpoints, Segment
     from target_insiderone.client import InsiderOneClient, Refusal
+    from target_insiderone.client import Outcome as Answer
     from target_insiderone.dry_run import DryRunClient
     from target_insiderone.items import EventLine, Source
     from target_insiderone.lanes import Batch
@@ -49,6 +50,10 @@ class SharedParts:
     settings: DeliverySettings
 
 
+class SupersededError(Exception):
+    """A newer version of a profile was claimed while an older one waited for its next attempt."""
+
+
 class Delivery:
     """Delivers the batches of one lane; counts into *tally*, which is this lane's own."""
 
@@ -74,40 +79,85 @@ class Delivery:
     # Profiles
 
     def _deliver_profiles(self, items: Sequence[ProfileItem]) -> None:
+        """Send the newest versions; look again if a newer one turns up between two attempts."""
         ledger = self._shared.ledger
         known = ledger.profiles([item.ledger_key for item in items]) if ledger else {}
         settled: list[tuple[Source, Outcome, str]] = []
-        chosen: list[tuple[ProfileItem, bytes]] = []
         newest = newest_reads(items)
-        for place, item in enumerate(items):
-            before = known.get(item.ledger_key)
-            if newest[item.ledger_key] != place:
-                settled.append((item.source, "duplicate", "superseded"))
-            elif before is not None and item.read_at < before.read_at:
-                settled.append((item.source, "duplicate", "older_read"))
-            elif before is not None and self._shared.settings.skip_unchanged and before.content == item.content:
-                settled.append((item.source, "unchanged", ""))
-            else:
-                self._note_changed_identifiers(item, before)
-                user = item.user(optins_to_send(item, before))
-                if user is None and not item.delete:
-                    settled.append((item.source, "unchanged", "optin_already_delivered"))
-                else:
-                    chosen.append((item, user or b""))
-        delivered = self._send_profiles(chosen, settled)
+        waiting = [item for place, item in enumerate(items) if newest[item.ledger_key] == place]
+        settled += [
+            (item.source, "duplicate", "superseded")
+            for place, item in enumerate(items)
+            if newest[item.ledger_key] != place
+        ]
+        for item in waiting:
+            self._note_changed_identifiers(item, known.get(item.ledger_key))
+        sent = False
+        while not sent:
+            waiting = self._claim(waiting, settled)
+            outcomes: list[tuple[Source, Outcome, str]] = []
+            chosen = self._choose_profiles(waiting, known, outcomes)
+            try:
+                delivered = self._send_profiles(chosen, outcomes)
+            except SupersededError:
+                continue
+            sent = True
         if ledger:
             ledger.remember_profiles(
                 (item.ledger_key, as_delivered(item, known.get(item.ledger_key))) for item in delivered
             )
-        self._settle(settled)
+        self._settle(settled + outcomes)
+
+    def _claim(self, items: Sequence[ProfileItem], settled: list[tuple[Source, Outcome, str]]) -> list[ProfileItem]:
+        """Those of *items* that no flow has a newer version of; the others are duplicates."""
+        if self._shared.ledger is None:
+            return list(items)
+        standing = self._shared.ledger.claim_profiles({item.ledger_key: item.read_at for item in items})
+        settled += [
+            (item.source, "duplicate", "older_read") for item in items if standing[item.ledger_key] > item.read_at
+        ]
+        return [item for item in items if standing[item.ledger_key] <= item.read_at]
+
+    def _choose_profiles(
+        self,
+        items: Sequence[ProfileItem],
+        known: Mapping[bytes, KnownProfile],
+        settled: list[tuple[Source, Outcome, str]],
+    ) -> list[tuple[ProfileItem, bytes]]:
+        """The items to send, with their bytes (none where only attributes are to be cleared)."""
+        chosen = []
+        for item in items:
+            before = known.get(item.ledger_key)
+            if before is not None and self._shared.settings.skip_unchanged and before.content == item.content:
+                settled.append((item.source, "unchanged", ""))
+                continue
+            user = item.user(optins_to_send(item, before))
+            if user is None and not item.delete:
+                settled.append((item.source, "unchanged", "optin_already_delivered"))
+            else:
+                chosen.append((item, user or b""))
+        return chosen
 
     def _send_profiles(
         self, chosen: Sequence[tuple[ProfileItem, bytes]], settled: list[tuple[Source, Outcome, str]]
     ) -> list[ProfileItem]:
-        """Upsert users, then clear attributes; returns the delivered items and notes all outcomes in *settled*."""
+        """Upsert users, then clear attributes; returns the delivered items and notes all outcomes in *settled*.
+
+        Raises:
+            SupersededError: Between two attempts another flow claimed a newer version of one of them.
+        """
         upserts = [(item, user) for item, user in chosen if user]
         refused: dict[int, Sequence[Refusal]] = {}
-        verdicts = self._upsert([user for _, user in upserts], skip_hook=self._shared.settings.skip_hook)
+
+        def still_newest() -> None:
+            ledger = self._shared.ledger
+            reads = {item.ledger_key: item.read_at for item, _ in upserts}
+            if ledger and any(at > reads[key] for key, at in ledger.read_times(list(reads)).items()):
+                raise SupersededError
+
+        verdicts = self._upsert(
+            [user for _, user in upserts], skip_hook=self._shared.settings.skip_hook, before_retry=still_newest
+        )
         refused |= {id(item): verdict for (item, _), verdict in zip(upserts, verdicts, strict=True) if verdict}
         deletions = [(item, item.deletion()) for item, _ in chosen if item.delete and id(item) not in refused]
         verdicts = self._deletions.send(
@@ -231,12 +281,17 @@ class Delivery:
 
     # Both
 
-    def _upsert(self, users: Sequence[bytes], *, skip_hook: bool) -> list[Verdict]:
+    def _upsert(
+        self, users: Sequence[bytes], *, skip_hook: bool, before_retry: Callable[[], None] = lambda: None
+    ) -> list[Verdict]:
         def body_of(some: Sequence[bytes]) -> bytes:
             callback = self._shared.settings.error_callback_endpoint
             return upsert_body(some, skip_hook=skip_hook, error_callback=callback)
 
-        return self._upserts.send(users, body_of, self._shared.client.upsert)
+        def post(body: bytes, count: int) -> tuple[Answer, int]:
+            return self._shared.client.upsert(body, count, before_retry)
+
+        return self._upserts.send(users, body_of, post)
 
     def _reject(self, source: Source, refusal: Refusal, event: EventLine | None = None) -> None:
         self._shared.rejects.add(

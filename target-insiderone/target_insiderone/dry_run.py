@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from target_insiderone.client import DELETE_ATTRIBUTES, UPSERT, Outcome
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -19,8 +20,9 @@ class DryRunClient:
         self._file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
         self._lock = threading.Lock()
 
-    def upsert(self, body: bytes, users: int) -> tuple[Outcome, int]:
-        """Write one upsert request."""
+    def upsert(self, body: bytes, users: int, before_retry: Callable[[], None] = lambda: None) -> tuple[Outcome, int]:
+        """Write one upsert request; it is never tried again, so *before_retry* is not asked."""
+        del before_retry
         return self._write(UPSERT, body, users)
 
     def delete_attributes(self, body: bytes, users: int) -> tuple[Outcome, int]:

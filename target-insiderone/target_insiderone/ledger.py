@@ -10,6 +10,7 @@ import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -87,6 +88,7 @@ class Ledger:
     def __init__(self, url: str, *, read_only: bool = False) -> None:
         self._read_only = read_only
         self._engine = _open(url)
+        self._holding: sa.Connection | None = None
         self._insert = _INSERTS[self._engine.dialect.name]
         # SQLite has one writer at a time: waiting here costs less than polling its lock.
         self._writing: threading.Lock | None = threading.Lock() if self._engine.dialect.name == "sqlite" else None
@@ -119,7 +121,7 @@ class Ledger:
         """Note (key, content digest, exact bytes) of events that are about to be sent."""
         now = int(time.time())
         rows = [{"key": key, "content": content, "intent": intent, "at": now} for key, content, intent in events]
-        self._upsert(_events, rows)
+        self._upsert(_events, rows, ("content", "intent", "at"))
 
     def settle_events(self, delivered: Sequence[bytes], refused: Sequence[bytes]) -> None:
         """Note the outcome of intended events: delivered ones are remembered, refused ones forgotten."""
@@ -143,6 +145,24 @@ class Ledger:
             for key, read_at, content, email, phone, optins in rows
         }
 
+    def claim_profiles(self, reads: Mapping[bytes, str]) -> dict[bytes, str]:
+        """Note that versions read then are about to be delivered; returns the read time that now stands for each key.
+
+        A later time than the one given means that another flow holds, or has delivered, a newer version (CO-06).
+        """
+        now = int(time.time())
+        rows = [
+            {"key": key, "read_at": read_at, "content": b"", "optins": "{}", "at": now}
+            for key, read_at in reads.items()
+        ]
+        self._upsert(_profiles, rows, ("read_at", "at"), newer_by="read_at")
+        return self.read_times(list(reads)) if not self._read_only else dict(reads)
+
+    def read_times(self, keys: Sequence[bytes]) -> dict[bytes, str]:
+        """When the version that stands for each of *keys* was read."""
+        table = _profiles.c
+        return dict(tuple(row) for row in self._select(sa.select(table.key, table.read_at), table.key, keys))
+
     def remember_profiles(self, profiles: Iterable[tuple[bytes, KnownProfile]]) -> None:
         """Note delivered versions; a version read earlier than the remembered one changes nothing."""
         now = int(time.time())
@@ -158,7 +178,8 @@ class Ledger:
             }
             for key, known in profiles
         ]
-        self._upsert(_profiles, rows, newer_by="read_at")
+        changed = ("read_at", "content", "email", "phone_number", "optins", "at")
+        self._upsert(_profiles, rows, changed, newer_by="read_at")
 
     def forget_profiles(self, digests: Sequence[bytes]) -> int:
         """Forget the profiles with one of these digests as e-mail or phone number; returns how many."""
@@ -179,8 +200,22 @@ class Ledger:
         with self._transaction() as connection:
             return int(connection.execute(stale).rowcount)
 
+    def hold(self, key: bytes) -> bool:
+        """Hold *key* for as long as this process lives; False if another one holds it.
+
+        PostgreSQL only, for pipelines on several machines; beside SQLite, files in data_dir are locked instead.
+        """
+        if self._engine.dialect.name != "postgresql":
+            return True
+        if self._holding is None:
+            self._holding = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        number = int.from_bytes(key[:8], "big", signed=True)
+        return bool(self._holding.scalar(sa.select(sa.func.pg_try_advisory_lock(number))))
+
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections, and let go of what is held."""
+        if self._holding is not None:
+            self._holding.close()
         self._engine.dispose()
 
     def _select(self, query: Any, column: Any, keys: Sequence[bytes]) -> list[Any]:
@@ -189,14 +224,18 @@ class Ledger:
         with self._engine.connect() as connection:
             return [row for some in _chunks(keys) for row in connection.execute(query.where(column.in_(some)))]
 
-    def _upsert(self, table: sa.Table, rows: list[dict[str, Any]], newer_by: str | None = None) -> None:
+    def _upsert(
+        self, table: sa.Table, rows: list[dict[str, Any]], changed: Sequence[str], newer_by: str | None = None
+    ) -> None:
+        """Insert *rows*; of those that exist, change these columns, if they are not newer than the row."""
         if self._read_only or not rows:
             return
         insert = self._insert(table)
-        changed = {column.name: insert.excluded[column.name] for column in table.columns if column.name != "key"}
         newer = None if newer_by is None else table.c[newer_by] <= insert.excluded[newer_by]
+        values = {name: insert.excluded[name] for name in changed}
+        rows.sort(key=itemgetter("key"))  # one order for all, so that two pipelines never wait for each other in a ring
         with self._transaction() as connection:
-            connection.execute(insert.on_conflict_do_update(index_elements=["key"], set_=changed, where=newer), rows)
+            connection.execute(insert.on_conflict_do_update(index_elements=["key"], set_=values, where=newer), rows)
 
     @contextmanager
     def _transaction(self) -> Iterator[sa.Connection]:

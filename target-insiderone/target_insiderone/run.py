@@ -14,7 +14,7 @@ from target_insiderone.accounting import UNREADABLE, Accounts, as_table, reasons
 from target_insiderone.checkpoints import Checkpoints, State
 from target_insiderone.client import ClientSettings, InsiderOneClient
 from target_insiderone.config_schema import PROPERTIES
-from target_insiderone.data_dir import DataDir
+from target_insiderone.data_dir import AlreadyRunningError, DataDir
 from target_insiderone.delivery import Delivery, DeliverySettings, SharedParts
 from target_insiderone.digests import Digester
 from target_insiderone.dry_run import DryRunClient
@@ -109,6 +109,16 @@ class Run:
             self.warn_once("", SKIP_HOOK)
         if self.settings.dry_run:
             log.warning("dry_run: nothing is sent, no STATE is written; requests go to %s", self.data_dir.root)
+
+    def lock(self, stream: str) -> None:
+        """Hold *stream* for this run, here and in a shared ledger.
+
+        Raises:
+            AlreadyRunningError: Another run of the integration holds it.
+        """
+        self.data_dir.lock(stream)
+        if self.ledger and not self.ledger.hold(self.staging.digest("stream", stream)):
+            raise AlreadyRunningError(stream)
 
     def warn_once(self, stream: str, words: str) -> None:
         """Log a warning that would be the same for many records, once."""

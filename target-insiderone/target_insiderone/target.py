@@ -151,7 +151,7 @@ class TargetInsiderOne(Target):
 
     def replay_sink(self, stream: str, key_properties: Sequence[str]) -> InsiderOneSink:
         """The sink for rejects of *stream*, which are held against the SCHEMA of the stream's last run."""
-        self.run.data_dir.lock(stream)
+        self.run.lock(stream)
         schema = self.run.data_dir.read_schema(stream) or {"properties": {}}
         sink = self.get_sink(stream, schema=schema, key_properties=key_properties)
         if not isinstance(sink, InsiderOneSink):
@@ -165,7 +165,7 @@ class TargetInsiderOne(Target):
         if not isinstance(message_dict["schema"].get("properties"), dict):
             raise InvalidInputLine(f"stream {stream}: its SCHEMA has no properties; look at the tap")
         super()._process_schema_message(message_dict)
-        self.run.data_dir.lock(stream)
+        self.run.lock(stream)
         self.run.data_dir.write_schema(stream, message_dict["schema"])
         self._plain.pop(stream, None)
         maps = self.mapper.stream_maps[stream]
