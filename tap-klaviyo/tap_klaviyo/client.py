@@ -28,6 +28,7 @@ from tap_klaviyo.errors import (
 )
 from tap_klaviyo.filters import query_string
 from tap_klaviyo.quotas import Limiter, buckets_of
+from tap_klaviyo.resources import decode_tolerantly
 
 Document = TypeVar("Document")
 Parameters = Mapping[str, str | int | None]
@@ -171,7 +172,7 @@ class KlaviyoClient:
         if len(buckets) == 1:  # else it is not told which of them the header means
             self.limiter.learn(buckets[0], response.headers.get("RateLimit-Limit", ""))
         try:
-            return Fetched(decode(response.data), arrived)
+            return Fetched(decode_tolerantly(response.data, decode), arrived)
         except (msgspec.DecodeError, UnicodeDecodeError):
             raise _TransientError("the answer (200) is cut off or no JSON:API document") from None
 

@@ -6,8 +6,15 @@ nobody pays for decoding what is only passed on.
 
 from __future__ import annotations
 
+import re
+from typing import TYPE_CHECKING, TypeVar
+
 import msgspec
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Document = TypeVar("Document")
 NULL = msgspec.Raw(b"null")
 Attributes = dict[str, msgspec.Raw]
 
@@ -73,6 +80,34 @@ class EventPage(msgspec.Struct):
     data: list[Event]
     links: Links | None = None
     included: list[Resource] = []
+
+
+_ESCAPES = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"  # a pair: one character
+    rb"|(?P<lone>\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
+    rb"|\\."
+)
+
+
+def decode_tolerantly(body: bytes, decode: Callable[[bytes], Document]) -> Document:
+    """Decode a body, whatever half characters it holds.
+
+    Text that was cut in the middle of an emoji comes as half of a surrogate pair, which is grammatical JSON and yet no
+    text. That half becomes U+FFFD; everything else stays as it is.
+
+    Raises:
+        msgspec.DecodeError: The body is no JSON, or not of the shape that *decode* reads.
+        UnicodeDecodeError: It is not in UTF-8.
+    """
+    if not body.isascii():
+        body.decode()
+    try:
+        return decode(body)
+    except msgspec.DecodeError:
+        mended = _ESCAPES.sub(lambda escape: rb"\ufffd" if escape["lone"] else escape[0], body)
+        if mended == body:
+            raise
+        return decode(mended)
 
 
 read_page = msgspec.json.Decoder(Page).decode

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import signal
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -36,17 +37,20 @@ class LineWriter(GenericSingerWriter[bytes, Message]):
         return line.translate(_BLANKS) if b"\n" in line or b"\r" in line else line
 
     def write_message(self, message: Message) -> None:
-        """Write one line.
-
-        Raises:
-            Stopped: A signal arrived meanwhile; the line is out, or will be with the next `flush`.
-        """
+        """Write one line; a signal that arrives meanwhile waits for `check`."""
         self._busy = True
         self._lines += self.serialize_message(message)
         self._lines += b"\n"
         if len(self._lines) >= BUFFER_BYTES or not isinstance(message, RecordMessage):
             self._write_out()
         self._busy = False
+
+    def check(self) -> None:
+        """Stop the run if a signal arrived while a line was being written; that line is known to be out by now.
+
+        Raises:
+            Stopped: One did.
+        """
         if self._signal is not None:
             self._stop(self._signal)
 
@@ -57,12 +61,22 @@ class LineWriter(GenericSingerWriter[bytes, Message]):
         self._busy = False
 
     def _write_out(self) -> None:
-        sys.stdout.buffer.write(self._lines)
-        sys.stdout.flush()
+        """Write what was gathered, piece by piece.
+
+        Not through the buffer of `sys.stdout`: where a signal cuts a write short, CPython 3.11's loses the rest.
+        """
+        output = getattr(sys.stdout.buffer, "raw", sys.stdout.buffer)
+        rest = memoryview(bytes(self._lines))
+        while rest:
+            written = output.write(rest)
+            if written is None:  # the pipe is full, and set not to block
+                select.select([], [output], [])
+            else:
+                rest = rest[written:]
         self._lines = bytearray()
 
     def handle_signal(self, signum: int, _frame: FrameType | None) -> None:
-        """Stop the run: now, or when the line under way is complete. A second signal ends the process at once."""
+        """Stop the run: now, or at the next `check` if a line is under way. A second signal ends the process."""
         signal.signal(signum, signal.SIG_DFL)
         if self._busy:
             self._signal = signum

@@ -156,7 +156,9 @@ def started(command, environment):
     yield start
     for process in processes:
         process.kill()
-        process.communicate()
+        process.wait()
+        process.stdout.close()
+        process.stderr.close()
 
 
 @pytest.mark.req("BX-12")
@@ -170,7 +172,8 @@ def test_signal_during_a_wait_ends_the_run_with_the_state_of_what_was_emitted(ta
     while json.loads(lines[-1])["type"] != "STATE":
         lines.append(process.stdout.readline())
     process.send_signal(signum)
-    rest, log = process.communicate(timeout=30)
+    rest, log = process.stdout.read(), process.stderr.read()
+    process.wait()
     messages = [json.loads(line) for line in [*lines, *rest.splitlines()]]
     account.clear_faults()
     state = [message["value"] for message in messages if message["type"] == "STATE"][-1]
@@ -181,6 +184,26 @@ def test_signal_during_a_wait_ends_the_run_with_the_state_of_what_was_emitted(ta
     emitted = [message["record"]["id"] for message in messages if message["type"] == "RECORD"]
     assert len(emitted) == 200
     assert sorted(emitted + resumed.ids("profiles")) == [f"P{number:05}" for number in range(250)]
+
+
+@pytest.mark.req("BX-12")
+def test_signals_while_the_reader_is_slow_tear_no_line_and_repeat_nothing(sandbox, started):
+    """A full pipe is where a signal finds the tap most of the time, in the middle of a write."""
+    sandbox.quotas(None)
+    sandbox.seed(profiles=100, events=3_000, hostile=False)
+    sandbox.clock(now="2030-01-01T00:00:00Z")
+    state, ids = None, []
+    for stop in (True, True, True, True, False):
+        process = started(streams=["events"], state=state)
+        lines = [process.stdout.readline() for _ in range(3)]
+        if stop:
+            process.send_signal(signal.SIGTERM)
+        messages = [json.loads(line) for line in [*lines, *process.stdout.read().splitlines()]]
+        ids += [message["record"]["id"] for message in messages if message["type"] == "RECORD"]
+        state = [message["value"] for message in messages if message["type"] == "STATE"][-1]
+        assert process.wait() == (143 if stop else 0)
+
+    assert sorted(ids) == sorted(row["resource"]["id"] for row in sandbox.klaviyo_events())
 
 
 @pytest.mark.req("BX-12")

@@ -279,3 +279,17 @@ def test_limits_stated_by_the_account_replace_the_documented_ones(tap, sandbox, 
 
     assert len(outcome.ids("profiles")) == 600
     assert [entry["status"] for entry in sandbox.journal() if entry["status"] != 200] == []
+
+
+@pytest.mark.req("C-26")
+def test_half_an_emoji_costs_one_character(tap, sandbox):
+    """A name cut in the middle of a surrogate pair is grammatical JSON; it must not hold the stream up for ever."""
+    body = (
+        r'{"data":[{"type":"profile","id":"P1","attributes":{"updated":"2026-01-01T00:00:00+00:00",'
+        r'"first_name":"Ada \ud83e","last_name":"\ud83e\udde6 \\ud83e","title":"\udde6x"}}],"links":{"next":null}}'
+    )
+    sandbox.fault("klaviyo", kind="status", status=200, body=body, path="/api/profiles", query="sort=updated")
+    (record,) = tap(streams=["profiles"]).records("profiles")
+
+    assert (record["first_name"], record["title"]) == ("Ada \ufffd", "\ufffdx")
+    assert record["last_name"] == "\U0001f9e6 \\ud83e"

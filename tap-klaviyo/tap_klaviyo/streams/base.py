@@ -95,6 +95,11 @@ class KlaviyoStream(Stream):
         """Through what the stream reads. Discovery needs none, so that it works without settings."""
         return self._connect()
 
+    @cached_property
+    def lines(self) -> LineWriter:
+        """Where the messages go."""
+        return cast("LineWriter", self._tap.message_writer)
+
     @property
     def reach(self) -> timedelta:
         """How far before the bookmark a run reads again."""
@@ -158,18 +163,21 @@ class KlaviyoStream(Stream):
                 continue
             budget.begin(row.page, row.position)
             self._fetched_at = row.fetched_at
+            tally["emitted"] += 1
             yield row.record if self._opaque else decoded(row.record)
             bookmark.note(row.position)
-            tally["emitted"] += 1
+            self.lines.check()
             if tally["emitted"] >= self._next_checkpoint:
                 self.checkpoint()
 
     def settle(self) -> None:
         """Write a STATE, if the last one was long ago."""
+        self.lines.check()
         if time.monotonic() - self._last_checkpoint >= CHECKPOINT_SECONDS:
             self.checkpoint()
 
     def _begin(self) -> Run:
+        self.lines.check()
         settings, client = self.account.settings, self.account.client
         start = client.run_start(self.path)
         saved = read_state(self.stream_state, str(self.replication_key)) if self._is_incremental else None
@@ -205,7 +213,8 @@ class KlaviyoStream(Stream):
         state = self._run.bookmark.to_state(str(self.replication_key))
         self.stream_state.update(state)
         self._tap.state_writer.write_state(self.tap_state)
-        cast("LineWriter", self._tap.message_writer).flush()
+        self.lines.flush()
+        self.lines.check()
         self._last_checkpoint = time.monotonic()
         pause = max(CHECKPOINT_RECORDS, len(state.get("seen", ())) // 2)  # a long list is not written so often
         self._next_checkpoint = self._run.tally["emitted"] + pause

@@ -110,8 +110,9 @@ class SubscriptionChanges(KlaviyoStream):
         changes = sorted(window.items(), key=lambda change: change[1].at)
         for start in range(0, len(changes), PAGE_SIZE):
             for record in self._read_again(dict(changes[start : start + PAGE_SIZE]), run):
-                yield record if self._opaque else decoded(record)
                 run.tally["emitted"] += 1
+                yield record if self._opaque else decoded(record)
+                self.lines.check()
         for event in events:
             run.bookmark.note(event)
         self.checkpoint()
