@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 PYTHON ?= python3
 export UV_COMPILE_BYTECODE := 1
 
-.PHONY: help setup plugins demo sandbox test lint format types pytest bench clean
+.PHONY: help setup plugins demo sandbox test lint types pytest parity format bench clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -39,14 +39,17 @@ sandbox: setup  ## Start the sandbox and its page with the demo's data (stop it 
 
 test: lint types pytest  ## Everything that CI runs: lint, format, types, all tests
 
-lint: setup
+lint: setup  ## Check format and lint
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
 
-types: setup
+types: setup  ## Check types, strictly
 	@$(BIN)/mypy
 
-pytest: plugins
+pytest: plugins  ## Run the tests alone, two at a time
 	@$(UMASK) PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n 2 --dist loadgroup
+
+parity: setup  ## Write docs/parity.md from the markers of the tests
+	@$(BIN)/python docs/parity.py
 
 format: setup  ## Format the code and fix what the linter can fix
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .

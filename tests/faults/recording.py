@@ -1,0 +1,177 @@
+"""A recorded Singer input for the target: some thousand records of all three flows, good and bad, with STATEs between.
+
+Every STATE says how many records stand before it, so that a run can be taken up where its last STATE says.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+Record = dict[str, Any]
+Key = tuple[str, str]
+"""(stream, id)."""
+
+UNSTORABLE = "unstorable"
+"""Part of the addresses that the sandbox is told to refuse with a 400 that names no row."""
+
+READ_AT = datetime(2026, 6, 1, 10, tzinfo=UTC)
+
+_SCHEMAS = {
+    "profiles": {
+        "id": {"type": "string"},
+        "email": {"type": ["null", "string"]},
+        "phone_number": {"type": ["null", "string"]},
+        "first_name": {"type": ["null", "string"]},
+        "updated": {"type": ["null", "string"], "format": "date-time"},
+        "properties": {"type": ["null", "object"]},
+        "subscriptions": {"type": ["null", "object"]},
+    },
+    "events": {
+        "id": {"type": "string"},
+        "datetime": {"type": ["null", "string"], "format": "date-time"},
+        "metric_name": {"type": ["null", "string"]},
+        "profile_id": {"type": ["null", "string"]},
+        "profile": {"type": ["null", "object"]},
+        "event_properties": {"type": ["null", "object"]},
+    },
+}
+_SCHEMAS["subscription_changes"] = _SCHEMAS["profiles"]
+
+
+@dataclass(frozen=True)
+class Recording:
+    """Lines of Singer input. *bad*: the records that must end as rejects, whatever happens on the way."""
+
+    records: Sequence[tuple[str, Record]]
+    """(stream, record) in order; the order says when each was read."""
+    bad: frozenset[Key]
+    state_every: int
+
+    @cached_property
+    def lines(self) -> list[bytes]:
+        """One RECORD line for each record."""
+        return [_line(_message(stream, record, place)) for place, (stream, record) in enumerate(self.records)]
+
+    def input_after(self, position: int) -> bytes:
+        """The input of a run that resumes behind the first *position* records."""
+        parts = [_line(_schema(stream)) for stream in ("profiles", "events", "subscription_changes")]
+        for place, line in enumerate(self.lines[position:], start=position + 1):
+            parts.append(line)
+            if place % self.state_every == 0 or place == len(self.lines):
+                parts.append(_line({"type": "STATE", "value": {"bookmarks": {"position": place}}}))
+        return b"".join(parts)
+
+
+def record_shop(seed: int, *, people: int = 1_200, events: int = 3_600, state_every: int = 100) -> Recording:
+    """Make up a shop: everybody's profile, orders and views, some profiles again, then changes of consent."""
+    chance = random.Random(seed)  # noqa: S311 - repeatable tests, not secrets
+    now = datetime.now(UTC).replace(microsecond=0)
+    records: list[tuple[str, Record]] = []
+    bad: set[Key] = set()
+    for stream, record, is_bad in _all(chance, now, people, events):
+        records.append((stream, record))
+        if is_bad:
+            bad.add((stream, record["id"]))
+    return Recording(records, frozenset(bad), state_every)
+
+
+def _all(chance: random.Random, now: datetime, people: int, events: int) -> Iterator[tuple[str, Record, bool]]:
+    for number in range(people):
+        yield "profiles", *_profile(number, version=0)
+    for number in range(events):
+        yield "events", *_event(number, chance.randrange(people), chance, now)
+    for number in chance.sample(range(people), people // 4):
+        yield "profiles", *_profile(number, version=1)
+    for number in chance.sample(range(people), people // 8):
+        record, is_bad = _profile(number, version=2)
+        record["subscriptions"] = {"email": {"marketing": _consent("UNSUBSCRIBED", number)}}
+        yield "subscription_changes", record, is_bad
+
+
+def _profile(number: int, version: int) -> tuple[Record, bool]:
+    """One profile, and whether it is bad."""
+    record = {
+        "id": f"P{number:05}",
+        "email": _email(number),
+        "phone_number": f"+9053{number:08}" if number % 3 else None,
+        "first_name": f"Name {number}.{version}",
+        "updated": "2026-05-30T08:00:00+00:00",
+        "properties": {"tier": ["gold", "iron", ""][number % 3], "visits": number * 7, "tags": ["a", f"v{version}"]},
+        "subscriptions": {"email": {"marketing": _consent("SUBSCRIBED", number)}},
+    }
+    match number % 97:
+        case 11:
+            return {**record, "first_name": {"given": "Ada"}}, True
+        case 23:
+            return {**record, "updated": "not-a-date"}, True
+        case 31:
+            return {**record, "email": "no address", "phone_number": "0000"}, True
+        case _:
+            return record, _is_unstorable(number)
+
+
+def _event(number: int, person: int, chance: random.Random, now: datetime) -> tuple[Record, bool]:
+    """One event, and whether it is bad, be it in one line only."""
+    record = {
+        "id": f"E{number:06}",
+        "datetime": (now - timedelta(minutes=chance.randrange(10, 20 * 24 * 60))).isoformat(),
+        "metric_name": "Viewed Product",
+        "profile_id": f"P{person:05}",
+        "profile": {"email": _email(person)},
+        "event_properties": {"ProductID": f"SKU-{number % 50}", "Price": number % 90 + 0.1},
+    }
+    if number % 4 == 0:
+        lines = [
+            {"ProductID": f"SKU-{line}", "ItemPrice": 10.25 + line, "Quantity": line + 1}
+            for line in range(number % 3 + 1)
+        ]
+        record |= {
+            "metric_name": "Placed Order",
+            "event_properties": {"OrderId": f"O-{number}", "$value_currency": "EUR", "Items": lines},
+        }
+        if number % 120 == 8:  # three lines, one of them without a price
+            del lines[1]["ItemPrice"]
+            return record, True
+    match number % 101:
+        case 7:
+            return {**record, "datetime": "yesterday"}, True
+        case 19:
+            return {**record, "profile": {"email": "no address"}}, True
+        case 43:
+            return {**record, "metric_name": "Opened Parcel"}, False  # mapped to nothing: filtered
+        case _:
+            return record, _is_unstorable(person)
+
+
+def _email(number: int) -> str:
+    return f"{UNSTORABLE if _is_unstorable(number) else 'person'}{number}@shop.example"
+
+
+def _is_unstorable(number: int) -> bool:
+    return number % 400 == 250
+
+
+def _consent(consent: str, number: int) -> Record:
+    return {"consent": consent, "consent_timestamp": f"2026-05-{number % 28 + 1:02}T10:00:00+00:00"}
+
+
+def _schema(stream: str) -> Record:
+    schema = {"type": "object", "properties": _SCHEMAS[stream]}
+    return {"type": "SCHEMA", "stream": stream, "schema": schema, "key_properties": ["id"]}
+
+
+def _message(stream: str, record: Record, place: int) -> Record:
+    read_at = (READ_AT + timedelta(seconds=place)).isoformat()
+    return {"type": "RECORD", "stream": stream, "record": record, "time_extracted": read_at}
+
+
+def _line(message: Record) -> bytes:
+    return json.dumps(message).encode() + b"\n"
