@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import postgres
 import pytest
+import sqlalchemy
 from klaviyo_insiderone_sandbox.testing import PARTNER, TOKEN, Sandbox
 from singer_messages import MAPPING
 
@@ -65,6 +69,32 @@ def config(sandbox, tmp_path):
         "event_retention": "send",
         **MAPPING,
     }
+
+
+@pytest.fixture(scope="session")
+def postgres_server():
+    """The URL of a PostgreSQL server."""
+    programs = postgres.find_programs()
+    if programs is None:
+        pytest.skip("no PostgreSQL server (initdb, postgres) is installed: its part of the ledger is not tested")
+    folder = Path(
+        tempfile.mkdtemp(prefix="ledger-", dir="/tmp")
+    )  # its socket's path must be short, and open to its user
+    try:
+        with postgres.server(programs, folder) as url:
+            yield url
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def postgres_url(postgres_server):
+    """A PostgreSQL server without our tables."""
+    engine = sqlalchemy.create_engine(postgres_server)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("DROP TABLE IF EXISTS insiderone_events, insiderone_profiles")
+    engine.dispose()
+    return postgres_server
 
 
 @pytest.fixture

@@ -6,11 +6,13 @@ import subprocess
 import sys
 
 import pytest
+from singer_messages import order, profile, record, schema
 from target_insiderone.digests import Digester
 from target_insiderone.ledger import KnownEvent, KnownProfile, Ledger, LedgerError
 
 OPEN_AND_WRITE = """
 import sys
+from singer_messages import order, profile, record, schema
 from target_insiderone.digests import Digester
 from target_insiderone.ledger import Ledger
 ledger = Ledger(sys.argv[1])
@@ -22,10 +24,26 @@ for place in range(20):
 """
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request, tmp_path):
+    """An empty ledger: in a file of its own, and in a PostgreSQL server."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/ledger.sqlite"
+    return request.getfixturevalue("postgres_url")
+
+
 @pytest.fixture
-def url(tmp_path):
-    """A ledger in a file of its own."""
-    return f"sqlite:///{tmp_path}/ledger.sqlite"
+def open_ledger():
+    """Open ledgers, and close them at the end."""
+    opened: list[Ledger] = []
+
+    def open_one(url: str, *, read_only: bool = False) -> Ledger:
+        opened.append(Ledger(url, read_only=read_only))
+        return opened[-1]
+
+    yield open_one
+    for ledger in opened:
+        ledger.close()
 
 
 def known(read_at: str, **optins: str) -> KnownProfile:
@@ -33,22 +51,22 @@ def known(read_at: str, **optins: str) -> KnownProfile:
     return KnownProfile(read_at, b"content", None, None, optins)
 
 
-def test_an_intent_is_remembered_until_its_outcome(url):
+def test_an_intent_is_remembered_until_its_outcome(url, open_ledger):
     """After a crash the exact bytes are at hand; once settled they go, because they are personal data."""
-    ledger = Ledger(url)
+    ledger = open_ledger(url)
     ledger.intend_events([(b"a", b"1", b"bytes of a"), (b"b", b"2", b"bytes of b"), (b"c", b"3", b"bytes of c")])
 
     ledger.settle_events([b"a"], [b"b"])
 
-    assert Ledger(url).events([b"a", b"b", b"c", b"d"]) == {
+    assert open_ledger(url).events([b"a", b"b", b"c", b"d"]) == {
         b"a": KnownEvent(b"1", None),
         b"c": KnownEvent(b"3", b"bytes of c"),
     }
 
 
-def test_a_version_read_earlier_does_not_replace_a_later_one(url):
+def test_a_version_read_earlier_does_not_replace_a_later_one(url, open_ledger):
     """Two flows may note one profile in any order."""
-    ledger = Ledger(url)
+    ledger = open_ledger(url)
     ledger.remember_profiles([(b"p", known("2026-06-02", email_optin="new"))])
 
     ledger.remember_profiles([(b"p", known("2026-06-01", email_optin="old"))])
@@ -56,9 +74,9 @@ def test_a_version_read_earlier_does_not_replace_a_later_one(url):
     assert ledger.profiles([b"p"])[b"p"].optins == {"email_optin": "new"}
 
 
-def test_pruning_forgets_settled_events_only(url):
+def test_pruning_forgets_settled_events_only(url, open_ledger):
     """An open intent must survive any age, else the event behind it could be doubled."""
-    ledger = Ledger(url)
+    ledger = open_ledger(url)
     ledger.intend_events([(b"settled", b"1", b"x"), (b"open", b"2", b"y")])
     ledger.settle_events([b"settled"], [])
 
@@ -68,10 +86,10 @@ def test_pruning_forgets_settled_events_only(url):
     assert ledger.events([b"settled", b"open"]).keys() == {b"open"}
 
 
-def test_a_read_only_ledger_changes_nothing(url):
+def test_a_read_only_ledger_changes_nothing(url, open_ledger):
     """A dry run may look, but must leave no trace that a real run would trust."""
-    Ledger(url).intend_events([(b"a", b"1", b"x")])
-    dry = Ledger(url, read_only=True)
+    open_ledger(url).intend_events([(b"a", b"1", b"x")])
+    dry = open_ledger(url, read_only=True)
 
     dry.settle_events([b"a"], [])
     dry.remember_profiles([(b"p", known("2026-06-01"))])
@@ -86,16 +104,46 @@ def test_scopes_never_meet():
     assert Digester("shop")("a", "bc") != Digester("shop")("ab", "c")
 
 
-def test_more_keys_than_a_statement_takes(url):
+def test_more_keys_than_a_statement_takes(url, open_ledger):
     """Batches are cut, so that no database limit is met."""
-    ledger = Ledger(url)
+    ledger = open_ledger(url)
     keys = [place.to_bytes(4, "big") for place in range(12_000)]
     ledger.intend_events((key, b"c", b"x") for key in keys)
 
     assert len(ledger.events(keys)) == 12_000
 
 
-def test_several_processes_create_and_write_it_at_the_same_moment(url):
+def test_a_claim_by_a_later_read_stands(url, open_ledger):
+    """Two pipelines may hold one person at the same moment; who read later goes on."""
+    one, other = open_ledger(url), open_ledger(url)
+    assert one.claim_profiles({b"p": "2026-06-01"}) == {b"p": "2026-06-01"}
+
+    assert other.claim_profiles({b"p": "2026-06-02"}) == {b"p": "2026-06-02"}
+    assert one.claim_profiles({b"p": "2026-06-01"}) == {b"p": "2026-06-02"}
+
+
+def test_a_claim_keeps_what_was_delivered(url, open_ledger):
+    """A run that dies after the claim must not make the next one forget the opt-ins of before."""
+    ledger = open_ledger(url)
+    ledger.remember_profiles([(b"p", known("2026-06-01", email_optin="true x"))])
+
+    ledger.claim_profiles({b"p": "2026-06-02"})
+
+    assert ledger.profiles([b"p"])[b"p"].optins == {"email_optin": "true x"}
+
+
+def test_a_stream_is_held_by_one_process_on_any_machine(postgres_url, open_ledger):
+    """Files lock one machine only; the shared server locks them all, and lets go when the holder dies."""
+    one, other = open_ledger(postgres_url), open_ledger(postgres_url)
+
+    assert one.hold(b"profiles")
+    assert not other.hold(b"profiles")
+    assert other.hold(b"events00")
+    one.close()
+    assert other.hold(b"profiles")
+
+
+def test_several_processes_create_and_write_it_at_the_same_moment(url, open_ledger):
     """The three flows start together, also for the very first time."""
     processes = [
         subprocess.Popen([sys.executable, "-c", OPEN_AND_WRITE, url, str(number)], stderr=subprocess.PIPE, text=True)
@@ -107,8 +155,9 @@ def test_several_processes_create_and_write_it_at_the_same_moment(url):
     assert ended == [("", 0)] * 4
     digest = Digester("scope")
     keys = [digest("event", str(number), str(place)) for number in range(4) for place in range(20)]
-    assert all(event.intent is None for event in Ledger(url).events(keys).values())
-    assert len(Ledger(url).events(keys)) == 80
+    found = open_ledger(url).events(keys)
+    assert len(found) == 80
+    assert all(event.intent is None for event in found.values())
 
 
 @pytest.mark.parametrize(
@@ -121,3 +170,17 @@ def test_a_url_that_cannot_be_used_is_refused_without_showing_it(bad):
 
     assert "canary" not in str(refused.value)
     assert "ledger_url" in str(refused.value)
+
+
+@pytest.mark.req("CO-06")
+def test_two_machines_share_one_ledger(load, postgres_url, tmp_path):
+    """With `ledger_url` what one of them delivered is known to the other, whatever its data_dir."""
+    newer = record("subscription_changes", profile(1, first_name="New"), "2026-06-01T10:05:00Z")
+    older = record("profiles", profile(1, first_name="Old"), "2026-06-01T10:00:00Z")
+    bought = [schema("events"), record("events", order(1))]
+    load([schema("subscription_changes"), newer, *bought], ledger_url=postgres_url)
+
+    other = load([schema("profiles"), older, *bought], ledger_url=postgres_url, data_dir=str(tmp_path / "elsewhere"))
+
+    assert other.counts("profiles") == {"read": 1, "duplicate": 1}
+    assert other.counts("events") == {"read": 1, "duplicate": 1}
