@@ -12,7 +12,6 @@ from target_insiderone.ledger import KnownEvent, KnownProfile, Ledger, LedgerErr
 
 OPEN_AND_WRITE = """
 import sys
-from singer_messages import order, profile, record, schema
 from target_insiderone.digests import Digester
 from target_insiderone.ledger import Ledger
 ledger = Ledger(sys.argv[1])
