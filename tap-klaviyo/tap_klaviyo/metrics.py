@@ -135,7 +135,6 @@ class MetricDirectory:
         Source: GET /api/metrics (https://developers.klaviyo.com/en/reference/get_metrics).
         """
         if not self._asked:
-            self._asked = True
             try:
                 self._metrics = self._read()
             except MissingScopeError:
@@ -144,6 +143,7 @@ class MetricDirectory:
                     "of all metrics are read, and those that no setting names are dropped here. This costs requests, "
                     "nothing else; give the key metrics:read to avoid it"
                 )
+            self._asked = True
         return self._metrics
 
     def _read(self) -> list[Metric]:

@@ -284,8 +284,9 @@ def test_page_limit_loses_nothing_however_many_chains(tap, account, metrics):
 def test_page_limit_makes_way_through_a_lookback(tap, account):
     """Pages that only repeat what was read do not count, or a long look-back would hold every run in place."""
     account.add_events([event(f"E{n:03}", f"2026-05-30T10:{n // 60:02}:{n % 60:02}Z") for n in range(120)])
-    first = tap(streams=["events"], events_page_size=40, max_pages=1)
-    second = tap(streams=["events"], events_page_size=40, max_pages=1, lookback_window_days=7, state=first.state)
+    settings = {"events_page_size": 40, "max_pages": 1, "overlap_seconds": 5}
+    first = tap(streams=["events"], **settings)
+    second = tap(streams=["events"], lookback_window_days=7, **settings, state=first.state)
 
     assert first.bookmark("events") == "2026-05-30T10:00:39Z"
     assert second.bookmark("events") > first.bookmark("events")

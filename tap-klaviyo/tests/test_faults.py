@@ -101,6 +101,15 @@ def test_missing_scope_is_named(tap, account):
     assert "stream events failed: GET /api/events: the `api_key` lacks the scope events:read (403)" in outcome.log
 
 
+def test_metrics_that_cannot_be_read_fail_every_stream_that_needs_them(tap, account):
+    """Reading all events instead is for keys that lack the scope, and said; an outage is not that."""
+    account.fault("klaviyo", kind="status", status=500, path="/api/metrics", times=None)
+    outcome = tap(max_retry_seconds=1, event_metrics=["Placed Order"])
+
+    assert outcome.code == 4
+    assert "streams that failed: events, subscription_changes; streams that completed: profiles" in outcome.log
+
+
 def test_run_of_which_nothing_completes_exits_1(tap, account):
     """There is no partial success without a success."""
     account.fault("klaviyo", kind="status", status=404, times=None)

@@ -74,14 +74,19 @@ def test_next_run_reads_only_later_changes(changes, account):
 
 
 @pytest.mark.req("CS-12", "IN-45")
-def test_ids_that_return_nothing_are_counted_gone(changes, account):
-    """Merged or erased people leave a number, not silence."""
+def test_people_who_are_gone_are_counted(changes, account):
+    """Merged or erased people leave a number, not silence: known as such by the event, or by the re-read."""
     account.add_events([unsubscription(n, "2026-05-30T10:00:00Z") for n in range(3)])
     account.erase(["P00001"])
-    outcome = changes()
+    erased = changes()
+    nobody = '{"data":[],"links":{"next":null}}'
+    account.fault("klaviyo", kind="status", status=200, body=nobody, path="/api/profiles", query="any(")
+    unknown = changes()
 
-    assert outcome.ids(STREAM) == ["P00000", "P00002"]
-    assert outcome.summary(STREAM)["gone"] == 1
+    assert erased.ids(STREAM) == ["P00000", "P00002"]
+    assert erased.summary(STREAM)["gone"] == 1
+    assert unknown.ids(STREAM) == []
+    assert unknown.summary(STREAM)["gone"] == 3
 
 
 @pytest.mark.req("CS-03", "C-3")
@@ -165,3 +170,19 @@ def test_missing_scope_of_the_second_endpoint_is_named(changes, account):
     assert outcome.code == 1
     assert "GET /api/profiles: the `api_key` lacks the scope profiles:read" in outcome.log
     assert outcome.state["bookmarks"].get(STREAM, {}) == {}
+
+
+@pytest.mark.req("CS-12", "IN-45")
+def test_change_older_than_the_re_read_is_not_read_again(changes, sandbox):
+    """Windows of profiles are read again one after the other; who came up in an earlier one is up to date."""
+    sandbox.quotas(None)
+    sandbox.clock(frozen=NOON)
+    sandbox.add_profiles([{"id": f"P{n:05}", "attributes": {"updated": "2026-01-01T00:00:00Z"}} for n in range(2_001)])
+    moments = [f"2026-05-30T10:{n // 60:02}:{n % 60:02}Z" for n in range(2_001)]
+    sandbox.add_events([unsubscription(n, moment, touch=False) for n, moment in enumerate(moments)])
+    sandbox.add_events([unsubscription(0, "2026-05-31T10:00:00Z", touch=False)])
+    outcome = changes()
+
+    assert outcome.ids(STREAM) == [f"P{n:05}" for n in range(2_001)]
+    assert outcome.summary(STREAM)["already_read"] == 1
+    assert len([state for state in outcome.states if state["bookmarks"][STREAM]]) >= 2
