@@ -53,6 +53,15 @@ def test_nothing_is_declared_that_the_package_lacks(plugin, package):
     assert {one["name"] for one in plugin["settings"]} == set(package.config_jsonschema["properties"])
 
 
+@pytest.mark.req("IN-03")
+def test_the_private_key_is_the_taps_only_credential():
+    """No OAuth: no client to register, no token to refresh, nothing else to keep secret."""
+    settings = {one["name"]: one["kind"] for one in TAP["settings"]}
+
+    assert [name for name, kind in settings.items() if kind == "password"] == ["api_key"]
+    assert not [name for name in settings if re.search("oauth|client|token|refresh", name)]
+
+
 def test_required_settings_are_validated_as_a_group():
     """``meltano config`` tells from the group what is missing."""
     for plugin, package in ((TAP, TapKlaviyo), (TARGET, TargetInsiderOne)):
