@@ -39,6 +39,18 @@ def test_batches_are_cut_by_bytes_of_the_encoded_body(load, sandbox):
     assert max(sizes) <= 5_000_000
 
 
+@pytest.mark.req("IN-57")
+def test_batch_size_bytes_is_never_exceeded(load, sandbox):
+    """A smaller limit than the API's is kept to the byte as well."""
+    profiles = [record("profiles", profile(number, first_name="ş" * (number * 37 % 900))) for number in range(400)]
+
+    load([schema("profiles"), *profiles], batch_size_bytes=10_000, max_parallel_requests=2)
+
+    sizes = [request["bytes"] for request in sandbox.journal("insiderone")]
+    assert len(sandbox.users()) == 400
+    assert 7_000 < max(sizes) <= 10_000
+
+
 def test_a_user_larger_than_a_request_is_rejected_alone(load):
     """Nothing can carry it, so it must not stop the others."""
     records = [record("profiles", profile(1, first_name="x" * 5_100_000)), record("profiles", profile(2))]
