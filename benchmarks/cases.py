@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from findings import Calls, Comparison, Findings, Memory
-from races import loader, pipe, race, reader
+from races import Contender, loader, pipe, race, reader
 from workbench import Counted, first_records
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ AGAINST_STOCK_TARGET = 8.0
 LEDGER_ON_AGAINST_OFF = 0.85
 PIPE_AGAINST_SLOWER_HALF = 0.85
 
-CALLS_TO_KLAVIYO = {"events": 1, "profiles": 10, "subscription_changes": 11}
-"""Stream -> requests allowed for 1,000 records: their pages; a change of consent is one event, and one profile."""
+CALLS_TO_KLAVIYO = {"events": 1, "profiles": 10, "subscription_changes": 12}
+"""Stream -> requests allowed for 1,000 records: their pages; changes of consent need the pages of their events too."""
 
 CALLS_TO_INSIDERONE = 1
 """Requests allowed for 1,000 records of any stream."""
@@ -42,13 +42,9 @@ def run_cases(bench: Workbench, scale: Scale) -> Findings:
     some = bench.spend_season(scale.seasons[1])
     comparisons: list[Comparison] = []
     for stream in PACED:
-        say(f"{stream}: reading")
-        comparisons += compare_taps(bench, scale, stream, some[stream])
-        say(f"{stream}: loading")
-        comparisons += compare_targets(bench, scale, stream, some[stream])
-        say(f"{stream}: reading and loading in one pipe")
-        comparisons.append(compare_pipe(bench, scale, stream, some[stream]))
-    say("calls and memory")
+        say(f"reading and loading {stream}")
+        comparisons += compare_paces(bench, scale, stream, some[stream])
+    say("counting calls, measuring memory")
     many = bench.spend_season(scale.seasons[2])
     return Findings(
         comparisons,
@@ -62,61 +58,48 @@ def say(what: str) -> None:
     print(f"{what} ...", flush=True)
 
 
-def compare_taps(bench: Workbench, scale: Scale, stream: Stream, reading: Reading) -> list[Comparison]:
-    """tap-klaviyo against the plain loop, and against the SDK as it is."""
+def compare_paces(bench: Workbench, scale: Scale, stream: Stream, reading: Reading) -> list[Comparison]:
+    """Let all that read and load one stream take turns, and set the plugins against the others."""
+    tap, plain_tap, stock_tap, target, plain_target, stock_target, forgetful, both = race(
+        [
+            *readers(bench, scale, stream, reading),
+            *loaders(bench, scale, stream, reading),
+            pipe(bench, stream, reading),
+        ],
+        scale.rounds,
+    )
+    slower_half = min(tap, target, key=lambda half: half.rates.middle)
+    return [
+        Comparison(f"read {stream}", tap, plain_tap, AGAINST_PLAIN_TAP[stream]),
+        Comparison(f"read {stream}", tap, stock_tap, AGAINST_STOCK_TAP),
+        Comparison(f"load {stream}", target, plain_target, AGAINST_PLAIN_TARGET),
+        Comparison(f"load {stream}", target, stock_target, AGAINST_STOCK_TARGET),
+        Comparison(f"load {stream}", target, forgetful, LEDGER_ON_AGAINST_OFF),
+        Comparison(f"pipe {stream}", both, slower_half, PIPE_AGAINST_SLOWER_HALF),
+    ]
+
+
+def readers(bench: Workbench, scale: Scale, stream: Stream, reading: Reading) -> list[Contender]:
+    """tap-klaviyo, the plain loop, the SDK as it is."""
     records, pages = reading.count.records, scale.stock_records[stream] // PAGE[stream]
-    ours, plain, stock = race(
-        [
-            reader(bench, "tap-klaviyo", records, lambda empty: bench.tap(stream, empty=empty)),
-            reader(bench, "plain loop", records, lambda empty: bench.plain_tap(stream, empty=empty)),
-            reader(
-                bench,
-                "stock RESTStream",
-                pages * PAGE[stream],
-                lambda empty: bench.stock_tap(stream, pages, empty=empty),
-            ),
-        ],
-        scale.rounds,
-    )
     return [
-        Comparison(f"read {stream}", ours, plain, AGAINST_PLAIN_TAP[stream]),
-        Comparison(f"read {stream}", ours, stock, AGAINST_STOCK_TAP),
+        reader(bench, "tap-klaviyo", records, lambda empty: bench.tap(stream, empty=empty)),
+        reader(bench, "plain loop", records, lambda empty: bench.plain_tap(stream, empty=empty)),
+        reader(
+            bench, "stock RESTStream", pages * PAGE[stream], lambda empty: bench.stock_tap(stream, pages, empty=empty)
+        ),
     ]
 
 
-def compare_targets(bench: Workbench, scale: Scale, stream: Stream, reading: Reading) -> list[Comparison]:
-    """target-insiderone against the plain loop, against the SDK as it is, and against itself without the ledger."""
-    records, file = reading.count.records, reading.file
-    stock_records = scale.stock_records[stream]
-    ours, plain, stock, forgetful = race(
-        [
-            loader(bench, "target-insiderone", file, records, bench.target),
-            loader(bench, "plain loop", file, records, lambda: bench.plain_target(stream)),
-            loader(bench, "stock BatchSink", first_records(file, stock_records), stock_records, bench.stock_target),
-            loader(bench, "without ledger", file, records, lambda: bench.target(ledger_days=0)),
-        ],
-        scale.rounds,
-    )
+def loaders(bench: Workbench, scale: Scale, stream: Stream, reading: Reading) -> list[Contender]:
+    """target-insiderone, the plain loop, the SDK as it is, and target-insiderone without its ledger."""
+    records, file, stock_records = reading.count.records, reading.file, scale.stock_records[stream]
     return [
-        Comparison(f"load {stream}", ours, plain, AGAINST_PLAIN_TARGET),
-        Comparison(f"load {stream}", ours, stock, AGAINST_STOCK_TARGET),
-        Comparison(f"load {stream}", ours, forgetful, LEDGER_ON_AGAINST_OFF),
+        loader(bench, "target-insiderone", file, records, bench.target),
+        loader(bench, "plain loop", file, records, lambda: bench.plain_target(stream)),
+        loader(bench, "stock BatchSink", first_records(file, stock_records), stock_records, bench.stock_target),
+        loader(bench, "itself without ledger", file, records, lambda: bench.target(ledger_days=0)),
     ]
-
-
-def compare_pipe(bench: Workbench, scale: Scale, stream: Stream, reading: Reading) -> Comparison:
-    """``tap-klaviyo | target-insiderone`` against the slower of the two alone."""
-    records = reading.count.records
-    both, *halves = race(
-        [
-            pipe(bench, "both, piped", records, stream),
-            reader(bench, "tap alone", records, lambda empty: bench.tap(stream, empty=empty)),
-            loader(bench, "target alone", reading.file, records, bench.target),
-        ],
-        scale.rounds,
-    )
-    slower = min(halves, key=lambda half: half.rates.middle)
-    return Comparison(f"pipe {stream}", both, slower, PIPE_AGAINST_SLOWER_HALF)
 
 
 def count_calls_to_klaviyo(few: Mapping[str, Reading], many: Mapping[str, Reading]) -> list[Calls]:

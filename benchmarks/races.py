@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from measuring import Command, Usage
-    from workbench import Stream, Workbench
+    from workbench import Reading, Stream, Workbench
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +39,11 @@ def loader(bench: Workbench, name: str, file: Path, records: int, command_for: C
     return Contender(name, records, lambda: bench.load(command_for(), file), lambda: bench.load(command_for(), nothing))
 
 
-def pipe(bench: Workbench, name: str, records: int, stream: Stream) -> Contender:
+def pipe(bench: Workbench, stream: Stream, reading: Reading) -> Contender:
     """Compose a contender of both plugins."""
-    return Contender(name, records, lambda: bench.pipe(stream), lambda: bench.pipe(stream, empty=True))
+    return Contender(
+        "tap and target", reading.count.records, lambda: bench.pipe(stream), lambda: bench.pipe(stream, empty=True)
+    )
 
 
 @dataclass(frozen=True, slots=True)
