@@ -6,6 +6,7 @@ bench.py [--quick]      --quick is a rehearsal of a minute: few records, one rou
 from __future__ import annotations
 
 import argparse
+import os
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,10 +23,10 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="few records, one round, no file is written")
     quick = parser.parse_args().quick
     scale = QUICK if quick else FULL
-    started = time.perf_counter()
+    busy, started = os.getloadavg()[0], time.perf_counter()
     with TemporaryDirectory() as folder, serving() as shop, serving() as store:
         found = run_cases(Workbench(Path(folder), shop, store), scale)
-    text = compose(found, scale, time.perf_counter() - started)
+    text = compose(found, scale, time.perf_counter() - started, busy)
     if not quick:
         (HERE / "RESULTS.md").write_text(text, encoding="utf-8")
     print(text)

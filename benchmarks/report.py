@@ -48,13 +48,13 @@ they are what decides (profiles: 750 pages of 100 a minute). The data are well-b
 """
 
 
-def compose(found: Findings, scale: Scale, seconds: float) -> str:
-    """Compose the report, in Markdown."""
+def compose(found: Findings, scale: Scale, seconds: float, busy: float) -> str:
+    """Compose the report, in Markdown; *busy* is the load of the machine before the run."""
     met = [row.is_met for rows in (found.comparisons, found.calls, found.memory) for row in rows]
     sections = [
         "# Results of the benchmark\n",
         HOW,
-        machine(scale, seconds),
+        machine(scale, seconds, busy),
         f"**{sum(met)} of {len(met)} targets met.**\n",
         "## Pace\n",
         table(
@@ -88,13 +88,13 @@ def compose(found: Findings, scale: Scale, seconds: float) -> str:
     return "\n".join(sections)
 
 
-def machine(scale: Scale, seconds: float) -> str:
+def machine(scale: Scale, seconds: float, busy: float) -> str:
     """Say what the run took place on."""
     versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     return (
         f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC · {processor()}, {os.cpu_count()} cores, {platform.system()} "
         f"{platform.release()} · Python {platform.python_version()} · {versions} · rounds: {scale.rounds} · "
-        f"{seconds / 60:.1f} minutes\n"
+        f"{seconds / 60:.1f} minutes · load of the machine before: {busy:.1f}\n"
     )
 
 
@@ -125,9 +125,12 @@ def comparison_row(row: Comparison) -> tuple[str, ...]:
 
 def pace_rows(comparisons: Sequence[Comparison]) -> Iterable[tuple[str, ...]]:
     """Show every program once."""
-    paces = {id(pace): (pace, row.case) for row in comparisons for pace in (row.ours, row.theirs)}
-    for pace, case in paces.values():
-        yield (pace.name, case, f"{pace.records:,}", shown(pace.cpu_micros, ".1f"), f"{pace.start_up_seconds:.2f}")
+    shown_already: set[int] = set()
+    for row, pace in ((row, pace) for row in comparisons for pace in (row.ours, row.theirs)):
+        if id(pace) in shown_already:
+            continue
+        shown_already.add(id(pace))
+        yield (pace.name, row.case, f"{pace.records:,}", shown(pace.cpu_micros, ".1f"), f"{pace.start_up_seconds:.2f}")
 
 
 def calls_row(row: Calls) -> tuple[str, ...]:
