@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 from tap_klaviyo.tap import TapKlaviyo
+from target_insiderone.commands.cli import commands
 from target_insiderone.findings import find
 from target_insiderone.target import TargetInsiderOne
 
@@ -91,6 +92,13 @@ def test_shipped_settings_are_without_findings():
     (loader,) = sandbox["config"]["plugins"]["loaders"]
 
     assert find({**TARGET["config"], **loader["config"]}) == []
+
+
+def test_every_command_of_the_target_is_shipped():
+    """``meltano invoke target-insiderone:check`` and the like, with the settings of the project."""
+    shipped = {name: command["args"] for name, command in TARGET["commands"].items()}
+
+    assert shipped == {name: f"{name} --config=ENV" for name in commands.commands}
 
 
 @pytest.mark.req("IN-30")

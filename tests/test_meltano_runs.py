@@ -186,3 +186,23 @@ def test_meltano_lists_and_runs_the_schedules(new_project, shop):
     }
     assert ran.returncode == 0
     assert '"delivered": 1' in ran.stderr
+
+
+@pytest.mark.req("IN-08")
+def test_connection_is_tested_before_the_first_run(new_project, sandbox, shop):
+    """Both commands that the README recommends; what they read is no start of a sync, and nothing is written."""
+    project = new_project()
+    person = shop.person(1)
+    shop.view(person, minutes=1)
+    sandbox.consent(person, "email", "SUBSCRIBED")
+    shop.at(minutes=10)
+
+    tested = project.meltano("invoke", "tap-klaviyo:test")
+    checked = project.meltano("invoke", "target-insiderone:check")
+
+    assert (tested.returncode, checked.returncode) == (0, 0)
+    records = [json.loads(line) for line in tested.stdout.splitlines() if '"RECORD"' in line]
+    assert {record["stream"] for record in records} == set(STREAMS.values())
+    assert "nothing to correct" in checked.stdout + checked.stderr
+    assert sandbox.users() == []
+    assert states_of(project) == {}
