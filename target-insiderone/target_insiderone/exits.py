@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from singer_sdk.exceptions import RecordsWithoutSchemaException, StreamMapConfigError
 from singer_sdk.singerlib.exceptions import InvalidInputLine
+from sqlalchemy.exc import SQLAlchemyError
 
 from target_insiderone.client import AnswerMismatchError, GaveUpError, StopSendingError
 from target_insiderone.data_dir import AlreadyRunningError
@@ -69,6 +70,10 @@ def ending(error: Exception) -> tuple[int, list[str]]:
         return CONFIGURATION, [f"--config: no valid JSON at line {line}"]
     if isinstance(error, FileNotFoundError):
         return CONFIGURATION, [f"no such file: {error.filename or error}"]
+    if isinstance(error, SQLAlchemyError):
+        return FAILED, [
+            f"the ledger failed ({type(error).__name__}); check the database behind `ledger_url` or data_dir"
+        ]
     if isinstance(error, OSError):
         return FAILED, [f"{type(error).__name__}: {error.strerror} {error.filename or ''}".rstrip()]
     for kind, code in EXIT_CODES.items():
