@@ -283,10 +283,10 @@ def refuse(status: int, text: str) -> NoReturn:
 
 
 def retry_after_seconds(header: str | None) -> float | None:
-    """Seconds of a ``Retry-After`` header, a whole number or an HTTP date; None where it is absent or unreadable."""
+    """Seconds of a ``Retry-After`` header, a number or an HTTP date; None where it is absent or unreadable."""
     if header is None:
         return None
-    if header.strip().isdigit():
+    if re.fullmatch(r"\s*\d+(\.\d+)?\s*", header):
         return min(float(header), LONGEST_RETRY_AFTER_SECONDS)
     try:
         at = email.utils.parsedate_to_datetime(header)

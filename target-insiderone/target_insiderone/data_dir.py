@@ -53,6 +53,10 @@ class DataDir:
         """The requests of a dry run."""
         return self.root / f"dry-run-{run_id}.jsonl"
 
+    def dry_run_rejects(self, run_id: str) -> Path:
+        """What a dry run would reject; apart, so that a replay never takes it up."""
+        return self.root / f"dry-run-{run_id}-rejects.jsonl"
+
     def write_summary(self, run_id: str, text: str) -> Path:
         """Keep a run's summary."""
         path = self.folder / f"summary-{run_id}.json"

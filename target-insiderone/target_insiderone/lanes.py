@@ -50,15 +50,17 @@ class Lane:
         deliver: Callable[[Batch], None],
         failed: Callable[[Exception], None],
         stopping: threading.Event,
+        done: Callable[[], None],
     ) -> None:
         self.filling: dict[Group, Batch] = {}
         self.filling_lock = threading.Lock()
         self.handing_over = threading.Lock()  # batches enter the queue in the order in which they were begun
-        self.queue: queue.Queue[Batch | None] = queue.Queue(maxsize=1)
+        self.queue: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
         self.staged: Counter[str] = Counter()
         self._deliver = deliver
         self._failed = failed
         self._stopping = stopping
+        self._done = done
         self.thread = threading.Thread(target=self._work, name=name, daemon=True)
 
     def _work(self) -> None:
@@ -73,6 +75,8 @@ class Lane:
             except Exception as error:  # noqa: BLE001  (handed to the reading thread, which raises it)
                 usable = False
                 self._failed(error)
+            finally:
+                self._done()
 
 
 class Lanes:
@@ -100,14 +104,19 @@ class Lanes:
         self._wake = wake
         self._records = 0
         self._closed = threading.Event()
-        self._lanes = [Lane(f"lane-{number}", deliver, self._fail, stopping) for number, deliver in enumerate(delivers)]
+        # One batch may wait while all lanes are busy: more would keep the STATEs back, not speed anything up.
+        self._places = threading.Semaphore(len(delivers) + 1)
+        self._lanes = [
+            Lane(f"lane-{number}", deliver, self._fail, stopping, self._places.release)
+            for number, deliver in enumerate(delivers)
+        ]
         self._clock = threading.Thread(target=self._flush_by_time, name="flush", daemon=True)
         for lane in self._lanes:
             lane.thread.start()
         self._clock.start()
 
     def add(self, group: Group, item: Item) -> None:
-        """Stage one item; blocks while its lane has a batch waiting already."""
+        """Stage one item; blocks while all lanes are busy and a batch waits already."""
         lane = self._lanes[zlib.crc32(item.source.person.encode("utf-8", "surrogatepass")) % len(self._lanes)]
         size = item.size
         lane.staged[item.source.stream] += 1
@@ -156,10 +165,10 @@ class Lanes:
         if not self._stopping.is_set():
             self.flush()
         self._closed.set()
-        untold = list(self._lanes)
+        for lane in self._lanes:
+            lane.queue.put(None)
         deadline: float | None = None
         while any(lane.thread.is_alive() for lane in self._lanes):
-            untold = [lane for lane in untold if not self._offer(lane, None)]
             if deadline is None and self._stopping.is_set():
                 deadline = time.monotonic() + GRACE_SECONDS
             if deadline is not None and time.monotonic() > deadline:
@@ -170,23 +179,16 @@ class Lanes:
             raise self.failure
 
     def _send(self, lane: Lane, group: Group) -> None:
-        """Hand the batch that the lane is filling over to its worker; blocks while another one waits there."""
+        """Hand the batch that the lane is filling over to its worker; blocks until there is a place for it."""
         with lane.handing_over:
             with lane.filling_lock:
                 batch = lane.filling.pop(group, None)
             if batch is None:
                 return
-            while not self._offer(lane, batch, wait=0.2):
+            while not self._places.acquire(timeout=0.2):
                 if self._stopping.is_set():
                     return  # never sent: its items stay pending
-
-    @staticmethod
-    def _offer(lane: Lane, batch: Batch | None, wait: float = 0.0) -> bool:
-        try:
-            lane.queue.put(batch, block=wait > 0, timeout=wait or None)
-        except queue.Full:
-            return False
-        return True
+            lane.queue.put(batch)
 
     def _flush_by_time(self) -> None:
         while not self._closed.wait(FLUSH_AFTER_SECONDS / 4):

@@ -65,7 +65,8 @@ class Run:
     def _open_parts(self, version: str) -> None:
         settings = self.settings
         self.data_dir = DataDir(settings.data_dir, settings.integration_name)
-        self.rejects = RejectsFile(self.data_dir.rejects, run_id=self.id)
+        rejects = self.data_dir.dry_run_rejects(self.id) if settings.dry_run else self.data_dir.rejects
+        self.rejects = RejectsFile(rejects, run_id=self.id)
         size, days = settings.rejects_max_mb, settings.rejects_max_days
         if dropped := self.rejects.compact(max_bytes=size * 1_000_000, max_days=days):
             log.warning("rejects: the oldest %d went, beyond %d MB or %d days", dropped, size, days)
@@ -159,7 +160,7 @@ class Run:
         if exceeds(self.settings.max_rejects, rejected, read):
             raise TooManyRejectsError(
                 f"{rejected} of {read} records were rejected, more than `max_rejects` ({self.settings.max_rejects}) "
-                f"allows; they and the reasons are in {self.data_dir.rejects}"
+                f"allows; they and the reasons are in {self.rejects.path}"
             )
 
     def _report(self) -> dict[str, Any]:
@@ -172,7 +173,7 @@ class Run:
             "finished": datetime.now(tz=UTC).isoformat(timespec="seconds"),
             "dry_run": self.settings.dry_run,
             **self.accounts.report(pending),
-            "rejects_file": str(self.data_dir.rejects),
+            "rejects_file": str(self.rejects.path),
         }
 
     def _show(self, report: dict[str, Any]) -> None:

@@ -62,7 +62,16 @@ def test_attribute_delete_may_answer_an_empty_object():
 @pytest.mark.req("IN-60")
 @pytest.mark.parametrize(
     ("header", "seconds"),
-    [(None, None), ("12", 12.0), (" 3 ", 3.0), ("soon", None), ("-5", None), ("1" * 400, 30 * 86_400.0), ("nan", None)],
+    [
+        (None, None),
+        ("12", 12.0),
+        ("1.5", 1.5),
+        (" 3 ", 3.0),
+        ("soon", None),
+        ("-5", None),
+        ("1" * 400, 30 * 86_400.0),
+        ("nan", None),
+    ],
 )
 def test_retry_after_in_seconds(header, seconds):
     """Absent, nonsense and absurd values must not break the wait."""

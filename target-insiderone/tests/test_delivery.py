@@ -282,6 +282,26 @@ def test_states_wait_for_the_records_before_them(load, sandbox):
     assert ended.counts("profiles") == {"read": 20, "delivered": 10, "pending": 10}
 
 
+@pytest.mark.req("IN-61")
+def test_no_more_than_ten_thousand_records_wait_for_their_state(load, sandbox):
+    """A run that dies has to repeat little: with a slow API, too, a STATE follows its records closely."""
+    sandbox.latency("insiderone", 0.05)
+    sandbox.fault("insiderone", kind="status", status=403, skip=12, times=None)
+    messages = [schema("profiles")]
+    for number in range(30_000):
+        messages.append(record("profiles", profile(number)))
+        if number % 500 == 499:
+            messages.append(state({"n": number + 1}))
+
+    ended = load(messages)
+
+    counts = ended.counts("profiles")
+    assert ended.code == 2
+    assert counts["delivered"] >= 12_000
+    assert 0 < counts["pending"] <= 10_000
+    assert ended.states[-1]["bookmarks"]["n"] > counts["read"] - 10_000
+
+
 def test_unmapped_and_equal_states_are_not_repeated(load):
     """Orchestrators store every line; an unchanged STATE says nothing."""
     ended = load(
