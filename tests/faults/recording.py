@@ -22,6 +22,9 @@ Key = tuple[str, str]
 UNSTORABLE = "unstorable"
 """Part of the addresses that the sandbox is told to refuse with a 400 that names no row."""
 
+UNMAPPED = "Opened Parcel"
+"""A metric that the mapping leaves out: filtered."""
+
 READ_AT = datetime(2026, 6, 1, 10, tzinfo=UTC)
 
 _SCHEMAS = {
@@ -70,16 +73,22 @@ class Recording:
         return b"".join(parts)
 
 
-def record_shop(seed: int, *, people: int = 1_200, events: int = 3_600, state_every: int = 100) -> Recording:
-    """Make up a shop: everybody's profile, orders and views, some profiles again, then changes of consent."""
+def record_shop(
+    seed: int, *, people: int = 1_200, events: int = 3_600, state_every: int = 100, unstorable: bool = False
+) -> Recording:
+    """Make up a shop: everybody's profile, orders and views, some profiles again, then changes of consent.
+
+    *unstorable*: among them are people whose rows the sandbox refuses (:func:`mishaps.refuse_unstorable`).
+    """
     chance = random.Random(seed)  # noqa: S311 - repeatable tests, not secrets
     now = datetime.now(UTC).replace(microsecond=0)
     records: list[tuple[str, Record]] = []
     bad: set[Key] = set()
     for stream, record, is_bad in _all(chance, now, people, events):
-        records.append((stream, record))
-        if is_bad:
-            bad.add((stream, record["id"]))
+        named, is_refused = _unstorable(record) if unstorable else (record, False)
+        records.append((stream, named))
+        if is_bad or is_refused:
+            bad.add((stream, named["id"]))
     return Recording(records, frozenset(bad), state_every)
 
 
@@ -115,14 +124,14 @@ def _profile(number: int, version: int) -> tuple[Record, bool]:
         case 31:
             return {**record, "email": "no address", "phone_number": "0000"}, True
         case _:
-            return record, _is_unstorable(number)
+            return record, False
 
 
 def _event(number: int, person: int, chance: random.Random, now: datetime) -> tuple[Record, bool]:
     """One event, and whether it is bad, be it in one line only."""
     record = {
         "id": f"E{number:06}",
-        "datetime": (now - timedelta(minutes=chance.randrange(10, 20 * 24 * 60))).isoformat(),
+        "datetime": (now - timedelta(minutes=chance.randrange(10, 3 * 24 * 60))).isoformat(),
         "metric_name": "Viewed Product",
         "profile_id": f"P{person:05}",
         "profile": {"email": _email(person)},
@@ -146,17 +155,21 @@ def _event(number: int, person: int, chance: random.Random, now: datetime) -> tu
         case 19:
             return {**record, "profile": {"email": "no address"}}, True
         case 43:
-            return {**record, "metric_name": "Opened Parcel"}, False  # mapped to nothing: filtered
+            return {**record, "metric_name": UNMAPPED}, False
         case _:
-            return record, _is_unstorable(person)
+            return record, False
 
 
 def _email(number: int) -> str:
-    return f"{UNSTORABLE if _is_unstorable(number) else 'person'}{number}@shop.example"
+    return f"person{number}@shop.example"
 
 
-def _is_unstorable(number: int) -> bool:
-    return number % 400 == 250
+def _unstorable(record: Record) -> tuple[Record, bool]:
+    """Every 400th person gets an address that the sandbox refuses; also told is whether a request is made of it."""
+    if int(record.get("profile_id", record["id"])[1:]) % 400 != 250:
+        return record, False
+    renamed: Record = json.loads(json.dumps(record).replace('"person', f'"{UNSTORABLE}'))
+    return renamed, record.get("metric_name") != UNMAPPED
 
 
 def _consent(consent: str, number: int) -> Record:

@@ -1,0 +1,74 @@
+"""The named moments at which a run is killed, and how the process that is to die learns of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from dataclasses import asdict, dataclass
+
+VARIABLE = "STRIKE"
+"""The variable of the environment that carries a :class:`Strike` into the process."""
+
+LANE_HEADER = "x-lane"
+"""Header that a struck target puts on its requests: ``<number of the run>/<lane>``."""
+
+TARGET_POINTS = {
+    "reading_input": "a line of the input was read and not yet used",
+    "before_intent": "a batch of events is chosen, nothing noted of it",
+    "ledger_uncommitted": "the ledger's transaction is written and not committed",
+    "intent_noted": "the intent is committed, the request not begun",
+    "request_half_sent": "half of the request's body is on the wire",
+    "answer_waiting": "Insider One has applied the request, its answer is unread",
+    "answer_half_read": "the answer's head is read, its body not",
+    "answer_read": "the answer is read, the outcome not in the ledger",
+    "part_answered": "one half of a bisected batch is answered, the other not sent",
+    "outcome_noted": "the outcome is in the ledger, nothing settled",
+    "rejects_half_written": "half of the rejects' lines are written",
+    "rejects_written": "the rejects are on the disk, the STATE behind them not written",
+    "before_state": "a STATE is due, neither it nor the rejects before it are written",
+    "state_half_written": "half of a STATE's line is written",
+}
+
+TAP_POINTS = {
+    "tap_request_sent": "a request to Klaviyo is out, its answer unread",
+    "tap_page_read": "a page's answer is read, nothing of it used",
+    "tap_line_half_written": "half of what was gathered for the output is written",
+    "tap_lines_written": "lines are written, the rest of the page not",
+}
+
+
+@dataclass(frozen=True)
+class Strike:
+    """A kill at the *nth* time that *point* is reached; *whole_pipe*: of tap and target at once."""
+
+    point: str
+    nth: int
+    signum: int = signal.SIGKILL
+    whole_pipe: bool = False
+
+    @property
+    def in_tap(self) -> bool:
+        """Whether it is the tap that reaches the point."""
+        return self.point in TAP_POINTS
+
+
+@dataclass(frozen=True)
+class Orders:
+    """What a plugin under test is told: when to die, if at all, where to note it, and its run's number."""
+
+    run: int
+    noted_in: str
+    strike: Strike | None = None
+    sabotage: str = ""
+
+    def environment(self) -> dict[str, str]:
+        """The variables that carry the orders."""
+        return os.environ | {VARIABLE: json.dumps(asdict(self))}
+
+    @classmethod
+    def received(cls) -> Orders:
+        """Read the orders of this process."""
+        told = json.loads(os.environ[VARIABLE])
+        strike = told.pop("strike")
+        return cls(**told, strike=Strike(**strike) if strike else None)

@@ -1,0 +1,88 @@
+"""Inside the process that is to die: counting how often its point is reached, and the kill itself."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import threading
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from points import Orders, Strike
+
+
+class Trigger:
+    """Kills its own process the *nth* time it is pulled, after noting that it did."""
+
+    def __init__(self, strike: Strike, orders: Orders) -> None:
+        self._strike = strike
+        self._noted_in = orders.noted_in
+        self._lock = threading.Lock()
+        self._pulled = 0
+
+    def is_due(self) -> bool:
+        """Count one arrival at the point, and tell whether this is the one."""
+        with self._lock:
+            self._pulled += 1
+            return self._pulled == self._strike.nth
+
+    def fire(self) -> None:
+        """Note the strike, then send the signal; a SIGKILL does not return."""
+        file = os.open(self._noted_in, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        os.write(file, json.dumps(asdict(self._strike)).encode() + b"\n")
+        os.close(file)
+        if self._strike.whole_pipe:
+            os.killpg(os.getpgrp(), self._strike.signum)
+        else:
+            os.kill(os.getpid(), self._strike.signum)
+
+    def pull(self) -> None:
+        """Count one arrival, and fire if it is the one."""
+        if self.is_due():
+            self.fire()
+
+
+def before(owner: Any, name: str, do: Callable[[], None]) -> None:
+    """Let *do* run before each call of ``owner.name``."""
+    original = getattr(owner, name)
+
+    @functools.wraps(original)
+    def called(*arguments: Any, **named: Any) -> Any:
+        do()
+        return original(*arguments, **named)
+
+    setattr(owner, name, called)
+
+
+def after(owner: Any, name: str, do: Callable[[], None]) -> None:
+    """Let *do* run after each call of ``owner.name`` that returns."""
+    original = getattr(owner, name)
+
+    @functools.wraps(original)
+    def called(*arguments: Any, **named: Any) -> Any:
+        result = original(*arguments, **named)
+        do()
+        return result
+
+    setattr(owner, name, called)
+
+
+def halved(owner: Any, name: str, trigger: Trigger, is_meant: Callable[[bytes], bool]) -> None:
+    """Let the call of ``owner.name`` that is due pass its last argument on in two halves, and fire between them."""
+    original = getattr(owner, name)
+
+    @functools.wraps(original)
+    def called(*arguments: Any) -> Any:
+        *others, data = arguments
+        if not is_meant(data) or not trigger.is_due():
+            return original(*arguments)
+        middle = len(data) // 2
+        original(*others, data[:middle])
+        trigger.fire()
+        return original(*others, data[middle:])
+
+    setattr(owner, name, called)

@@ -1,0 +1,147 @@
+"""The target's own command, with one named moment of it wired to a kill. The product's code runs as it is installed.
+
+Run as a script; its orders stand in the environment (:class:`points.Orders`), its arguments are the command's.
+"""
+
+from __future__ import annotations
+
+import select
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+from points import LANE_HEADER, Orders
+from sabotage import SABOTAGES
+from striking import Trigger, after, before, halved
+from target_insiderone import rejects, target
+from target_insiderone.checkpoints import Checkpoints
+from target_insiderone.client import InsiderOneClient
+from target_insiderone.ledger import Ledger
+from target_insiderone.reader import MessageReader
+from target_insiderone.rejects import RejectsFile
+from target_insiderone.run import Run
+from target_insiderone.sending import Sender
+from urllib3.connection import HTTPConnection
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def strike_uncommitted(trigger: Trigger) -> None:
+    """Fire when a lane's transaction is about to be committed."""
+
+    def on_commit(_connection: sa.Connection) -> None:
+        if threading.current_thread().name.startswith("lane-"):
+            trigger.pull()
+
+    sa.event.listen(sa.Engine, "commit", on_commit)
+
+
+def strike_waiting_answer(trigger: Trigger) -> None:
+    """Fire once the first byte of an answer has arrived, and is unread."""
+    original = HTTPConnection.getresponse
+
+    def getresponse(connection: HTTPConnection) -> Any:
+        if trigger.is_due():
+            select.select([connection.sock], [], [])
+            trigger.fire()
+        return original(connection)
+
+    HTTPConnection.getresponse = getresponse  # type: ignore[method-assign]  # that is what the harness is for
+
+
+def strike_between_halves(trigger: Trigger) -> None:
+    """Fire when one half of a bisected batch has its verdicts, and the other half has not."""
+    depth = threading.local()
+    original = Sender.send
+
+    def send(sender: Sender, *arguments: Any) -> Any:
+        depth.now = getattr(depth, "now", 0) + 1
+        try:
+            verdicts = original(sender, *arguments)
+        finally:
+            depth.now -= 1
+        if depth.now and any(verdict is None for verdict in verdicts):
+            trigger.pull()
+        return verdicts
+
+    Sender.send = send  # type: ignore[method-assign]  # that is what the harness is for
+
+
+def strike_answer_read(trigger: Trigger) -> None:
+    """Fire before the outcome of a batch of either kind is noted."""
+    before(Ledger, "settle_events", trigger.pull)
+    before(Ledger, "remember_profiles", trigger.pull)
+
+
+class TornOutput:
+    """Standard output that lets the STATE that is due out in two halves, and fires between them."""
+
+    def __init__(self, trigger: Trigger) -> None:
+        self._output = sys.stdout
+        self._trigger = trigger
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._output, name)
+
+    def write(self, text: str) -> int:
+        """Write a line."""
+        if not self._trigger.is_due():
+            return self._output.write(text)
+        middle = len(text) // 2
+        self._output.write(text[:middle])
+        self._output.flush()
+        self._trigger.fire()
+        return middle + self._output.write(text[middle:])
+
+
+def strike_state(trigger: Trigger) -> None:
+    """Fire in the middle of a STATE."""
+    sys.stdout = TornOutput(trigger)  # type: ignore[assignment]  # it has what the target uses
+
+
+POINTS: dict[str, Callable[[Trigger], None]] = {
+    "reading_input": lambda trigger: before(MessageReader, "deserialize_json", trigger.pull),
+    "before_intent": lambda trigger: before(Ledger, "intend_events", trigger.pull),
+    "ledger_uncommitted": strike_uncommitted,
+    "intent_noted": lambda trigger: after(Ledger, "intend_events", trigger.pull),
+    "request_half_sent": lambda trigger: halved(
+        HTTPConnection, "send", trigger, lambda data: bytes(data[:8]) == b'{"users"'
+    ),
+    "answer_waiting": strike_waiting_answer,
+    "answer_half_read": lambda trigger: after(HTTPConnection, "getresponse", trigger.pull),
+    "answer_read": strike_answer_read,
+    "part_answered": strike_between_halves,
+    "outcome_noted": lambda trigger: before(Checkpoints, "settle", trigger.pull),
+    "rejects_half_written": lambda trigger: halved(rejects, "_write_all", trigger, lambda _: True),
+    "rejects_written": lambda trigger: after(RejectsFile, "sync", trigger.pull),
+    "before_state": lambda trigger: before(Run, "_write_state", trigger.pull),
+    "state_half_written": strike_state,
+}
+
+
+def name_requests(run: int) -> None:
+    """Put run and lane on every request, so that the journal tells which request was a lane's last."""
+    original = InsiderOneClient._session
+
+    def session(client: InsiderOneClient) -> Any:
+        opened = original(client)
+        opened.headers[LANE_HEADER] = f"{run}/{threading.current_thread().name}"
+        return opened
+
+    InsiderOneClient._session = session  # type: ignore[method-assign]  # that is what the harness is for
+
+
+def main() -> None:
+    """Wire the point, then run the command."""
+    orders = Orders.received()
+    name_requests(orders.run)
+    if orders.sabotage:
+        SABOTAGES[orders.sabotage]()
+    if orders.strike and not orders.strike.in_tap:
+        POINTS[orders.strike.point](Trigger(orders.strike, orders))
+    target.main()
+
+
+main()

@@ -1,0 +1,89 @@
+"""Target alone: killed at every named point, disturbed by faults, run again from its last STATE until it succeeds."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+
+import mishaps
+import pytest
+from plans import HITS, deal
+from points import TARGET_POINTS, Strike
+
+IN_BATCHES_OF_ONE_REQUEST = [point for point in TARGET_POINTS if point != "part_answered"]
+PLANS = deal(seed=3, points=IN_BATCHES_OF_ONE_REQUEST)
+
+
+def test_every_point_is_struck_often_enough():
+    """The parameters of the test below; each of them asserts that its kills took place."""
+    struck = Counter(strike.point for plan in PLANS for strike in plan.strikes)
+
+    assert len(struck) >= 8
+    assert set(struck.values()) == {HITS}
+    assert len(PLANS) >= 20
+
+
+@pytest.mark.req("IN-61", "CO-06")
+@pytest.mark.parametrize("plan", PLANS, ids=lambda plan: plan.name)
+def test_killed_and_disturbed_runs_come_to_the_undisturbed_end(begin, sandbox, recording, ideal_of, plan):
+    """5,250 records in over 50 requests: nothing lost, nothing stored or delivered twice, every STATE true."""
+    ideal = ideal_of(recording)
+    ordeal = begin(recording)
+    mishaps.arm(sandbox, random.Random(plan.seed), insiderone=3)
+
+    ordeal.run_to_success(plan.strikes)
+
+    assert ordeal.struck() == list(plan.strikes)
+    assert ordeal.verdict(ideal).broken == {}
+    assert len(recording.records) >= 5_000
+    assert ideal.requests >= 20
+
+
+@pytest.mark.xfail(strict=True, reason="the ledger learns the outcome of a bisected batch only when all parts have one")
+@pytest.mark.parametrize("nth", [40, 45, 50, 55, 60])
+def test_killed_between_the_halves_of_a_bisected_batch(begin, unstorable_recording, ideal_of, nth):
+    """A half that was answered is delivered, whatever becomes of the other one."""
+    ideal = ideal_of(unstorable_recording)
+    ordeal = begin(unstorable_recording)
+    strike = Strike("part_answered", nth)
+
+    ordeal.run_to_success([strike])
+
+    assert ordeal.struck() == [strike]
+    assert ordeal.verdict(ideal).broken == {}
+
+
+def test_what_was_under_way_goes_again_with_the_bytes_it_had(begin, recording):
+    """A mapping that was changed in between makes other bytes, which Insider One would store beside the first ones."""
+    ordeal = begin(recording)
+    ordeal.run(Strike("answer_waiting", 30))
+    before = ordeal.deliveries()
+    ordeal.configure(fixed_event_parameters=[{"parameter": "added_later", "value": "yes"}])
+
+    ordeal.run_to_success()
+
+    after = ordeal.deliveries()
+    again = after.repeated(2)
+    assert 0 < len(again) <= 4 * 3 * 100  # four lanes, 100 records of at most three lines
+    assert [key for key in again if after.by_event[key][-1].text != before.by_event[key][0].text] == []
+    assert any("added_later" in found[-1].text for found in after.by_event.values())
+
+
+@pytest.mark.xfail(strict=True, reason="repetitions within a run are not counted")
+@pytest.mark.parametrize("fault", mishaps.ANSWER_LOST.values(), ids=mishaps.ANSWER_LOST.keys())
+def test_events_sent_again_after_a_lost_answer_are_counted_uncertain(begin, sandbox, recording, fault):
+    """The operator is told of every event that may have arrived twice."""
+    ordeal = begin(recording)
+    sandbox.fault("insiderone", query='"events"', times=2, **fault)
+
+    ended = ordeal.run()
+
+    again = ordeal.deliveries().repeated_within(1)
+    assert len(again) > 0
+    assert noted_uncertain(ended) == len(again)
+
+
+def noted_uncertain(ended):
+    """What the summary says of events that went again."""
+    notes = ended.summary["streams"]["events"].get("notes", {})
+    return sum(count for name, count in notes.items() if name.startswith("uncertain "))
