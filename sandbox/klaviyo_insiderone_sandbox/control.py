@@ -17,7 +17,7 @@ from klaviyo_insiderone_sandbox.faults import Rule
 from klaviyo_insiderone_sandbox.insiderone.inspection import users_page, users_text
 from klaviyo_insiderone_sandbox.klaviyo.inspection import events_text, profiles_text
 from klaviyo_insiderone_sandbox.klaviyo.seed import Seed
-from klaviyo_insiderone_sandbox.klaviyo.state import UnknownProfileError
+from klaviyo_insiderone_sandbox.klaviyo.state import UnknownEventError, UnknownProfileError
 from klaviyo_insiderone_sandbox.quotas import parse_limits
 
 if TYPE_CHECKING:
@@ -68,8 +68,14 @@ class Plane:
             event_id=one.id,
             uuid=one.uuid,
             visible_after=None if one.visible_after is None else instant_of(one.visible_after),
+            attributions=one.attributions,
             touch=one.touch,
         )
+
+    def attribute(self, wish: wishes.Credit) -> object:
+        """Replace the attributions of an event."""
+        self.sandbox.account.attribute(wish.event_id, wish.attributions)
+        return {"attributions": len(wish.attributions)}
 
     def touch(self, wish: wishes.Touch) -> object:
         """Move the `updated` of profiles."""
@@ -225,7 +231,7 @@ def writes(kind: type[Wish], act: Callable[[Wish], object]) -> Callable[[Request
     async def endpoint(request: Request) -> Response:
         try:
             return answer(act(msgspec.json.decode(await request.body() or b"{}", type=kind)))
-        except UnknownProfileError as error:
+        except (UnknownProfileError, UnknownEventError) as error:
             return answer({"error": str(error)}, 404)
         except (msgspec.DecodeError, ValueError) as error:
             return answer({"error": str(error)}, 400)
@@ -269,6 +275,7 @@ def control_plane(sandbox: Sandbox) -> Starlette:
             Route("/control/seed", writes(Seed, plane.seed), methods=["POST"]),
             Route("/control/profiles", writes(wishes.NewProfiles, plane.profiles), methods=["POST"]),
             Route("/control/events", writes(wishes.NewEvents, plane.events), methods=["POST"]),
+            Route("/control/attribute", writes(wishes.Credit, plane.attribute), methods=["POST"]),
             Route("/control/touch", writes(wishes.Touch, plane.touch), methods=["POST"]),
             Route("/control/consent", writes(wishes.ConsentChange, plane.consent), methods=["POST"]),
             Route("/control/erase", writes(wishes.Erase, plane.erase), methods=["POST"]),

@@ -3,6 +3,7 @@
 import msgspec
 
 from klaviyo_insiderone_sandbox.faults import Side
+from klaviyo_insiderone_sandbox.klaviyo.attributions import Attribution
 from klaviyo_insiderone_sandbox.klaviyo.consent import Channel, Consent, Naming, Reason
 
 
@@ -39,6 +40,7 @@ class NewEvent(Strict):
     uuid: str | None = None
     visible_after: str | None = None
     """Reads show the event only once the clock has passed this."""
+    attributions: list[Attribution] = []
     touch: bool = True
     """Whether the profile's `updated` moves."""
 
@@ -47,6 +49,13 @@ class NewEvents(Strict):
     """Events to add."""
 
     events: list[NewEvent]
+
+
+class Credit(Strict):
+    """Attributions that an event has from now on, instead of those it had."""
+
+    event_id: str
+    attributions: list[Attribution]
 
 
 class Touch(Strict):

@@ -9,7 +9,7 @@ import msgspec
 from klaviyo_insiderone_sandbox.exchange import Call
 
 Side = Literal["klaviyo", "insiderone"]
-Kind = Literal["status", "reset", "truncate", "truncate_ok", "html", "hang", "not_json", "answer_lost"]
+Kind = Literal["status", "reset", "truncate", "truncate_ok", "html", "hang", "not_json", "answer_lost", "drip"]
 
 
 class Rule(msgspec.Struct, forbid_unknown_fields=True):
@@ -18,7 +18,8 @@ class Rule(msgspec.Struct, forbid_unknown_fields=True):
     Without effect on the data: ``status`` answers *status*, ``reset`` closes the connection without an answer, ``hang``
     never answers, ``html`` and ``not_json`` answer with text instead of JSON. After the request has taken effect:
     ``truncate`` cuts the connection in the middle of the answer, ``truncate_ok`` ends the answer's JSON halfway in
-    well-formed HTTP, ``answer_lost`` closes the connection, or answers *status*.
+    well-formed HTTP, ``answer_lost`` closes the connection, or answers *status*, ``drip`` sends the answer's body
+    byte by byte, so slowly that no single wait is long and the whole takes minutes.
     """
 
     side: Side

@@ -21,6 +21,8 @@ CHALLENGE = (
     "<!DOCTYPE html><html><head><title>Just a moment...</title></head><body>Checking your browser.</body></html>"
 )
 """What the edge in front of the API says instead of the API."""
+DRIP_SECONDS = 0.02
+"""From one byte of a dripping answer to the next."""
 
 
 class ReachableTransport(HttpToolsProtocol):
@@ -125,6 +127,9 @@ class Gateway:
             transport.close()
             await gone(receive)
             return
+        if rule is not None and rule.kind == "drip":
+            await drip(answer.body, receive, send)
+            return
         await send({"type": "http.response.body", "body": answer.body})
 
     def _headers(self, answer: Answer) -> list[tuple[bytes, bytes]]:
@@ -157,6 +162,18 @@ async def read_call(scope: Scope, receive: Receive) -> Call | None:
         body=b"".join(chunks),
         base_url=f"http://{headers.get('host', f'{host}:{port}')}",
     )
+
+
+async def drip(body: bytes, receive: Receive, send: Send) -> None:
+    """Send a body byte by byte, until its end or until the client has had enough."""
+    leaving = asyncio.ensure_future(gone(receive))
+    for place in range(len(body)):
+        await send({"type": "http.response.body", "body": body[place : place + 1], "more_body": True})
+        left, _ = await asyncio.wait({leaving}, timeout=DRIP_SECONDS)
+        if left:
+            return
+    leaving.cancel()
+    await send({"type": "http.response.body"})
 
 
 async def gone(receive: Receive) -> None:

@@ -112,6 +112,10 @@ class Sandbox:
         ids: list[str] = self._call("POST", "/control/events", {"events": events})["ids"]
         return ids
 
+    def attribute(self, event_id: str, attributions: Sequence[Mapping[str, str]]) -> None:
+        """Replace the attributions of an event: ``[{"flow": "F1", "flow-message": "M1", ...}]``."""
+        self._call("POST", "/control/attribute", {"event_id": event_id, "attributions": attributions})
+
     def touch(self, ids: Sequence[str], attributes: Mapping[str, Any] | None = None, at: str | None = None) -> None:
         """Move the ``updated`` of profiles, merging *attributes*."""
         self._call("POST", "/control/touch", {"ids": list(ids), "attributes": attributes or {}, "at": at})

@@ -103,6 +103,42 @@ def test_a_late_event_appears_once_the_clock_passes(klaviyo: KlaviyoCaller, sand
     assert [row["id"] for row in klaviyo.get("/api/events").json()["data"]] == ["E1"]
 
 
+def test_attributions_can_come_later(klaviyo: KlaviyoCaller, sandbox: Sandbox) -> None:
+    """Klaviyo credits an order hours after it; the event stays as it is otherwise."""
+    sandbox.add_profiles([{"id": "P1", "attributes": {"updated": "2026-01-01T00:00:00Z"}}])
+    event = {"metric": "Placed Order", "profile_id": "P1", "datetime": "2026-01-01T00:00:00Z", "touch": False}
+    sandbox.add_events([{**event, "id": "E1"}])
+    before = klaviyo.get("/api/events", include="attributions").json()
+
+    sandbox.attribute("E1", [{"id": "A1", "flow": "F1"}])
+
+    after = klaviyo.get("/api/events", include="attributions").json()
+    assert before["included"] == []
+    assert [one["id"] for one in after["included"]] == ["A1"]
+    assert after["data"][0]["attributes"] == before["data"][0]["attributes"]
+    assert klaviyo.get("/api/profiles/P1").json()["data"]["attributes"]["updated"].startswith("2026-01-01")
+    assert sandbox.klaviyo_events()[0]["attributions"] == [{"id": "A1", "flow": "F1"}]
+
+
+@pytest.mark.parametrize(
+    ("event_id", "attributions", "status"),
+    [
+        pytest.param("E9", [], 404, id="unknown event"),
+        pytest.param("E1", [{"flows": "F1"}], 400, id="misspelled"),
+        pytest.param("E1", [{"flow": 'F"1'}], 400, id="impossible id"),
+    ],
+)
+def test_attributions_that_cannot_be_are_refused(
+    sandbox: Sandbox, event_id: str, attributions: list[dict[str, str]], status: int
+) -> None:
+    sandbox.add_events([{"id": "E1", "metric": "M", "profile_id": "P1", "datetime": "2026-01-01T00:00:00Z"}])
+
+    with pytest.raises(ValueError, match=str(status)):
+        sandbox.attribute(event_id, attributions)
+
+    assert sandbox.klaviyo_events()[0]["attributions"] == []
+
+
 def test_touch_merges_properties_key_by_key(klaviyo: KlaviyoCaller, sandbox: Sandbox) -> None:
     sandbox.add_profiles([{"id": "P1", "attributes": {"email": "a@b.co", "properties": {"a": 1, "b": 2}}}])
 

@@ -172,6 +172,29 @@ def test_relationships_show_data_only_when_resolved(klaviyo: KlaviyoCaller, sand
     assert asked["data"][0]["relationships"]["attributions"]["data"] == asked["included"] == []
 
 
+def test_attributions_are_included_as_relationships_only(klaviyo: KlaviyoCaller, sandbox: Sandbox) -> None:
+    """The event refers to them; the resource has no attributes, and names its event, message, and campaign or flow."""
+    sandbox.add_profiles([{"id": "P1", "attributes": {}}])
+    event = {"metric": "Placed Order", "profile_id": "P1", "datetime": "2026-01-01T00:00:00Z"}
+    given = [{"id": "A1", "flow": "F1", "flow-message": "M1"}, {"campaign": "C1", "attributed-event": "E0"}]
+    sandbox.add_events([{**event, "id": "E1", "attributions": given}])
+
+    page = klaviyo.get("/api/events", include="attributions").json()
+
+    referred = [one["id"] for one in page["data"][0]["relationships"]["attributions"]["data"]]
+    related = [
+        {name: one["data"]["id"] for name, one in resource["relationships"].items() if "data" in one}
+        for resource in page["included"]
+    ]
+    assert referred == [resource["id"] for resource in page["included"]]
+    assert (referred[0], len(referred[1])) == ("A1", 32)
+    assert all("attributes" not in resource for resource in page["included"])
+    assert related == [
+        {"event": "E1", "flow": "F1", "flow-message": "M1"},
+        {"event": "E1", "attributed-event": "E0", "campaign": "C1"},
+    ]
+
+
 @pytest.mark.parametrize(
     ("fields", "attributes"),
     [

@@ -127,6 +127,25 @@ def test_a_hanging_request_is_never_answered(sandbox: Sandbox) -> None:
         requests.get(f"{sandbox.klaviyo_url}/api/metrics", timeout=0.2)
 
 
+def test_a_dripping_answer_comes_byte_by_byte(sandbox: Sandbox) -> None:
+    """Each wait is short, so that a limit on single reads never ends it; what comes is the answer."""
+    sandbox.fault("klaviyo", kind="drip")
+    headers = {"Authorization": f"Klaviyo-API-Key {sandbox.KLAVIYO_KEY}", "revision": "2026-07-15"}
+
+    with requests.get(f"{sandbox.klaviyo_url}/api/metrics", headers=headers, stream=True, timeout=0.5) as answer:
+        pieces = [answer.raw.read1() for _ in range(9)]
+
+    begun = b"".join(pieces)
+    assert begun.startswith(b'{"data":')
+    assert len(begun) < int(answer.headers["Content-Length"])
+
+
+def test_a_dripping_answer_comes_to_its_end(klaviyo: KlaviyoCaller, sandbox: Sandbox) -> None:
+    sandbox.fault("klaviyo", kind="drip")
+
+    assert klaviyo.get("/api/metrics").json()["data"] == []
+
+
 @pytest.mark.parametrize(
     ("rule", "hits"),
     [

@@ -112,6 +112,17 @@ def test_events_load_with_sparse_profiles(sandbox: Sandbox) -> None:
     assert all(set(one["attributes"]) == {"email", "location"} for one in answer["included"])
 
 
+def test_events_load_with_attributions(sandbox: Sandbox) -> None:
+    """A few orders of made-up data are credited to an e-mail."""
+    api = seeded(sandbox)
+
+    answer = api.Events.get_events(include=["attributions"], page_size=1000)
+
+    referred = [one.id for row in answer.data for one in row.relationships.attributions.data]
+    assert 0 < len(referred) < len(answer.data) / 20
+    assert [one["id"] for one in answer.included] == referred
+
+
 def test_events_filter_by_metric_and_time(sandbox: Sandbox) -> None:
     """This is the request that the events flow makes."""
     api = client(sandbox)

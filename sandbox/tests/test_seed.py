@@ -94,6 +94,22 @@ def test_hostile_events_are_awkward(sandbox: Sandbox) -> None:
     assert any(line["ItemPrice"] == 0 for one in orders for line in one.get("Items", []) if isinstance(line, dict))
 
 
+def test_some_orders_are_credited_to_a_campaign_or_a_flow(sandbox: Sandbox) -> None:
+    """One in eight; to a campaign where its e-mail came to the same person before the order, or else to a flow."""
+    _, events = seeded(sandbox, hostile=False)
+    by_id = {one["resource"]["id"]: one for one in events}
+    orders = [one for one in events if one["metric_name"] == "Placed Order"]
+    credits_given = [(one, credit) for one in events for credit in one["attributions"]]
+
+    assert len(credits_given) == len(orders) // 8
+    assert {("campaign" in credit, "flow" in credit) for _, credit in credits_given} == {(True, False), (False, True)}
+    for order, credit in credits_given:
+        email = by_id[credit["attributed-event"]] if "attributed-event" in credit else None
+        assert order["metric_name"] == "Placed Order"
+        assert email is None or email["profile_id"] == order["profile_id"]
+        assert email is None or email["metric_name"].endswith("Email")
+
+
 def test_a_metric_name_stands_twice_with_two_integrations(sandbox: Sandbox) -> None:
     """Names are no keys."""
     _, events = seeded(sandbox)

@@ -27,8 +27,9 @@ from klaviyo_insiderone_sandbox.klaviyo.endpoints import (
 from klaviyo_insiderone_sandbox.klaviyo.events import Event, Metric, short_id
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
+    from klaviyo_insiderone_sandbox.klaviyo.attributions import Attribution
     from klaviyo_insiderone_sandbox.klaviyo.profiles import Profile
     from klaviyo_insiderone_sandbox.klaviyo.state import MailingList
 
@@ -126,7 +127,7 @@ class EventWriter:
         self._names = selection(EVENT_FIELDS, asked).names
         url = f"{base_url.replace('%', '%%')}/api/events/%(id)s"
         metric = relationship(url, "metric", '{"type":"metric","id":"%(metric)s"}')
-        rest = f"{metric},{relationship(url, 'attributions', '[]' if attributions else None)}"
+        rest = f"{metric},{relationship(url, 'attributions', '[%(attributions)s]' if attributions else None)}"
         links = f'"links":{{"self":"{url}/"}}'
         owner = relationship(url, "profile", '{"type":"profile","id":"%(profile)s"}')
         nobody = relationship(url, "profile", None)
@@ -137,7 +138,12 @@ class EventWriter:
         """Compose one event; of an *orphan* the profile is gone."""
         second, event_id = event.place
         template = self._orphan if orphan else self._owned
-        tail = template % {"id": event_id, "profile": event.profile_id, "metric": event.metric.id}
+        tail = template % {
+            "id": event_id,
+            "profile": event.profile_id,
+            "metric": event.metric.id,
+            "attributions": references(event.attributions) if event.attributions else "",
+        }
         return f'{{"type":"event","id":"{event_id}","attributes":{{{self._attributes(event, second)}}},{tail}}}'
 
     def _attributes(self, event: Event, second: int) -> str:
@@ -148,6 +154,11 @@ class EventWriter:
             "uuid": f'"{event.uuid or uuid_of(second, event.place[1])}"',
         }
         return ",".join(f'"{name}":{values[name]}' for name in self._names)
+
+
+def references(attributions: Iterable[Attribution]) -> str:
+    """Compose the data of a relationship to attributions, without its brackets."""
+    return ",".join(f'{{"type":"attribution","id":"{one.id}"}}' for one in attributions)
 
 
 def uuid_of(second: int, event_id: str) -> str:

@@ -12,6 +12,7 @@ from klaviyo_insiderone_sandbox.clock import MICROSECONDS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from klaviyo_insiderone_sandbox.klaviyo.attributions import Attribution
     from klaviyo_insiderone_sandbox.klaviyo.filters import Condition
 
 Place = tuple[int, str]
@@ -42,7 +43,7 @@ class Metric:
 class Event:
     """Something that a person did."""
 
-    __slots__ = ("metric", "place", "profile_id", "properties", "uuid", "visible_after")
+    __slots__ = ("attributions", "metric", "place", "profile_id", "properties", "uuid", "visible_after")
 
     def __init__(
         self,
@@ -53,6 +54,7 @@ class Event:
         *,
         uuid: str | None = None,
         visible_after: int | None = None,
+        attributions: tuple[Attribution, ...] = (),
     ) -> None:
         self.place = place
         self.metric = metric
@@ -63,6 +65,7 @@ class Event:
         """None = made from the time and the id."""
         self.visible_after = visible_after
         """Reads show the event from this instant on; None = always."""
+        self.attributions = attributions
 
 
 place_of: Callable[[Event], Place] = attrgetter("place")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from klaviyo_insiderone_sandbox.clock import MICROSECONDS
 from klaviyo_insiderone_sandbox.klaviyo import endpoints as table
+from klaviyo_insiderone_sandbox.klaviyo.attributions import attribution_texts
 from klaviyo_insiderone_sandbox.klaviyo.cursors import (
     read_event_cursor,
     read_keyset_cursor,
@@ -138,7 +139,7 @@ def event_texts(account: Account, call: Call, parameters: Parameters, rows: list
 
 
 def included_of(account: Account, call: Call, parameters: Parameters, rows: list[Event]) -> list[str] | None:
-    """Write what a page of events includes: metrics first, then profiles, each once."""
+    """Write what a page of events includes: metrics first, then profiles, then attributions, each once."""
     if parameters.includes is None:
         return None
     included: list[str] = []
@@ -151,6 +152,8 @@ def included_of(account: Account, call: Call, parameters: Parameters, rows: list
         present = account.profiles.by_id
         owners = dict.fromkeys(event.profile_id for event in rows)
         included += [writer.write(present[owner]) for owner in owners if owner in present]
+    if "attributions" in parameters.includes:
+        included += [text for event in rows if event.attributions for text in attribution_texts(call.base_url, event)]
     return included
 
 

@@ -2,12 +2,13 @@
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 
 from klaviyo_insiderone_sandbox.clock import MICROSECONDS, shown_exactly
 from klaviyo_insiderone_sandbox.klaviyo import consent, people, shop
+from klaviyo_insiderone_sandbox.klaviyo.attributions import Attribution, named
 from klaviyo_insiderone_sandbox.klaviyo.consent import Naming
 from klaviyo_insiderone_sandbox.klaviyo.events import Event, Metric, short_id
 from klaviyo_insiderone_sandbox.klaviyo.profiles import Profile
@@ -21,6 +22,8 @@ HOSTILE_SHARE = 0.04
 """Awkward profiles, of all."""
 CONSENT_SHARE = 0.4
 """Events that record consent, at most, of all; consent beyond it has no event, as after an import."""
+CREDITED_ORDERS = 8
+"""One order of so many is credited to an e-mail."""
 
 
 class Seed(msgspec.Struct, forbid_unknown_fields=True):
@@ -47,16 +50,39 @@ class Sower:
     """Epoch second."""
     products: list[shop.Product]
     made: int = 0
+    orders: int = 0
+    """Orders placed so far."""
+    emails: dict[str, tuple[Event, str]] = field(default_factory=dict)
+    """Profile id -> the last e-mail event made up for it, and the number of its campaign."""
 
-    def event(self, metric: Metric, owner: str, second: int, properties: str, visible_after: int | None = None) -> None:
+    def event(
+        self, metric: Metric, owner: str, second: int, properties: str, visible_after: int | None = None
+    ) -> Event:
         """Record one event, and move its owner's dates."""
         self.made += 1
         event_id = short_id(f"{self.seed.seed} {self.made}", 11)
-        self.account.events.add(Event((second, event_id), metric, owner, properties, visible_after=visible_after))
+        event = Event((second, event_id), metric, owner, properties, visible_after=visible_after)
+        self.account.events.add(event)
         profile = self.account.profiles.by_id.get(owner)
         if profile is not None and second <= self.now:
             profile.last_event_second = max(second, profile.last_event_second or 0)
             profile.updated = max(profile.updated, second * MICROSECONDS + self.made % MICROSECONDS)
+        return event
+
+    def credit(self, order: Event) -> None:
+        """Credit every eighth order: to the campaign whose e-mail its owner got before it, or else to a flow."""
+        self.orders += 1
+        if self.orders % CREDITED_ORDERS:
+            return
+        email, number = self.emails.get(order.profile_id, (None, ""))
+        message = Attribution(flow="FLOW01", flow_message="FLMSG1", flow_message_variation="FLMSG1A")
+        if email is not None and email.place < order.place:
+            message = Attribution(
+                attributed_event=email.place[1],
+                campaign=f"01CAMPAIGN{number}",
+                campaign_message=f"01MESSAGE{number}",
+            )
+        order.attributions = named(order.place[1], [message])
 
 
 def sow(account: Account, seed: Seed) -> None:
@@ -161,7 +187,18 @@ def ordinary_events(sower: Sower) -> list[tuple[int, Maker]]:
 
         def make(owner: str, second: int) -> None:
             text = shop.order(chance, products, f"SO-{sower.made + 1}", chance.choice(CURRENCIES))
-            sower.event(metric, owner, second, text)
+            order = sower.event(metric, owner, second, text)
+            if name == "Placed Order":
+                sower.credit(order)
+
+        return weight, make
+
+    def emails(weight: int, name: str, campaign: str, *, clicked: bool = False) -> tuple[int, Maker]:
+        metric = account.metric(name, "Klaviyo")
+
+        def make(owner: str, second: int) -> None:
+            text = shop.email(f"Campaign {campaign}", f"{second}-{sower.made}", clicked=clicked)
+            sower.emails[owner] = sower.event(metric, owner, second, text), campaign
 
         return weight, make
 
@@ -184,9 +221,9 @@ def ordinary_events(sower: Sower) -> list[tuple[int, Maker]]:
         simple(10, "Added to Cart", "Shopify", lambda key: shop.added_to_cart(product(), 1, key)),
         simple(20, "Viewed Product", "API", lambda key: shop.viewed_product(product(), key)),
         simple(15, "Active on Site", "Klaviyo", lambda key: shop.active_on_site(product(), key)),
-        simple(14, "Received Email", "Klaviyo", lambda key: shop.email("Campaign 1", key, clicked=False)),
-        simple(7, "Opened Email", "Klaviyo", lambda key: shop.email("Campaign 1", key, clicked=False)),
-        simple(3, "Clicked Email", "Klaviyo", lambda key: shop.email("Campaign 2", key, clicked=True)),
+        emails(14, "Received Email", "1"),
+        emails(7, "Opened Email", "1"),
+        emails(3, "Clicked Email", "2", clicked=True),
         simple(
             1,
             "Scanned Loyalty Card",

@@ -11,13 +11,14 @@ import msgspec
 from klaviyo_insiderone_sandbox.clock import MICROSECONDS, Clock, instant_of, shown_exactly
 from klaviyo_insiderone_sandbox.exact_json import join_object, split_object
 from klaviyo_insiderone_sandbox.klaviyo import consent as consents
+from klaviyo_insiderone_sandbox.klaviyo.attributions import Attribution, ids_of, named
 from klaviyo_insiderone_sandbox.klaviyo.endpoints import LOCATION_FIELDS, PREDICTIVE_FIELDS, PROFILE_FIELDS
 from klaviyo_insiderone_sandbox.klaviyo.events import Event, Events, Metric, short_id
 from klaviyo_insiderone_sandbox.klaviyo.profiles import Profile, Profiles
 from klaviyo_insiderone_sandbox.quotas import Quotas
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 KEY_ALL_SCOPES = "pk_sandbox_all_scopes"
 KEY_THREE_FLOWS = "pk_sandbox_three_flows"
@@ -32,6 +33,10 @@ ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 class UnknownProfileError(LookupError):
     """The control plane was asked to change a profile that does not exist."""
+
+
+class UnknownEventError(LookupError):
+    """The control plane was asked to change an event that does not exist."""
 
 
 class MailingList:
@@ -152,6 +157,7 @@ class Account:
         event_id: str | None = None,
         uuid: str | None = None,
         visible_after: int | None = None,
+        attributions: Sequence[Attribution] = (),
         touch: bool = True,
     ) -> str:
         """Record an event; return its id. The profile's ``updated`` moves to now unless *touch* is false.
@@ -159,14 +165,16 @@ class Account:
         Raises:
             ValueError: An id has characters that Klaviyo's ids never have.
         """
-        check_ids(event_id, profile_id, uuid)
+        check_ids(event_id, profile_id, uuid, *ids_of(attributions))
+        event_id = event_id or self._new_event_id(second)
         event = Event(
-            (second, event_id or self._new_event_id(second)),
+            (second, event_id),
             metric,
             profile_id,
             properties,
             uuid=uuid,
             visible_after=visible_after,
+            attributions=named(event_id, attributions),
         )
         if event.place[1] in self.events.by_id:
             self.events.replace(event)
@@ -179,6 +187,19 @@ class Account:
                 profile.updated = max(profile.updated, self.clock.now())
                 self.profiles.moved()
         return event.place[1]
+
+    def attribute(self, event_id: str, attributions: Sequence[Attribution]) -> None:
+        """Replace the attributions of an event, as happens hours after it; nothing else moves.
+
+        Raises:
+            UnknownEventError: The id is unknown.
+            ValueError: An id has characters that Klaviyo's ids never have.
+        """
+        check_ids(*ids_of(attributions))
+        event = self.events.by_id.get(event_id)
+        if event is None:
+            raise UnknownEventError(f"no event with id {event_id}")
+        event.attributions = named(event_id, attributions)
 
     def apply(self, profile: Profile, attributes: Mapping[str, str]) -> None:
         """Set attributes of a profile from name -> JSON text.
