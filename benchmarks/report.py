@@ -123,14 +123,16 @@ def comparison_row(row: Comparison) -> tuple[str, ...]:
     )
 
 
-def pace_rows(comparisons: Sequence[Comparison]) -> Iterable[tuple[str, ...]]:
-    """Show every program once."""
-    shown_already: set[int] = set()
-    for row, pace in ((row, pace) for row in comparisons for pace in (row.ours, row.theirs)):
-        if id(pace) in shown_already:
-            continue
-        shown_already.add(id(pace))
-        yield (pace.name, row.case, f"{pace.records:,}", shown(pace.cpu_micros, ".1f"), f"{pace.start_up_seconds:.2f}")
+def pace_rows(comparisons: Sequence[Comparison]) -> list[tuple[str, ...]]:
+    """Show every program once, where it appears first."""
+    paces: dict[int, tuple[str, Pace]] = {}
+    for row in comparisons:
+        for pace in (row.ours, row.theirs):
+            paces.setdefault(id(pace), (row.case, pace))
+    return [
+        (pace.name, case, f"{pace.records:,}", shown(pace.cpu_micros, ".1f"), f"{pace.start_up_seconds:.2f}")
+        for case, pace in paces.values()
+    ]
 
 
 def calls_row(row: Calls) -> tuple[str, ...]:
