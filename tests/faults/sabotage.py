@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from target_insiderone.checkpoints import Checkpoints, State
 from target_insiderone.ledger import Ledger
 from target_insiderone.rejects import RejectsFile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Sequence
 
 
 def write_states_at_once() -> None:
@@ -22,15 +22,18 @@ def write_states_at_once() -> None:
 
 
 def note_no_intent() -> None:
-    """Send events that the ledger does not know of yet."""
-    intend = Ledger.intend_events
-    settle = Ledger.settle_events
+    """Tell the ledger of events only once they are delivered."""
+    intend, settle = Ledger.intend_events, Ledger.settle_events
+    held_back: dict[bytes, tuple[bytes, bytes, bytes]] = {}
 
-    def settle_events(ledger: Ledger, delivered: Any, refused: Any) -> None:
-        intend(ledger, [(key, key, b"") for key in delivered])
+    def intend_events(_: Ledger, events: Iterable[tuple[bytes, bytes, bytes]]) -> None:
+        held_back.update((event[0], event) for event in events)
+
+    def settle_events(ledger: Ledger, delivered: Sequence[bytes], refused: Sequence[bytes]) -> None:
+        intend(ledger, [held_back[key] for key in delivered if key in held_back])
         settle(ledger, delivered, refused)
 
-    Ledger.intend_events = lambda *_: None  # type: ignore[method-assign]  # the sabotage
+    Ledger.intend_events = intend_events  # type: ignore[method-assign]  # the sabotage
     Ledger.settle_events = settle_events  # type: ignore[method-assign]  # the sabotage
 
 

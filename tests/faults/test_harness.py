@@ -9,7 +9,7 @@ from points import Strike
 @pytest.mark.parametrize(
     ("sabotage", "strike", "noticed"),
     [
-        pytest.param("states at once", Strike("answer_waiting", 8), {"lost", "early_states"}, id="states at once"),
+        pytest.param("states at once", Strike("answer_waiting", 30), {"lost", "early_states"}, id="states at once"),
         pytest.param("no intent", Strike("answer_waiting", 30), {"uncounted"}, id="no intent"),
         pytest.param("no outcome", Strike("answer_waiting", 30), {"delivered_twice"}, id="no outcome"),
         pytest.param("rejects unwritten", Strike("before_state", 2), {"lost", "early_states"}, id="rejects unwritten"),
