@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from tap_klaviyo.client import KlaviyoClient
-    from tap_klaviyo.resources import Resource
+    from tap_klaviyo.resources import Included, Resource
 
 logger = logging.getLogger("tap-klaviyo.metrics")
 
@@ -114,7 +114,7 @@ def near_miss(name: str, metrics: Iterable[Metric]) -> str | None:
     return folded.get(name.strip().casefold()) or next(iter(get_close_matches(name, names, n=1)), None)
 
 
-def metric_of(resource: Resource) -> Metric:
+def metric_of(resource: Resource | Included) -> Metric:
     """Read a metric, as GET /api/metrics and ``include=metric`` have it."""
     name = msgspec.json.decode(resource.attributes["name"], type=str)
     integration = msgspec.json.decode(resource.attributes.get("integration", NULL), type=_Integration | None)

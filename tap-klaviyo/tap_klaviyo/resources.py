@@ -38,9 +38,9 @@ class ToOne(msgspec.Struct):
 
 
 class ToMany(msgspec.Struct):
-    """A relationship with any number of resources, passed on as it is."""
+    """A relationship with any number of resources; its data is absent unless they were asked for."""
 
-    data: msgspec.Raw = NULL
+    data: list[Reference] | None = None
 
 
 class Resource(msgspec.Struct):
@@ -48,7 +48,27 @@ class Resource(msgspec.Struct):
 
     id: str
     attributes: Attributes
+
+
+class AttributionRelationships(msgspec.Struct, rename="kebab"):
+    """What an attribution links an event to: ``AttributionResponseObjectResource`` of the OpenAPI document."""
+
+    event: ToOne | None = None
+    attributed_event: ToOne | None = None
+    campaign: ToOne | None = None
+    campaign_message: ToOne | None = None
+    flow: ToOne | None = None
+    flow_message: ToOne | None = None
+    flow_message_variation: ToOne | None = None
+
+
+class Included(msgspec.Struct):
+    """A resource that came along because a page asked for it; an attribution has relationships only."""
+
+    id: str
     type: str = ""
+    attributes: Attributes = {}
+    relationships: AttributionRelationships | None = None
 
 
 class EventRelationships(msgspec.Struct):
@@ -75,11 +95,11 @@ class Page(msgspec.Struct):
 
 
 class EventPage(msgspec.Struct):
-    """A page of events, with the metrics and profiles that were asked for."""
+    """A page of events, with the metrics, profiles and attributions that were asked for."""
 
     data: list[Event]
     links: Links | None = None
-    included: list[Resource] = []
+    included: list[Included] = []
 
 
 _ESCAPES = re.compile(

@@ -143,6 +143,11 @@ def catalog_of(streams: Sequence[str]) -> dict[str, Any]:
     return json.loads(json.dumps(catalog))
 
 
+@pytest.fixture
+def catalog() -> Callable[..., dict[str, Any]]:
+    return catalog_of
+
+
 def people(count: int, **attributes: Any) -> list[dict[str, Any]]:
     """Make up profiles with ids in order."""
     return [

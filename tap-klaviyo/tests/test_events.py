@@ -41,8 +41,128 @@ def test_event_carries_metric_and_profile(tap, account):
         "metric_name": "Placed Order",
         "profile_id": "P00000",
         "profile": {"email": "p0@shop.example", "first_name": "Ada"},
-        "attributions": None,
+        "attributions": [],
     }
+
+
+CREDIT = {
+    "id": "A1",
+    "attributed-event": "E0",
+    "flow": "F1",
+    "flow-message": "M1",
+    "flow-message-variation": "V1",
+}
+
+
+@pytest.mark.req("CS-13")
+@pytest.mark.parametrize("maps", [None, {"events": {"copy": "metric_name"}}], ids=["opaque", "stream maps"])
+def test_event_carries_its_attributions(tap, account, maps):
+    """Every id that an attribution names, and none that it does not; an event without any has an empty list."""
+    given = [CREDIT, {"id": "A2", "campaign": "C1", "campaign-message": "M2"}]
+    account.add_events([event("E1", "2026-05-30T10:00:00Z", attributions=given), event("E2", "2026-05-30T11:00:00Z")])
+    outcome = tap(streams=["events"], **({"stream_maps": maps} if maps else {}))
+
+    assert [record["attributions"] for record in outcome.records("events")] == [
+        [
+            {
+                "id": "A1",
+                "event_id": "E1",
+                "attributed_event_id": "E0",
+                "flow_id": "F1",
+                "flow_message_id": "M1",
+                "flow_message_variation_id": "V1",
+            },
+            {"id": "A2", "event_id": "E1", "campaign_id": "C1", "campaign_message_id": "M2"},
+        ],
+        [],
+    ]
+
+
+@pytest.mark.req("CS-13", "C-8")
+@pytest.mark.parametrize("metrics", [None, ["Placed Order", "Viewed Product"]], ids=["one chain", "two"])
+def test_attributions_of_a_whole_account_arrive_without_a_further_call(tap, sandbox, metrics):
+    """Made-up data credits one order in eight; what the sandbox holds is what comes."""
+    sandbox.seed(profiles=100, events=1_500, hostile=False)
+    sandbox.clock(now="2030-01-01T00:00:00Z")
+    outcome = tap(streams=["events"], **({"event_metrics": metrics} if metrics else {}))
+
+    truth = {row["resource"]["id"]: [one["id"] for one in row["attributions"]] for row in sandbox.klaviyo_events()}
+    arrived = {record["id"]: [one["id"] for one in record["attributions"]] for record in outcome.records("events")}
+    assert sum(map(len, arrived.values())) == sum(map(len, truth.values())) > 10
+    assert arrived.items() <= truth.items()
+    assert len(sandbox.journal()) <= 2 + 3
+
+
+@pytest.mark.req("CS-13")
+def test_attributions_are_switched_off_by_deselecting_them(tap, account, catalog, queries):
+    """As every property of a Singer stream; then they are not asked for either."""
+    account.add_events([event("E1", "2026-05-30T10:00:00Z", attributions=[CREDIT])])
+    selected = catalog(["events"])
+    for entry in (entry for stream in selected["streams"] for entry in stream["metadata"]):
+        if entry["breadcrumb"] == ["properties", "attributions"]:
+            entry["metadata"]["selected"] = False
+    (record,) = tap(catalog=selected).records("events")
+
+    assert "attributions" not in record
+    assert "include=metric,profile&" in queries("/api/events")[0]
+
+
+def refusal(parameter):
+    error = {"id": "1", "status": 400, "code": "invalid", "title": "t", "detail": "d"}
+    return json.dumps({"errors": [{**error, "source": {"parameter": parameter}}]})
+
+
+@pytest.mark.req("CS-13")
+@pytest.mark.parametrize("metrics", [None, ["Placed Order", "Viewed Product"]], ids=["one chain", "two"])
+def test_refused_attributions_are_done_without(tap, account, metrics):
+    """An older revision, or a stand-in, may not know them: every event comes all the same, and it is said once."""
+    account.fault(
+        "klaviyo", kind="status", status=400, body=refusal("include"), path="/api/events", query="attributions", times=9
+    )
+    names = ["Placed Order", "Viewed Product"]
+    account.add_events([event(f"E{n}", f"2026-05-30T10:0{n}:00Z", metric=names[n % 2]) for n in range(6)])
+    outcome = tap(streams=["events"], events_page_size=2, **({"event_metrics": metrics} if metrics else {}))
+
+    assert outcome.code == 0
+    assert outcome.ids("events") == [f"E{n}" for n in range(6)]
+    assert all(record["attributions"] == [] and record["profile"] for record in outcome.records("events"))
+    assert len([line for line in outcome.warnings() if "refuses to include attributions" in line]) == 1
+    assert [entry["fault"] for entry in account.journal() if entry["status"] == 400] == ["status"]
+
+
+def test_refusal_of_everything_that_is_included_ends_the_stream(tap, account):
+    """Without metric and profile a record would lack what it is for."""
+    account.fault(
+        "klaviyo", kind="status", status=400, body=refusal("include"), path="/api/events", query="include", times=9
+    )
+    outcome = tap(streams=["events"])
+
+    assert outcome.code == 1
+    assert "stream events failed: GET /api/events: the API refused the request (400, invalid, include)" in outcome.log
+
+
+@pytest.mark.parametrize(
+    ("relationship", "attributions"),
+    [
+        ({"links": {}}, []),
+        ({"data": None}, []),
+        ({"data": [{"type": "attribution", "id": "A1"}]}, [{"id": "A1"}]),
+    ],
+    ids=["not filled", "null", "named, not included"],
+)
+def test_include_that_is_ignored_leaves_what_is_known(tap, account, relationship, attributions):
+    """A stand-in may accept the parameter and do nothing; no event is held up by that."""
+    resource = {
+        "type": "event",
+        "id": "E1",
+        "attributes": {"datetime": "2026-05-30T10:00:00+00:00", "event_properties": {}},
+        "relationships": {"attributions": relationship},
+    }
+    body = json.dumps({"data": [resource], "links": {"next": None}})
+    account.fault("klaviyo", kind="status", status=200, body=body, path="/api/events", query="sort=datetime")
+    (record,) = tap(streams=["events"]).records("events")
+
+    assert record["attributions"] == attributions
 
 
 @pytest.mark.req("C-8", "C-14", "CS-11", "C-17")
@@ -200,12 +320,16 @@ def test_event_thirty_seconds_late_is_found_by_the_overlap(tap, account):
 @pytest.mark.req("C-4", "CS-03")
 def test_lookback_emits_known_events_again(tap, account):
     """Attribution is filled in hours later; the target tells by the id that the event is the same."""
-    account.add_events([event("E1", "2026-05-30T10:00:00Z")])
+    account.add_events([event("E1", "2026-06-01T11:00:00Z")])
     first = tap(streams=["events"], lookback_window_days=7)
+    account.clock(frozen="2026-06-01T14:00:00Z")
+    account.attribute("E1", [{"id": "A1", "flow": "F1"}])
     second = tap(streams=["events"], lookback_window_days=7, state=first.state)
 
     assert first.ids("events") == second.ids("events") == ["E1"]
-    assert second.bookmark("events") == "2026-06-01T11:59:55Z"
+    credited = [outcome.records("events")[0]["attributions"] for outcome in (first, second)]
+    assert credited == [[], [{"id": "A1", "event_id": "E1", "flow_id": "F1"}]]
+    assert second.bookmark("events") == "2026-06-01T13:59:55Z"
 
 
 @pytest.mark.req("C-31")
@@ -226,17 +350,14 @@ def test_slices_by_end_date_join_without_gap_or_overlap(tap, account, queries):
 
 def test_page_of_a_thousand_falls_back_to_two_hundred(tap, account):
     """Where the API refuses the larger page, the smaller one serves, by itself."""
-    error = {
-        "id": "1",
-        "status": 400,
-        "code": "invalid",
-        "title": "t",
-        "detail": "d",
-        "source": {"parameter": "page[size]"},
-    }
-    body = json.dumps({"errors": [error]})
     account.fault(
-        "klaviyo", kind="status", status=400, body=body, path="/api/events", query="page[size]=1000", times=None
+        "klaviyo",
+        kind="status",
+        status=400,
+        body=refusal("page[size]"),
+        path="/api/events",
+        query="page[size]=1000",
+        times=None,
     )
     account.add_events([event(f"E{n:03}", "2026-05-30T10:00:00Z") for n in range(250)])
     outcome = tap(streams=["events"])

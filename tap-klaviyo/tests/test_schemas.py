@@ -59,6 +59,15 @@ def test_event_schema_holds_every_documented_field(components):
     assert set(ours("events")) == wanted | joined
 
 
+@pytest.mark.req("CS-13")
+def test_attribution_holds_every_documented_relationship(components):
+    """An attribution consists of ids; each has the name of its relationship."""
+    related = components["AttributionResponseObjectResource"]["properties"]["relationships"]["properties"]
+
+    declared = ours("events")["attributions"]["items"]["properties"]
+    assert set(declared) == {"id", *(f"{name.replace('-', '_')}_id" for name in related)}
+
+
 @pytest.mark.req("CS-12")
 def test_subscription_change_is_a_profile_and_two_fields():
     """The two files must not drift apart."""

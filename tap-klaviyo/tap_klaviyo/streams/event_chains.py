@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -13,7 +13,7 @@ from tap_klaviyo.datetimes import rfc3339_json
 from tap_klaviyo.errors import RefusedRequestError
 from tap_klaviyo.filters import all_of, compare, equals
 from tap_klaviyo.metrics import Metric, MetricDirectory, metric_of, near_miss, resolve
-from tap_klaviyo.resources import Event, EventPage, Resource, read_event_page
+from tap_klaviyo.resources import Event, EventPage, Included, read_event_page
 from tap_klaviyo.streams.chain import PageMark, walk
 from tap_klaviyo.streams.profiles import position
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 PATH = "/api/events"
 SAFE_PAGE_SIZE = 200  # what the prose of the endpoint's reference allows; its parameter allows 1,000
+ATTRIBUTIONS = "attributions"
 
 logger = logging.getLogger("tap-klaviyo.events")
 Wanted = Callable[[Metric], bool]
@@ -39,7 +40,7 @@ class EventRow(NamedTuple):
     fetched_at: datetime
     event: Event
     metric: Metric | None
-    included: Mapping[tuple[str, str], Resource]
+    included: Mapping[tuple[str, str], Included]
     """(type, id) -> resource."""
 
 
@@ -59,16 +60,42 @@ class Selection:
         return self.names is None or any(metric.is_called(name) for name in self.names)
 
 
+@dataclass(frozen=True, slots=True)
+class PageRequest:
+    """What a page of events is asked to hold."""
+
+    size: int
+    include: tuple[str, ...]
+    profile_fields: tuple[str, ...] = ()
+
+    @property
+    def parameters(self) -> Parameters:
+        """The query, but for filter and order."""
+        return {
+            "fields[profile]": ",".join(self.profile_fields) or None,
+            "include": ",".join(self.include),
+            "page[size]": self.size,
+        }
+
+    def conceding(self, error: RefusedRequestError) -> PageRequest | None:
+        """Ask for less, if it is what the API refused; None where nothing can be given up."""
+        if error.status != 400:
+            return None
+        if (error.parameter or "").startswith("include") and ATTRIBUTIONS in self.include:
+            return replace(self, include=tuple(name for name in self.include if name != ATTRIBUTIONS))
+        if (error.parameter or "page").startswith("page") and self.size > SAFE_PAGE_SIZE:
+            return replace(self, size=SAFE_PAGE_SIZE)
+        return None
+
+
 @dataclass(slots=True)
 class EventChains:
     """Reads the events of the selected metrics in the order of time."""
 
     client: KlaviyoClient
     directory: MetricDirectory
-    page_size: int
+    request: PageRequest
     selection: Selection
-    parameters: Parameters
-    """What to ask for besides the filter, e.g. ``include``."""
     metrics: Sequence[Metric] | None = field(default=None)
     """The selected metrics; None if all are, or if the key may not read metrics."""
 
@@ -125,7 +152,7 @@ class EventChains:
             chains.append(self._chain(run, settle, wanted=lambda metric: metric.id in unfiltered))
         page = PageMark()
         for place, row in enumerate(heapq.merge(*chains, key=lambda row: row.position.second)):
-            if place % self.page_size == 0:
+            if place % self.request.size == 0:
                 page = PageMark()
             yield row._replace(page=page)
 
@@ -144,7 +171,7 @@ class EventChains:
             compare("greater-or-equal", "datetime", run.lower) if run.lower else None,
             compare("less-than", "datetime", run.upper),
         )
-        for fetched in self._pages({**self.parameters, "filter": condition, "sort": "datetime"}, before_page):
+        for fetched in self._pages(condition, before_page):
             mark = run.budget.read()
             settle()
             included = {(resource.type, resource.id): resource for resource in fetched.document.included}
@@ -159,26 +186,32 @@ class EventChains:
                 at = position(event.id, event.attributes["datetime"])
                 yield EventRow(at, mark, fetched.at, event, kind or metric, included)
 
-    def _pages(self, parameters: Parameters, before_page: Callable[[], None]) -> Iterator[Fetched[EventPage]]:
-        """Walk in pages of `page_size`, or of 200 where the API refuses more."""
-        begun = False
-        try:
-            for fetched in walk(
-                self.client, PATH, {**parameters, "page[size]": self.page_size}, read_event_page, before_page
-            ):
-                begun = True
-                yield fetched
-        except RefusedRequestError as error:
-            refused = error.status == 400 and (error.parameter or "page").startswith("page")
-            if begun or not refused or self.page_size <= SAFE_PAGE_SIZE:
-                raise
-        else:
-            return
-        smaller = walk(self.client, PATH, {**parameters, "page[size]": SAFE_PAGE_SIZE}, read_event_page, before_page)
-        yield next(smaller)
-        logger.warning("the API refuses %d events a page; reading %d a page", self.page_size, SAFE_PAGE_SIZE)
-        self.page_size = SAFE_PAGE_SIZE
-        yield from smaller
+    def _pages(self, condition: str | None, before_page: Callable[[], None]) -> Iterator[Fetched[EventPage]]:
+        """Walk through the events that meet a condition, asking for less where the API refuses what is asked for."""
+        request = self.request
+        while True:
+            parameters: Parameters = {**request.parameters, "filter": condition, "sort": "datetime"}
+            pages = walk(self.client, PATH, parameters, read_event_page, before_page)
+            try:
+                first = next(pages)
+            except RefusedRequestError as error:
+                lesser = request.conceding(error)
+                if lesser is None:
+                    raise
+                request = lesser
+            else:
+                break
+        self._concede(request)
+        yield first
+        yield from pages
+
+    def _concede(self, request: PageRequest) -> None:
+        """Keep to a request that the API has accepted, and say what it lacks."""
+        if request.size != self.request.size:
+            logger.warning("the API refuses %d events a page; reading %d a page", self.request.size, request.size)
+        if request.include != self.request.include:
+            logger.warning("the API refuses to include attributions; `attributions` stays empty in all events")
+        self.request = request
 
 
 def opened(rows: Iterator[EventRow]) -> Iterator[EventRow]:

@@ -10,10 +10,10 @@ import msgspec
 from typing_extensions import override
 
 from tap_klaviyo.datetimes import rfc3339_json
-from tap_klaviyo.resources import NULL, Resource, encode
+from tap_klaviyo.resources import encode
 from tap_klaviyo.streams.base import KlaviyoStream, Run
 from tap_klaviyo.streams.chain import Row
-from tap_klaviyo.streams.event_chains import PATH, EventChains, EventRow, Selection
+from tap_klaviyo.streams.event_chains import ATTRIBUTIONS, PATH, EventChains, EventRow, PageRequest, Selection
 from tap_klaviyo.streams.profiles import TIMES
 
 if TYPE_CHECKING:
@@ -21,9 +21,11 @@ if TYPE_CHECKING:
 
     from singer_sdk.helpers.types import Record
 
+    from tap_klaviyo.resources import Included
+
 
 class Events(KlaviyoStream):
-    """Everything that happened, in the order of time, with the name of its metric and the person's identifiers.
+    """Everything that happened, in the order of time: with its metric's name, the person's identifiers, attributions.
 
     Source: GET /api/events (https://developers.klaviyo.com/en/reference/get_events).
     """
@@ -36,15 +38,13 @@ class Events(KlaviyoStream):
     def _chains(self) -> EventChains:
         account, settings = self.account, self.account.settings
         fields = settings.event_profile_fields
+        wanted = {ATTRIBUTIONS: self.mask["properties", ATTRIBUTIONS], "metric": True, "profile": bool(fields)}
+        include = tuple(name for name, is_wanted in wanted.items() if is_wanted)
         return EventChains(
             account.client,
             account.metrics,
-            settings.events_page_size,
+            PageRequest(settings.events_page_size, include, fields),
             Selection(settings.event_metrics, "event_metrics"),
-            {
-                "fields[profile]": ",".join(fields) or None,
-                "include": "metric,profile" if fields else "metric",
-            },
         )
 
     @property
@@ -64,7 +64,7 @@ class Events(KlaviyoStream):
     def _rows(self, rows: Iterator[EventRow]) -> Iterator[Row]:
         fields = self.account.settings.event_profile_fields
         profiles: dict[str, msgspec.Raw] = {}
-        included: Mapping[tuple[str, str], Resource] | None = None
+        included: Mapping[tuple[str, str], Included] | None = None
         for row in rows:
             if row.included is not included:
                 included = row.included
@@ -91,11 +91,33 @@ def event_record(row: EventRow, profiles: Mapping[str, msgspec.Raw]) -> dict[str
         "metric_name": row.metric.name if row.metric else None,
         "profile_id": profile.id if profile else None,
         "profile": profiles.get(profile.id) if profile else None,
-        "attributions": relationships.attributions.data if relationships.attributions else NULL,
+        "attributions": attributions(row),
     }
 
 
-def profile_fields(profile: Resource, fields: tuple[str, ...]) -> msgspec.Raw:
+def attributions(row: EventRow) -> list[dict[str, str]]:
+    """List the messages that an event is credited to, as ids: ``[{"id": "…", "flow_id": "…", …}]``; nearly always none.
+
+    Klaviyo fills them in hours or days after the event. What an attribution does not name is left out.
+    """
+    relationship = row.event.relationships.attributions
+    if relationship is None or not relationship.data:
+        return []
+    return [
+        {"id": reference.id, **attributed_ids(row.included.get(("attribution", reference.id)))}
+        for reference in relationship.data
+    ]
+
+
+def attributed_ids(attribution: Included | None) -> dict[str, str]:
+    """Flatten the relationships of an attribution: ``flow-message`` becomes ``flow_message_id``."""
+    if attribution is None or attribution.relationships is None:
+        return {}
+    related = msgspec.structs.asdict(attribution.relationships)
+    return {f"{name}_id": one.data.id for name, one in related.items() if one and one.data}
+
+
+def profile_fields(profile: Included, fields: tuple[str, ...]) -> msgspec.Raw:
     """Encode the fields of a profile that the settings name."""
     chosen = {name: profile.attributes[name] for name in fields if name in profile.attributes}
     for name in TIMES:

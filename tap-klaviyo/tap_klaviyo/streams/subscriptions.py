@@ -14,7 +14,7 @@ from tap_klaviyo.metrics import CONSENT_METRICS
 from tap_klaviyo.resources import read_page
 from tap_klaviyo.streams.base import KlaviyoStream, Run, decoded
 from tap_klaviyo.streams.chain import PageLimitReached, walk
-from tap_klaviyo.streams.event_chains import PATH, EventChains, EventRow, Selection
+from tap_klaviyo.streams.event_chains import PATH, EventChains, EventRow, PageRequest, Selection
 from tap_klaviyo.streams.profiles import PAGE_SIZE, Profiles, profile_record
 
 if TYPE_CHECKING:
@@ -57,9 +57,8 @@ class SubscriptionChanges(KlaviyoStream):
         return EventChains(
             account.client,
             account.metrics,
-            account.settings.events_page_size,
+            PageRequest(account.settings.events_page_size, ("metric",)),
             Selection(names, "subscription_metrics", says_unknown=names != tuple(CONSENT_METRICS)),
-            {"include": "metric"},
         )
 
     @property
