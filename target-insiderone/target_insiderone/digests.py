@@ -11,11 +11,11 @@ class Digester:
     def __init__(self, scope: str) -> None:
         self._keyed = hashlib.blake2b(digest_size=16, key=hashlib.blake2b(scope.encode(), digest_size=32).digest())
 
-    def __call__(self, *parts: str) -> bytes:
+    def __call__(self, *parts: str | bytes) -> bytes:
         """Digest *parts*; the order and the borders between them count."""
         hashed = self._keyed.copy()
         for part in parts:
-            encoded = part.encode("utf-8", "surrogatepass")
+            encoded = part if isinstance(part, bytes) else part.encode("utf-8", "surrogatepass")
             hashed.update(len(encoded).to_bytes(4, "big"))
             hashed.update(encoded)
         return hashed.digest()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import jsonschema_rs
@@ -212,7 +214,9 @@ class ProfileSink(InsiderOneSink):
                 attributes=members,
                 tail=b"," + rest if tail else rest,
                 optins=mapped.optins,
-                content=staging.digest("content", repr((identifiers, members, rest, mapped.optins, mapped.delete))),
+                content=staging.digest(
+                    "content", identifiers, members, rest, encode(mapped.optins), encode(mapped.delete)
+                ),
                 email=self._identifier_digest("email", mapped.identifiers),
                 phone_number=self._identifier_digest("phone_number", mapped.identifiers),
                 delete=mapped.delete or None,
@@ -259,7 +263,7 @@ class EventSink(InsiderOneSink):
         body = encode(event)
         digest = self._staging.digest
         ledger_key = digest("event", key, event_type, str(number or 0)) if key else None
-        return EventLine(ledger_key, digest("content", body.decode()), body, event_type, number)
+        return EventLine(ledger_key, digest("content", body), body, event_type, number)
 
     def _settle_without_request(self, mapped: MappedEvent, arrival: Arrival) -> None:
         """Count a record none of whose events is to be sent: rejected if one was, else filtered."""
@@ -292,12 +296,13 @@ def only_event(mapped: MappedEvent, only: tuple[str, int | None] | None) -> Mapp
 
 def read_time(time_extracted: object) -> str:
     """When a record was read, comparable as text: ISO 8601 in UTC with microseconds; now, if the tap does not say."""
-    at = datetime.now(tz=UTC)
     if isinstance(time_extracted, str):
-        try:
-            at = datetime.fromisoformat(time_extracted)
-        except ValueError:
-            pass
-        else:
-            at = at.replace(tzinfo=at.tzinfo or UTC)
-    return at.astimezone(UTC).isoformat(timespec="microseconds")
+        with suppress(ValueError):
+            return _in_utc(time_extracted)
+    return datetime.now(tz=UTC).isoformat(timespec="microseconds")
+
+
+@lru_cache(maxsize=16)  # all records of a page have the same
+def _in_utc(text: str) -> str:
+    at = datetime.fromisoformat(text)
+    return at.replace(tzinfo=at.tzinfo or UTC).astimezone(UTC).isoformat(timespec="microseconds")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import sys
@@ -106,6 +107,7 @@ class TargetInsiderOne(Target):
             Exception: What else ended the run; :mod:`target_insiderone.exits` sorts it into an exit code.
         """
         self._interruption.install()
+        tame_collector()
         try:
             feed()
         except Interrupted:
@@ -264,6 +266,12 @@ class TargetInsiderOne(Target):
         name_log_lines(settings)
         cls.print_version(print_fn=cls.logger.info)
         cls(config=settings).load(file_input)
+
+
+def tame_collector() -> None:
+    """Let the garbage collector look less often: records make no cycles, and its rounds cost a third of the run."""
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
 
 
 def name_log_lines(config: Mapping[str, Any]) -> None:
