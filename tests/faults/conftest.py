@@ -10,8 +10,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # the harness's modules also run as scripts, so they are no package
 
-from ordeals import TargetOrdeal  # noqa: E402  (found by the line above)
-from recording import Recording, record_shop  # noqa: E402  (same)
+from ordeals import TargetOrdeal
+from recording import Recording, record_shop
 
 if TYPE_CHECKING:
     from collections.abc import Callable

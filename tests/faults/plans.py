@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import random
 import signal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from points import TARGET_POINTS, Strike
+from recording import dice
 
 if TYPE_CHECKING:
+    import random
     from collections.abc import Sequence
 
 HITS = 5
@@ -58,7 +59,7 @@ def strike_at(point: str, chance: random.Random, *, later: bool = False) -> Stri
 
 def deal(seed: int, points: Sequence[str] = tuple(TARGET_POINTS), hits: int = HITS) -> list[Plan]:
     """Deal every one of *points* *hits* times to runs of three kills each; later kills come sooner, as less is left."""
-    chance = random.Random(seed)  # noqa: S311 - repeatable tests, not secrets
+    chance = dice(seed)
     hand = list(points) * hits
     chance.shuffle(hand)
     plans = []

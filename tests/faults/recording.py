@@ -49,6 +49,11 @@ _SCHEMAS = {
 _SCHEMAS["subscription_changes"] = _SCHEMAS["profiles"]
 
 
+def dice(seed: int) -> random.Random:
+    """Chance that can be repeated."""
+    return random.Random(seed)  # noqa: S311 - repeatable tests, not secrets
+
+
 @dataclass(frozen=True)
 class Recording:
     """Lines of Singer input. *bad*: the records that must end as rejects, whatever happens on the way."""
@@ -80,7 +85,7 @@ def record_shop(
 
     *unstorable*: among them are people whose rows the sandbox refuses (:func:`mishaps.refuse_unstorable`).
     """
-    chance = random.Random(seed)  # noqa: S311 - repeatable tests, not secrets
+    chance = dice(seed)
     now = datetime.now(UTC).replace(microsecond=0)
     records: list[tuple[str, Record]] = []
     bad: set[Key] = set()
@@ -166,7 +171,8 @@ def _email(number: int) -> str:
 
 def _unstorable(record: Record) -> tuple[Record, bool]:
     """Every 400th person gets an address that the sandbox refuses; also told is whether a request is made of it."""
-    if int(record.get("profile_id", record["id"])[1:]) % 400 != 250:
+    person: str = record.get("profile_id") or record["id"]
+    if int(person[1:]) % 400 != 250:
         return record, False
     renamed: Record = json.loads(json.dumps(record).replace('"person', f'"{UNSTORABLE}'))
     return renamed, record.get("metric_name") != UNMAPPED

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from striking import replace
 from target_insiderone.checkpoints import Checkpoints, State
 from target_insiderone.ledger import Ledger
 from target_insiderone.rejects import RejectsFile
@@ -18,7 +19,7 @@ def write_states_at_once() -> None:
     def add_state(checkpoints: Checkpoints, state: State) -> None:
         checkpoints._write(state)
 
-    Checkpoints.add_state = add_state  # type: ignore[method-assign]  # the sabotage
+    replace(Checkpoints, "add_state", add_state)
 
 
 def note_no_intent() -> None:
@@ -33,18 +34,18 @@ def note_no_intent() -> None:
         intend(ledger, [held_back[key] for key in delivered if key in held_back])
         settle(ledger, delivered, refused)
 
-    Ledger.intend_events = intend_events  # type: ignore[method-assign]  # the sabotage
-    Ledger.settle_events = settle_events  # type: ignore[method-assign]  # the sabotage
+    replace(Ledger, "intend_events", intend_events)
+    replace(Ledger, "settle_events", settle_events)
 
 
 def note_no_outcome() -> None:
     """Forget that events were delivered."""
-    Ledger.settle_events = lambda *_: None  # type: ignore[method-assign]  # the sabotage
+    replace(Ledger, "settle_events", lambda *_: None)
 
 
 def leave_rejects_unwritten() -> None:
     """Let STATEs pass rejects that are not on the disk."""
-    RejectsFile.sync = lambda _: None  # type: ignore[method-assign]  # the sabotage
+    replace(RejectsFile, "sync", lambda _: None)
 
 
 SABOTAGES: dict[str, Callable[[], None]] = {

@@ -46,6 +46,11 @@ class Trigger:
             self.fire()
 
 
+def replace(owner: Any, name: str, function: Callable[..., Any]) -> None:
+    """Put *function* in the place of ``owner.name``."""
+    setattr(owner, name, function)
+
+
 def before(owner: Any, name: str, do: Callable[[], None]) -> None:
     """Let *do* run before each call of ``owner.name``."""
     original = getattr(owner, name)
@@ -55,7 +60,7 @@ def before(owner: Any, name: str, do: Callable[[], None]) -> None:
         do()
         return original(*arguments, **named)
 
-    setattr(owner, name, called)
+    replace(owner, name, called)
 
 
 def after(owner: Any, name: str, do: Callable[[], None]) -> None:
@@ -68,7 +73,7 @@ def after(owner: Any, name: str, do: Callable[[], None]) -> None:
         do()
         return result
 
-    setattr(owner, name, called)
+    replace(owner, name, called)
 
 
 def halved(owner: Any, name: str, trigger: Trigger, is_meant: Callable[[bytes], bool]) -> None:
@@ -85,4 +90,4 @@ def halved(owner: Any, name: str, trigger: Trigger, is_meant: Callable[[bytes], 
         trigger.fire()
         return original(*others, data[middle:])
 
-    setattr(owner, name, called)
+    replace(owner, name, called)

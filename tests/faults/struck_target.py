@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from points import LANE_HEADER, Orders
 from sabotage import SABOTAGES
-from striking import Trigger, after, before, halved
+from striking import Trigger, after, before, halved, replace
 from target_insiderone import rejects, target
 from target_insiderone.checkpoints import Checkpoints
 from target_insiderone.client import InsiderOneClient
@@ -48,7 +48,7 @@ def strike_waiting_answer(trigger: Trigger) -> None:
             trigger.fire()
         return original(connection)
 
-    HTTPConnection.getresponse = getresponse  # type: ignore[method-assign]  # that is what the harness is for
+    replace(HTTPConnection, "getresponse", getresponse)
 
 
 def strike_between_halves(trigger: Trigger) -> None:
@@ -66,7 +66,7 @@ def strike_between_halves(trigger: Trigger) -> None:
             trigger.pull()
         return verdicts
 
-    Sender.send = send  # type: ignore[method-assign]  # that is what the harness is for
+    replace(Sender, "send", send)
 
 
 def strike_answer_read(trigger: Trigger) -> None:
@@ -98,7 +98,7 @@ class TornOutput:
 
 def strike_state(trigger: Trigger) -> None:
     """Fire in the middle of a STATE."""
-    sys.stdout = TornOutput(trigger)  # type: ignore[assignment]  # it has what the target uses
+    sys.stdout = TornOutput(trigger)
 
 
 POINTS: dict[str, Callable[[Trigger], None]] = {
@@ -130,7 +130,7 @@ def name_requests(run: int) -> None:
         opened.headers[LANE_HEADER] = f"{run}/{threading.current_thread().name}"
         return opened
 
-    InsiderOneClient._session = session  # type: ignore[method-assign]  # that is what the harness is for
+    replace(InsiderOneClient, "_session", session)
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ import json
 from math import ceil, log2
 
 import pytest
-from recording import Recording, Record
+from recording import Record, Recording
 
 ROWS = 1_000
 BAD_ROWS = {1: [437], 3: [0, 500, 999], 50: range(7, ROWS, 20)}

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import random
 from collections import Counter
 
 import mishaps
 import pytest
 from plans import HITS, deal
 from points import TARGET_POINTS, Strike
+from recording import dice
 
 IN_BATCHES_OF_ONE_REQUEST = [point for point in TARGET_POINTS if point != "part_answered"]
 PLANS = deal(seed=3, points=IN_BATCHES_OF_ONE_REQUEST)
@@ -29,7 +29,7 @@ def test_killed_and_disturbed_runs_come_to_the_undisturbed_end(begin, sandbox, r
     """5,250 records in over 50 requests: nothing lost, nothing stored or delivered twice, every STATE true."""
     ideal = ideal_of(recording)
     ordeal = begin(recording)
-    mishaps.arm(sandbox, random.Random(plan.seed), insiderone=3)
+    mishaps.arm(sandbox, dice(plan.seed), insiderone=3)
 
     ordeal.run_to_success(plan.strikes)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import signal
 from collections import Counter
 from datetime import UTC, datetime
@@ -12,6 +11,7 @@ import pytest
 from pipe_ordeals import PipeOrdeal, TapOrdeal, open_shop
 from plans import HITS
 from points import TAP_POINTS, Strike
+from recording import dice
 
 SHOP = {"profiles": 1_500, "events": 4_000, "seed": 7}  # and as many changes of consent: more than 6,500 records
 SMALL_SHOP = {"profiles": 600, "events": 1_500, "seed": 8}
@@ -46,7 +46,7 @@ def ideal(running, now, tmp_path_factory):
 def test_killed_pipe_resumes_to_the_undisturbed_end(sandbox, ideal, now, tmp_path, strike):
     """All three flows of a hostile account, with faults of both APIs: nothing lost, nothing twice."""
     open_shop(sandbox, now, **SHOP)
-    mishaps.arm(sandbox, random.Random(strike.nth), insiderone=3, klaviyo=3)
+    mishaps.arm(sandbox, dice(strike.nth), insiderone=3, klaviyo=3)
     ordeal = PipeOrdeal(sandbox, tmp_path / "pipe")
 
     ordeal.run_to_success([strike])
@@ -72,7 +72,7 @@ def test_killed_tap_repeats_at_most_what_followed_its_last_state(sandbox, now, t
     undisturbed.run()
     ordeal = TapOrdeal(sandbox, tmp_path / "ordeal")
     strikes = strikes_of_the_tap(number)
-    mishaps.arm(sandbox, random.Random(number), insiderone=0, klaviyo=2)
+    mishaps.arm(sandbox, dice(number), insiderone=0, klaviyo=2)
 
     for strike in [*strikes, None]:
         ordeal.run(strike)
@@ -87,6 +87,6 @@ def test_killed_tap_repeats_at_most_what_followed_its_last_state(sandbox, now, t
 
 def strikes_of_the_tap(number: int) -> list[Strike]:
     """One kill at each point, in an order and at times of their own."""
-    chance = random.Random(number)
+    chance = dice(number)
     points = chance.sample(list(TAP_POINTS), len(TAP_POINTS))
     return [Strike(point, chance.randint(1, 3), chance.choice((signal.SIGKILL, signal.SIGTERM))) for point in points]
