@@ -110,12 +110,12 @@ def strike_in_tap(point: str, chance: random.Random) -> Strike:
 
 
 def faults_met(sandbox: Sandbox) -> Counter[str]:
-    """The faults that fired, by side and kind."""
+    """The faults that fired, by side and kind; refused rows (400) belong to the data."""
     return Counter(
         f"{side} {entry['fault']} {entry['status'] or ''}".rstrip()
         for side in ("klaviyo", "insiderone")
         for entry in sandbox.journal(side)
-        if entry.get("fault")
+        if entry.get("fault") and entry["status"] != 400
     )
 
 
@@ -137,12 +137,8 @@ def soak(minutes: float, seed: int) -> Tally:
             verdict = ordeal.verdict(source.ideal)
             tally.add(ordeal, verdict, faults_met(sandbox))
             if verdict.broken:
-                say(
-                    json.dumps(
-                        {"ordeal": number, "source": source.name, "struck": [str(one) for one in ordeal.struck()]}
-                        | verdict.broken
-                    )
-                )
+                struck = [f"{strike.point} {strike.nth}" for strike in ordeal.struck()]
+                say(json.dumps({"ordeal": number, "source": source.name, "struck": struck, **verdict.broken}))
             shutil.rmtree(folder / "ordeal")
     shutil.rmtree(folder)
     return tally
