@@ -17,6 +17,7 @@ from urllib.request import getproxies, proxy_bypass
 import msgspec
 import urllib3
 
+from tap_klaviyo.connections import POOLS
 from tap_klaviyo.datetimes import whole_second
 from tap_klaviyo.errors import (
     KlaviyoError,
@@ -57,7 +58,7 @@ class ClientSettings:
     api_url: str
     revision: str
     user_agent: str
-    request_timeout_seconds: int
+    request_timeout_seconds: float
     max_retry_seconds: int
     rate_limit_percent: int
 
@@ -206,9 +207,11 @@ def _connection_pool(settings: ClientSettings) -> urllib3.PoolManager:
         "timeout": urllib3.Timeout(settings.request_timeout_seconds),
     }
     proxy = getproxies().get(address.scheme)
+    pool = urllib3.PoolManager(**options)
     if proxy and not proxy_bypass(address.hostname or ""):
-        return urllib3.ProxyManager(proxy, **options)
-    return urllib3.PoolManager(**options)
+        pool = urllib3.ProxyManager(proxy, **options)
+    pool.pool_classes_by_scheme = dict(POOLS)
+    return pool
 
 
 def _connection_failure(error: urllib3.exceptions.HTTPError) -> Exception:

@@ -11,6 +11,7 @@ _PLAIN = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:?\d\d
 _CONSENT_TIMES = re.compile(
     rb'("(?:consent_timestamp|created_timestamp|last_updated|timestamp|valid_until)"\s*:\s*)("[^"\\]*")'
 )
+_PREDICTION_TIMES = re.compile(rb'("expected_date_of_next_order"\s*:\s*)("[^"\\]*")')
 
 
 def parse_moment(text: str) -> datetime:
@@ -64,6 +65,13 @@ def consent_times_rfc3339(subscriptions: msgspec.Raw) -> msgspec.Raw:
 
     The names are those of the date-times in ``Subscriptions`` of the OpenAPI document; none of its objects is open.
     """
-    return msgspec.Raw(
-        _CONSENT_TIMES.sub(lambda match: match[1] + bytes(rfc3339_json(msgspec.Raw(match[2]))), bytes(subscriptions))
-    )
+    return _spelt_anew(_CONSENT_TIMES, subscriptions)
+
+
+def prediction_times_rfc3339(predictive_analytics: msgspec.Raw) -> msgspec.Raw:
+    """Do the same to a ``predictive_analytics`` object, whose date may lack an offset."""
+    return _spelt_anew(_PREDICTION_TIMES, predictive_analytics)
+
+
+def _spelt_anew(times: re.Pattern[bytes], value: msgspec.Raw) -> msgspec.Raw:
+    return msgspec.Raw(times.sub(lambda match: match[1] + bytes(rfc3339_json(msgspec.Raw(match[2]))), bytes(value)))

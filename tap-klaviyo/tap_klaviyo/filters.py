@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING
-from urllib.parse import quote, urlencode
+from urllib.parse import parse_qsl, quote, urlencode
 
 from tap_klaviyo.datetimes import whole_second
 
@@ -44,3 +44,15 @@ def query_string(parameters: Mapping[str, str | int | None]) -> str:
     return urlencode(
         [(name, value) for name, value in parameters.items() if value is not None], quote_via=quote, safe=""
     )
+
+
+def leaving_out(query: str, name: str, value: str) -> str:
+    """Take one value out of a list in an encoded query; every other parameter stays.
+
+    >>> leaving_out("include=metric%2Cprofile&sort=datetime", "include", "metric")
+    'include=profile&sort=datetime'
+    """
+    parameters = dict(parse_qsl(query, keep_blank_values=True))
+    if name in parameters:
+        parameters[name] = ",".join(one for one in parameters[name].split(",") if one != value)
+    return query_string(parameters)

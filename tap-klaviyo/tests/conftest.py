@@ -96,7 +96,7 @@ def command(sandbox: Sandbox, tmp_path: Path) -> Callable[..., list[str]]:
         **settings: Any,
     ) -> list[str]:
         config = {"api_key": KLAVIYO_KEY, "api_url": sandbox.klaviyo_url, **settings}
-        written = {"config": config, "state": state, "catalog": catalog or (streams and catalog_of(streams))}
+        written = {"config": config, "state": state, "catalog": catalog or (streams and catalog_of(streams, config))}
         options: list[str] = []
         for option, content in written.items():
             if content is not None:
@@ -131,11 +131,11 @@ def queries(sandbox: Sandbox) -> Callable[[str], list[str]]:
     return asked
 
 
-def catalog_of(streams: Sequence[str]) -> dict[str, Any]:
+def catalog_of(streams: Sequence[str], config: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Discover the catalog, and select some streams only."""
     from tap_klaviyo.tap import TapKlaviyo
 
-    catalog = TapKlaviyo(config={}, validate_config=False, setup_mapper=False).catalog_dict
+    catalog = TapKlaviyo(config=dict(config or {}), validate_config=False, setup_mapper=False).catalog_dict
     for stream in catalog["streams"]:
         for entry in stream["metadata"]:
             if not entry["breadcrumb"]:

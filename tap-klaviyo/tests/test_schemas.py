@@ -49,6 +49,14 @@ def test_profile_schema_holds_every_documented_field(components):
     assert all(set(path) & ON_THE_WIRE_ONLY for path, _ in declared - wanted)
 
 
+@pytest.mark.req("CS-05")
+def test_schema_of_predictive_analytics_holds_every_documented_field(components):
+    """It stands in a file of its own, since it is part of the profile only on wish."""
+    assert leaves({"properties": ours("predictive_analytics")}, components) == leaves(
+        components["PredictiveAnalytics"], components
+    )
+
+
 @pytest.mark.req("CS-11")
 def test_event_schema_holds_every_documented_field(components):
     """Attributes as they are, relationships joined."""

@@ -20,6 +20,7 @@ MISTAKES = {
     "empty key": ({"api_key": "  "}, "`api_key` is empty"),
     "key with a line break": ({"api_key": "pk_1\n"}, "`api_key` holds blanks"),
     "number as text": ({"max_pages": "many"}, "`max_pages` must be of type integer"),
+    "switch in words": ({"fetch_predictive_analytics": "maybe"}, "must be of type boolean"),
     "no page at all": ({"max_pages": 0}, "`max_pages` must be at least 1"),
     "more than all of the quota": ({"rate_limit_percent": 120}, "`rate_limit_percent` must be at most 100"),
     "page too large": ({"events_page_size": 1001}, "`events_page_size` must be at most 1000"),
@@ -107,10 +108,15 @@ def test_variable_of_the_wrong_type_is_named(tap):
 def test_settings_come_from_the_environment(tap, sandbox, profiles):
     """As Meltano and containers hand them over; lists as JSON."""
     sandbox.add_profiles(profiles(150, updated="2026-01-01T00:00:00Z"))
-    variables = {"TAP_KLAVIYO_MAX_PAGES": "1", "TAP_KLAVIYO_EVENT_METRICS": '["Placed Order"]'}
+    variables = {
+        "TAP_KLAVIYO_MAX_PAGES": "1",
+        "TAP_KLAVIYO_EVENT_METRICS": '["Placed Order"]',
+        "TAP_KLAVIYO_FETCH_PREDICTIVE_ANALYTICS": "true",
+    }
     outcome = tap("--config", "ENV", streams=["profiles"], variables=variables)
 
     assert (outcome.code, len(outcome.ids("profiles"))) == (0, 100)
+    assert all("predictive_analytics" in record for record in outcome.records("profiles"))
 
 
 def test_broken_bookmark_is_an_error_of_its_stream(tap, sandbox, profiles):
@@ -189,8 +195,10 @@ def test_readme_lists_the_settings_with_their_defaults():
 
     assert rows.keys() == declared.keys()
     for name, default in declared.items():
-        if isinstance(default, str | int):
+        if isinstance(default, str):
             assert rows[name] == f"`{default}`"
+        elif isinstance(default, int):
+            assert rows[name] == f"`{json.dumps(default)}`"
         elif default is None:
             assert rows[name] == "\N{EN DASH}"
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from tap_klaviyo.bookmarks import Bookmark, Position
-    from tap_klaviyo.client import Fetched, KlaviyoClient, Parameters
+    from tap_klaviyo.client import Fetched, Parameters
     from tap_klaviyo.resources import Links
 
 
@@ -25,6 +25,16 @@ class Paged(Protocol):
 
 
 P = TypeVar("P", bound=Paged)
+
+
+class Reader(Protocol):
+    """Reads pages: `KlaviyoClient`, or what stands before it."""
+
+    def get(self, path: str, parameters: Parameters, decode: Callable[[bytes], P], /) -> Fetched[P]:
+        """Read the first page of a collection."""
+
+    def follow(self, link: str, decode: Callable[[bytes], P], /) -> Fetched[P]:
+        """Read the page that a ``links.next`` names."""
 
 
 class PageLimitReached(Exception):
@@ -89,7 +99,7 @@ class PageBudget:
 
 
 def walk(
-    client: KlaviyoClient,
+    reader: Reader,
     path: str,
     parameters: Parameters,
     decode: Callable[[bytes], P],
@@ -98,7 +108,7 @@ def walk(
     """Read a collection page by page, following ``links.next`` to the end.
 
     Args:
-        client: Whom to ask.
+        reader: Whom to ask.
         path: The endpoint.
         parameters: The first page's; later pages repeat them in their link.
         decode: Reads a page.
@@ -107,7 +117,7 @@ def walk(
     Raises:
         RefusedRequestError: A page names itself as the next one.
     """
-    fetched = client.get(path, parameters, decode)
+    fetched = reader.get(path, parameters, decode)
     yield fetched
     link: str | None = None
     while fetched.document.links and fetched.document.links.next:
@@ -115,5 +125,5 @@ def walk(
             raise RefusedRequestError(f"GET {path}: a page names itself as the next one", status=200, parameter=None)
         before_page()
         link = fetched.document.links.next
-        fetched = client.follow(link, decode)
+        fetched = reader.follow(link, decode)
         yield fetched

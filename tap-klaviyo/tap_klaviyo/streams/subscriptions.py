@@ -15,6 +15,7 @@ from tap_klaviyo.resources import read_page
 from tap_klaviyo.streams.base import KlaviyoStream, Run, decoded
 from tap_klaviyo.streams.chain import PageLimitReached, walk
 from tap_klaviyo.streams.event_chains import PATH, EventChains, EventRow, PageRequest, Selection
+from tap_klaviyo.streams.predictions import ADDITIONAL
 from tap_klaviyo.streams.profiles import PAGE_SIZE, Profiles, profile_record
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ class SubscriptionChanges(KlaviyoStream):
         """Read up to 100 profiles in one request, and return them in the order of *changes*."""
         found: dict[str, dict[str, Any]] = {}
         parameters: Parameters = {
-            "additional-fields[profile]": "subscriptions",
+            ADDITIONAL: "subscriptions",
             "filter": any_of("id", changes),
             "page[size]": PAGE_SIZE,
         }
