@@ -14,7 +14,7 @@ BAD_ROWS = {1: [437], 3: [0, 500, 999], 50: range(7, ROWS, 20)}
 
 @pytest.mark.req("IN-58", "IN-60")
 @pytest.mark.parametrize("bad", BAD_ROWS.values(), ids=[f"{count} bad rows" for count in BAD_ROWS])
-def test_each_bad_row_costs_itself_and_few_requests(begin, sandbox, bad, record_property):
+def test_each_bad_row_costs_itself_and_few_requests(begin, sandbox, bad):
     """At most 2 * ceil(log2 n) + 1 requests more for each bad row of n; the others arrive in the same run."""
     ordeal = begin(shop_with(bad), batch_size_rows=ROWS, max_parallel_requests=1)
     for number in bad:  # in words of its own: twenty rows with one text would be taken for the request's fault
@@ -25,7 +25,6 @@ def test_each_bad_row_costs_itself_and_few_requests(begin, sandbox, bad, record_
 
     figures = ended.summary["streams"]["profiles"]
     extra = len(sandbox.journal("insiderone")) - 1
-    record_property("extra_requests", extra)
     assert ended.codes == (0,), ended.log
     assert (figures["delivered"], figures["rejected"]) == (ROWS - len(bad), len(bad))
     assert ordeal.rejected() == {("profiles", f"P{number:04}") for number in bad}
