@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 Document = TypeVar("Document")
 NULL = msgspec.Raw(b"null")
+EMPTY_LIST = msgspec.Raw(b"[]")
 Attributes = dict[str, msgspec.Raw]
 
 
@@ -40,7 +41,7 @@ class ToOne(msgspec.Struct):
 class ToMany(msgspec.Struct):
     """A relationship with any number of resources; its data is absent unless they were asked for."""
 
-    data: list[Reference] | None = None
+    data: tuple[Reference, ...] | None = None
 
 
 class Resource(msgspec.Struct):

@@ -10,7 +10,7 @@ import msgspec
 from typing_extensions import override
 
 from tap_klaviyo.datetimes import rfc3339_json
-from tap_klaviyo.resources import encode
+from tap_klaviyo.resources import EMPTY_LIST, encode
 from tap_klaviyo.streams.base import KlaviyoStream, Run
 from tap_klaviyo.streams.chain import Row
 from tap_klaviyo.streams.event_chains import ATTRIBUTIONS, PATH, EventChains, EventRow, PageRequest, Selection
@@ -95,14 +95,14 @@ def event_record(row: EventRow, profiles: Mapping[str, msgspec.Raw]) -> dict[str
     }
 
 
-def attributions(row: EventRow) -> list[dict[str, str]]:
+def attributions(row: EventRow) -> list[dict[str, str]] | msgspec.Raw:
     """List the messages that an event is credited to, as ids: ``[{"id": "…", "flow_id": "…", …}]``; nearly always none.
 
     Klaviyo fills them in hours or days after the event. What an attribution does not name is left out.
     """
     relationship = row.event.relationships.attributions
     if relationship is None or not relationship.data:
-        return []
+        return EMPTY_LIST
     return [
         {"id": reference.id, **attributed_ids(row.included.get(("attribution", reference.id)))}
         for reference in relationship.data
