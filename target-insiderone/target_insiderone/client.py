@@ -13,7 +13,7 @@ import re
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -30,6 +30,9 @@ PROFILE = "/api/user/v1/profile"
 _NOBODY = b'{"identifiers":{"email":"nobody@target-insiderone.invalid"},"attributes":["email"]}'
 
 RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504, *range(520, 525)})
+NOT_APPLIED = frozenset({"status 429", "status 503", "no answer (ConnectTimeout)"})
+"""Why an attempt failed that Insider One surely did not apply; any other may have been, though no answer says so."""
+
 FIRST_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 60.0
 LONGEST_RETRY_AFTER_SECONDS = 30 * 86_400.0
@@ -105,10 +108,12 @@ class Outcome:
     """What Insider One did with one request.
 
     *refused*: position of the user in the request -> the objections. ``accepted + len(refused)`` is what was sent.
+    *doubtful*: an earlier attempt died without an answer, so that it may have been applied, too.
     """
 
     accepted: int
     refused: Mapping[int, Sequence[Refusal]]
+    doubtful: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +146,11 @@ class RateLimit:
                 at = max(at, self._sent[0] + 60.0)
             self._sent.append(at)
             return at - now
+
+    def pausing(self) -> float:
+        """How many seconds a pause still lasts that began after a place was reserved."""
+        with self._lock:
+            return self._paused_until - time.monotonic()
 
     def pause(self, seconds: float) -> None:
         """Let nothing start for *seconds* from now (a 429 concerns all threads)."""
@@ -199,13 +209,17 @@ class InsiderOneClient:
         self, path: str, body: bytes, users: int, before_retry: Callable[[], None] = lambda: None
     ) -> tuple[Outcome, int]:
         attempt = 0
+        doubtful = False
         deadline: float | None = None
         while True:
             attempt += 1
             self._sleep(self._limit.reserve())
+            while (pause := self._limit.pausing()) > 0:
+                self._sleep(pause)
             outcome, reason, retry_after = self._attempt(path, body, users)
             if outcome is not None:
-                return outcome, attempt
+                return replace(outcome, doubtful=doubtful), attempt
+            doubtful = doubtful or reason not in NOT_APPLIED
             deadline = deadline or time.monotonic() + self._settings.max_retry_seconds
             ceiling = min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2 ** (attempt - 1))
             delay = random.uniform(0, ceiling)  # noqa: S311  (full jitter needs no secret)

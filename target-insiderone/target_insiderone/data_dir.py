@@ -60,15 +60,12 @@ class DataDir:
     def write_summary(self, run_id: str, text: str) -> Path:
         """Keep a run's summary."""
         path = self.folder / f"summary-{run_id}.json"
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            file.write(text)
+        _write_whole(path, text)
         return path
 
     def write_schema(self, stream: str, schema: dict[str, Any]) -> None:
         """Keep the SCHEMA of a stream, so that a replay holds its rejects against it."""
-        path = self.folder / f"schema-{_file_name(stream)}.json"
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            json.dump(schema, file)
+        _write_whole(self.folder / f"schema-{_file_name(stream)}.json", json.dumps(schema))
 
     def read_schema(self, stream: str) -> dict[str, Any] | None:
         """The SCHEMA of a stream as the last run got it."""
@@ -91,6 +88,14 @@ class DataDir:
             os.close(file)
             raise AlreadyRunningError(stream) from None
         self._locks[name] = file
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """Write a file so that nobody ever finds half of it."""
+    fresh = path.with_name(f"{path.name}.{os.getpid()}.new")
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(text)
+    fresh.replace(path)
 
 
 def _file_name(stream: str) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from target_insiderone.exact_json import decode, encode
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from target_insiderone.lanes import Batch
     from target_insiderone.ledger import KnownEvent, Ledger
     from target_insiderone.rejects import RejectsFile
-    from target_insiderone.sending import Verdict
+    from target_insiderone.sending import Answered, Verdict
 
 log = logging.getLogger("target-insiderone")
 
@@ -48,6 +49,23 @@ class SharedParts:
     rejects: RejectsFile
     checkpoints: Checkpoints
     settings: DeliverySettings
+
+
+@dataclass(slots=True)
+class Line:
+    """One event on its way with the bytes that go; *uncertain*: an earlier request with it may have been applied."""
+
+    event: EventLine
+    body: bytes
+    uncertain: bool = False
+
+
+@dataclass(slots=True)
+class Parcel:
+    """The events of one item that are to be sent."""
+
+    item: EventItem
+    lines: list[Line] = field(default_factory=list)
 
 
 class SupersededError(Exception):
@@ -98,14 +116,10 @@ class Delivery:
             outcomes: list[tuple[Source, Outcome, str]] = []
             chosen = self._choose_profiles(waiting, known, outcomes)
             try:
-                delivered = self._send_profiles(chosen, outcomes)
+                self._send_profiles(chosen, known, outcomes)
             except SupersededError:
                 continue
             sent = True
-        if ledger:
-            ledger.remember_profiles(
-                (item.ledger_key, as_delivered(item, known.get(item.ledger_key))) for item in delivered
-            )
         self._settle(settled + outcomes)
 
     def _claim(self, items: Sequence[ProfileItem], settled: list[tuple[Source, Outcome, str]]) -> list[ProfileItem]:
@@ -139,9 +153,12 @@ class Delivery:
         return chosen
 
     def _send_profiles(
-        self, chosen: Sequence[tuple[ProfileItem, bytes]], settled: list[tuple[Source, Outcome, str]]
-    ) -> list[ProfileItem]:
-        """Upsert users, then clear attributes; returns the delivered items and notes all outcomes in *settled*.
+        self,
+        chosen: Sequence[tuple[ProfileItem, bytes]],
+        known: Mapping[bytes, KnownProfile],
+        settled: list[tuple[Source, Outcome, str]],
+    ) -> None:
+        """Upsert users, then clear attributes, and note all outcomes in *settled*.
 
         Raises:
             SupersededError: Between two attempts another flow claimed a newer version of one of them.
@@ -156,23 +173,43 @@ class Delivery:
                 raise SupersededError
 
         verdicts = self._upsert(
-            [user for _, user in upserts], skip_hook=self._shared.settings.skip_hook, before_retry=still_newest
+            [user for _, user in upserts],
+            partial(self._profiles_answered, [item for item, _ in upserts], known, lambda item: not item.delete),
+            skip_hook=self._shared.settings.skip_hook,
+            before_retry=still_newest,
         )
         refused |= {id(item): verdict for (item, _), verdict in zip(upserts, verdicts, strict=True) if verdict}
-        deletions = [(item, item.deletion()) for item, _ in chosen if item.delete and id(item) not in refused]
+        deletions = [(item, user) for item, _ in chosen if id(item) not in refused and (user := item.deletion())]
         verdicts = self._deletions.send(
-            [user for _, user in deletions if user], attributes_body, self._shared.client.delete_attributes
+            [user for _, user in deletions],
+            attributes_body,
+            self._shared.client.delete_attributes,
+            partial(self._profiles_answered, [item for item, _ in deletions], known, lambda _: True),
         )
         refused |= {id(item): verdict for (item, _), verdict in zip(deletions, verdicts, strict=True) if verdict}
-        delivered = []
         for item, _ in chosen:
             if verdict := refused.get(id(item)):
                 self._reject(item.source, verdict[0])
                 settled.append((item.source, "rejected", verdict[0].code))
             else:
                 settled.append((item.source, "delivered", ""))
-                delivered.append(item)
-        return delivered
+
+    def _profiles_answered(
+        self,
+        items: Sequence[ProfileItem],
+        known: Mapping[bytes, KnownProfile],
+        is_done: Callable[[ProfileItem], bool],
+        start: int,
+        verdicts: Sequence[Verdict],
+        _doubtful: bool,
+    ) -> None:
+        """Tell the ledger at once which versions were accepted, of those that need no further request."""
+        part = zip(items[start : start + len(verdicts)], verdicts, strict=True)
+        delivered = [item for item, verdict in part if verdict is None and is_done(item)]
+        if self._shared.ledger:
+            self._shared.ledger.remember_profiles(
+                (item.ledger_key, as_delivered(item, known.get(item.ledger_key))) for item in delivered
+            )
 
     def _note_changed_identifiers(self, item: ProfileItem, before: KnownProfile | None) -> None:
         """Say that an upsert makes a second user where an identifier of a known profile changed (CO-08)."""
@@ -182,7 +219,7 @@ class Delivery:
                 "stream %s, profile %s: identifier_changed: its %s is another one than last time; Insider One may now "
                 "hold two users for it unless a stable identifier is mapped too",
                 item.source.stream,
-                item.source.key,
+                shown_key(item),
                 name,
             )
 
@@ -192,97 +229,114 @@ class Delivery:
         ledger = self._shared.ledger
         keys = [event.key for item in items for event in item.events if event.key is not None]
         known = ledger.events(keys) if ledger else {}
-        chosen = self._choose_events(items, known)
+        parcels = self._pack(items, known)
         if ledger:
             ledger.intend_events(
-                (event.key, event.content, body)
-                for lines in chosen
-                for event, body in lines
-                if event.key is not None and event.key not in known
+                (line.event.key, line.event.content, line.body)
+                for parcel in parcels
+                for line in parcel.lines
+                if line.event.key is not None and line.event.key not in known
             )
-        outcomes = self._send_events(items, chosen, skip_hook=skip_hook)
-        if ledger:
-            ledger.settle_events(
-                [event.key for event, refusal in outcomes if refusal is None and event.key is not None],
-                [event.key for event, refusal in outcomes if refusal is not None and event.key is not None],
-            )
-        self._settle_events(items, chosen, {id(event): refusal for event, refusal in outcomes})
+        outcomes = self._send_events(parcels, skip_hook=skip_hook)
+        self._settle_events(parcels, outcomes)
 
-    def _choose_events(
-        self, items: Sequence[EventItem], known: Mapping[bytes, KnownEvent]
-    ) -> list[list[tuple[EventLine, bytes]]]:
+    def _pack(self, items: Sequence[EventItem], known: Mapping[bytes, KnownEvent]) -> list[Parcel]:
         """For each item the events to send, with their bytes.
 
         An event that may have been delivered by a run that died goes again byte-identical (``uncertain``); one that
         was delivered does not go again, nor does a repetition within the batch.
         """
         seen: set[bytes] = set()
-        chosen: list[list[tuple[EventLine, bytes]]] = []
+        parcels = []
         for item in items:
-            lines: list[tuple[EventLine, bytes]] = []
+            stream = item.source.stream
+            parcel = Parcel(item)
             for event in item.events:
                 before = None if event.key is None else known.get(event.key)
                 if event.key is not None and event.key in seen:
-                    self._tally.event(item.source.stream, "duplicate", "repeated")
+                    self._tally.event(stream, "duplicate", "repeated")
                 elif before is None:
-                    lines.append((event, event.body))
+                    parcel.lines.append(Line(event, event.body))
                 elif before.intent is not None:
-                    lines.append((event, before.intent))
-                    self._tally.notes[item.source.stream, "uncertain", event.event_type] += 1
+                    parcel.lines.append(Line(event, before.intent))
+                    self._note_uncertain(stream, parcel.lines[-1])
                 else:
-                    self._tally.event(item.source.stream, "duplicate", "already_delivered")
+                    self._tally.event(stream, "duplicate", "already_delivered")
                     if before.content != event.content:
-                        self._tally.notes[item.source.stream, "changed_after_delivery", event.event_type] += 1
+                        self._tally.notes[stream, "changed_after_delivery", event.event_type] += 1
                 if event.key is not None:
                     seen.add(event.key)
-            chosen.append(lines)
-        return chosen
+            parcels.append(parcel)
+        return parcels
 
-    def _send_events(
-        self, items: Sequence[EventItem], chosen: Sequence[Sequence[tuple[EventLine, bytes]]], *, skip_hook: bool
-    ) -> list[tuple[EventLine, Refusal | None]]:
-        """Send the chosen events; a refused event is taken out and the other events of its user go again."""
-        outcomes: list[tuple[EventLine, Refusal | None]] = []
-        waiting = [(item, list(lines)) for item, lines in zip(items, chosen, strict=True) if lines]
+    def _send_events(self, parcels: Sequence[Parcel], *, skip_hook: bool) -> dict[int, Refusal | None]:
+        """Send the events; a refused event is taken out and the other events of its user go again.
+
+        Returns id(line) -> why its event was refused, None where it was accepted.
+        """
+        outcomes: dict[int, Refusal | None] = {}
+        waiting = [(parcel, parcel.lines) for parcel in parcels if parcel.lines]
         while waiting:
-            users = [item.user([body for _, body in lines]) for item, lines in waiting]
-            verdicts = self._upsert(users, skip_hook=skip_hook)
-            again = []
-            for (item, lines), verdict in zip(waiting, verdicts, strict=True):
-                refused = refused_events(verdict, len(lines))
-                if verdict is None:
-                    outcomes += [(event, None) for event, _ in lines]
-                    continue
-                outcomes += [(lines[place][0], refusal) for place, refusal in refused.items()]
-                if rest := [line for place, line in enumerate(lines) if place not in refused]:
-                    again.append((item, rest))
-            waiting = again
+            users = [parcel.item.user([line.body for line in lines]) for parcel, lines in waiting]
+            self._upsert(users, partial(self._events_answered, waiting, outcomes), skip_hook=skip_hook)
+            left = [(parcel, [line for line in lines if id(line) not in outcomes]) for parcel, lines in waiting]
+            waiting = [(parcel, lines) for parcel, lines in left if lines]
         return outcomes
 
-    def _settle_events(
+    def _events_answered(
         self,
-        items: Sequence[EventItem],
-        chosen: Sequence[Sequence[tuple[EventLine, bytes]]],
-        refusals: Mapping[int, Refusal | None],
+        waiting: Sequence[tuple[Parcel, Sequence[Line]]],
+        outcomes: dict[int, Refusal | None],
+        start: int,
+        verdicts: Sequence[Verdict],
+        doubtful: bool,
     ) -> None:
+        """Take one answer, and tell the ledger at once: a run that dies now must not repeat what was accepted."""
+        delivered: list[bytes] = []
+        refused: list[bytes] = []
+        for (parcel, lines), verdict in zip(waiting[start : start + len(verdicts)], verdicts, strict=True):
+            refusals = refused_events(verdict, len(lines))
+            for place, line in enumerate(lines):
+                if doubtful:
+                    self._note_uncertain(parcel.item.source.stream, line)
+                if verdict is not None and place not in refusals:
+                    continue  # goes again without the refused ones
+                outcomes[id(line)] = refusals.get(place)
+                if line.event.key is not None:
+                    (refused if place in refusals else delivered).append(line.event.key)
+        if self._shared.ledger:
+            self._shared.ledger.settle_events(delivered, refused)
+
+    def _note_uncertain(self, stream: str, line: Line) -> None:
+        """Count, once, an event that goes again although an earlier request may have been applied."""
+        if not line.uncertain:
+            line.uncertain = True
+            self._tally.notes[stream, "uncertain", line.event.event_type] += 1
+
+    def _settle_events(self, parcels: Sequence[Parcel], outcomes: Mapping[int, Refusal | None]) -> None:
         settled: list[tuple[Source, Outcome, str]] = []
-        for item, lines in zip(items, chosen, strict=True):
-            code = ""
-            for event, _ in lines:
-                refusal = refusals[id(event)]
+        for parcel in parcels:
+            source, code = parcel.item.source, ""
+            for line in parcel.lines:
+                refusal = outcomes[id(line)]
                 if refusal is None:
-                    self._tally.event(item.source.stream, "delivered")
+                    self._tally.event(source.stream, "delivered")
                 else:
                     code = code or refusal.code
-                    self._tally.event(item.source.stream, "rejected", refusal.code)
-                    self._reject(item.source, refusal, event)
-            settled.append((item.source, *outcome_of_record(item, code, any_sent=bool(lines))))
+                    self._tally.event(source.stream, "rejected", refusal.code)
+                    self._reject(source, refusal, line.event)
+            settled.append((source, *outcome_of_record(parcel.item, code, any_sent=bool(parcel.lines))))
         self._settle(settled)
 
     # Both
 
     def _upsert(
-        self, users: Sequence[bytes], *, skip_hook: bool, before_retry: Callable[[], None] = lambda: None
+        self,
+        users: Sequence[bytes],
+        answered: Answered,
+        *,
+        skip_hook: bool,
+        before_retry: Callable[[], None] = lambda: None,
     ) -> list[Verdict]:
         def body_of(some: Sequence[bytes]) -> bytes:
             callback = self._shared.settings.error_callback_endpoint
@@ -291,7 +345,7 @@ class Delivery:
         def post(body: bytes, count: int) -> tuple[Answer, int]:
             return self._shared.client.upsert(body, count, before_retry)
 
-        return self._upserts.send(users, body_of, post)
+        return self._upserts.send(users, body_of, post, answered)
 
     def _reject(self, source: Source, refusal: Refusal, event: EventLine | None = None) -> None:
         self._shared.rejects.add(
@@ -320,6 +374,13 @@ class Delivery:
                 source.arrival.settled(outcome, reason)
         segments: list[Segment] = [source.segment for source, _, _ in settled]
         self._shared.checkpoints.settle(segments)
+
+
+def shown_key(item: ProfileItem) -> str:
+    """The profile's key for a log line; where the key is an address itself, the start of its digest in the ledger."""
+    key = item.source.key
+    plain = "@" not in key and key.lstrip("+").encode() not in item.identifiers
+    return key if plain else f"with ledger key {item.ledger_key.hex()[:12]}"
 
 
 def newest_reads(items: Sequence[ProfileItem]) -> dict[bytes, int]:

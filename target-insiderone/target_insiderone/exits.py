@@ -8,7 +8,7 @@ import traceback
 from typing import TYPE_CHECKING, Any
 
 import click
-from singer_sdk.exceptions import RecordsWithoutSchemaException, StreamMapConfigError
+from singer_sdk.exceptions import MapExpressionError, RecordsWithoutSchemaException, StreamMapConfigError
 from singer_sdk.singerlib.exceptions import InvalidInputLine
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -17,7 +17,7 @@ from target_insiderone.data_dir import AlreadyRunningError
 from target_insiderone.errors import SettingsError
 from target_insiderone.interruption import StoppedBySignalError
 from target_insiderone.ledger import LedgerError
-from target_insiderone.run import TooManyRejectsError, UnbalancedError
+from target_insiderone.run import OutputGoneError, TooManyRejectsError, UnbalancedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,6 +36,7 @@ EXIT_CODES: dict[type[Exception], int] = {
     RecordsWithoutSchemaException: FAILED,
     InvalidInputLine: FAILED,
     UnbalancedError: FAILED,
+    OutputGoneError: FAILED,
 }
 """The endings that are foreseen; their messages are ours, or known to be free of personal data."""
 
@@ -64,24 +65,26 @@ def ending(error: Exception) -> tuple[int, list[str]]:
         return SIGNALLED + error.signum, [str(error)]
     if isinstance(error, SettingsError):
         return CONFIGURATION, [f"setting {finding}" for finding in error.findings]
-    if isinstance(error, click.ClickException):
-        return CONFIGURATION, [error.format_message()]
     if isinstance(error, ValueError) and (line := getattr(error, "lineno", None)):  # json's or simplejson's
         return CONFIGURATION, [f"--config: no valid JSON at line {line}"]
-    if isinstance(error, FileNotFoundError):
-        return CONFIGURATION, [f"no such file: {error.filename or error}"]
-    if isinstance(error, SQLAlchemyError):
-        return FAILED, [
-            f"the ledger failed ({type(error).__name__}); check the database behind `ledger_url` or data_dir"
-        ]
-    if isinstance(error, OSError):
-        return FAILED, [f"{type(error).__name__}: {error.strerror} {error.filename or ''}".rstrip()]
+    for kind, code, words in WORDED:
+        if isinstance(error, kind):
+            return code, [words(error)]
     for kind, code in EXIT_CODES.items():
         if isinstance(error, kind):
             return code, [str(error)]
     frames = "".join(traceback.format_tb(error.__traceback__))  # the message may quote a record, so it is left out
     return FAILED, [f"unforeseen {type(error).__name__}; please report it with these lines:\n{frames}"]
 
+
+WORDED: tuple[tuple[type[Exception], int, Callable[[Any], str]], ...] = (
+    (click.ClickException, CONFIGURATION, lambda error: str(error.format_message())),
+    (MapExpressionError, CONFIGURATION, lambda _: "setting stream_maps: an expression cannot be evaluated"),
+    (SQLAlchemyError, FAILED, lambda error: f"the ledger failed ({type(error).__name__}); check its database"),
+    (FileNotFoundError, CONFIGURATION, lambda error: f"no such file: {error.filename or error}"),
+    (OSError, FAILED, lambda error: f"{type(error).__name__}: {error.strerror} {error.filename or ''}".rstrip()),
+)
+"""The endings whose own messages will not do: kind, exit code, our words."""
 
 MEANINGS = {
     FAILED: "the run failed; the last STATE says what is settled, so run again once the cause is gone",

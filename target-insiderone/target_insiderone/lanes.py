@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
 import time
 import zlib
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -22,9 +23,11 @@ Group = Literal["profiles", "events", "old events"]
 
 GROUPS: tuple[Group, ...] = ("profiles", "events", "old events")
 
-FLUSH_AFTER_RECORDS = 8_000
+FLUSH_AFTER_RECORDS = 7_000
+HELD_BACK_RECORDS = 9_000
 FLUSH_AFTER_SECONDS = 20.0
-"""A batch goes out incomplete once it has waited this long, so that a STATE is due every 10,000 records or 30 s."""
+"""A batch goes out incomplete once it has waited this long, and reading waits for one that is older still, so that a
+STATE is due every 10,000 records or 30 s."""
 
 GRACE_SECONDS = 8.0
 """How long requests under way may take to finish after the run was asked to stop."""
@@ -56,6 +59,7 @@ class Lane:
         self.filling_lock = threading.Lock()
         self.handing_over = threading.Lock()  # batches enter the queue in the order in which they were begun
         self.queue: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
+        self.handed: deque[Batch] = deque()
         self.staged: Counter[str] = Counter()
         self._deliver = deliver
         self._failed = failed
@@ -76,6 +80,7 @@ class Lane:
                 usable = False
                 self._failed(error)
             finally:
+                self.handed.popleft()
                 self._done()
 
 
@@ -137,10 +142,19 @@ class Lanes:
         return sum((lane.staged for lane in self._lanes), Counter())
 
     def count_record(self) -> None:
-        """Count one record of the input: it makes the waiting batches older."""
+        """Count one record of the input: it makes the waiting batches older; blocks while one is too old."""
         self._records += 1
+        if self._records % 500 == 0:
+            while self._oldest() < self._records - HELD_BACK_RECORDS and not self._stopping.is_set():
+                self.flush(older_than_records=FLUSH_AFTER_RECORDS)
+                time.sleep(0.002)
 
-    def flush(self, *, older_than_records: int = 0, older_than_seconds: float = 0.0) -> None:
+    def _oldest(self) -> int:
+        """The number of the first record that is staged and not settled; without one, that of the last record."""
+        batches = [batch for lane in self._lanes for batch in (*lane.filling.copy().values(), *list(lane.handed))]
+        return min((batch.first_record for batch in batches), default=self._records)
+
+    def flush(self, *, older_than_records: int = 0, older_than_seconds: float = math.inf) -> None:
         """Send what is staged and began that long ago, by either measure (default: all of it)."""
         now = time.monotonic()
         for lane in self._lanes:
@@ -188,6 +202,7 @@ class Lanes:
             while not self._places.acquire(timeout=0.2):
                 if self._stopping.is_set():
                     return  # never sent: its items stay pending
+            lane.handed.append(batch)
             lane.queue.put(batch)
 
     def _flush_by_time(self) -> None:

@@ -215,7 +215,9 @@ class Ledger:
     def close(self) -> None:
         """Close the connections, and let go of what is held."""
         if self._holding is not None:
+            self._holding.execute(sa.select(sa.func.pg_advisory_unlock_all()))
             self._holding.close()
+            self._holding = None
         self._engine.dispose()
 
     def _select(self, query: Any, column: Any, keys: Sequence[bytes]) -> list[Any]:
@@ -281,6 +283,9 @@ def _open(url: str) -> sa.Engine:
 
 
 def _tune_sqlite(connection: Any, _record: Any) -> None:
-    """Let several processes share the file: readers beside one writer, and waiting instead of failing."""
-    for pragma in ("busy_timeout = 60000", "journal_mode = WAL", "synchronous = NORMAL"):
+    """Let several processes share the file: readers beside one writer, waiting instead of failing.
+
+    What is deleted is overwritten: the bytes of events are gone once their outcome is known.
+    """
+    for pragma in ("busy_timeout = 60000", "journal_mode = WAL", "synchronous = NORMAL", "secure_delete = ON"):
         connection.execute(f"PRAGMA {pragma}")

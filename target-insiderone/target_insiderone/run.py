@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 import sys
 import uuid
 from datetime import UTC, datetime
@@ -37,6 +38,13 @@ PERCENT_FROM_ROWS = 100
 
 class TooManyRejectsError(Exception):
     """More records were rejected than ``max_rejects`` allows."""
+
+
+class OutputGoneError(Exception):
+    """Nobody reads the STATE any more."""
+
+    def __init__(self) -> None:
+        super().__init__("standard output is closed: nobody takes the STATE, so the run ends here")
 
 
 class UnbalancedError(Exception):
@@ -152,6 +160,8 @@ class Run:
             self.rejects.sync()
             report = self._report()
             self._show(report)
+            if self.ledger:
+                self.ledger.close()
         if report["unbalanced"]:
             raise UnbalancedError(
                 f"the counts of {', '.join(report['unbalanced'])} do not add up; please report it with {self._summary}"
@@ -186,9 +196,14 @@ class Run:
     def _write_state(self, state: State) -> None:
         """Write one STATE to standard output, after the rejects before it are on the disk."""
         self.rejects.sync()
-        if not self.settings.dry_run:
+        if self.settings.dry_run:
+            return
+        try:
             sys.stdout.write(json.dumps(state) + "\n")
             sys.stdout.flush()
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains once more at its end
+            raise OutputGoneError from None
 
 
 def show_table(report: dict[str, Any]) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     BodyOf = Callable[[Sequence[bytes]], bytes]
     Post = Callable[[bytes, int], tuple[Outcome, int]]
     Verdict = Sequence[Refusal] | None
+    Answered = Callable[[int, Sequence[Verdict], bool], None]
 
 MAX_BODY_BYTES = 5_000_000
 """The API's limit. Source: Upsert User Data."""
@@ -37,46 +38,49 @@ class Sender:
         self._isolated: list[str] = []
 
     def send(
-        self,
-        users: Sequence[bytes],
-        body_of: BodyOf,
-        post: Post,
+        self, users: Sequence[bytes], body_of: BodyOf, post: Post, answered: Answered, start: int = 0
     ) -> list[Verdict]:
         """One verdict for each of *users*, in their order: the objections, or None where it was accepted.
 
-        A 400 that names no row is narrowed down by halves, so that one bad row costs itself only.
+        A 400 that names no row is narrowed down by halves, so that one bad row costs itself only. As soon as a request
+        is answered, *answered* is told: the position of its first user (counted from *start*), the verdicts, and
+        whether an earlier attempt of it may have been applied, too.
 
         Raises:
-            StopSendingError, GaveUpError, AnswerMismatchError, Stopped: As the client does; what became of the rest
-                is then open.
+            StopSendingError, GaveUpError, AnswerMismatchError, Stopped: As the client does; what became of the users
+                that *answered* was not told of is then open.
         """
         if not users:
             return []
+        verdicts: list[Verdict]
         body = body_of(users)
         if len(body) > MAX_BODY_BYTES:
-            if len(users) == 1:
-                return [(Refusal("too_large"),)]
-            return self._halves(users, body_of, post)
+            if len(users) > 1:
+                return self._halves(users, body_of, post, answered, start)
+            verdicts = [(Refusal("too_large"),)]
+            answered(start, verdicts, False)
+            return verdicts
         try:
             outcome, attempts = post(body, len(users))
         except RowRefusedError as error:
             self._requests[self._name] += 1
-            if len(users) == 1:
-                return [self._isolate(error)]
-            return self._halves(users, body_of, post)
-        self._requests[self._name] += 1
-        if attempts > 1:
-            self._requests["retries"] += attempts - 1
-        return [outcome.refused.get(place) for place in range(len(users))]
+            if len(users) > 1:
+                return self._halves(users, body_of, post, answered, start)
+            verdicts, doubtful = [self._isolate(error)], False
+        else:
+            self._requests[self._name] += 1
+            if attempts > 1:
+                self._requests["retries"] += attempts - 1
+            verdicts, doubtful = [outcome.refused.get(place) for place in range(len(users))], outcome.doubtful
+        answered(start, verdicts, doubtful)
+        return verdicts
 
     def _halves(
-        self,
-        users: Sequence[bytes],
-        body_of: BodyOf,
-        post: Post,
+        self, users: Sequence[bytes], body_of: BodyOf, post: Post, answered: Answered, start: int
     ) -> list[Verdict]:
         middle = len(users) // 2
-        return [*self.send(users[:middle], body_of, post), *self.send(users[middle:], body_of, post)]
+        first = self.send(users[:middle], body_of, post, answered, start)
+        return [*first, *self.send(users[middle:], body_of, post, answered, start + middle)]
 
     def _isolate(self, error: RowRefusedError) -> Sequence[Refusal]:
         """A row found to blame; unless the first rows found all earn the same words, which then concern the request."""

@@ -21,6 +21,8 @@ _MAX_REJECTS = re.compile(r"[0-9]+%?")
 def check_settings(config: Mapping[str, Any]) -> Iterator[Finding]:
     """Find what the schema cannot say of single settings."""
     yield from _check_partner(config.get("partner_name"))
+    for name in ("partner_name", "api_key"):
+        yield from _check_header(name, config.get(name))
     yield from _check_currency(config.get("default_currency"))
     yield from _check_country(config.get("phone_number_settings"))
     yield from _check_max_rejects(config.get("max_rejects"))
@@ -37,6 +39,13 @@ def _check_partner(partner: Any) -> Iterator[Finding]:
     if re.search(r"[\s/:]", partner.strip()) or (partner.strip() and partner != partner.strip()):
         yield Finding(
             "partner_name", "is no partner name", "the bare name from the account settings, no URL, no blanks"
+        )
+
+
+def _check_header(name: str, value: Any) -> Iterator[Finding]:
+    if isinstance(value, str) and not (value.isascii() and value.isprintable()):
+        yield Finding(
+            name, "holds characters that no request can carry", "copy it again, without line breaks or accents"
         )
 
 

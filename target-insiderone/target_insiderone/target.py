@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import re
 import sys
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -226,7 +227,8 @@ class TargetInsiderOne(Target):
     def _pass_over(self, message_type: str) -> None:
         if message_type not in self._warned:
             self._warned.add(message_type)
-            self.logger.warning("messages of type %s mean nothing here and are passed over", message_type)
+            named = message_type if re.fullmatch(r"[A-Z_]{1,40}", message_type) else "that is no plain word"
+            self.logger.warning("messages of type %s mean nothing here and are passed over", named)
 
     # Command line
 

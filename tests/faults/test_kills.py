@@ -39,7 +39,6 @@ def test_killed_and_disturbed_runs_come_to_the_undisturbed_end(begin, sandbox, r
     assert ideal.requests >= 20
 
 
-@pytest.mark.xfail(strict=True, reason="the ledger learns the outcome of a bisected batch only when all parts have one")
 @pytest.mark.parametrize("nth", [40, 45, 50, 55, 60])
 def test_killed_between_the_halves_of_a_bisected_batch(begin, unstorable_recording, ideal_of, nth):
     """A half that was answered is delivered, whatever becomes of the other one."""
@@ -69,7 +68,6 @@ def test_what_was_under_way_goes_again_with_the_bytes_it_had(begin, recording):
     assert any("added_later" in found[-1].text for found in after.by_event.values())
 
 
-@pytest.mark.xfail(strict=True, reason="repetitions within a run are not counted")
 @pytest.mark.parametrize("fault", mishaps.ANSWER_LOST.values(), ids=mishaps.ANSWER_LOST.keys())
 def test_events_sent_again_after_a_lost_answer_are_counted_uncertain(begin, sandbox, recording, fault):
     """The operator is told of every event that may have arrived twice."""
