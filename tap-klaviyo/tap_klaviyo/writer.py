@@ -29,6 +29,8 @@ class LineWriter(GenericSingerWriter[bytes, Message]):
         self._encoder = msgspec.json.Encoder(decimal_format="number")
         self._lines = bytearray()
         self._busy = False
+        self.held = False
+        """Whether a signal has to wait for `check`: a record that is written must also be noted in the bookmark."""
         self._signal: int | None = None
 
     def serialize_message(self, message: Message) -> bytes:
@@ -46,7 +48,7 @@ class LineWriter(GenericSingerWriter[bytes, Message]):
         self._busy = False
 
     def check(self) -> None:
-        """Stop the run if a signal arrived while a line was being written; that line is known to be out by now.
+        """Stop the run if a signal had to wait; the line that was being written is known to be out by now.
 
         Raises:
             Stopped: One did.
@@ -78,7 +80,7 @@ class LineWriter(GenericSingerWriter[bytes, Message]):
     def handle_signal(self, signum: int, _frame: FrameType | None) -> None:
         """Stop the run: now, or at the next `check` if a line is under way. A second signal ends the process."""
         signal.signal(signum, signal.SIG_DFL)
-        if self._busy:
+        if self._busy or self.held:
             self._signal = signum
         else:
             self._stop(signum)

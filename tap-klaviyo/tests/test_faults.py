@@ -5,8 +5,13 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from tap_klaviyo.bookmarks import Bookmark, Position
+from tap_klaviyo.streams.base import Run
+from tap_klaviyo.streams.chain import PageBudget, PageMark, Row
+from tap_klaviyo.writer import Stopped
 
 NOON = "2026-06-01T12:00:00Z"
 OLD = "2026-05-01T00:00:00Z"
@@ -213,6 +218,25 @@ def test_signals_while_the_reader_is_slow_tear_no_line_and_repeat_nothing(sandbo
         assert process.wait() == (143 if stop else 0)
 
     assert sorted(ids) == sorted(row["resource"]["id"] for row in sandbox.klaviyo_events())
+
+
+@pytest.mark.req("BX-12")
+def test_signal_between_a_record_and_its_note_waits_for_the_note():
+    """Else the record is out, the last STATE does not know it, and the next run emits it again."""
+    from tap_klaviyo.tap import TapKlaviyo
+
+    tap = TapKlaviyo(config={"api_key": "pk_0123456789"})
+    start = datetime(2026, 6, 1, tzinfo=UTC)
+    bookmark = Bookmark(None, ceiling=start, overlap=timedelta(seconds=60), versioned=True)
+    run = Run(None, start, bookmark, PageBudget(None, bookmark), {"emitted": 0, "repeats": 0})
+    place = Position("2026-05-01T00:00:00", "P1", "2026-05-01T00:00:00Z")
+    records = tap.streams["profiles"].emit(run, [Row(place, PageMark(), start, {"id": "P1"})])
+    next(records)
+    tap.lines.handle_signal(signal.SIGTERM, None)
+
+    with pytest.raises(Stopped):
+        next(records)
+    assert bookmark.knows(place)
 
 
 @pytest.mark.req("BX-12")

@@ -155,7 +155,7 @@ class KlaviyoStream(Stream):
 
     def emit(self, run: Run, rows: Iterable[Row]) -> Iterator[Record]:
         """Emit rows that were not emitted before."""
-        bookmark, budget, tally = run.bookmark, run.budget, run.tally
+        bookmark, budget, tally, lines = run.bookmark, run.budget, run.tally, self.lines
         for row in rows:
             if bookmark.knows(row.position):
                 bookmark.note(row.position)
@@ -164,9 +164,13 @@ class KlaviyoStream(Stream):
             budget.begin(row.page, row.position)
             self._fetched_at = row.fetched_at
             tally["emitted"] += 1
-            yield row.record if self._opaque else decoded(row.record)
-            bookmark.note(row.position)
-            self.lines.check()
+            lines.held = True
+            try:
+                yield row.record if self._opaque else decoded(row.record)
+                bookmark.note(row.position)
+            finally:
+                lines.held = False
+            lines.check()
             if tally["emitted"] >= self._next_checkpoint:
                 self.checkpoint()
 
