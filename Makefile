@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 PYTHON ?= python3
 export UV_COMPILE_BYTECODE := 1
 
-.PHONY: help setup plugins demo sandbox test lint types pytest parity format bench clean
+.PHONY: help setup plugins demo sandbox test lint types pytest parity format soak bench clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -53,6 +53,9 @@ parity: setup  ## Write docs/parity.md from the markers of the tests
 
 format: setup  ## Format the code and fix what the linter can fix
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+soak: setup  ## Kill and disturb tap and target at random for MINUTES (default 10); counts what was lost or doubled
+	@$(UMASK) $(BIN)/python tests/faults/soak.py --minutes $(or $(MINUTES),10)
 
 bench: setup  ## Measure speed and memory, as ratios within one run; writes benchmarks/RESULTS.md
 	@$(UMASK) $(BIN)/python benchmarks/bench.py

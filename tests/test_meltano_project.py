@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from tap_klaviyo.settings import SETTINGS as SETTINGS_OF_TAP
 from tap_klaviyo.tap import TapKlaviyo
 from target_insiderone.commands.cli import commands
+from target_insiderone.config_schema import PROPERTIES as SETTINGS_OF_TARGET
 from target_insiderone.findings import find
 from target_insiderone.target import TargetInsiderOne
 
@@ -17,10 +19,10 @@ PROJECT = yaml.safe_load((ROOT / "meltano.yml").read_text())
 PLUGINS = {plugin["name"]: plugin for kind in ("extractors", "loaders") for plugin in PROJECT["plugins"][kind]}
 TAP, TARGET = PLUGINS["tap-klaviyo"], PLUGINS["target-insiderone"]
 FLOWS = {"profiles": "profiles", "events": "events", "subscriptions": "subscription_changes"}
+SETTINGS = {"tap-klaviyo": SETTINGS_OF_TAP["properties"], "target-insiderone": SETTINGS_OF_TARGET}
+"""What the packages declare themselves; the SDK adds its own settings to the classes once it has made an instance."""
 DECLARED = [
-    (plugin, setting, schema)
-    for plugin, package in ((TAP, TapKlaviyo), (TARGET, TargetInsiderOne))
-    for setting, schema in package.config_jsonschema["properties"].items()
+    (plugin, setting, schema) for plugin in (TAP, TARGET) for setting, schema in SETTINGS[plugin["name"]].items()
 ]
 
 
@@ -48,10 +50,10 @@ def test_setting_is_declared_as_the_package_declares_it(plugin, setting, schema)
     }
 
 
-@pytest.mark.parametrize(("plugin", "package"), [(TAP, TapKlaviyo), (TARGET, TargetInsiderOne)], ids=["tap", "target"])
-def test_nothing_is_declared_that_the_package_lacks(plugin, package):
+@pytest.mark.parametrize("plugin", [TAP, TARGET], ids=["tap", "target"])
+def test_nothing_is_declared_that_the_package_lacks(plugin):
     """A setting that nothing reads would look as if it did something."""
-    assert {one["name"] for one in plugin["settings"]} == set(package.config_jsonschema["properties"])
+    assert {one["name"] for one in plugin["settings"]} == set(SETTINGS[plugin["name"]])
 
 
 @pytest.mark.req("IN-03")

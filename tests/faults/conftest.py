@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))  # the harness's modules also run as scripts, so they are no package
-
 from ordeals import TargetOrdeal
 from recording import Recording, record_shop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from klaviyo_insiderone_sandbox.testing import Sandbox
     from verdict import Ideal
