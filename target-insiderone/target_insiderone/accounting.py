@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections import Counter
 from dataclasses import dataclass, field
@@ -123,10 +122,18 @@ def _of_stream(stream: str, counts: Counter[tuple[str, Outcome, str]]) -> dict[O
 
 
 def as_table(report: dict[str, Any]) -> list[tuple[str, ...]]:
-    """The summary's rows for a terminal: a header, then one row a stream."""
-    columns = ("read", *OUTCOMES, "pending")
+    """The summary's rows for a terminal: a header, then one row a stream; it fits 80 columns.
+
+    Outcomes that no stream had are left out, but for *delivered* and *rejected*.
+    """
+    streams = report["streams"]
+    columns = [
+        column
+        for column in ("read", *OUTCOMES, "pending")
+        if column in {"read", "delivered", "rejected"} or any(figures[column] for figures in streams.values())
+    ]
     rows = [("stream", *columns)]
-    for stream, figures in report["streams"].items():
+    for stream, figures in streams.items():
         rows.append((stream, *(f"{figures[column]:,}" for column in columns)))
     return rows
 
@@ -137,8 +144,3 @@ def reasons_of(report: dict[str, Any]) -> Iterable[str]:
         for outcome, reasons in figures["reasons"].items():
             why = ", ".join(f"{reason} {count:,}" for reason, count in reasons.items())
             yield f"{stream}: {outcome}: {why}"
-
-
-def as_json(report: dict[str, Any]) -> str:
-    """One line of JSON."""
-    return json.dumps(report, separators=(", ", ": "))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+import traceback
 from abc import abstractmethod
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jsonschema_rs
@@ -26,7 +28,8 @@ if TYPE_CHECKING:
 
     from target_insiderone.accounting import Outcome, Tally
     from target_insiderone.checkpoints import Checkpoints
-    from target_insiderone.lanes import Lanes
+    from target_insiderone.items import Item
+    from target_insiderone.lanes import Group, Lanes
     from target_insiderone.mapping import MappedEvent, MappedProfile
     from target_insiderone.rejects import RejectsFile
 
@@ -116,6 +119,12 @@ class InsiderOneSink(Sink):
         except Rejected as why:
             self.reject(why, key, arrival)
             self.settle(arrival, "rejected", why.code)
+        except Exception as error:  # noqa: BLE001  (a mistake of ours in one record must not cost the others)
+            self._staging.warn_once(
+                self.stream_name, f"unforeseen {type(error).__name__} at {frames(error)}; please report"
+            )
+            self.reject(Rejected("unforeseen", "", REMEDIES["unforeseen"]), key, arrival)
+            self.settle(arrival, "rejected", "unforeseen")
 
     def settle(self, arrival: Arrival, outcome: Outcome, reason: str) -> None:
         """Count a record that needs no request."""
@@ -185,8 +194,13 @@ class InsiderOneSink(Sink):
             self._staging.tally.notes[self.stream_name, code, field] += 1
 
     def source(self, key: str, person: str, arrival: Arrival) -> Source:
-        """Open the record in the current checkpoint."""
-        return Source(self.stream_name, key, self.key_properties, arrival, self._staging.checkpoints.open(), person)
+        """Where the item of a record comes from."""
+        return Source(self.stream_name, key, self.key_properties, arrival, self._staging.checkpoints.current, person)
+
+    def hand_over(self, group: Group, item: Item) -> None:
+        """Give a complete item to the lanes; from here on its STATE waits for it."""
+        item.source.segment = self._staging.checkpoints.open()
+        self._staging.lanes.add(group, item)
 
 
 class ProfileSink(InsiderOneSink):
@@ -204,7 +218,7 @@ class ProfileSink(InsiderOneSink):
         tail = {name: value for name, value in mapped.user.items() if name not in {"identifiers", "attributes"}}
         members, rest = encode(attributes)[1:-1], encode(tail)[1:]
         self.note(mapped.notes)
-        staging.lanes.add(
+        self.hand_over(
             "profiles",
             ProfileItem(
                 source=self.source(key, person, arrival),
@@ -249,7 +263,7 @@ class EventSink(InsiderOneSink):
         identifiers = encode(mapped.identifiers)
         profile_id = record.get("profile_id")
         person = profile_id if isinstance(profile_id, str) else identifiers.decode()
-        staging.lanes.add(
+        self.hand_over(
             "old events" if mapped.old else "events",
             EventItem(
                 source=self.source(key, person, arrival),
@@ -281,6 +295,12 @@ class RemovedSink(Sink):
 
     def process_batch(self, context: dict[str, Any]) -> None:
         """Never called."""
+
+
+def frames(error: Exception) -> str:
+    """Where an error came from, innermost last; its message stays out, since it may quote the record."""
+    places = traceback.extract_tb(error.__traceback__)[-3:]
+    return " > ".join(f"{Path(place.filename).name}:{place.lineno}" for place in places)
 
 
 def only_event(mapped: MappedEvent, only: tuple[str, int | None] | None) -> MappedEvent:

@@ -32,6 +32,32 @@ def test_a_bad_record_costs_itself_only(load, fields, code, field):
     assert CANARY not in ended.logs
 
 
+def test_a_mistake_of_ours_costs_one_record(load, sandbox, tmp_path, monkeypatch):
+    """The run goes on, the record is kept, and the log tells the place without quoting the record."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import target_insiderone.sinks as sinks\n"
+        "original = sinks.read_time\n"
+        "def read_time(at):\n"
+        "    if at == 'break':\n"
+        f"        raise KeyError({CANARY!r})\n"
+        "    return original(at)\n"
+        "sinks.read_time = read_time\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+    records = [record("profiles", profile(1), "break"), record("profiles", profile(2))]
+
+    ended = load([schema("profiles"), *records, state({"n": 1})])
+
+    assert ended.code == 0, ended.logs
+    assert len(ended.states) == 1
+    assert ended.counts("profiles") == {"read": 2, "delivered": 1, "rejected": 1}
+    assert [reject["code"] for reject in ended.rejects] == ["unforeseen"]
+    assert "unforeseen KeyError at sinks.py" in ended.logs
+    assert CANARY not in ended.logs
+    assert len(sandbox.users()) == 1
+
+
 @pytest.mark.parametrize(
     "line",
     [

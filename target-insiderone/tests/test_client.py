@@ -6,7 +6,14 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
-from target_insiderone.client import AnswerMismatchError, Outcome, Refusal, outcome_of, retry_after_seconds
+from target_insiderone.client import (
+    AnswerMismatchError,
+    Outcome,
+    RateLimit,
+    Refusal,
+    outcome_of,
+    retry_after_seconds,
+)
 from target_insiderone.remedies import REMEDIES
 
 EMAIL = "users.2.identifiers.*.regexp(^.+@.+\\..+$)"
@@ -87,3 +94,26 @@ def test_retry_after_as_a_date():
     assert later is not None
     assert 80 < later <= 90
     assert retry_after_seconds(format_datetime(now - timedelta(hours=1), usegmt=True)) == 0.0
+
+
+@pytest.mark.req("IN-60")
+def test_the_rate_limit_counts_all_requests_of_a_minute():
+    """The account's limit is shared by all lanes: the fourth of three waits until the first is a minute old."""
+    limit = RateLimit(3)
+
+    delays = [limit.reserve() for _ in range(5)]
+
+    assert delays[:3] == [0.0, 0.0, 0.0]
+    assert all(59 < delay <= 60 for delay in delays[3:])
+
+
+@pytest.mark.req("IN-60")
+def test_a_pause_reaches_those_that_hold_a_place_already():
+    """A 429 in one lane concerns them all, also one that was about to send."""
+    limit = RateLimit(10)
+    assert limit.reserve() == 0.0
+
+    limit.pause(30)
+
+    assert 29 < limit.pausing() <= 30
+    assert 29 < limit.reserve() <= 30

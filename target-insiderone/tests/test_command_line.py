@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import signal
 import subprocess
+from contextlib import suppress
 
 import pytest
 from singer_messages import order, profile, record, schema, state
@@ -118,6 +120,30 @@ def test_the_summary_names_the_settings_by_a_hash(load):
 
     assert load([], api_key="another").summary["settings_hash"] == first
     assert load([], skip_hook=True).summary["settings_hash"] != first
+
+
+def test_a_terminal_gets_the_summary_as_a_table(config, tmp_path, target_command):
+    """People read rows and columns; machines get the JSON line."""
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(config))
+    lines = [schema("profiles"), record("profiles", profile(1)), record("profiles", profile(2, first_name=1))]
+    leader, follower = pty.openpty()
+    process = subprocess.Popen(
+        [target_command, "--config", path], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=follower
+    )
+    os.close(follower)
+
+    process.communicate("".join(json.dumps(line) + "\n" for line in lines).encode(), timeout=60)
+    shown = b""
+    with suppress(OSError):  # how a terminal ends
+        while part := os.read(leader, 10_000):
+            shown += part
+    os.close(leader)
+
+    table = shown.decode()
+    assert [word for word in ("read", "delivered", "rejected", "profiles") if word not in table] == []
+    assert "profiles: rejected: invalid_record 1" in table
+    assert "run summary" not in table
 
 
 @pytest.mark.req("IN-04")
