@@ -1,4 +1,4 @@
-"""Requests to Insider One: sending, retrying, and reading what the answer says of each user.
+"""Requests to Insider One: sending, retrying, giving up.
 
 Source: Upsert User Data, Delete User Attribute, API Rate Limits, API Status and Error Codes
 (https://academy.insiderone.com/docs/upsert-user-data-api and its neighbours).
@@ -15,14 +15,16 @@ import time
 from collections import deque
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import msgspec
 import requests
 from requests.adapters import HTTPAdapter
 
+from target_insiderone.answers import AnswerMismatchError, Outcome, outcome_of
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable
 
 UPSERT = "/api/user/v1/upsert"
 DELETE_ATTRIBUTES = "/api/user/v1/attribute/delete"
@@ -74,10 +76,6 @@ class GaveUpError(Exception):
         )
 
 
-class AnswerMismatchError(Exception):
-    """An answer whose counts do not add up to what was sent: what became of the rows is not known."""
-
-
 class RowRefusedError(Exception):
     """A 400 for the whole request that may concern one row of it; it names none.
 
@@ -87,33 +85,6 @@ class RowRefusedError(Exception):
     def __init__(self, text: str) -> None:
         super().__init__("a 400 that names no row")
         self.text = text
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """One objection of Insider One to one user.
-
-    *code* is ours, *event* the event's position in the user (if one is named), *field* the place that the answer names
-    (``identifiers.*``), *text* the API's words, which may quote the record: for the rejects file alone.
-    """
-
-    code: str
-    event: int | None = None
-    field: str = ""
-    text: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What Insider One did with one request.
-
-    *refused*: position of the user in the request -> the objections. ``accepted + len(refused)`` is what was sent.
-    *doubtful*: an earlier attempt died without an answer, so that it may have been applied, too.
-    """
-
-    accepted: int
-    refused: Mapping[int, Sequence[Refusal]]
-    doubtful: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,57 +278,3 @@ def retry_after_seconds(header: str | None) -> float | None:
     except ValueError:
         return None
     return max(0.0, (at.replace(tzinfo=at.tzinfo or UTC) - datetime.now(tz=UTC)).total_seconds())
-
-
-def outcome_of(answer: Any, sent: int, *, empty_is_success: bool = False) -> Outcome:
-    """Read the answer to an upsert, which has status 200 even when users are refused.
-
-    Shape: ``{"data": {"successful": {"count": 1}, "fail": {"count": 1, "errors": {"users.0.<path>": ["<why>"]}}}}``,
-    where ``successful`` or ``fail`` may be empty. attribute/delete may answer ``{}`` for success (*empty_is_success*).
-
-    Raises:
-        AnswerMismatchError: The counts do not add up to *sent*, or the refused users are not those that are named.
-    """
-    if empty_is_success and answer == {}:
-        return Outcome(sent, {})
-    try:
-        accepted = int(answer["data"]["successful"].get("count", 0))
-        fail = answer["data"]["fail"]
-        failed = int(fail.get("count", 0))
-        refused = _refusals(fail.get("errors", {}))
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise AnswerMismatchError(f"the answer to {sent} users has an unknown shape ({type(error).__name__})") from None
-    if accepted + failed != sent or len(refused) != failed or any(place >= sent for place in refused):
-        raise AnswerMismatchError(
-            f"of {sent} users, Insider One counts {accepted} accepted and {failed} refused, and names {len(refused)}"
-        )
-    return Outcome(accepted, refused)
-
-
-_PLACE = re.compile(r"^users\.(\d+)(?:\.events\.(\d+))?(?:\.|$)")
-
-_CODES = (
-    (".events.", "event_params", "missing_event_parameter"),
-    (".events.", "event_name", "invalid_event_name"),
-    ("identifiers", "regexp(^.+@", "invalid_email"),
-    ("identifiers", "regexp(^\\+", "invalid_phone_number"),
-    ("identifiers", "type(string)", "invalid_uuid"),
-    ("identifiers", "in(defaults_column)", "unknown_identifier"),
-    ("identifiers", "required", "no_identifier"),
-    ("insider_id", "required", "no_identifier"),
-)
-"""Two parts of an error's path -> our code for it."""
-
-
-def _refusals(errors: Mapping[str, Sequence[str]]) -> dict[int, list[Refusal]]:
-    """Position of the user -> objections; paths look like ``users.3.events.0.event_name.*.regexp(…)``."""
-    refused: dict[int, list[Refusal]] = {}
-    for path, texts in errors.items():
-        place = _PLACE.match(path)
-        if place is None:
-            raise ValueError("a path that names no user")
-        code = next((code for one, other, code in _CODES if one in path and other in path), "refused")
-        event = int(place[2]) if place[2] is not None else None
-        field = path[place.end() :].partition(".regexp(")[0]
-        refused.setdefault(int(place[1]), []).extend(Refusal(code, event, field, str(text)) for text in texts)
-    return refused

@@ -6,7 +6,8 @@ import os
 import threading
 from typing import TYPE_CHECKING
 
-from target_insiderone.client import DELETE_ATTRIBUTES, UPSERT, Outcome
+from target_insiderone.answers import Outcome
+from target_insiderone.client import DELETE_ATTRIBUTES, UPSERT
 
 if TYPE_CHECKING:
     from collections.abc import Callable

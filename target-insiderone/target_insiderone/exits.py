@@ -12,7 +12,8 @@ from singer_sdk.exceptions import MapExpressionError, RecordsWithoutSchemaExcept
 from singer_sdk.singerlib.exceptions import InvalidInputLine
 from sqlalchemy.exc import SQLAlchemyError
 
-from target_insiderone.client import AnswerMismatchError, GaveUpError, StopSendingError
+from target_insiderone.answers import AnswerMismatchError
+from target_insiderone.client import GaveUpError, StopSendingError
 from target_insiderone.data_dir import AlreadyRunningError
 from target_insiderone.errors import SettingsError
 from target_insiderone.interruption import StoppedBySignalError

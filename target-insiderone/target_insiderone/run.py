@@ -16,8 +16,9 @@ from target_insiderone.checkpoints import Checkpoints, State
 from target_insiderone.client import ClientSettings, InsiderOneClient
 from target_insiderone.config_schema import PROPERTIES
 from target_insiderone.data_dir import AlreadyRunningError, DataDir
-from target_insiderone.delivery import Delivery, DeliverySettings, SharedParts
+from target_insiderone.delivery import Delivery
 from target_insiderone.digests import Digester
+from target_insiderone.dispatch import DeliverySettings, SharedParts
 from target_insiderone.dry_run import DryRunClient
 from target_insiderone.lanes import Lanes
 from target_insiderone.ledger import Ledger

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from target_insiderone.client import Refusal, RowRefusedError, StopSendingError
+from target_insiderone.answers import Refusal
+from target_insiderone.client import RowRefusedError, StopSendingError
 
 if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Callable, Sequence
 
-    from target_insiderone.client import Outcome
+    from target_insiderone.answers import Outcome
 
     BodyOf = Callable[[Sequence[bytes]], bytes]
     Post = Callable[[bytes, int], tuple[Outcome, int]]

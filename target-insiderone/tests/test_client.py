@@ -6,14 +6,8 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
-from target_insiderone.client import (
-    AnswerMismatchError,
-    Outcome,
-    RateLimit,
-    Refusal,
-    outcome_of,
-    retry_after_seconds,
-)
+from target_insiderone.answers import AnswerMismatchError, Outcome, Refusal, outcome_of
+from target_insiderone.client import RateLimit, retry_after_seconds
 from target_insiderone.remedies import REMEDIES
 
 EMAIL = "users.2.identifiers.*.regexp(^.+@.+\\..+$)"

@@ -1,0 +1,103 @@
+"""What both kinds of delivery have in common: sending users, keeping rejects, settling records."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from target_insiderone.exact_json import decode
+from target_insiderone.items import upsert_body
+from target_insiderone.rejects import Reject
+from target_insiderone.remedies import REMEDIES
+from target_insiderone.sending import Sender
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from target_insiderone.accounting import Outcome, Tally
+    from target_insiderone.answers import Outcome as Answer
+    from target_insiderone.answers import Refusal
+    from target_insiderone.checkpoints import Checkpoints, Segment
+    from target_insiderone.client import InsiderOneClient
+    from target_insiderone.dry_run import DryRunClient
+    from target_insiderone.items import EventLine, Source
+    from target_insiderone.ledger import Ledger
+    from target_insiderone.rejects import RejectsFile
+    from target_insiderone.sending import Answered, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class DeliverySettings:
+    """What delivery needs of the settings."""
+
+    skip_hook: bool
+    skip_unchanged: bool
+    error_callback_endpoint: str | None
+
+
+@dataclass(slots=True)
+class SharedParts:
+    """What all lanes share; each of them is safe to use from several threads. *ledger* is None when switched off."""
+
+    client: InsiderOneClient | DryRunClient
+    ledger: Ledger | None
+    rejects: RejectsFile
+    checkpoints: Checkpoints
+    settings: DeliverySettings
+
+
+class Dispatch:
+    """The base of both deliveries; counts into *tally*, which belongs to one lane."""
+
+    def __init__(self, shared: SharedParts, tally: Tally) -> None:
+        self.shared = shared
+        self.tally = tally
+        self._upserts = Sender(tally.requests, "upsert")
+
+    def upsert(
+        self,
+        users: Sequence[bytes],
+        answered: Answered,
+        *,
+        skip_hook: bool,
+        before_retry: Callable[[], None] = lambda: None,
+    ) -> list[Verdict]:
+        """Send users; *answered* and the verdicts are as in :meth:`Sender.send`."""
+
+        def body_of(some: Sequence[bytes]) -> bytes:
+            callback = self.shared.settings.error_callback_endpoint
+            return upsert_body(some, skip_hook=skip_hook, error_callback=callback)
+
+        def post(body: bytes, count: int) -> tuple[Answer, int]:
+            return self.shared.client.upsert(body, count, before_retry)
+
+        return self._upserts.send(users, body_of, post, answered)
+
+    def reject(self, source: Source, refusal: Refusal, event: EventLine | None = None) -> None:
+        """Keep a refused record, or one event of it, with the reason."""
+        self.shared.rejects.add(
+            Reject(
+                stream=source.stream,
+                key=source.key,
+                key_properties=source.key_properties,
+                code=refusal.code,
+                field=refusal.field,
+                remedy=REMEDIES[refusal.code],
+                record=decode(source.arrival.line)["record"],
+                time_extracted=source.arrival.time_extracted,
+                attempt=source.arrival.attempt,
+                event_type=event.event_type if event else None,
+                line=event.line if event else None,
+                answer=refusal.text or None,
+            )
+        )
+
+    def settle(self, settled: Sequence[tuple[Source, Outcome, str]]) -> None:
+        """Count the outcomes, then let the STATEs pass that waited for them (rejects are on the disk before)."""
+        for source, outcome, reason in settled:
+            self.tally.record(source.stream, outcome, reason)
+            self.tally.settled[source.stream] += 1
+            if source.arrival.settled is not None:
+                source.arrival.settled(outcome, reason)
+        segments: list[Segment] = [source.segment for source, _, _ in settled]
+        self.shared.checkpoints.settle(segments)

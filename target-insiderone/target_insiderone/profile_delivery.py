@@ -1,0 +1,215 @@
+"""Profiles: the newest version of each is claimed, sent, remembered; consent goes along only where it is news."""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from target_insiderone.dispatch import Dispatch, SharedParts
+from target_insiderone.exact_json import encode
+from target_insiderone.items import attributes_body
+from target_insiderone.ledger import KnownProfile
+from target_insiderone.sending import Sender
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from target_insiderone.accounting import Outcome, Tally
+    from target_insiderone.answers import Refusal
+    from target_insiderone.items import ProfileItem, Source
+    from target_insiderone.sending import Verdict
+
+log = logging.getLogger("target-insiderone")
+
+
+class SupersededError(Exception):
+    """A newer version of a profile was claimed while an older one waited for its next attempt."""
+
+
+class ProfileDelivery(Dispatch):
+    """Delivers profiles."""
+
+    def __init__(self, shared: SharedParts, tally: Tally) -> None:
+        super().__init__(shared, tally)
+        self._deletions = Sender(tally.requests, "attribute/delete")
+
+    def deliver(self, items: Sequence[ProfileItem]) -> None:
+        """Send the newest versions; look again if a newer one turns up between two attempts."""
+        ledger = self.shared.ledger
+        known = ledger.profiles([item.ledger_key for item in items]) if ledger else {}
+        settled: list[tuple[Source, Outcome, str]] = []
+        newest = newest_reads(items)
+        waiting = [item for place, item in enumerate(items) if newest[item.ledger_key] == place]
+        settled += [
+            (item.source, "duplicate", "superseded")
+            for place, item in enumerate(items)
+            if newest[item.ledger_key] != place
+        ]
+        for item in waiting:
+            self._note_changed_identifiers(item, known.get(item.ledger_key))
+        sent = False
+        while not sent:
+            waiting = self._claim(waiting, settled)
+            outcomes: list[tuple[Source, Outcome, str]] = []
+            chosen = self._choose_profiles(waiting, known, outcomes)
+            try:
+                self._send_profiles(chosen, known, outcomes)
+            except SupersededError:
+                continue
+            sent = True
+        self.settle(settled + outcomes)
+
+    def _claim(self, items: Sequence[ProfileItem], settled: list[tuple[Source, Outcome, str]]) -> list[ProfileItem]:
+        """Those of *items* that no flow has a newer version of; the others are duplicates."""
+        if self.shared.ledger is None:
+            return list(items)
+        standing = self.shared.ledger.claim_profiles({item.ledger_key: item.read_at for item in items})
+        settled += [
+            (item.source, "duplicate", "older_read") for item in items if standing[item.ledger_key] > item.read_at
+        ]
+        return [item for item in items if standing[item.ledger_key] <= item.read_at]
+
+    def _choose_profiles(
+        self,
+        items: Sequence[ProfileItem],
+        known: Mapping[bytes, KnownProfile],
+        settled: list[tuple[Source, Outcome, str]],
+    ) -> list[tuple[ProfileItem, bytes]]:
+        """The items to send, with their bytes (none where only attributes are to be cleared)."""
+        chosen = []
+        for item in items:
+            before = known.get(item.ledger_key)
+            if before is not None and self.shared.settings.skip_unchanged and before.content == item.content:
+                settled.append((item.source, "unchanged", ""))
+                continue
+            user = item.user(optins_to_send(item, before))
+            if user is None and not item.delete:
+                settled.append((item.source, "unchanged", "optin_already_delivered"))
+            else:
+                chosen.append((item, user or b""))
+        return chosen
+
+    def _send_profiles(
+        self,
+        chosen: Sequence[tuple[ProfileItem, bytes]],
+        known: Mapping[bytes, KnownProfile],
+        settled: list[tuple[Source, Outcome, str]],
+    ) -> None:
+        """Upsert users, then clear attributes, and note all outcomes in *settled*.
+
+        Raises:
+            SupersededError: Between two attempts another flow claimed a newer version of one of them.
+        """
+        upserts = [(item, user) for item, user in chosen if user]
+        refused: dict[int, Sequence[Refusal]] = {}
+
+        def still_newest() -> None:
+            ledger = self.shared.ledger
+            reads = {item.ledger_key: item.read_at for item, _ in upserts}
+            if ledger and any(at > reads[key] for key, at in ledger.read_times(list(reads)).items()):
+                raise SupersededError
+
+        verdicts = self.upsert(
+            [user for _, user in upserts],
+            partial(self._profiles_answered, [item for item, _ in upserts], known, lambda item: not item.delete),
+            skip_hook=self.shared.settings.skip_hook,
+            before_retry=still_newest,
+        )
+        refused |= {id(item): verdict for (item, _), verdict in zip(upserts, verdicts, strict=True) if verdict}
+        deletions = [(item, user) for item, _ in chosen if id(item) not in refused and (user := item.deletion())]
+        verdicts = self._deletions.send(
+            [user for _, user in deletions],
+            attributes_body,
+            self.shared.client.delete_attributes,
+            partial(self._profiles_answered, [item for item, _ in deletions], known, lambda _: True),
+        )
+        refused |= {id(item): verdict for (item, _), verdict in zip(deletions, verdicts, strict=True) if verdict}
+        for item, _ in chosen:
+            if verdict := refused.get(id(item)):
+                self.reject(item.source, verdict[0])
+                settled.append((item.source, "rejected", verdict[0].code))
+            else:
+                settled.append((item.source, "delivered", ""))
+
+    def _profiles_answered(
+        self,
+        items: Sequence[ProfileItem],
+        known: Mapping[bytes, KnownProfile],
+        is_done: Callable[[ProfileItem], bool],
+        start: int,
+        verdicts: Sequence[Verdict],
+        _doubtful: bool,
+    ) -> None:
+        """Tell the ledger at once which versions were accepted, of those that need no further request."""
+        part = zip(items[start : start + len(verdicts)], verdicts, strict=True)
+        delivered = [item for item, verdict in part if verdict is None and is_done(item)]
+        if self.shared.ledger:
+            self.shared.ledger.remember_profiles(
+                (item.ledger_key, as_delivered(item, known.get(item.ledger_key))) for item in delivered
+            )
+
+    def _note_changed_identifiers(self, item: ProfileItem, before: KnownProfile | None) -> None:
+        """Say that an upsert makes a second user where an identifier of a known profile changed (CO-08)."""
+        for name in () if before is None else changed_identifiers(item, before):
+            self.tally.notes[item.source.stream, "identifier_changed", name] += 1
+            log.warning(
+                "stream %s, profile %s: identifier_changed: its %s is another one than last time; Insider One may now "
+                "hold two users for it unless a stable identifier is mapped too",
+                item.source.stream,
+                shown_key(item),
+                name,
+            )
+
+
+def shown_key(item: ProfileItem) -> str:
+    """The profile's key for a log line; where the key is an address itself, the start of its digest in the ledger."""
+    key = item.source.key
+    plain = "@" not in key and key.lstrip("+").encode() not in item.identifiers
+    return key if plain else f"with ledger key {item.ledger_key.hex()[:12]}"
+
+
+def newest_reads(items: Sequence[ProfileItem]) -> dict[bytes, int]:
+    """Profile -> position of the version to send: the one read last, of equal ones the one that came last."""
+    newest: dict[bytes, int] = {}
+    for place, item in enumerate(items):
+        before = newest.get(item.ledger_key)
+        if before is None or item.read_at >= items[before].read_at:
+            newest[item.ledger_key] = place
+    return newest
+
+
+def optins_to_send(item: ProfileItem, before: KnownProfile | None) -> dict[str, Any]:
+    """The opt-ins that go along: every ``false``, and a ``true`` only if its consent is not the one delivered last.
+
+    So an opt-out made inside Insider One is not overwritten by an unrelated change of the profile (CO-05).
+    """
+    last: Mapping[str, str] = before.optins if before else {}
+    return {
+        name: value
+        for name, (value, consent) in item.optins.items()
+        if value is not True or last.get(name) != optin_token(value, consent)
+    }
+
+
+def optin_token(value: Any, consent: str) -> str:
+    """What the ledger keeps of an opt-in: a suppression changes the value, though not the consent behind it."""
+    return f"{encode(value).decode()} {consent}"
+
+
+def as_delivered(item: ProfileItem, before: KnownProfile | None) -> KnownProfile:
+    """What the ledger is to know of a profile that was delivered."""
+    last: Mapping[str, str] = before.optins if before else {}
+    return KnownProfile(
+        read_at=item.read_at,
+        content=item.content,
+        email=item.email or (before.email if before else None),
+        phone_number=item.phone_number or (before.phone_number if before else None),
+        optins={**last, **{name: optin_token(*optin) for name, optin in item.optins.items()}},
+    )
+
+
+def changed_identifiers(item: ProfileItem, before: KnownProfile) -> list[str]:
+    """Which of e-mail and phone number differ from those last delivered; one that is new or gone does not count."""
+    pairs = (("email", item.email, before.email), ("phone_number", item.phone_number, before.phone_number))
+    return [name for name, now, last in pairs if now is not None and last is not None and now != last]
