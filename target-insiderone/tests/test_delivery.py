@@ -139,6 +139,7 @@ def test_a_refused_event_spares_the_users_other_events(load, sandbox):
     assert [(reject["event_type"], reject["line"]) for reject in ended.rejects] == [("purchase", 2)]
 
 
+@pytest.mark.req("IN-60")
 def test_a_400_that_names_no_row_is_narrowed_down(load, sandbox):
     """One bad row of 64 costs itself only, and at most 2 * log2(64) + 1 requests more."""
     sandbox.fault(
@@ -154,6 +155,7 @@ def test_a_400_that_names_no_row_is_narrowed_down(load, sandbox):
     assert len(ended.states) == 1
 
 
+@pytest.mark.req("IN-60")
 def test_twenty_rows_with_one_text_are_not_the_rows_fault(load, sandbox):
     """Then the request as such is refused, and turning the whole input into rejects would lose it."""
     sandbox.fault("insiderone", kind="status", status=400, body='{"error": "no such thing"}', times=None)
@@ -348,6 +350,7 @@ def test_same_record_same_bytes(load, sandbox):
     assert len(sandbox.users()[0]["events"]) == 3
 
 
+@pytest.mark.req("IN-47", "C-3")
 def test_delivered_events_are_known_in_the_next_run(load, sandbox):
     """The tap's look-back reads events again on purpose; the ledger keeps them from reaching Insider One again."""
     messages = [schema("events"), record("events", order(1, items=2))]
@@ -359,6 +362,7 @@ def test_delivered_events_are_known_in_the_next_run(load, sandbox):
     assert len(upserts(sandbox)) == 1
 
 
+@pytest.mark.req("C-4")
 def test_an_event_that_changed_after_delivery_is_counted_not_repeated(load, sandbox):
     """Klaviyo fills attributions in later; a second purchase would be worse than a missing detail."""
     load([schema("events"), record("events", order(1))])
@@ -372,6 +376,7 @@ def test_an_event_that_changed_after_delivery_is_counted_not_repeated(load, sand
     assert len(sandbox.users()[0]["events"]) == 1
 
 
+@pytest.mark.req("IN-15")
 def test_profiles_are_written_on_every_sync_unless_skip_unchanged(load):
     """Insider One's own integration writes always; whoever wants less traffic says so."""
     messages = [schema("profiles"), record("profiles", profile(1))]
@@ -408,6 +413,7 @@ def test_dry_run_writes_the_requests_that_would_be_sent(load, sandbox, tmp_path)
     assert path.stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.req("IN-19")
 def test_deleting_what_became_null_uses_the_delete_api(load, sandbox):
     """An upsert cannot clear an attribute; absent and null are cleared alike with null_handling: delete."""
     load([schema("profiles"), record("profiles", profile(1))])
