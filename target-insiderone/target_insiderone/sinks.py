@@ -21,7 +21,7 @@ from target_insiderone.errors import Filtered, Rejected
 from target_insiderone.exact_json import decode, encode
 from target_insiderone.items import Arrival, EventItem, EventLine, ProfileItem, Source
 from target_insiderone.rejects import Reject
-from target_insiderone.remedies import REMEDIES, SKIP_HOOK
+from target_insiderone.remedies import NOTE_HINTS, REMEDIES, SKIP_HOOK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -189,9 +189,11 @@ class InsiderOneSink(Sink):
         )
 
     def note(self, notes: Sequence[tuple[str, str]]) -> None:
-        """Count what was left out of records that were mapped all the same."""
+        """Count what was left out of records that were mapped all the same; say once what a setting can change."""
         for code, field in notes:
             self._staging.tally.notes[self.stream_name, code, field] += 1
+            if code in NOTE_HINTS:
+                self._staging.warn_once(self.stream_name, NOTE_HINTS[code].format(field=field))
 
     def source(self, key: str, person: str, arrival: Arrival) -> Source:
         """Where the item of a record comes from."""

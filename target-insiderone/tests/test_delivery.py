@@ -259,6 +259,41 @@ def test_old_events_travel_apart_with_skip_hook(load, sandbox):
     assert ended.logs.count("must have enabled") == 1
 
 
+def test_a_profile_field_that_events_lack_is_said_once(load):
+    """Without it people are not recognised by their phone number, and only the tap's settings can change that."""
+    ended = load([schema("events"), *(record("events", order(number)) for number in range(5))])
+
+    assert ended.logs.count("add it to the tap's event_profile_fields") == 1
+    assert ended.summary["streams"]["events"]["notes"]["profile_field_missing phone_number"] == 5
+
+
+def test_more_custom_attributes_than_insider_one_keeps_are_said_once(load, config):
+    """It drops what exceeds its limit without a word."""
+    config["attribute_mappings"] = [{"source_field": "properties.*", "attribute": "*"}]
+    people = [profile(number, properties={f"p{place}": place for place in range(81)}) for number in range(3)]
+
+    ended = load([schema("profiles"), *(record("profiles", person) for person in people)])
+
+    assert ended.logs.count("more than 80 custom attributes") == 1
+    assert ended.counts("profiles") == {"read": 3, "delivered": 3}
+
+
+def test_a_missing_currency_is_said_once(load):
+    """A purchase without one is accepted, and of little use."""
+    bought = [order(number) for number in range(3)]
+    for one in bought:
+        del one["event_properties"]["$value_currency"]
+
+    ended = load([schema("events"), *(record("events", one) for one in bought)])
+    helped = load(
+        [schema("events"), *(record("events", {**one, "id": one["id"] + "b"}) for one in bought)],
+        default_currency="EUR",
+    )
+
+    assert ended.logs.count("set default_currency") == 1
+    assert "set default_currency" not in helped.logs
+
+
 def test_old_events_go_plainly_when_the_limit_is_off(load, sandbox):
     """0 switches the separation off."""
     load([schema("events"), record("events", order(2, datetime=hours_ago(30)))], skip_hook_older_than_hours=0)
