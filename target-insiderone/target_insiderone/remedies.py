@@ -30,7 +30,7 @@ SKIP_HOOK = (
 NOTE_HINTS = {
     "profile_field_missing": "its events carry no profile field `{field}`, which identifier_mappings names; add it to "
     "the tap's event_profile_fields, or remove the mapping",
-    "too_many_custom_attributes": "a profile has more than 80 custom attributes, which is Insider One's limit unless it "
+    "too_many_custom_attributes": "a profile has more than 80 custom attributes, Insider One's limit unless it "
     "was raised for you; what exceeds it is lost there: map fewer",
     "currency_missing": "events of type {field} carry no currency; map one, or set default_currency",
 }
