@@ -8,7 +8,7 @@ import traceback
 from typing import TYPE_CHECKING, Any
 
 import click
-from singer_sdk.exceptions import MapExpressionError, RecordsWithoutSchemaException, StreamMapConfigError
+from singer_sdk.exceptions import RecordsWithoutSchemaException, StreamMapConfigError
 from singer_sdk.singerlib.exceptions import InvalidInputLine
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -80,7 +80,6 @@ def ending(error: Exception) -> tuple[int, list[str]]:
 
 WORDED: tuple[tuple[type[Exception], int, Callable[[Any], str]], ...] = (
     (click.ClickException, CONFIGURATION, lambda error: str(error.format_message())),
-    (MapExpressionError, CONFIGURATION, lambda _: "setting stream_maps: an expression cannot be evaluated"),
     (SQLAlchemyError, FAILED, lambda error: f"the ledger failed ({type(error).__name__}); check its database"),
     (FileNotFoundError, CONFIGURATION, lambda error: f"no such file: {error.filename or error}"),
     (OSError, FAILED, lambda error: f"{type(error).__name__}: {error.strerror} {error.filename or ''}".rstrip()),

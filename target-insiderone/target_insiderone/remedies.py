@@ -17,6 +17,7 @@ REMEDIES = {
     "invalid_record": "the value does not have the type that the stream's SCHEMA declares; look at the tap",
     "invalid_datetime": "the value is no date-time; correct it in the source",
     "unforeseen": "a mistake of target-insiderone: please report the log line, and replay once it is mended",
+    "stream_map_failed": "an expression of stream_maps fails for this record: correct it, then replay",
     "missing_key": "the record lacks a key property of its stream; look at the tap",
 }
 """Reason code -> remedy, in one sentence."""

@@ -188,6 +188,12 @@ class InsiderOneSink(Sink):
             )
         )
 
+    def reject_unmapped(self, record: Record, arrival: Arrival) -> None:
+        """Reject a record for which an expression of the stream maps fails."""
+        key = "|".join(str(record.get(name, "")) for name in self.key_properties)
+        self.reject(Rejected("stream_map_failed", "", REMEDIES["stream_map_failed"]), key, arrival)
+        self.settle(arrival, "rejected", "stream_map_failed")
+
     def note(self, notes: Sequence[tuple[str, str]]) -> None:
         """Count what was left out of records that were mapped all the same; say once what a setting can change."""
         for code, field in notes:

@@ -109,17 +109,22 @@ class TargetInsiderOne(Target):
         """
         self._interruption.install()
         tame_collector()
+        ended_by: Exception | None = None
         try:
             feed()
         except Interrupted:
             pass
-        finally:
-            self._interruption.reading = False
-            try:
-                self.process_endofpipe()
-            finally:
-                afterwards()
-                self._interruption.uninstall()
+        except Exception as error:  # noqa: BLE001  (raised again once what was read is settled)
+            ended_by = error
+        self._interruption.reading = False
+        try:
+            self.process_endofpipe()
+        except Exception as error:  # noqa: BLE001  (the first failure is the one to tell)
+            ended_by = ended_by or error
+        afterwards()
+        self._interruption.uninstall()
+        if ended_by is not None:
+            raise ended_by
         if self._interruption.signum is not None:
             raise StoppedBySignalError(self._interruption.signum)
 
@@ -152,15 +157,11 @@ class TargetInsiderOne(Target):
             )
         return SINKS[kind]
 
-    def replay_sink(self, stream: str, key_properties: Sequence[str]) -> InsiderOneSink:
-        """The sink for rejects of *stream*, which are held against the SCHEMA of the stream's last run."""
-        self.run.lock(stream)
+    def expect_rejects(self, stream: str, key_properties: Sequence[str]) -> None:
+        """Get ready to :meth:`take` rejects of *stream*; they are held against the SCHEMA of the stream's last run."""
         schema = self.run.data_dir.read_schema(stream) or {"properties": {}}
-        sink = self.get_sink(stream, schema=schema, key_properties=key_properties)
-        if not isinstance(sink, InsiderOneSink):
-            raise InvalidInputLine(f"stream {stream}: the stream maps take it out, so its rejects cannot be replayed")
-        sink.bind(self.run.staging)
-        return sink
+        message = {"type": "SCHEMA", "stream": stream, "schema": schema, "key_properties": list(key_properties)}
+        self._process_schema_message(message)
 
     def _process_schema_message(self, message_dict: Message) -> None:
         """Make the stream's sink, and learn whether its records pass without a stream map."""
@@ -180,29 +181,44 @@ class TargetInsiderOne(Target):
                     self._plain[stream] = sink
 
     def _process_record_message(self, message_dict: Message) -> None:
-        """Hand a record to its sink, through the stream maps where there are any."""
-        stream = message_dict["stream"]
-        context = {"arrival": Arrival(self.message_reader.line, message_dict.get("time_extracted"))}
+        """Take the record of a line."""
+        arrival = Arrival(self.message_reader.line, message_dict.get("time_extracted"))
+        self.take(message_dict["stream"], message_dict["record"], arrival)
+
+    def take(self, stream: str, record: Message, arrival: Arrival) -> None:
+        """Hand a record to its sink, through the stream maps where there are any.
+
+        Raises:
+            RecordsWithoutSchemaException: The stream has no SCHEMA yet.
+        """
         sink = self._plain.get(stream)
         if sink is not None:
             self.run.tally.read[stream] += 1
             self.run.lanes.count_record()
-            sink.process_record(message_dict["record"], context)
+            sink.process_record(record, {"arrival": arrival})
             return
         if stream not in self.mapper.stream_maps:
             raise RecordsWithoutSchemaException(f"stream {stream}: a RECORD came before its SCHEMA; look at the tap")
         for stream_map in self.mapper.stream_maps[stream]:
-            self._process_mapped(stream_map, dict(message_dict["record"]), context)
+            self._take_mapped(stream_map, dict(record), arrival)
 
-    def _process_mapped(self, stream_map: StreamMap, record: Message, context: Message) -> None:
-        tally = self.run.tally
-        tally.read[stream_map.stream_alias] += 1
+    def _take_mapped(self, stream_map: StreamMap, record: Message, arrival: Arrival) -> None:
+        """Map one record and hand it on; one that a map leaves out, or cannot map, is settled here."""
+        self.run.tally.read[stream_map.stream_alias] += 1
         self.run.lanes.count_record()
-        mapped = stream_map.transform(record)
+        sink = self.get_sink(stream_map.stream_alias)
+        if not isinstance(sink, InsiderOneSink):
+            self.run.tally.record(stream_map.stream_alias, "filtered", "stream_map")
+            return
+        try:
+            mapped = stream_map.transform(record)
+        except Exception:  # noqa: BLE001  (an expression of the settings may raise anything)
+            sink.reject_unmapped(record, arrival)
+            return
         if mapped is None:
-            tally.record(stream_map.stream_alias, "filtered", "stream_map")
+            sink.settle(arrival, "filtered", "stream_map")
         else:
-            self.get_sink(stream_map.stream_alias).process_record(mapped, context)
+            sink.process_record(mapped, {"arrival": arrival})
 
     def _process_state_message(self, message_dict: Message) -> None:
         """Write the STATE once everything before it is settled."""

@@ -6,7 +6,7 @@ import json
 import subprocess
 
 import pytest
-from singer_messages import order, profile, record, schema
+from singer_messages import order, profile, record, schema, state
 
 
 @pytest.fixture
@@ -162,6 +162,27 @@ def test_what_is_refused_again_becomes_a_new_reject(command, load):
 
     assert [reject["attempt"] for reject in ended.rejects] == [1, 2, 3]
     assert ["replayed" in reject for reject in ended.rejects] == [True, True, False]
+
+
+def test_a_failing_stream_map_costs_one_record_which_replays_through_the_mended_map(command, load, sandbox):
+    """A map that does not foresee one record must not end the run, and a replay goes through the maps, too."""
+    people = [
+        record("profiles", profile(1, properties={})),
+        record("profiles", profile(2, properties={"tier": "gold"})),
+    ]
+    before = load(
+        [schema("profiles"), *people, state({"n": 1})],
+        stream_maps={"profiles": {"first_name": "properties['tier'].upper()"}},
+    )
+
+    _, told = command("replay", "--all", stream_maps={"profiles": {"first_name": "'Mended'"}})
+
+    assert before.code == 0, before.logs
+    assert before.counts("profiles") == {"read": 2, "delivered": 1, "rejected": 1}
+    assert len(before.states) == 1
+    assert [(reject["key"], reject["code"]) for reject in before.rejects] == [("P1", "stream_map_failed")]
+    assert "delivered 1" in told, told
+    assert sorted(user["attributes"]["name"] for user in sandbox.users()) == ["GOLD", "Mended"]
 
 
 def test_replay_wants_a_choice(command):

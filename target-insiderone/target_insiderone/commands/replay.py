@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from target_insiderone.accounting import Outcome
-    from target_insiderone.sinks import InsiderOneSink
     from target_insiderone.target import TargetInsiderOne
 
 Entry = dict[str, Any]
@@ -82,11 +81,12 @@ def replay(target: TargetInsiderOne, choice: Choice) -> Counter[str]:
 
 
 def _stage(target: TargetInsiderOne, chosen: Iterable[Entry], outcomes: Outcomes) -> None:
-    sinks: dict[str, InsiderOneSink] = {}
+    ready: set[str] = set()
     for entry in chosen:
         stream = entry["stream"]
-        if stream not in sinks:
-            sinks[stream] = target.replay_sink(stream, entry.get("key_properties") or [])
+        if stream not in ready:
+            target.expect_rejects(stream, entry.get("key_properties") or [])
+            ready.add(stream)
         arrival = Arrival(
             line=encode({"record": entry["record"]}),
             time_extracted=entry.get("time_extracted") or entry["at"],
@@ -94,8 +94,7 @@ def _stage(target: TargetInsiderOne, chosen: Iterable[Entry], outcomes: Outcomes
             only=(entry["event_type"], entry["line"]) if entry.get("event_type") else None,
             settled=outcomes.note(entry),
         )
-        target.run.tally.read[stream] += 1
-        sinks[stream].process_record(entry["record"], {"arrival": arrival})
+        target.take(stream, entry["record"], arrival)
 
 
 def _mark(target: TargetInsiderOne, outcomes: Outcomes) -> None:
