@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from klaviyo_insiderone_sandbox.sandbox import Sandbox
 
 Wish = TypeVar("Wish")
+Settings = TypeVar("Settings")
 
 
 class Plane:
@@ -134,10 +135,16 @@ class Plane:
         self.sandbox.faults.clear()
         return {}
 
+    def klaviyo_settings(self, wish: dict[str, Any]) -> object:
+        """Change settings of the Klaviyo account; those not named stay."""
+        account = self.sandbox.account
+        account.settings = changed(account.settings, wish)
+        return account.settings
+
     def insiderone_settings(self, wish: dict[str, Any]) -> object:
         """Change settings of the Insider One account; those not named stay."""
         users = self.sandbox.insiderone.users
-        users.settings = msgspec.convert({**msgspec.to_builtins(users.settings), **wish}, type(users.settings))
+        users.settings = changed(users.settings, wish)
         return users.settings
 
     def journal(self, query: dict[str, str]) -> object:
@@ -219,6 +226,15 @@ class Plane:
         }
 
 
+def changed(settings: Settings, wish: dict[str, Any]) -> Settings:
+    """Return settings in which those named are different.
+
+    Raises:
+        ValueError: One does not exist, or cannot have that value.
+    """
+    return msgspec.convert({**msgspec.to_builtins(settings), **wish}, type(settings))
+
+
 def answer(content: object, status: int = 200) -> Response:
     """Compose a JSON response; bytes are JSON already."""
     body = content if isinstance(content, bytes) else msgspec.json.encode(content)
@@ -292,6 +308,7 @@ def control_plane(sandbox: Sandbox) -> Starlette:
             Route("/control/insiderone/refusals", reads(plane.refusals)),
             Route("/control/insiderone/drops", reads(plane.drops)),
             Route("/control/insiderone/settings", writes(dict, plane.insiderone_settings), methods=["POST"]),
+            Route("/control/klaviyo/settings", writes(dict, plane.klaviyo_settings), methods=["POST"]),
             Route("/control/klaviyo/counts", tells(plane.counts)),
             Route("/control/klaviyo/profiles", tells(plane.klaviyo_profiles)),
             Route("/control/klaviyo/events", tells(plane.klaviyo_events)),

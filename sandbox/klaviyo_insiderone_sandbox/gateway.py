@@ -61,12 +61,20 @@ class Gateway:
         self.faults = faults
         self.journal = Journal()
         self.latency_seconds = 0.0
+        self._under_way = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         call = await read_call(scope, receive)
         if call is None:
             return
+        self._under_way += 1
+        try:
+            await self._serve(call, scope, receive, send)
+        finally:
+            self._under_way -= 1
+
+    async def _serve(self, call: Call, scope: Scope, receive: Receive, send: Send) -> None:
         armed = self.faults.claim(self.api.side, call)
         rule = armed.rule if armed else None
         answer = self.answer_to(call, rule)
@@ -106,6 +114,7 @@ class Gateway:
             shown_exactly(self.clock.now()),
             call,
             answer,
+            under_way=self._under_way,
             fault=rule.kind if rule else None,
             scopes=self.api.scopes_of(call),
             body=call.body if is_json(call.body) else None,

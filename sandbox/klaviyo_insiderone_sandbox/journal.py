@@ -28,6 +28,8 @@ class Entry(msgspec.Struct, omit_defaults=True):
     bytes: int
     records: int
     headers: dict[str, str]
+    under_way: int
+    """Requests that were waiting for their answer when this one arrived, itself included."""
     key_scopes: list[str] | None = None
     fault: str | None = None
     body: Any = None
@@ -52,6 +54,7 @@ class Journal:
         call: Call,
         answer: Answer | None,
         *,
+        under_way: int,
         fault: str | None,
         scopes: list[str] | None,
         body: bytes | None,
@@ -68,6 +71,7 @@ class Journal:
             bytes=len(answer.body) if answer else 0,
             records=answer.records if answer else 0,
             headers={name: value for name, value in call.headers.items() if name not in CREDENTIALS},
+            under_way=under_way,
             key_scopes=scopes,
             fault=fault,
         )

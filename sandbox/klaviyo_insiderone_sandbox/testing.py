@@ -194,6 +194,11 @@ class Sandbox:
         drops: list[dict[str, Any]] = self._call("GET", "/control/insiderone/drops")["drops"]
         return drops
 
+    def klaviyo_settings(self, **settings: Any) -> dict[str, Any]:
+        """Change settings of the Klaviyo account; return all of them."""
+        known: dict[str, Any] = self._call("POST", "/control/klaviyo/settings", settings)
+        return known
+
     def insiderone_settings(self, **settings: Any) -> dict[str, Any]:
         """Change settings of the Insider One account; return all of them."""
         known: dict[str, Any] = self._call("POST", "/control/insiderone/settings", settings)

@@ -14,6 +14,7 @@ from klaviyo_insiderone_sandbox.control import control_plane
 from klaviyo_insiderone_sandbox.faults import Rule
 from klaviyo_insiderone_sandbox.insiderone.settings import PARTNER, TOKEN, Settings
 from klaviyo_insiderone_sandbox.klaviyo.endpoints import ENDPOINTS
+from klaviyo_insiderone_sandbox.klaviyo.settings import Settings as KlaviyoSettings
 from klaviyo_insiderone_sandbox.sandbox import Sandbox
 from starlette.routing import Route
 
@@ -59,6 +60,7 @@ def test_every_option_stands_in_the_table() -> None:
 
 
 def test_every_setting_stands_in_the_table() -> None:
+    assert first_cells("Settings of the Klaviyo account") == list(KlaviyoSettings.__struct_fields__)
     assert first_cells("Settings of the Insider One account") == list(Settings.__struct_fields__)
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from klaviyo_insiderone_sandbox.clock import shown, shown_second
+from klaviyo_insiderone_sandbox.clock import MICROSECONDS, shown
 from klaviyo_insiderone_sandbox.exact_json import join_object, quoted, split_object
 from klaviyo_insiderone_sandbox.klaviyo import consent
 from klaviyo_insiderone_sandbox.klaviyo.endpoints import (
@@ -27,7 +27,7 @@ from klaviyo_insiderone_sandbox.klaviyo.endpoints import (
 from klaviyo_insiderone_sandbox.klaviyo.events import Event, Metric, short_id
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from klaviyo_insiderone_sandbox.klaviyo.attributions import Attribution
     from klaviyo_insiderone_sandbox.klaviyo.profiles import Profile
@@ -83,11 +83,18 @@ def picked(text: str, paths: Sequence[tuple[str, ...]]) -> str:
 
 
 class ProfileWriter:
-    """Writes profiles with the same selection and base URL."""
+    """Writes profiles with the same selection, base URL and spelling of times."""
 
     _RELATED = ("lists", "segments", "push-tokens", "conversations")
 
-    def __init__(self, base_url: str, shown_fields: Selection, includes: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        shown_fields: Selection,
+        includes: Sequence[str] = (),
+        spelt: Callable[[int], str] = shown,
+    ) -> None:
+        self._spelt = spelt
         self._names = shown_fields.names
         self._shown = shown_fields
         url = f"{base_url}/api/profiles/@"
@@ -110,20 +117,29 @@ class ProfileWriter:
     def _derived(self, profile: Profile, name: str) -> str:
         match name:
             case "created":
-                return f'"{shown(profile.created)}"'
+                return f'"{self._spelt(profile.created)}"'
             case "updated":
-                return f'"{shown(profile.updated)}"'
+                return f'"{self._spelt(profile.updated)}"'
             case "last_event_date":
-                return "null" if profile.last_event_second is None else f'"{shown_second(profile.last_event_second)}"'
+                second = profile.last_event_second
+                return "null" if second is None else f'"{self._spelt(second * MICROSECONDS)}"'
             case "subscriptions":
                 return profile.subscriptions or NEVER_SUBSCRIBED
         return {"location": NO_LOCATION, "properties": "{}", "predictive_analytics": NO_PREDICTION}.get(name, "null")
 
 
 class EventWriter:
-    """Writes events with the same selection and base URL."""
+    """Writes events with the same selection, base URL and spelling of times."""
 
-    def __init__(self, base_url: str, asked: Sequence[str] | None, *, attributions: bool) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        asked: Sequence[str] | None,
+        *,
+        attributions: bool,
+        spelt: Callable[[int], str] = shown,
+    ) -> None:
+        self._spelt = spelt
         self._names = selection(EVENT_FIELDS, asked).names
         url = f"{base_url.replace('%', '%%')}/api/events/%(id)s"
         metric = relationship(url, "metric", '{"type":"metric","id":"%(metric)s"}')
@@ -150,7 +166,7 @@ class EventWriter:
         values = {
             "timestamp": str(second),
             "event_properties": event.properties,
-            "datetime": f'"{shown_second(second)}"',
+            "datetime": f'"{self._spelt(second * MICROSECONDS)}"',
             "uuid": f'"{event.uuid or uuid_of(second, event.place[1])}"',
         }
         return ",".join(f'"{name}":{values[name]}' for name in self._names)

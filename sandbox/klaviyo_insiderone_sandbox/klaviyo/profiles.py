@@ -80,16 +80,11 @@ COMPARE: Mapping[str, Callable[[int, int], bool]] = {
 }
 
 
-def shown_instant(instant: int) -> int:
-    """Cut an instant to the whole second that reads show, and filters compare."""
-    return instant // MICROSECONDS * MICROSECONDS
-
-
-def meets(profile: Profile, condition: Condition) -> bool:
-    """Tell whether a profile meets one condition."""
+def meets(profile: Profile, condition: Condition, grain: int) -> bool:
+    """Tell whether a profile meets one condition; of its own times, whole *grain* (microseconds) are compared."""
     name, value = condition.field, condition.value
     if name in ("created", "updated"):
-        return COMPARE[condition.operator](shown_instant(getattr(profile, name)), value)
+        return COMPARE[condition.operator](getattr(profile, name) // grain * grain, value)
     for prefix, kind in ((f"{LIST_SUPPRESSIONS}.", "list_suppressions"), (f"{SUPPRESSION}.", "suppression")):
         if name.startswith(prefix):
             return any(
@@ -138,18 +133,24 @@ class Profiles:
         self._version += 1
 
     def walk(
-        self, conditions: Sequence[Condition], sort: str, cursor: SortKey | None, *, descending: bool
+        self,
+        conditions: Sequence[Condition],
+        sort: str,
+        cursor: SortKey | None,
+        *,
+        descending: bool,
+        grain: int = MICROSECONDS,
     ) -> Iterator[Profile]:
-        """Yield the profiles that meet all *conditions*, in order, from behind *cursor* on."""
+        """Yield the profiles that meet all *conditions*, in order, from behind *cursor* on; see `meets` for *grain*."""
         key = SORT_KEYS[sort]
         rows, rest = self._candidates(conditions, sort)
-        low, high = time_slice(rows, rest, sort)
+        low, high = time_slice(rows, rest, sort, grain)
         if cursor is not None and not descending:
             low = max(low, bisect_right(rows, cursor, key=key))
         elif cursor is not None:
             high = min(high, bisect_left(rows, cursor, key=key))
         places = range(high - 1, low - 1, -1) if descending else range(low, high)
-        return (rows[place] for place in places if all(meets(rows[place], condition) for condition in rest))
+        return (rows[place] for place in places if all(meets(rows[place], condition, grain) for condition in rest))
 
     def _candidates(self, conditions: Sequence[Condition], sort: str) -> tuple[list[Profile], list[Condition]]:
         """Return sorted rows that hold every match, and the conditions still to check."""
@@ -169,17 +170,17 @@ class Profiles:
         return rows
 
 
-def time_slice(rows: Sequence[Profile], conditions: Iterable[Condition], sort: str) -> tuple[int, int]:
+def time_slice(rows: Sequence[Profile], conditions: Iterable[Condition], sort: str, grain: int) -> tuple[int, int]:
     """Narrow rows sorted by ``created`` or ``updated`` to the bounds on that very field; returns (low, high)."""
     low, high = 0, len(rows)
     if sort not in ("created", "updated"):
         return low, high
     for bound in (condition for condition in conditions if condition.field == sort):
         if bound.operator == "greater-than":
-            first = (bound.value // MICROSECONDS + 1) * MICROSECONDS
+            first = (bound.value // grain + 1) * grain
             low = max(low, bisect_left(rows, (first,), key=SORT_KEYS[sort]))
         else:
-            last = -(-bound.value // MICROSECONDS) * MICROSECONDS
+            last = -(-bound.value // grain) * grain
             high = min(high, bisect_left(rows, (last,), key=SORT_KEYS[sort]))
     return low, max(low, high)
 

@@ -12,8 +12,11 @@ from klaviyo_insiderone_sandbox.clock import MICROSECONDS
 from klaviyo_insiderone_sandbox.klaviyo import endpoints as table
 from klaviyo_insiderone_sandbox.klaviyo.attributions import attribution_texts
 from klaviyo_insiderone_sandbox.klaviyo.cursors import (
+    bad_cursor,
+    read_anchor_cursor,
     read_event_cursor,
     read_keyset_cursor,
+    write_anchor_cursor,
     write_event_cursor,
     write_keyset_cursor,
 )
@@ -25,11 +28,9 @@ from klaviyo_insiderone_sandbox.klaviyo.documents import (
     metric_text,
     profile_selection,
 )
-from klaviyo_insiderone_sandbox.klaviyo.errors import (
-    invalid,
-    not_found,
-)
+from klaviyo_insiderone_sandbox.klaviyo.errors import invalid, not_found
 from klaviyo_insiderone_sandbox.klaviyo.profiles import SORT_KEYS, page_of
+from klaviyo_insiderone_sandbox.klaviyo.settings import SPELLINGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from klaviyo_insiderone_sandbox.exchange import Call
     from klaviyo_insiderone_sandbox.klaviyo.events import Event, Metric
     from klaviyo_insiderone_sandbox.klaviyo.parameters import Parameters
+    from klaviyo_insiderone_sandbox.klaviyo.profiles import Profile, SortKey
     from klaviyo_insiderone_sandbox.klaviyo.state import Account, MailingList
 
 
@@ -59,16 +61,41 @@ def single(row: str, included: Iterable[str] | None) -> str:
 def read_profiles(account: Account, call: Call, parameters: Parameters, _: str) -> tuple[str, int]:
     """GET /api/profiles."""
     sort = parameters.sort or "id"
-    cursor = None if parameters.cursor is None else read_keyset_cursor(parameters.cursor, sort)
+    cursor = None if parameters.cursor is None else place_behind(account, parameters.cursor, sort)
     try:
-        walk = account.profiles.walk(parameters.conditions, sort, cursor, descending=parameters.descending)
+        walk = account.profiles.walk(
+            parameters.conditions, sort, cursor, descending=parameters.descending, grain=account.settings.grain
+        )
         rows, more = page_of(walk, parameters.size)
     except TypeError:
-        raise invalid("page[cursor]", "Invalid cursor provided.") from None
-    writer = profile_writer(call, parameters)
-    following = write_keyset_cursor(sort, SORT_KEYS[sort](rows[-1])) if more else None
+        raise bad_cursor() from None
+    writer = profile_writer(account, call, parameters)
+    following = cursor_at(account, rows[-1], sort) if more else None
     included: list[str] | None = None if parameters.includes is None else []
     return page(map(writer.write, rows), included, call, parameters, following), len(rows)
+
+
+def place_behind(account: Account, cursor: str, sort: str) -> SortKey:
+    """Return the sort key behind which a page of profiles begins.
+
+    An anchor stands where its profile stands now: behind the window that it was read in, once it has been touched.
+
+    Raises:
+        KlaviyoError: The cursor is none of ours, or the profile that it names is gone.
+    """
+    if account.settings.cursor == "keyset":
+        return read_keyset_cursor(cursor, sort)
+    anchor = account.profiles.by_id.get(read_anchor_cursor(cursor))
+    if anchor is None:
+        raise bad_cursor()
+    return SORT_KEYS[sort](anchor)
+
+
+def cursor_at(account: Account, last: Profile, sort: str) -> str:
+    """Write the cursor of the page that follows a profile."""
+    if account.settings.cursor == "keyset":
+        return write_keyset_cursor(sort, SORT_KEYS[sort](last))
+    return write_anchor_cursor(last.id)
 
 
 def read_profile(account: Account, call: Call, parameters: Parameters, profile_id: str) -> tuple[str, int]:
@@ -77,13 +104,13 @@ def read_profile(account: Account, call: Call, parameters: Parameters, profile_i
     if profile is None:
         raise not_found(f"A profile with id {profile_id} does not exist.")
     included: list[str] | None = None if parameters.includes is None else []
-    return single(profile_writer(call, parameters).write(profile), included), 1
+    return single(profile_writer(account, call, parameters).write(profile), included), 1
 
 
-def profile_writer(call: Call, parameters: Parameters) -> ProfileWriter:
+def profile_writer(account: Account, call: Call, parameters: Parameters) -> ProfileWriter:
     """Prepare to write profiles as a call asks for them."""
     shown = profile_selection(parameters.fields.get("profile"), parameters.additional)
-    return ProfileWriter(call.base_url, shown, parameters.includes or ())
+    return ProfileWriter(call.base_url, shown, parameters.includes or (), spelt=SPELLINGS[account.settings.spelling])
 
 
 def read_events(account: Account, call: Call, parameters: Parameters, _: str) -> tuple[str, int]:
@@ -133,7 +160,12 @@ def read_event(account: Account, call: Call, parameters: Parameters, event_id: s
 def event_texts(account: Account, call: Call, parameters: Parameters, rows: list[Event]) -> list[str]:
     """Write events as a call asks for them."""
     includes = parameters.includes or ()
-    writer = EventWriter(call.base_url, parameters.fields.get("event"), attributions="attributions" in includes)
+    writer = EventWriter(
+        call.base_url,
+        parameters.fields.get("event"),
+        attributions="attributions" in includes,
+        spelt=SPELLINGS[account.settings.spelling],
+    )
     present = account.profiles.by_id
     return [writer.write(event, orphan=event.profile_id not in present) for event in rows]
 
@@ -148,7 +180,7 @@ def included_of(account: Account, call: Call, parameters: Parameters, rows: list
         included += [metric_text(call.base_url, metric, parameters.fields.get("metric")) for metric in metrics.values()]
     if "profile" in parameters.includes:
         shown = profile_selection(parameters.fields.get("profile"), frozenset())
-        writer = ProfileWriter(call.base_url, shown)
+        writer = ProfileWriter(call.base_url, shown, spelt=SPELLINGS[account.settings.spelling])
         present = account.profiles.by_id
         owners = dict.fromkeys(event.profile_id for event in rows)
         included += [writer.write(present[owner]) for owner in owners if owner in present]

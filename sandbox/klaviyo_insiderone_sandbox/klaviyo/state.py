@@ -15,6 +15,7 @@ from klaviyo_insiderone_sandbox.klaviyo.attributions import Attribution, ids_of,
 from klaviyo_insiderone_sandbox.klaviyo.endpoints import LOCATION_FIELDS, PREDICTIVE_FIELDS, PROFILE_FIELDS
 from klaviyo_insiderone_sandbox.klaviyo.events import Event, Events, Metric, short_id
 from klaviyo_insiderone_sandbox.klaviyo.profiles import Profile, Profiles
+from klaviyo_insiderone_sandbox.klaviyo.settings import Settings
 from klaviyo_insiderone_sandbox.quotas import Quotas
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class Account:
 
     def reset(self) -> None:
         """Empty the account; only the two standard keys remain."""
+        self.settings = Settings()
         self.profiles = Profiles()
         self.events = Events()
         self.metrics: dict[tuple[str, str | None], Metric] = {}

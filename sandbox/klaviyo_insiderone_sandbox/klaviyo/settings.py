@@ -1,0 +1,50 @@
+"""What of the account's behaviour can be chosen, where the vendor leaves it open or has changed it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from klaviyo_insiderone_sandbox.clock import MICROSECONDS, shown, shown_exactly
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+ELSEWHERE = timezone(timedelta(hours=-5, minutes=-30))
+
+
+class Settings(msgspec.Struct, forbid_unknown_fields=True):
+    """Settings of the Klaviyo account."""
+
+    cursor: Literal["keyset", "anchor"] = "keyset"
+    """What a cursor of profiles holds: the sort key of the last row, or its id."""
+    spelling: Literal["usual", "blank", "fraction", "offset"] = "usual"
+    """How profiles and events spell their own times in reads."""
+    precision: Literal["second", "microsecond"] = "second"
+    """What filters of profiles compare of ``created`` and ``updated``."""
+
+    @property
+    def grain(self) -> int:
+        """The precision in microseconds."""
+        return MICROSECONDS if self.precision == "second" else 1
+
+
+def with_blank(instant: int) -> str:
+    """Write an instant as some reads did: ``2021-05-17 23:43:28+00:00``."""
+    return shown(instant).replace("T", " ")
+
+
+def with_offset(instant: int) -> str:
+    """Write an instant in local time: ``2021-05-17T18:13:28-05:30``."""
+    return datetime.fromtimestamp(instant // MICROSECONDS, UTC).astimezone(ELSEWHERE).isoformat()
+
+
+SPELLINGS: Mapping[str, Callable[[int], str]] = {
+    "usual": shown,
+    "blank": with_blank,
+    "fraction": shown_exactly,
+    "offset": with_offset,
+}
+"""Setting -> how an instant is written."""
