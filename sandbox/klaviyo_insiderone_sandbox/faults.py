@@ -2,6 +2,7 @@
 
 import fnmatch
 import random
+import time
 from typing import Literal
 
 import msgspec
@@ -34,6 +35,8 @@ class Rule(msgspec.Struct, forbid_unknown_fields=True):
     body: str | None = None
     times: int | None = 1
     """How many requests fail; null = all."""
+    seconds: float | None = None
+    """For how long requests fail, from the first one on; null = without an end."""
     skip: int = 0
     """How many matching requests pass first."""
     probability: float = 1.0
@@ -57,6 +60,7 @@ class ArmedRule:
         self.rule = rule
         self._met = 0
         self._fired = 0
+        self._until = float("inf")
         self._chance = random.Random(rule.seed)  # noqa: S311 - repeatable tests, not secrets
 
     def fires(self) -> bool:
@@ -66,8 +70,10 @@ class ArmedRule:
             return False
         if self.rule.times is not None and self._fired >= self.rule.times:
             return False
-        if self._chance.random() >= self.rule.probability:
+        if time.monotonic() >= self._until or self._chance.random() >= self.rule.probability:
             return False
+        if self._fired == 0 and self.rule.seconds is not None:
+            self._until = time.monotonic() + self.rule.seconds
         self._fired += 1
         return True
 

@@ -192,6 +192,14 @@ def test_chance_is_repeatable(klaviyo: KlaviyoCaller, sandbox: Sandbox) -> None:
     assert set(first) == {200, 503}
 
 
+@pytest.mark.parametrize(("seconds", "statuses"), [(0, [503, 200, 200]), (300, [503, 503, 503])])
+def test_a_fault_can_end_by_itself(klaviyo: KlaviyoCaller, sandbox: Sandbox, seconds: int, statuses: list[int]) -> None:
+    """An outage lasts for a time, however often a client asks meanwhile."""
+    sandbox.fault("klaviyo", kind="status", times=None, seconds=seconds)
+
+    assert [klaviyo.get("/api/metrics").status_code for _ in range(3)] == statuses
+
+
 def test_faults_can_be_cleared(klaviyo: KlaviyoCaller, sandbox: Sandbox) -> None:
     sandbox.fault("klaviyo", kind="status", status=503, times=None)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -133,6 +133,20 @@ def test_filters_compare_what_is_set(
         assert found == [after, before]
 
 
+def test_every_second_page_ends_with_somebody_who_is_touched(klaviyo: KlaviyoCaller, sandbox: Sandbox) -> None:
+    """After the page was served, so it shows the old version; walks in another order touch nobody."""
+    sandbox.clock(frozen="2026-06-01T12:00:00Z")
+    sandbox.add_profiles([{"id": f"P{n}", "attributes": {"updated": f"2026-05-0{n + 1}T00:00:00Z"}} for n in range(6)])
+    sandbox.klaviyo_settings(restless=2)
+    klaviyo.walk("/api/profiles", page__size=1, sort="id")
+    rows = klaviyo.walk("/api/profiles", page__size=2, sort="updated", filter=MAY["filter"])
+    now = {row["id"] for row in sandbox.klaviyo_profiles() if row["attributes"]["updated"].startswith("2026-06")}
+
+    assert [row["id"] for row in rows] == [f"P{n}" for n in range(6)]
+    assert all(row["attributes"]["updated"] < "2026-06" for row in rows)
+    assert now == {"P3"}
+
+
 def test_settings_not_named_stay_until_the_reset(sandbox: Sandbox) -> None:
     """One can be changed without knowing the others."""
     usual = sandbox.klaviyo_settings()
@@ -144,8 +158,8 @@ def test_settings_not_named_stay_until_the_reset(sandbox: Sandbox) -> None:
     assert sandbox.klaviyo_settings() == usual
 
 
-@pytest.mark.parametrize("wish", [{"cursors": "anchor"}, {"cursor": "page"}, {"spelling": "roman"}])
-def test_an_unknown_setting_is_refused(sandbox: Sandbox, wish: dict[str, str]) -> None:
+@pytest.mark.parametrize("wish", [{"cursors": "anchor"}, {"cursor": "page"}, {"spelling": "roman"}, {"restless": -1}])
+def test_an_unknown_setting_is_refused(sandbox: Sandbox, wish: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="400"):
         sandbox.klaviyo_settings(**wish)
 

@@ -72,7 +72,10 @@ def read_profiles(account: Account, call: Call, parameters: Parameters, _: str) 
     writer = profile_writer(account, call, parameters)
     following = cursor_at(account, rows[-1], sort) if more else None
     included: list[str] | None = None if parameters.includes is None else []
-    return page(map(writer.write, rows), included, call, parameters, following), len(rows)
+    body = page(map(writer.write, rows), included, call, parameters, following)
+    if rows and sort == "updated":
+        account.stir(rows[-1])
+    return body, len(rows)
 
 
 def place_behind(account: Account, cursor: str, sort: str) -> SortKey:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 
@@ -24,6 +24,8 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True):
     """How profiles and events spell their own times in reads."""
     precision: Literal["second", "microsecond"] = "second"
     """What filters of profiles compare of ``created`` and ``updated``."""
+    restless: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """Of every so many pages of profiles by ``updated``, the last profile is touched once it was served; 0 = none."""
 
     @property
     def grain(self) -> int:

@@ -71,6 +71,7 @@ class Account:
         self.scopes_by_key = {KEY_ALL_SCOPES: ALL_SCOPES, KEY_THREE_FLOWS: THREE_FLOWS}
         self.quotas.reset()
         self._made = 0
+        self._stirred = 0
 
     def put_profile(self, profile_id: str | None, attributes: Mapping[str, str]) -> str:
         """Add or replace a profile from name -> JSON text; return its id.
@@ -103,6 +104,12 @@ class Account:
             if "updated" not in attributes:
                 profile.updated = self.clock.now() if at is None else at
         self.profiles.moved()
+
+    def stir(self, last: Profile) -> None:
+        """Touch the *last* profile of a page that was served, if it is the turn of that page: see `Settings.restless`."""
+        self._stirred += 1
+        if self.settings.restless and self._stirred % self.settings.restless == 0:
+            self.touch([last.id], {}, None)
 
     def set_consent(
         self,
