@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import msgspec
 
-_PLAIN = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:?\d\d)?", re.ASCII)
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_SPELLINGS = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(\.\d+)?([Zz]|[+-]\d\d(?::?\d\d)?)?", re.ASCII)
 _CONSENT_TIMES = re.compile(
     rb'("(?:consent_timestamp|created_timestamp|last_updated|timestamp|valid_until)"\s*:\s*)("[^"\\]*")'
 )
 _PREDICTION_TIMES = re.compile(rb'("expected_date_of_next_order"\s*:\s*)("[^"\\]*")')
+_METADATA = re.compile(rb'"metadata"\s*:\s*(?={)')
+
+_read_moment = msgspec.json.Decoder(datetime).decode
+_read_text = msgspec.json.Decoder(str).decode
+_read_value_at = json.JSONDecoder().raw_decode
 
 
 def parse_moment(text: str) -> datetime:
@@ -32,46 +42,68 @@ def whole_second(moment: datetime) -> str:
 def rfc3339(text: str) -> str:
     """Spell a date-time of the API in RFC 3339 UTC; what is no date-time stays as it is.
 
-    A blank instead of ``T``, offsets and fractions of a second have all been seen (``2021-05-17 23:43:28+00:00``).
+    A blank or ``t`` for ``T``, ``z``, any offset or none (which is UTC); the fraction of a second keeps its digits.
 
     >>> rfc3339("2021-05-17 23:43:28.5+02:00")
     '2021-05-17T21:43:28.5Z'
     """
-    if len(text) == 25 and text[10] == "T" and text.endswith("+00:00"):  # what the API sends nearly always
-        return text[:19] + "Z"
-    match = _PLAIN.fullmatch(text)
+    match = _SPELLINGS.fullmatch(text)
     if match is None:
         return text
-    fraction, offset = match.group(1) or "", match.group(2)
+    day, clock, fraction, offset = match.groups("")
     try:
-        moment = parse_moment(text[:19] + (offset or "Z"))
+        moment = parse_moment(f"{day}T{clock}{offset.upper()}")
     except (ValueError, OverflowError):
         return text
-    return f"{moment:%Y-%m-%dT%H:%M:%S}{fraction}Z" if moment.year >= 1000 else text
+    return f"{moment.replace(tzinfo=None).isoformat()}{fraction}Z"
 
 
 def rfc3339_json(value: msgspec.Raw) -> msgspec.Raw:
     """Do the same to a JSON value: a string is spelt anew, null and everything else passes."""
-    encoded = bytes(value)
-    if len(encoded) == 27 and encoded[11] == 84 and encoded.endswith(b'+00:00"'):  # 84: T
-        return msgspec.Raw(encoded[:20] + b'Z"')
-    if not encoded.startswith(b'"'):
-        return value
-    return msgspec.Raw(msgspec.json.encode(rfc3339(msgspec.json.decode(encoded, type=str))))
+    return msgspec.Raw(_spelt_anew(bytes(value)))
 
 
 def consent_times_rfc3339(subscriptions: msgspec.Raw) -> msgspec.Raw:
     """Spell the declared date-times of a ``subscriptions`` object anew, and leave every other byte alone.
 
-    The names are those of the date-times in ``Subscriptions`` of the OpenAPI document; none of its objects is open.
+    The names are those of the date-times in ``Subscriptions`` of the OpenAPI document. They may stand in any of its
+    objects but ``metadata``, which is open: what it holds is not declared.
     """
-    return _spelt_anew(_CONSENT_TIMES, subscriptions)
+    encoded = bytes(subscriptions)
+    if _METADATA.search(encoded) is None:
+        return msgspec.Raw(_CONSENT_TIMES.sub(_member_spelt_anew, encoded))
+    pieces: list[bytes] = []
+    start = 0
+    for closed, opened in _metadata_spans(encoded):
+        pieces += _CONSENT_TIMES.sub(_member_spelt_anew, encoded[start:closed]), encoded[closed:opened]
+        start = opened
+    pieces.append(_CONSENT_TIMES.sub(_member_spelt_anew, encoded[start:]))
+    return msgspec.Raw(b"".join(pieces))
 
 
 def prediction_times_rfc3339(predictive_analytics: msgspec.Raw) -> msgspec.Raw:
     """Do the same to a ``predictive_analytics`` object, whose date may lack an offset."""
-    return _spelt_anew(_PREDICTION_TIMES, predictive_analytics)
+    return msgspec.Raw(_PREDICTION_TIMES.sub(_member_spelt_anew, bytes(predictive_analytics)))
 
 
-def _spelt_anew(times: re.Pattern[bytes], value: msgspec.Raw) -> msgspec.Raw:
-    return msgspec.Raw(times.sub(lambda match: match[1] + bytes(rfc3339_json(msgspec.Raw(match[2]))), bytes(value)))
+def _spelt_anew(encoded: bytes) -> bytes:
+    if encoded[11:12] == b"T" and encoded.endswith(b'+00:00"'):  # what the API sends nearly always
+        try:
+            _read_moment(encoded)
+        except msgspec.DecodeError:
+            return encoded
+        return encoded[:-7] + b'Z"'
+    return msgspec.json.encode(rfc3339(_read_text(encoded))) if encoded.startswith(b'"') else encoded
+
+
+def _member_spelt_anew(member: re.Match[bytes]) -> bytes:
+    return member[1] + _spelt_anew(member[2])
+
+
+def _metadata_spans(encoded: bytes) -> Iterator[tuple[int, int]]:
+    """Find where the ``metadata`` objects begin and end."""
+    text = encoded.decode("latin-1")  # a character for each byte
+    end = 0
+    while metadata := _METADATA.search(encoded, end):
+        _, end = _read_value_at(text, metadata.end())
+        yield metadata.end(), end
