@@ -6,8 +6,10 @@ nobody pays for decoding what is only passed on.
 
 from __future__ import annotations
 
+import json
 import re
-from typing import TYPE_CHECKING, TypeVar
+from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 Document = TypeVar("Document")
 NULL = msgspec.Raw(b"null")
 EMPTY_LIST = msgspec.Raw(b"[]")
+DIGITS_OF_INT = 640  # as many as Python reads, however `sys.set_int_max_str_digits` limits it
 Attributes = dict[str, msgspec.Raw]
 
 
@@ -134,3 +137,35 @@ def decode_tolerantly(body: bytes, decode: Callable[[bytes], Document]) -> Docum
 read_page = msgspec.json.Decoder(Page).decode
 read_event_page = msgspec.json.Decoder(EventPage).decode
 encode = msgspec.json.Encoder(decimal_format="number").encode
+
+
+_decode = msgspec.json.Decoder(float_hook=Decimal).decode
+_NEGATIVE_ZERO = re.compile(rb"-0(?![.eE\d])")
+
+
+def decode_exactly(value: msgspec.Raw) -> Any:
+    """Decode a JSON value for those who look into it; its numbers keep their exact value, and `encode` writes it back.
+
+    Integers become int, all other numbers Decimal. So do ``-0``, which no int can hold, and integers of thousands of
+    digits, which Python refuses to read. What exceeds even Decimal (``1e9999999999999999999``) becomes text.
+    """
+    if _NEGATIVE_ZERO.search(value) is None:
+        try:
+            return _decode(value)
+        except (msgspec.ValidationError, InvalidOperation):
+            pass
+    return _decode_by_text(bytes(value).decode())
+
+
+def _exact_integer(text: str) -> int | Decimal:
+    return Decimal(text) if text == "-0" or len(text) > DIGITS_OF_INT else int(text)
+
+
+def _exact_decimal(text: str) -> Decimal | str:
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        return text
+
+
+_decode_by_text = json.JSONDecoder(parse_int=_exact_integer, parse_float=_exact_decimal).decode

@@ -5,15 +5,29 @@ from __future__ import annotations
 import json
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 DOCUMENT = Path(__file__).parents[3] / "shared" / "api" / "klaviyo-openapi.json"
 ON_THE_WIRE_ONLY = {"anonymous_id", "whatsapp_bsuid", "subscriptions", "click_tracking", "id"}
 
 
+STREAMS = ("profiles", "events", "subscription_changes", "predictive_analytics")
+
+Leaves = dict[tuple[str, ...], set[str]]
+"""Path of a member -> its types other than null, and its format if it has one."""
+
+
+def document(stream: str) -> dict:
+    return json.loads((files("tap_klaviyo") / "schemas" / f"{stream}.json").read_text())
+
+
 def ours(stream: str) -> dict:
-    return json.loads((files("tap_klaviyo") / "schemas" / f"{stream}.json").read_text())["properties"]
+    return document(stream)["properties"]
 
 
 @pytest.fixture(scope="module")
@@ -23,33 +37,51 @@ def components():
     return json.loads(DOCUMENT.read_text())["components"]["schemas"]
 
 
-def leaves(schema: dict, components: dict, path: tuple[str, ...] = ()) -> set[tuple[tuple[str, ...], str]]:
-    """List (path, format or type) of the leaves of an object schema."""
-    if "$ref" in schema:
-        return leaves(components[schema["$ref"].rsplit("/", 1)[1]], components, path)
-    found: set[tuple[tuple[str, ...], str]] = set()
-    for part in [*schema.get("allOf", ()), *([schema["items"]] if "items" in schema else [])]:
+def resolved(schema: dict, components: dict) -> dict:
+    """Follow a reference; what stands beside it is kept."""
+    if "$ref" not in schema:
+        return schema
+    return components[schema["$ref"].rsplit("/", 1)[1]] | schema
+
+
+def kinds(schema: dict) -> set[str]:
+    """Tell what a value may be."""
+    types = schema.get("type", [one["type"] for one in schema.get("oneOf", ())])
+    kinds = {types} if isinstance(types, str) else set(types)
+    return (kinds | {schema.get("format", "null")}) - {"null", "uri"}
+
+
+def leaves(schema: dict, components: dict, path: tuple[str, ...] = ()) -> Leaves:
+    """List the members of an object schema at every depth; those of an array's items have a ``*`` in their path."""
+    schema = resolved(schema, components)
+    found: Leaves = {path: kinds(schema)} if path else {}
+    for part in schema.get("allOf", ()):
         found |= leaves(part, components, path)
+    if "items" in schema:
+        found |= leaves(schema["items"], components, (*path, "*"))
     for name, member in schema.get("properties", {}).items():
-        below = leaves(member, components, (*path, name))
-        kind = "date-time" if member.get("format") == "date-time" else "other"
-        found |= below or {((*path, name), kind)}
+        found |= leaves(member, components, (*path, name))
     return found
 
 
-@pytest.mark.req("CS-10", "C-11")
+def attributes(resource: str, components: dict) -> Leaves:
+    """List the attributes of a documented resource."""
+    documented = leaves(components[resource], components)
+    return {path[1:]: kinds for path, kinds in documented.items() if path[0] == "attributes" and len(path) > 1}
+
+
+@pytest.mark.req("CS-10", "CS-24", "C-11")
 def test_profile_schema_holds_every_documented_field(components):
-    """Names and date-times agree; what only the wire has is listed by name."""
-    documented = leaves(components["ProfileResponsePluralConversationsObjectResource"], components)
-    wanted = {(path[1:], kind) for path, kind in documented if path[0] == "attributes"}
-    wanted |= {(("subscriptions", *path), kind) for path, kind in leaves(components["Subscriptions"], components)}
+    """Names, types and date-times agree; what only the wire has is listed by name."""
+    wanted = attributes("ProfileResponsePluralConversationsObjectResource", components)
+    wanted |= leaves(components["Subscriptions"], components, ("subscriptions",))
     declared = leaves({"properties": ours("profiles")}, components)
 
-    assert wanted <= declared
-    assert all(set(path) & ON_THE_WIRE_ONLY for path, _ in declared - wanted)
+    assert {path: declared.get(path) for path in wanted} == wanted
+    assert all(set(path) & ON_THE_WIRE_ONLY for path in declared.keys() - wanted.keys())
 
 
-@pytest.mark.req("CS-05")
+@pytest.mark.req("CS-05", "CS-24")
 def test_schema_of_predictive_analytics_holds_every_documented_field(components):
     """It stands in a file of its own, since it is part of the profile only on wish."""
     assert leaves({"properties": ours("predictive_analytics")}, components) == leaves(
@@ -57,14 +89,44 @@ def test_schema_of_predictive_analytics_holds_every_documented_field(components)
     )
 
 
-@pytest.mark.req("CS-11")
+@pytest.mark.req("CS-11", "CS-24")
 def test_event_schema_holds_every_documented_field(components):
     """Attributes as they are, relationships joined."""
-    documented = leaves(components["EventResponseObjectResource"], components)
-    wanted = {path[1] for path, _ in documented if path[0] == "attributes"}
+    wanted = attributes("EventResponseObjectResource", components)
     joined = {"id", "metric_id", "metric_name", "profile_id", "profile", "attributions"}
+    declared = leaves({"properties": ours("events")}, components)
 
-    assert set(ours("events")) == wanted | joined
+    assert {path: declared.get(path) for path in wanted} == wanted
+    assert {path[0] for path in declared} == {path[0] for path in wanted} | joined
+
+
+@pytest.mark.req("CS-11", "CS-24")
+def test_profile_of_an_event_is_declared_as_profiles_are():
+    """But for the id, which the event has itself, and the subscriptions, which events cannot bring."""
+    profile = ours("events")["profile"]["properties"]
+
+    assert profile == {name: field for name, field in ours("profiles").items() if name not in {"id", "subscriptions"}}
+
+
+@pytest.mark.req("CS-24")
+@pytest.mark.parametrize("stream", STREAMS)
+def test_schema_refuses_neither_null_nor_what_it_does_not_know(stream):
+    """Klaviyo leaves fields empty that it documents as filled, and adds fields without notice."""
+    every = list(objects(document(stream)))
+
+    assert len(every) > 0
+    assert all(schema.get("additionalProperties", True) is True for schema in every)
+    assert all(set(schema.get("required", ())) <= {"id"} for schema in every)
+    strict = {name for schema in every for name, member in schema["properties"].items() if "null" not in member["type"]}
+    assert strict <= {"id"}
+
+
+def objects(schema: dict) -> Iterator[dict]:
+    """Find the schema of every object with declared members."""
+    if "properties" in schema:
+        yield schema
+    for member in [*schema.get("properties", {}).values(), *([schema["items"]] if "items" in schema else [])]:
+        yield from objects(member)
 
 
 @pytest.mark.req("CS-13")
