@@ -11,6 +11,7 @@
         ├── RetriesSpentError   the API did not recover within ``max_retry_seconds``
         └── UnreadableStateError the bookmark in the state is none
     RefusedInputError           settings, state or catalog cannot be used: exit code 2, before any request
+    ClientClosedError           the run is over, and a thread that still waited is told so
 """
 
 from __future__ import annotations
@@ -67,6 +68,10 @@ class RefusedInputError(Exception):
     def __init__(self, mistakes: Sequence[str]) -> None:
         super().__init__("; ".join(mistakes))
         self.mistakes = mistakes
+
+
+class ClientClosedError(Exception):
+    """The client was closed while a request waited; nobody awaits its answer."""
 
 
 def frames(error: BaseException) -> str:

@@ -3,23 +3,29 @@
 An account has, per endpoint, a burst quota (a second), a steady one (a minute) and sometimes a daily one, in fixed
 windows (https://developers.klaviyo.com/en/docs/rate_limits_and_error_handling). Where those windows begin is not told,
 so the limiter keeps to the quota in *every* interval of that length. Some query parameters draw from a bucket of their
-own as well.
+own as well. All moments here are seconds of one monotonic clock.
 """
 
 from __future__ import annotations
 
 import re
-import threading
-import time
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
 SECOND, MINUTE, DAY = 1, 60, 86_400
-ARRIVAL_SLACK = 0.1  # seconds: two requests may be closer together when they arrive than when they left
+LONGEST_JOURNEY = 1.0  # seconds from sending a request to its arrival, a new connection included
+CLOCK_TOLERANCE = 0.05  # seconds by which the API's minute may be longer than ours
+CAUTION = (
+    1.0,
+    10.0,
+    20.0,
+    40.0,
+    60.0,
+)  # seconds without a request after the 1st, 2nd, … 429 in a row, if not told more
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +48,26 @@ PARAMETER_QUOTAS: Mapping[str, Quota] = {"predictive_analytics": MEDIUM}
 """Value of ``additional-fields[…]`` -> the bucket that it draws from, whatever the endpoint."""
 
 
+@dataclass(slots=True)
+class Arrival:
+    """A request that went out."""
+
+    latest: float
+    """When it had reached the API, at the latest: the API counts it in the window of its arrival, which is not told."""
+
+
 class Window:
     """The quota of one interval length."""
 
-    def __init__(self, limit: int, seconds: int, sent: Iterable[float] = ()) -> None:
+    def __init__(self, limit: int, seconds: int, arrivals: Iterable[Arrival] = ()) -> None:
         self.seconds = seconds
-        self.sent: deque[float] = deque(sent, maxlen=limit)
+        self.arrivals: deque[Arrival] = deque(arrivals, maxlen=limit)
 
     def earliest(self) -> float:
-        """Return when the next request may go out."""
-        return self.sent[0] + self.seconds + ARRIVAL_SLACK if len(self.sent) == self.sent.maxlen else 0.0
+        """Return when the next request may go out; 0 if it may do so at once."""
+        if len(self.arrivals) < (self.arrivals.maxlen or 1):
+            return 0.0
+        return self.arrivals[0].latest + self.seconds + CLOCK_TOLERANCE
 
 
 class Bucket:
@@ -65,70 +81,74 @@ class Bucket:
             if limit is not None
         }
         self.paused_until = 0.0
+        self.told_until = 0.0
+        """The part of the pause that a ``Retry-After`` asked for."""
+        self.throttled_since: float | None = None
+        """When the API began to throttle; None while it does not."""
+        self.probe: object | None = None
+        """The one request that is under way to learn whether the API still throttles."""
+        self._in_a_row = 0
 
     def earliest(self) -> float:
         """Return when the next request may go out."""
         return max(self.paused_until, *(window.earliest() for window in self.windows.values()))
 
+    def spent_until(self) -> float:
+        """Return when the quota returns, where that takes longer than keeping pace (up to a minute) does."""
+        long = (window.earliest() for window in self.windows.values() if window.seconds > MINUTE)
+        return max(self.told_until, *long, 0.0)
+
+    def count(self, arrival: Arrival) -> None:
+        """Count a request that goes out."""
+        for window in self.windows.values():
+            window.arrivals.append(arrival)
+
+    def hold(self, until: float) -> None:
+        """Let no request out before a moment that the API named."""
+        self.told_until = max(self.told_until, until)
+        self.paused_until = max(self.paused_until, until)
+
+    def throttle(self, now: float, longest_pause: float, *, again: bool) -> None:
+        """Take note of a 429.
+
+        What comes back while the pause lasts was under way before it began, and says nothing new.
+
+        Args:
+            now: The present.
+            longest_pause: Seconds; the API may ask for more with `hold`.
+            again: Whether it answered the probe.
+        """
+        if self.throttled_since is not None and not again:
+            return
+        if self.throttled_since is None:
+            self.throttled_since = now
+        caution = CAUTION[min(self._in_a_row, len(CAUTION) - 1)]
+        self._in_a_row += 1
+        self.paused_until = max(self.paused_until, now + min(caution, longest_pause))
+
+    def recover(self) -> None:
+        """Take note that the API answers again."""
+        self.throttled_since = None
+        self._in_a_row = 0
+
     def resize(self, limit: int, seconds: int) -> None:
         """Set the limit of one window; what was sent still counts."""
         known = self.windows.get(seconds) or self.windows[max(self.windows)]
-        if known.seconds != seconds or known.sent.maxlen != self._share(limit):
-            self.windows[seconds] = Window(self._share(limit), seconds, known.sent)
+        if known.seconds != seconds or known.arrivals.maxlen != self._share(limit):
+            self.windows[seconds] = Window(self._share(limit), seconds, known.arrivals)
 
     def _share(self, limit: int) -> int:
         return max(1, limit * self._percent // 100)
 
 
-class Limiter:
-    """Hands out the moments at which requests may go out; one limiter serves all threads of a run.
+def limits_in(header: str) -> list[tuple[int, int]]:
+    """Read a ``RateLimit-Limit`` as (requests, seconds); what is no limit is left out.
 
-    Moments are seconds of *clock*, which is monotonic.
+    >>> limits_in("75, 75;w=1, 750;w=60")
+    [(75, 1), (750, 60)]
     """
-
-    def __init__(self, percent: int = 100, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._buckets = {name: Bucket(quota, percent) for name, quota in {**QUOTAS, **PARAMETER_QUOTAS}.items()}
-        self._learnt: dict[str, str] = {}
-
-    def delay(self, names: Iterable[str]) -> float:
-        """Return the seconds until a request that draws from these buckets may go out; 0 if it may do so now."""
-        with self._lock:
-            return max(0.0, *(self._buckets[name].earliest() - self._clock() for name in names))
-
-    def take(self, names: Iterable[str]) -> bool:
-        """Count a request that goes out now, unless it has to wait (see `delay`)."""
-        with self._lock:
-            buckets = [self._buckets[name] for name in names]
-            now = self._clock()
-            if any(bucket.earliest() > now for bucket in buckets):
-                return False
-            for bucket in buckets:
-                for window in bucket.windows.values():
-                    window.sent.append(now)
-            return True
-
-    def pause(self, names: Iterable[str], seconds: float) -> None:
-        """Hold back every request that draws from these buckets, as a ``Retry-After`` demands."""
-        with self._lock:
-            until = self._clock() + seconds
-            for name in names:
-                bucket = self._buckets[name]
-                bucket.paused_until = max(bucket.paused_until, until)
-
-    def learn(self, name: str, header: str) -> None:
-        """Take over the limits that an answer states in its ``RateLimit-Limit`` (``75, 75;w=1, 750;w=60``).
-
-        An account may have others than the documented ones.
-        """
-        if self._learnt.get(name) == header:
-            return
-        with self._lock:
-            self._learnt[name] = header
-            for limit, seconds in re.findall(r"(\d+);w=(\d+)", header):
-                if int(limit) and int(seconds):
-                    self._buckets[name].resize(int(limit), int(seconds))
+    pairs = re.findall(r"\b([1-9]\d{0,8});w=([1-9]\d{0,6})\b", header, re.ASCII)
+    return [(int(limit), int(seconds)) for limit, seconds in pairs]
 
 
 def buckets_of(path: str, query: str = "") -> tuple[str, ...]:

@@ -143,6 +143,14 @@ SETTINGS = th.PropertiesList(
         "quota of profiles to a fifth; where the API fails under it, the run goes on without the field.",
     ),
     _number(
+        "max_concurrency",
+        16,
+        "Concurrency",
+        "Most requests under way at once. So many are sent only where answers take long, and within the quota.",
+        lowest=1,
+        highest=64,
+    ),
+    _number(
         "rate_limit_percent",
         100,
         "Share of the quota",
@@ -194,6 +202,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     event_profile_fields: tuple[str, ...]
     subscription_metrics: tuple[str, ...]
     fetch_predictive_analytics: bool
+    max_concurrency: int
     rate_limit_percent: int
     events_page_size: int
     request_timeout_seconds: int

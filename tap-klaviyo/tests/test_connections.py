@@ -84,6 +84,7 @@ def settings(sandbox):
         request_timeout_seconds=0.2,
         max_retry_seconds=60,
         rate_limit_percent=100,
+        max_concurrency=4,
     )
 
 

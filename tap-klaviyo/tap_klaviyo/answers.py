@@ -1,0 +1,131 @@
+"""What an answer without a document means, and what can be done about it."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
+
+import msgspec
+import urllib3
+
+from tap_klaviyo.errors import MissingScopeError, RefusedRequestError, RejectedKeyError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+LONGEST_WAIT = 366 * 86_400.0  # seconds; a Retry-After beyond it is as good as for ever
+
+SCOPES: Mapping[str, str] = {
+    "/api/events": "events:read",
+    "/api/metrics": "metrics:read",
+    "/api/profiles": "profiles:read",
+}
+"""Path -> the scope that the endpoint needs, for answers that do not name it."""
+
+
+class TransientError(Exception):
+    """An attempt failed in a way that may pass."""
+
+    def __init__(self, reason: str, retry_after: float = 0.0, *, throttled: bool = False) -> None:
+        super().__init__(reason)
+        self.retry_after = retry_after
+        self.throttled = throttled
+
+
+def failure_of_connection(error: urllib3.exceptions.HTTPError) -> Exception:
+    """Sort what the network did. The messages of urllib3 hold addresses only, yet its type alone says enough."""
+    if isinstance(error, urllib3.exceptions.SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return RefusedRequestError(
+            "the certificate of `api_url` is not trusted; see SSL_CERT_FILE", status=0, parameter=None
+        )
+    return TransientError(f"no complete answer ({type(error).__name__})")
+
+
+def failure_of(path: str, response: urllib3.BaseHTTPResponse) -> Exception:
+    """Sort an answer other than 200 by what can be done about it."""
+    status = response.status
+    retry_after = _seconds(response.headers)
+    if status == 429:
+        return TransientError("throttled (429)", retry_after, throttled=True)
+    if status >= 500 or status == 408:
+        return TransientError(f"the API failed ({status})", retry_after)
+    if 300 <= status < 400:
+        return RefusedRequestError(
+            f"GET {path}: redirected ({status}), which is not followed: the key goes to `api_url` alone; correct that",
+            status=status,
+            parameter=None,
+        )
+    blame = _blame(response.data)
+    if status == 401:
+        return RejectedKeyError(
+            "Klaviyo rejected the `api_key` (401): is it a private key (pk_…), of this account, and not revoked?"
+        )
+    if status == 403 and blame is None:
+        return TransientError("the edge refused the request (403, no JSON:API body)", retry_after)
+    if status == 403:
+        scope = _scope(response.data) or SCOPES.get(path, "an unnamed scope")
+        return MissingScopeError(
+            f"GET {path}: the `api_key` lacks the scope {scope} (403); give the key that scope, or deselect the stream"
+        )
+    code, parameter = blame or ("unknown", None)
+    where = f", {parameter}" if parameter else ""
+    return RefusedRequestError(
+        f"GET {path}: the API refused the request ({status}, {code}{where})", status=status, parameter=parameter
+    )
+
+
+class _Source(msgspec.Struct):
+    parameter: str | None = None
+
+
+class _Error(msgspec.Struct):
+    code: str = "unknown"
+    source: _Source | None = None
+
+
+class _Errors(msgspec.Struct):
+    errors: list[_Error]
+
+
+def _blame(body: bytes) -> tuple[str, str | None] | None:
+    """Return code and parameter of the first error of a JSON:API body; None if it is none. Details may hold values."""
+    try:
+        errors = msgspec.json.decode(body, type=_Errors).errors
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    if not errors:
+        return None
+    source = errors[0].source
+    return _word(errors[0].code) or "unknown", _word(source.parameter if source else None)
+
+
+def _word(text: str | None) -> str | None:
+    """Pass a technical word; anything longer or stranger might be a value."""
+    return text if text and re.fullmatch(r"[\w\[\].-]{1,60}", text, re.ASCII) else None
+
+
+def _scope(body: bytes) -> str | None:
+    match = re.search(rb"\b([a-z]+(?:-[a-z]+)*:(?:read|write))\b", body)
+    return match[1].decode() if match else None
+
+
+def _seconds(headers: Mapping[str, str]) -> float:
+    """Read a ``Retry-After``: seconds, or the date that HTTP also allows; 0 where there is none."""
+    retry_after = headers.get("Retry-After", "")
+    try:
+        seconds = float(retry_after)
+    except ValueError:
+        until, now = http_date(retry_after), http_date(headers.get("Date")) or datetime.now(UTC)
+        seconds = (until - now).total_seconds() if until else 0.0
+    return min(seconds, LONGEST_WAIT) if seconds > 0 else 0.0
+
+
+def http_date(text: str | None) -> datetime | None:
+    """Read a date of HTTP (``Mon, 01 Jun 2026 12:00:00 GMT``); None if it is none."""
+    try:
+        moment = parsedate_to_datetime(text or "")
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None

@@ -1,0 +1,159 @@
+"""Who may send the next request, and when: quotas, the order of asking, and one pause for everybody after a 429.
+
+After a 429 no request goes out until the pause is over; then a single one probes, and the others wait for its answer.
+Here nothing waits and nothing is locked: `tap_klaviyo.turnstile` does that for threads.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import insort
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from tap_klaviyo.quotas import LONGEST_JOURNEY, MEDIUM, PARAMETER_QUOTAS, QUOTAS, Arrival, Bucket, limits_in
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@dataclass(slots=True, order=True)
+class Ticket:
+    """A request's place in the line; it keeps it when it has to be repeated."""
+
+    number: int
+    names: tuple[str, ...] = field(compare=False)
+    """The buckets that it draws from."""
+    deadline: float = field(default=math.inf, compare=False)
+    """Until when the request is worth repeating."""
+    arrival: Arrival | None = field(default=None, compare=False)
+    """That of the attempt under way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """The quota does not return in time."""
+
+    seconds: float | None
+    """Until it does, by what the API said; None where it only went on throttling."""
+
+
+class Limiter:
+    """Decides about the requests of one run.
+
+    Args:
+        percent: The share of each quota to use.
+        patience: Seconds for which a request is worth waiting and repeating.
+        clock: Tells the time in seconds, and never goes back.
+    """
+
+    def __init__(self, percent: int, patience: float, clock: Callable[[], float]) -> None:
+        self._percent = percent
+        self._patience = patience
+        self._clock = clock
+        self._buckets = {name: Bucket(quota, percent) for name, quota in {**QUOTAS, **PARAMETER_QUOTAS}.items()}
+        self._learnt: dict[str, str] = {}
+        self._issued = 0
+        self.line: list[Ticket] = []
+        """Those that wait, in the order of asking."""
+
+    def ticket(self, names: tuple[str, ...]) -> Ticket:
+        """Give a request that draws from these buckets its place."""
+        self._issued += 1
+        for name in names:
+            self._buckets.setdefault(name, Bucket(MEDIUM, self._percent))
+        return Ticket(self._issued, names)
+
+    def line_up(self, ticket: Ticket) -> None:
+        """Let it wait."""
+        insort(self.line, ticket)
+
+    def leave(self, ticket: Ticket) -> None:
+        """Let it wait no longer."""
+        self.line.remove(ticket)
+
+    def first(self) -> list[Ticket]:
+        """Return those in the line before whom nobody waits for the same bucket."""
+        awaited: set[str] = set()
+        found = []
+        for ticket in self.line:
+            if awaited.isdisjoint(ticket.names):
+                found.append(ticket)
+            awaited.update(ticket.names)
+        return found
+
+    def admit(self, ticket: Ticket) -> float | Spent:
+        """Let a request out (0), or return the seconds after which to ask again; infinite: after something happens."""
+        now = self._clock()
+        buckets = self._of(ticket)
+        if spent := self._spent(ticket, buckets, now):
+            return spent
+        if any(bucket.probe for bucket in buckets) or all(ticket is not other for other in self.first()):
+            return math.inf
+        earliest = max(bucket.earliest() for bucket in buckets)
+        if earliest > now:
+            return earliest - now
+        ticket.arrival = Arrival(now + LONGEST_JOURNEY)
+        for bucket in buckets:
+            bucket.count(ticket.arrival)
+            if bucket.throttled_since is not None:
+                bucket.probe = ticket
+        return 0.0
+
+    def answered(self, ticket: Ticket) -> None:
+        """Take note that an answer has come: so the request has arrived."""
+        if ticket.arrival is not None:
+            ticket.arrival.latest = min(ticket.arrival.latest, self._clock())
+
+    def served(self, ticket: Ticket) -> None:
+        """Take note that the API does not throttle this request."""
+        for bucket in self._of(ticket):
+            if bucket.probe is ticket:
+                bucket.recover()
+
+    def hold(self, ticket: Ticket, seconds: float) -> None:
+        """Hold back every request that draws from the same buckets, as a ``Retry-After`` demands."""
+        for bucket in self._of(ticket):
+            bucket.hold(self._clock() + seconds)
+
+    def throttled(self, ticket: Ticket, retry_after: float) -> float | Spent:
+        """Take note of a 429, and return the seconds of the pause: ``Retry-After``, longer where that does not help."""
+        now, buckets = self._clock(), self._of(ticket)
+        longest = max(1.0, self._patience / 4)  # a small budget is worth a few attempts as well
+        for bucket in buckets:
+            bucket.throttle(now, longest, again=bucket.probe is ticket)
+            bucket.hold(now + retry_after)
+        return self._spent(ticket, buckets, now) or max(bucket.paused_until for bucket in buckets) - now
+
+    def done(self, ticket: Ticket) -> None:
+        """Take note that an attempt is over, however it ended; if it was the probe, another may be."""
+        ticket.arrival = None
+        for bucket in self._of(ticket):
+            if bucket.probe is ticket:
+                bucket.probe = None
+
+    def learn(self, ticket: Ticket, header: str) -> None:
+        """Take over the limits that an answer states in its ``RateLimit-Limit`` (``75, 75;w=1, 750;w=60``).
+
+        An account may have others than the documented ones. Where a request draws from several buckets, it is not told
+        which of them the header means.
+        """
+        (name, *others) = ticket.names
+        if others or self._learnt.get(name) == header:
+            return
+        self._learnt[name] = header
+        for limit, seconds in limits_in(header):
+            self._buckets[name].resize(limit, seconds)
+
+    def _of(self, ticket: Ticket) -> list[Bucket]:
+        return [self._buckets[name] for name in ticket.names]
+
+    def _spent(self, ticket: Ticket, buckets: list[Bucket], now: float) -> Spent | None:
+        for bucket in buckets:
+            since = now if bucket.throttled_since is None else bucket.throttled_since
+            bound = min(ticket.deadline, since + self._patience)
+            if bucket.spent_until() > max(bound, now):
+                return Spent(bucket.spent_until() - now)
+            if bucket.paused_until > max(bound, now):
+                return Spent(None)
+        return None

@@ -1,0 +1,135 @@
+"""Where threads wait until they may send their request."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from tap_klaviyo.errors import ClientClosedError
+from tap_klaviyo.limiter import Limiter, Spent, Ticket
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class QuotaNotInTimeError(Exception):
+    """The quota does not return within the patience of the caller; `spent` tells when it does."""
+
+    def __init__(self, spent: Spent) -> None:
+        super().__init__(spent)
+        self.spent = spent
+
+
+class Turnstile:
+    """Lets the threads of a run through, as its limiter decides; it belongs to all of them.
+
+    Args:
+        percent: The share of each quota to use.
+        patience: Seconds for which a request is worth waiting and repeating.
+    """
+
+    def __init__(self, percent: int, patience: float) -> None:
+        self._limiter = Limiter(percent, patience, time.monotonic)
+        self._lock = threading.Lock()
+        self._waiting: dict[int, threading.Condition] = {}
+        """Number of a ticket -> what its thread waits for."""
+        self._closed = threading.Event()
+
+    def ticket(self, names: tuple[str, ...]) -> Ticket:
+        """Give a request its place in the line."""
+        with self._lock:
+            return self._limiter.ticket(names)
+
+    @contextmanager
+    def passage(self, ticket: Ticket) -> Iterator[None]:
+        """Wait until the request may go out, and hold its place while it is under way.
+
+        Raises:
+            QuotaNotInTimeError: The quota does not return in time.
+            ClientClosedError: There is nothing to wait for any more.
+        """
+        try:
+            self._enter(ticket)
+            yield
+        finally:
+            with self._lock:
+                self._limiter.done(ticket)
+                self._call_first()
+
+    def answered(self, ticket: Ticket) -> None:
+        """Take note that an answer has come."""
+        with self._lock:
+            self._limiter.answered(ticket)
+            self._call_first()
+
+    def served(self, ticket: Ticket, limits: str) -> None:
+        """Take note that the API does not throttle this request, and of the ``RateLimit-Limit`` that it stated."""
+        with self._lock:
+            self._limiter.served(ticket)
+            self._limiter.learn(ticket, limits)
+
+    def throttled(self, ticket: Ticket, retry_after: float) -> float:
+        """Hold everybody back after a 429; return for how many seconds.
+
+        Raises:
+            QuotaNotInTimeError: The quota does not return in time.
+        """
+        with self._lock:
+            pause = self._limiter.throttled(ticket, retry_after)
+            self._call_all()
+        return _in_time(pause)
+
+    def hold(self, ticket: Ticket, seconds: float) -> None:
+        """Hold back every request that draws from the same quotas."""
+        with self._lock:
+            self._limiter.hold(ticket, seconds)
+            self._call_all()
+
+    def pause(self, seconds: float) -> None:
+        """Wait.
+
+        Raises:
+            ClientClosedError: There is nothing to wait for any more.
+        """
+        if self._closed.wait(seconds):
+            raise ClientClosedError
+
+    def close(self) -> None:
+        """End every wait, now and later."""
+        self._closed.set()
+        with self._lock:
+            self._call_all()
+
+    def _enter(self, ticket: Ticket) -> None:
+        with self._lock:
+            self._waiting[ticket.number] = called = threading.Condition(self._lock)
+            self._limiter.line_up(ticket)
+            try:
+                while seconds := self._wait_for(ticket):
+                    called.wait(None if math.isinf(seconds) else seconds)
+            finally:
+                self._limiter.leave(ticket)
+                del self._waiting[ticket.number]
+                self._call_first()
+
+    def _wait_for(self, ticket: Ticket) -> float:
+        if self._closed.is_set():
+            raise ClientClosedError
+        return _in_time(self._limiter.admit(ticket))
+
+    def _call_first(self) -> None:
+        for ticket in self._limiter.first():
+            self._waiting[ticket.number].notify()
+
+    def _call_all(self) -> None:
+        for called in self._waiting.values():
+            called.notify()
+
+
+def _in_time(decision: float | Spent) -> float:
+    if isinstance(decision, Spent):
+        raise QuotaNotInTimeError(decision)
+    return decision
