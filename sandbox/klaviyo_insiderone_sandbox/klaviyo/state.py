@@ -106,7 +106,7 @@ class Account:
         self.profiles.moved()
 
     def stir(self, last: Profile) -> None:
-        """Touch the *last* profile of a page that was served, if it is the turn of that page: see `Settings.restless`."""
+        """Touch the *last* profile of a page that was served, if it is that page's turn: see `Settings.restless`."""
         self._stirred += 1
         if self.settings.restless and self._stirred % self.settings.restless == 0:
             self.touch([last.id], {}, None)
