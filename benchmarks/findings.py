@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,12 +16,12 @@ SPARE_CALLS = 12
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """One pace against another; *at_least* is what the ratio of the rates should reach."""
+    """One pace against another; *at_least* is what the ratio of the rates should reach, if it is held to anything."""
 
     case: str
     ours: Pace
     theirs: Pace
-    at_least: float
+    at_least: float | None = None
 
     @property
     def ratio(self) -> Spread:
@@ -34,9 +34,9 @@ class Comparison:
         return self.theirs.cpu_micros / self.ours.cpu_micros
 
     @property
-    def is_met(self) -> bool:
-        """Whether the median reaches the target."""
-        return self.ratio.middle >= self.at_least
+    def is_met(self) -> bool | None:
+        """Whether the median reaches the target; None where there is none."""
+        return None if self.at_least is None else self.ratio.middle >= self.at_least
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +85,46 @@ class Memory:
 
 
 @dataclass(frozen=True, slots=True)
+class Bound:
+    """One figure of a case, and what it should not fall below or exceed; *form* is how it is shown."""
+
+    case: str
+    figure: str
+    value: float
+    form: str = ",.0f"
+    at_least: float | None = None
+    at_most: float | None = None
+
+    @property
+    def is_met(self) -> bool | None:
+        """Whether the limit is kept; None where there is none."""
+        if self.at_least is None and self.at_most is None:
+            return None
+        return (self.at_least is None or self.value >= self.at_least) and (
+            self.at_most is None or self.value <= self.at_most
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Findings:
     """All of it, in the order in which it was measured."""
 
-    comparisons: list[Comparison]
-    calls: list[Calls]
-    memory: list[Memory]
+    comparisons: list[Comparison] = field(default_factory=list)
+    bounds: list[Bound] = field(default_factory=list)
+    calls: list[Calls] = field(default_factory=list)
+    memory: list[Memory] = field(default_factory=list)
+
+    @property
+    def verdicts(self) -> list[bool]:
+        """Whether each target is met."""
+        rows = (self.comparisons, self.bounds, self.calls, self.memory)
+        return [row.is_met for kind in rows for row in kind if row.is_met is not None]
+
+    def __add__(self, more: Findings) -> Findings:
+        """Put what was found later behind."""
+        return Findings(
+            self.comparisons + more.comparisons,
+            self.bounds + more.bounds,
+            self.calls + more.calls,
+            self.memory + more.memory,
+        )

@@ -29,13 +29,13 @@ class CommandFailedError(Exception):
 class Usage:
     """What a command took.
 
-    *cpu_seconds*: of a pipe the sum. *peak_mb*: resident, 1 MB = 10^6 bytes, of a pipe the largest. *server_seconds*:
-    processor time of the server that it worked with; None where the system does not tell.
+    *cpu_seconds*: of a pipe the sum. *peaks_mb*: resident, 1 MB = 10^6 bytes, of each command of a pipe.
+    *server_seconds*: processor time of the server that it worked with; None where the system does not tell.
     """
 
     seconds: float
     cpu_seconds: float
-    peak_mb: float
+    peaks_mb: tuple[float, ...]
     server_seconds: float | None = None
 
 
@@ -63,9 +63,29 @@ def measure(
     return Usage(
         seconds,
         sum(usage.ru_utime + usage.ru_stime for usage in usages),
-        max(usage.ru_maxrss for usage in usages) * BYTES_PER_RSS_UNIT / BYTES_PER_MB,
+        tuple(usage.ru_maxrss * BYTES_PER_RSS_UNIT / BYTES_PER_MB for usage in usages),
         None if served is None or served_then is None else served_then - served,
     )
+
+
+def run_together(*commands: Command, at_most_seconds: float | None = None) -> int:
+    """Run commands side by side and wait for all; what still runs after *at_most_seconds* is told to stop.
+
+    Return how many had to be told.
+
+    Raises:
+        CommandFailedError: One of them failed by itself.
+    """
+    with Path(os.devnull).open("rb") as nothing, Path(os.devnull).open("wb") as nowhere:
+        running = [_start([command], nothing, nowhere)[0] for command in commands]
+        deadline = None if at_most_seconds is None else time.monotonic() + at_most_seconds
+        told = [one for one in running if not one.ends_before(deadline)]
+        for one in told:
+            one.process.terminate()
+        problems = [one.problem(one.process.wait()) for one in running]
+    for problem in (problem for one, problem in zip(running, problems, strict=True) if problem and one not in told):
+        raise CommandFailedError(problem)
+    return len(told)
 
 
 def own_peak_mb() -> float:
@@ -91,17 +111,29 @@ class _Running:
         """Wait for the end; return what went wrong, if anything, and what the process used."""
         _, status, usage = os.wait4(self.process.pid, 0)
         code = self.process.returncode = os.waitstatus_to_exitcode(status)
+        return self.problem(code), usage
+
+    def ends_before(self, deadline: float | None) -> bool:
+        """Wait until the process has ended, or until a moment of the monotonic clock."""
+        try:
+            self.process.wait(None if deadline is None else max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def problem(self, code: int) -> str:
+        """Tell what went wrong, or nothing; to be called once, after the end."""
         with self.said:
             self.said.seek(0)
             words = self.said.read()[-2_000:].decode("utf-8", "replace")
-        return (f"{self.process.args!r} ended with {code}:\n{words}" if code else ""), usage
+        return f"{self.process.args!r} ended with {code}:\n{words}" if code else ""
 
 
 def _start(commands: Sequence[Command], first: IO[bytes], last: IO[bytes]) -> list[_Running]:
     running: list[_Running] = []
     source = first
     for place, command in enumerate(commands):
-        said = TemporaryFile()  # noqa: SIM115  (closed by finish)
+        said = TemporaryFile()  # noqa: SIM115  (closed by problem)
         output = last if place == len(commands) - 1 else subprocess.PIPE
         process = subprocess.Popen([str(word) for word in command], stdin=source, stdout=output, stderr=said)
         if place:

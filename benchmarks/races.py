@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from commands import Stream, Taps
     from measuring import Command, Usage
-    from workbench import Reading, Stream, Workbench
+    from workbench import Workbench
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,22 +29,38 @@ class Contender:
     idle: Callable[[], Usage]
 
 
-def reader(bench: Workbench, name: str, records: int, command_for: Callable[[bool], Command]) -> Contender:
-    """Compose a contender that reads; *command_for* is told whether the account is to be an empty one."""
-    return Contender(name, records, lambda: bench.read(command_for(False), records), lambda: measure(command_for(True)))
+def reader(bench: Workbench, name: str, records: int, command_of: Callable[[Taps], Command]) -> Contender:
+    """Compose a contender that reads; idle, it reads an empty account."""
+    return Contender(
+        name,
+        records,
+        lambda: bench.read(command_of(bench.taps), records),
+        lambda: measure(command_of(bench.idle_taps)),
+    )
 
 
-def loader(bench: Workbench, name: str, file: Path, records: int, command_for: Callable[[], Command]) -> Contender:
+def loader(
+    bench: Workbench,
+    name: str,
+    file: Path,
+    records: int,
+    command_of: Callable[[], Command],
+    *,
+    latency_seconds: float = 0,
+) -> Contender:
     """Compose a contender that loads *file*; idle, it gets the SCHEMA alone."""
     nothing = first_records(file, 0)
-    return Contender(name, records, lambda: bench.load(command_for(), file), lambda: bench.load(command_for(), nothing))
-
-
-def pipe(bench: Workbench, stream: Stream, reading: Reading) -> Contender:
-    """Compose a contender of both plugins."""
     return Contender(
-        "tap and target", reading.count.records, lambda: bench.pipe(stream), lambda: bench.pipe(stream, empty=True)
+        name,
+        records,
+        lambda: bench.load(command_of(), file, latency_seconds=latency_seconds),
+        lambda: bench.load(command_of(), nothing),
     )
+
+
+def pipe(bench: Workbench, stream: Stream, records: int) -> Contender:
+    """Compose a contender of both plugins."""
+    return Contender("tap and target", records, lambda: bench.pipe(stream), lambda: bench.pipe(stream, empty=True))
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,13 +11,10 @@ from typing import TYPE_CHECKING
 
 from findings import SPARE_CALLS
 from measuring import own_peak_mb
+from tables import bound_table, calls_table, comparison_table, memory_table, pace_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from figures import Spread
-    from findings import Calls, Comparison, Findings, Memory
-    from races import Pace
+    from findings import Findings
     from scale import Scale
 
 PACKAGES = (
@@ -25,6 +22,7 @@ PACKAGES = (
     "target-insiderone",
     "klaviyo-insiderone-sandbox",
     "singer-sdk",
+    "urllib3",
     "requests",
     "msgspec",
     "orjson",
@@ -33,59 +31,66 @@ PACKAGES = (
 
 HOW = """\
 Written by `make bench`; every figure is from one run of it. Ratios travel from machine to machine, absolute figures do
-not. The sandbox plays both APIs, in processes of its own: one with the shop's data, one that is loaded into. Its quotas
-and its latency are off, and `unlimited_tap.py` lifts the quotas that tap-klaviyo keeps to by itself; against Klaviyo
-they are what decides (profiles: 750 pages of 100 a minute). The data are well-behaved; orders have one to three lines.
+not. The sandbox plays both APIs, in processes of its own: one with the shop's data, one that is loaded into. Where
+nothing else is said, its quotas and its latency are off, and `unlimited_tap.py` lifts the quotas that tap-klaviyo keeps
+to by itself; against Klaviyo they are what decides (profiles: 750 pages of 100 a minute). The data are well-behaved;
+orders have one to three lines.
+"""
 
+HOW_TO_READ = """\
 - *Steady rate*: records a second, without the start-up, which is measured apart with nothing to read or load (median)
-  and subtracted. A cell shows minimum / **median** / maximum of the rounds, in each of which all programs took a turn.
+  and subtracted. A cell shows minimum / **median** / maximum of the rounds, in each of which all programs took a turn;
+  a single figure is that of a single round, where a round takes a minute.
 - *Processor ratio*: the other program's processor time per record over ours. It says how the two compare where neither
   waits for the server or for the other processes of the machine.
 - *Server*: how much of one core the sandbox needed meanwhile, for ours / for the other. Towards 100 % the sandbox is
   what everybody waited for, and the ratio of the rates says less than the one of the processor times.
 - *Plain loop*: `plain_tap.py`, `plain_target.py`, `plain_target_events.py`: no more than fetch, re-shape, write; no
   validation, retries, state, ledger or accounts. *Stock*: `stock_tap.py`, `stock_target.py`: the SDK as it comes.
+- *Itself without* something: what that costs. Validation is taken out by `unvalidating_target.py`, since no setting
+  does it. Rows without a target are for information.
+"""
+
+QUOTAS = """\
+The documented quotas are on, in the sandbox and in the tap. The three flows of `meltano.yml` run in three processes.
+"""
+
+MEMORY = """\
+Peak resident memory of each end of the pipe, 1 MB = 10^6 bytes. Below the benchmark's own {own:.0f} MB nothing shows.
 """
 
 
-def compose(found: Findings, scale: Scale, seconds: float, busy: float) -> str:
-    """Compose the report, in Markdown; *busy* is the load of the machine before the run."""
-    met = [row.is_met for rows in (found.comparisons, found.calls, found.memory) for row in rows]
-    sections = [
-        "# Results of the benchmark\n",
-        HOW,
-        machine(scale, seconds, busy),
-        f"**{sum(met)} of {len(met)} targets met.**\n",
-        "## Pace\n",
-        table(
-            (
-                "case",
-                "against",
-                "our steady rate",
-                "its steady rate",
-                "ratio",
-                "target",
-                "",
-                "processor ratio",
-                "server",
-            ),
-            map(comparison_row, found.comparisons),
+def compose(found: Findings, scale: Scale, seconds: float, busy: float, plot: str | None) -> str:
+    """Compose the report, in Markdown.
+
+    Args:
+        found: What there is to report.
+        scale: How much was read and loaded.
+        seconds: How long the run took.
+        busy: The load of the machine before the run.
+        plot: The file name of the plot of the paces, if there is one.
+    """
+    met = found.verdicts
+    picture = f"![Paces of all programs]({plot})\n" if plot else ""
+    sections = {
+        "## Pace\n\n" + HOW_TO_READ: found.comparisons and picture + "\n" + comparison_table(found.comparisons),
+        "## Cost of a record, and start-up\n": found.comparisons and pace_table(found.comparisons),
+        "## Quotas, and requests for little\n\n" + QUOTAS: found.bounds and bound_table(found.bounds),
+        "## Calls\n\n"
+        f"No flow makes a request per record. Allowed: so many per 1,000 records, and {SPARE_CALLS} more in all.\n": (
+            found.calls and calls_table(found.calls)
         ),
-        "## Cost of a record, and start-up\n",
-        table(
-            ("program", "case", "records", "processor time, µs a record", "start-up, s"), pace_rows(found.comparisons)
-        ),
-        "## Calls\n",
-        f"No flow makes a request per record. Allowed: so many per 1,000 records, and {SPARE_CALLS} more in all.\n",
-        table(
-            ("flow", "records", "calls", "records", "calls", "per 1,000 of the difference", "target", ""),
-            map(calls_row, found.calls),
-        ),
-        "## Memory\n",
-        f"Peak resident memory, 1 MB = 10^6 bytes. Below the benchmark's own {own_peak_mb():.0f} MB nothing shows.\n",
-        table(("program", "records", "MB", "records", "MB", "target", ""), map(memory_row, found.memory)),
-    ]
-    return "\n".join(sections)
+        "## Memory\n\n" + MEMORY.format(own=own_peak_mb()): found.memory and memory_table(found.memory),
+    }
+    return "\n".join(
+        [
+            "# Results of the benchmark\n",
+            HOW,
+            machine(scale, seconds, busy),
+            f"**{sum(met)} of {len(met)} targets met.**\n",
+            *(f"{heading}\n{body}" for heading, body in sections.items() if body),
+        ]
+    )
 
 
 def machine(scale: Scale, seconds: float, busy: float) -> str:
@@ -106,65 +111,3 @@ def processor() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
-
-
-def comparison_row(row: Comparison) -> tuple[str, ...]:
-    """Show one pace against another."""
-    return (
-        row.case,
-        row.theirs.name,
-        shown(row.ours.rates, ",.0f"),
-        shown(row.theirs.rates, ",.0f"),
-        shown(row.ratio, ".2f"),
-        f"≥ {row.at_least:g}",
-        verdict(met=row.is_met),
-        shown(row.cpu_ratio, ".2f"),
-        f"{share(row.ours)} / {share(row.theirs)}",
-    )
-
-
-def pace_rows(comparisons: Sequence[Comparison]) -> list[tuple[str, ...]]:
-    """Show every program once, where it appears first."""
-    paces: dict[int, tuple[str, Pace]] = {}
-    for row in comparisons:
-        for pace in (row.ours, row.theirs):
-            paces.setdefault(id(pace), (row.case, pace))
-    return [
-        (pace.name, case, f"{pace.records:,}", shown(pace.cpu_micros, ".1f"), f"{pace.start_up_seconds:.2f}")
-        for case, pace in paces.values()
-    ]
-
-
-def calls_row(row: Calls) -> tuple[str, ...]:
-    """Show the requests of one flow."""
-    counts = (f"{number:,}" for count in (row.few, row.many) for number in (count.records, count.calls))
-    target = f"≤ {row.limit:g} per 1,000 + {SPARE_CALLS}: {row.allowed(row.many.records):.0f}"
-    return (row.flow, *counts, f"{row.per_thousand:.2f}", target, verdict(met=row.is_met))
-
-
-def memory_row(row: Memory) -> tuple[str, ...]:
-    """Show the memory of one program."""
-    few, many = (f"{row.few_records:,}", f"{row.few_mb:.0f}"), (f"{row.many_records:,}", f"{row.many_mb:.0f}")
-    peak = "" if row.at_most is None else f"≤ {row.at_most:g}, "
-    return (row.program, *few, *many, f"{peak}at most {row.growth:g} more", verdict(met=row.is_met))
-
-
-def shown(spread: Spread, form: str) -> str:
-    """Show minimum, median and maximum."""
-    return f"{spread.low:{form}} / **{spread.middle:{form}}** / {spread.high:{form}}"
-
-
-def share(pace: Pace) -> str:
-    """Show how busy the server was."""
-    return "?" if pace.server_share is None else f"{pace.server_share:.0%}"
-
-
-def verdict(*, met: bool) -> str:
-    """Show whether a target is met."""
-    return "met" if met else "**not met**"
-
-
-def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Compose a Markdown table."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"

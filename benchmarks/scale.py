@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Season:
-    """What one stretch of time adds to the shop."""
+    """What one stretch of time adds to a shop."""
 
     profiles: int
     events: int
@@ -21,24 +21,37 @@ class Season:
 class Scale:
     """The size of a run of the benchmark.
 
-    Paces are measured after the second season, on all that the shop holds by then; calls and memory after the first
-    and after the third. *stock_records*: stream -> how many of its records the stock plugins get, which are slow; what
-    counts is their pace.
+    Reading under latency, and calls, are measured after the first season; paces after the second, on all that the shop
+    holds by then; calls once more after the third. *stock_records*: stream -> how many of its records the stock plugins
+    get, which are slow; what counts is their pace.
     """
 
     rounds: int
     seasons: tuple[Season, Season, Season]
     stock_records: Mapping[str, int]
+    quota_profiles: int
+    """More than the quota lets through in *quota_seconds*."""
+    quota_seconds: int
+    three_flows: Season
+    memory: tuple[Season, Season]
 
 
 FULL = Scale(
     rounds=3,
     seasons=(Season(20_000, 50_000), Season(20_000, 50_000), Season(10_000, 100_000)),
     stock_records={"profiles": 8_000, "events": 15_000},
+    quota_profiles=240_000,
+    quota_seconds=120,
+    three_flows=Season(40_000, 100_000),
+    memory=(Season(5_000, 50_000), Season(100_000, 1_000_000)),
 )
 
 QUICK = Scale(
     rounds=1,
     seasons=(Season(5_000, 10_000), Season(5_000, 10_000), Season(2_500, 20_000)),
     stock_records={"profiles": 1_000, "events": 2_000},
+    quota_profiles=90_000,
+    quota_seconds=17,
+    three_flows=Season(2_000, 5_000),
+    memory=(Season(2_000, 10_000), Season(5_000, 50_000)),
 )

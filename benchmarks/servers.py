@@ -1,0 +1,45 @@
+"""Sandboxes in processes of their own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from klaviyo_insiderone_sandbox.testing import Sandbox
+
+from measuring import processor_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A sandbox in a process of its own."""
+
+    sandbox: Sandbox
+    pid: int
+
+    def clock(self) -> float | None:
+        """Processor seconds used so far."""
+        return processor_seconds(self.pid)
+
+
+@contextmanager
+def serving(*, quotas: bool = False) -> Iterator[Server]:
+    """Start a sandbox on free ports; without *quotas*, it throttles nobody."""
+    options = ["--klaviyo-port", "0", "--insiderone-port", "0", "--control-port", "0"]
+    options += [] if quotas else ["--no-quotas"]
+    command = (sys.executable, "-m", "klaviyo_insiderone_sandbox", "serve", *options)
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        try:
+            if process.stdout is None or not (line := process.stdout.readline()):
+                raise RuntimeError("the sandbox does not start")
+            with Sandbox.attach(json.loads(line)["control"]) as sandbox:
+                yield Server(sandbox, process.pid)
+        finally:
+            process.terminate()
