@@ -147,7 +147,7 @@ def limits_in(header: str) -> list[tuple[int, int]]:
     >>> limits_in("75, 75;w=1, 750;w=60")
     [(75, 1), (750, 60)]
     """
-    pairs = re.findall(r"\b([1-9]\d{0,8});w=([1-9]\d{0,6})\b", header, re.ASCII)
+    pairs = re.findall(r"(?:^|[,\s])([1-9]\d{0,8});w=([1-9]\d{0,6})(?=[,\s]|$)", header, re.ASCII)
     return [(int(limit), int(seconds)) for limit, seconds in pairs]
 
 

@@ -1,16 +1,18 @@
-"""How the limiter keeps to the quotas, against a clock that the test moves."""
+"""Pacing: how many requests the limiter lets out, and when, against a clock that the test moves."""
 
 from __future__ import annotations
 
 import math
+import sys
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tap_klaviyo.limiter import Limiter
+from tap_klaviyo.limiter import Limiter, Spent
 from tap_klaviyo.quotas import DAY, MINUTE, SECOND, buckets_of, limits_in
 
 PROFILES = "/api/profiles"
+PREDICTIONS = buckets_of(PROFILES, "additional-fields%5Bprofile%5D=subscriptions%2Cpredictive_analytics")
 
 
 class Clock:
@@ -24,36 +26,150 @@ class Clock:
         return self.now
 
 
-def send(limiter, clock, names, journey=0.0):
-    """Send a request as early as the limiter allows, and take its answer after *journey* seconds; return its ticket."""
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+def send(limiter, clock, names=(PROFILES,), journey=0.0):
+    """Send a request as early as the limiter allows, and take its answer *journey* seconds later; return when sent."""
     ticket = limiter.ticket(names)
     limiter.line_up(ticket)
     while wait := limiter.admit(ticket):
         clock.now += max(wait, 1e-6)
     limiter.leave(ticket)
+    sent = clock.now
     clock.now += journey
     limiter.answered(ticket)
     limiter.served(ticket)
     limiter.done(ticket)
-    return ticket
-
-
-def spend(limiter, clock, names, requests):
-    """Send so many requests, each answered at once; return when."""
-    sent = []
-    for _ in range(requests):
-        send(limiter, clock, names)
-        sent.append(clock.now)
     return sent
 
 
-@pytest.mark.req("IN-47")
 @given(st.integers(min_value=1, max_value=100), st.integers(min_value=0, max_value=60_000))
 def test_no_interval_ever_holds_more_than_its_quota(percent, phase):
     """Nobody tells where the API's windows begin, so no second and no minute may exceed, wherever it begins."""
     clock = Clock(1000 + phase / 1000)
-    sent = spend(Limiter(percent, 900, clock), clock, (PROFILES,), 1_000)
+    limiter = Limiter(percent, 900, clock)
+    sent = [send(limiter, clock) for _ in range(1_000)]
 
     for limit, span in ((75, SECOND), (750, MINUTE)):
         share = max(1, limit * percent // 100)
         assert all(later - earlier >= span for earlier, later in zip(sent, sent[share:], strict=False))
+
+
+@given(st.lists(st.floats(min_value=0, max_value=0.9), min_size=300, max_size=300))
+def test_quota_holds_however_long_requests_travel(journeys):
+    """The API counts a request when it arrives, which may be as late as its answer, and as early as it was sent."""
+    clock = Clock()
+    limiter = Limiter(100, 900, clock)
+    limiter.learn(limiter.ticket((PROFILES,)), "10, 10;w=1, 100;w=60")
+    sent = [send(limiter, clock, journey=journey) for journey in journeys]
+    arrived = [moment + journey for moment, journey in zip(sent, journeys, strict=True)]
+
+    for limit, span in ((10, SECOND), (100, MINUTE)):
+        assert all(early - late >= span for late, early in zip(arrived, sent[limit:], strict=False))
+
+
+def test_minute_is_used_up(clock):
+    """750 requests of the first minute go out within its first twelve seconds, the next 750 right after it."""
+    limiter = Limiter(100, 900, clock)
+    sent = [send(limiter, clock) for _ in range(1_500)]
+
+    assert sent[749] - sent[0] < 12
+    assert sent[-1] - sent[0] < 72
+
+
+@pytest.mark.req("CS-05")
+def test_parameter_draws_from_a_bucket_of_its_own_as_well(clock):
+    """Predictive analytics cut the profile quota to a fifth, wherever they are asked for, and its share likewise."""
+    limiter = Limiter(50, 900, clock)
+    sent = [send(limiter, clock, PREDICTIONS) for _ in range(76)]
+
+    assert PREDICTIONS == (PROFILES, "predictive_analytics")
+    assert buckets_of(PROFILES, "additional-fields%5Bprofile%5D=subscriptions") == (PROFILES,)
+    assert sent[5] - sent[0] >= SECOND
+    assert sent[75] - sent[0] >= MINUTE
+
+
+def test_limits_that_the_account_states_are_taken_over(clock):
+    """With what was already sent still counted, and a daily window where there is one."""
+    limiter = Limiter(50, 900, clock)
+    for _ in range(3):
+        send(limiter, clock)
+    limiter.learn(limiter.ticket((PROFILES,)), "10, 10;w=1, 40;w=60, 8;w=86400")
+    send(limiter, clock)
+    waiting = limiter.ticket((PROFILES,))
+    limiter.line_up(waiting)
+    refused = limiter.admit(waiting)
+
+    assert isinstance(refused, Spent)
+    assert refused.seconds == pytest.approx(DAY, rel=0.01)
+
+
+def test_keeping_pace_is_no_reason_to_give_up(clock):
+    """However small the retry budget: a quota of a minute returns, a daily one does not."""
+    limiter = Limiter(1, 0, clock)
+    sent = [send(limiter, clock) for _ in range(15)]
+
+    assert sent[7] - sent[0] >= MINUTE
+    assert sent[14] - sent[7] >= MINUTE
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "",
+        "75",
+        "unlimited;w=never",
+        "0, 0;w=1, 0;w=0",
+        "-1;w=-60",
+        f"{'9' * 5_000};w=60",
+        f"{sys.maxsize}9;w=1",
+        "7.5;w=60",
+        "\N{SUPERSCRIPT TWO};w=1",
+        ";;;w=,,w==1",
+    ],
+    ids=range(10),
+)
+def test_header_without_sense_changes_nothing(clock, header):
+    """A proxy may write what it likes; the documented limits stand until the API states others."""
+    limiter = Limiter(100, 900, clock)
+    limiter.learn(limiter.ticket((PROFILES,)), header)
+    sent = [send(limiter, clock) for _ in range(751)]
+
+    assert sent[74] == sent[0]
+    assert sent[75] - sent[0] >= SECOND
+    assert sent[750] - sent[0] >= MINUTE
+
+
+def test_limits_are_read_wherever_they_stand_in_the_header():
+    """In any order, with or without blanks."""
+    assert limits_in("75, 75;w=1, 750;w=60") == [(75, 1), (750, 60)]
+    assert limits_in("750;w=60,75;w=1") == [(750, 60), (75, 1)]
+
+
+def test_endpoint_that_nobody_listed_has_a_quota_too(clock):
+    """A link may name a path that the table does not know; it is kept to a modest pace, not refused by a mistake."""
+    limiter = Limiter(100, 900, clock)
+    sent = [send(limiter, clock, ("/api/unheard-of",)) for _ in range(11)]
+
+    assert sent[9] == sent[0]
+    assert sent[10] - sent[0] >= SECOND
+
+
+def test_requests_go_out_in_the_order_asked(clock):
+    """The oldest page is the one that everything waits for; who asks later does not overtake it for the same quota."""
+    limiter = Limiter(100, 900, clock)
+    limiter.learn(limiter.ticket((PROFILES,)), "1, 1;w=1")
+    send(limiter, clock)
+    first, second = limiter.ticket((PROFILES,)), limiter.ticket((PROFILES,))
+    other = limiter.ticket(("/api/events",))
+    for ticket in (second, other, first):  # a repeated request comes back later, and keeps its place
+        limiter.line_up(ticket)
+    early = (limiter.admit(second), limiter.admit(other))
+    clock.now += 2
+
+    assert early == (math.inf, 0.0)
+    assert limiter.admit(second) == math.inf
+    assert limiter.admit(first) == 0.0
