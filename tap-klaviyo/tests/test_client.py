@@ -1,0 +1,172 @@
+"""The client in the hands of many threads, against the sandbox."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from klaviyo_insiderone_sandbox.testing import KLAVIYO_KEY
+from tap_klaviyo.client import ClientSettings, KlaviyoClient
+from tap_klaviyo.errors import ClientClosedError, QuotaSpentError, RefusedRequestError
+from tap_klaviyo.resources import read_page
+
+PROFILES = "/api/profiles"
+WORKERS = 16
+NOON = "2026-06-01T12:00:00Z"
+
+
+@pytest.fixture
+def new_client(sandbox, profiles):
+    """Make a client for an account of some profiles; keywords are settings."""
+    sandbox.clock(frozen=NOON)
+    sandbox.add_profiles(profiles(20))
+
+    def make(**settings):
+        defaults = {
+            "api_key": KLAVIYO_KEY,
+            "api_url": sandbox.klaviyo_url,
+            "revision": "2026-07-15",
+            "user_agent": "test",
+            "request_timeout_seconds": 10,
+            "max_retry_seconds": 900,
+            "rate_limit_percent": 100,
+            "max_concurrency": WORKERS,
+        }
+        return KlaviyoClient(ClientSettings(**{**defaults, **settings}))
+
+    return make
+
+
+def page(client, size=20):
+    """Read the first page."""
+    return client.get(PROFILES, {"page[size]": size}, read_page)
+
+
+def ask_at_once(client, rounds=1):
+    """Have all workers ask at the same moment; return what each got, or the error that it met."""
+    gate = threading.Barrier(WORKERS)
+
+    def work(_):
+        gate.wait()
+        try:
+            return [page(client) for _ in range(rounds)]
+        except (QuotaSpentError, ClientClosedError) as error:
+            return error
+
+    with ThreadPoolExecutor(WORKERS) as workers:
+        return list(workers.map(work, range(WORKERS)))
+
+
+def test_every_request_of_every_thread_is_counted_and_connections_are_used_again(sandbox, new_client, caplog):
+    """As many connections as workers; one more each time would cost a handshake a page."""
+    sandbox.quotas(None)
+    sandbox.latency("klaviyo", 0.02)
+    client = new_client()
+    with caplog.at_level(logging.DEBUG, logger="urllib3.connectionpool"):
+        fetched = [page for pages in ask_at_once(client, rounds=4) for page in pages]
+    opened = [line for line in caplog.messages if "Starting new HTTP connection" in line]
+
+    assert {len(one.document.data) for one in fetched} == {20}
+    assert client.requests == len(sandbox.journal()) == 4 * WORKERS
+    assert len(opened) <= WORKERS
+    assert not [line for line in caplog.messages if "pool is full" in line]
+
+
+def test_fetched_page_tells_its_size_and_its_time(sandbox, new_client):
+    """Both steer how many windows are read at once."""
+    sandbox.latency("klaviyo", 0.05)
+    fetched = page(new_client())
+    (request,) = sandbox.journal()
+
+    assert fetched.size == request["bytes"]
+    assert fetched.seconds >= 0.05
+
+
+@pytest.mark.req("C-20")
+@pytest.mark.parametrize("headers", [{"Retry-After": "1"}, {}], ids=["with Retry-After", "without"])
+def test_throttling_met_by_all_workers_costs_one_more_request_per_pause(sandbox, new_client, headers):
+    """Sixteen are under way when it begins; after that a single one asks, for all of them."""
+    sandbox.latency("klaviyo", 0.3)
+    sandbox.fault("klaviyo", kind="status", status=429, headers=headers, times=WORKERS + 1)
+    outcomes = ask_at_once(new_client(max_retry_seconds=6))
+    statuses = [request["status"] for request in sandbox.journal()]
+
+    assert [len(pages) for pages in outcomes] == [1] * WORKERS
+    assert statuses == [429] * (WORKERS + 1) + [200] * WORKERS
+
+
+@pytest.mark.req("C-19")
+def test_spent_daily_quota_ends_all_workers_at_once(sandbox, new_client):
+    """Each with the time at which it returns; none asks again."""
+    sandbox.latency("klaviyo", 0.3)
+    sandbox.fault("klaviyo", kind="status", status=429, headers={"Retry-After": "73473"}, times=None)
+    client = new_client()
+    outcomes = [*ask_at_once(client), *ask_at_once(client)]
+
+    assert {type(error) for error in outcomes} == {QuotaSpentError}
+    assert all("the quota is spent and returns at 2026-06-02T08:24:33Z" in str(error) for error in outcomes)
+    assert len(sandbox.journal()) == WORKERS
+
+
+def test_probe_that_breaks_off_does_not_hold_the_others_for_ever(sandbox, new_client):
+    """A reset, a 500 and an answer that is none say nothing about the quota: the next one asks."""
+    sandbox.fault("klaviyo", kind="status", status=429, headers={"Retry-After": "1"}, times=1)
+    for fault in ({"kind": "reset"}, {"kind": "status", "status": 500}, {"kind": "html", "status": 403}):
+        sandbox.fault("klaviyo", **fault)
+    outcomes = ask_at_once(new_client())
+
+    assert [len(pages) for pages in outcomes] == [1] * WORKERS
+
+
+def test_closing_the_client_ends_what_waits(sandbox, new_client):
+    """Requests that wait for a quota, for the next attempt, or that are asked later."""
+    sandbox.fault("klaviyo", kind="status", status=429, headers={"Retry-After": "600"}, times=None)
+    client = new_client()
+    with ThreadPoolExecutor(2) as workers:
+        waiting = [workers.submit(page, client) for _ in range(2)]
+        while not sandbox.journal():
+            assert not any(one.done() for one in waiting)
+        client.close()
+
+        assert [type(one.exception(timeout=10)) for one in waiting] == [ClientClosedError] * 2
+    with pytest.raises(ClientClosedError):
+        page(client)
+
+
+def test_server_time_does_not_go_back(sandbox, new_client):
+    """Answers overtake each other; the bounds of a later stream must not lie before those of an earlier one."""
+    client = new_client()
+    before = client.run_start(PROFILES)
+    sandbox.clock(frozen="2026-06-01T11:00:00Z")
+    page(client)
+    unmoved = client.run_start(PROFILES)
+    sandbox.clock(frozen="2026-06-01T12:00:09Z")
+    page(client)
+
+    assert before == unmoved
+    assert (client.run_start(PROFILES) - before).total_seconds() == 9
+
+
+@pytest.mark.req("C-32")
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_redirect_is_refused_and_its_target_never_gets_the_key(sandbox, new_client, status):
+    """Whoever controls a redirect would control where the key goes."""
+    elsewhere = f"{sandbox.insiderone_url}/api/profiles"
+    sandbox.fault("klaviyo", kind="status", status=status, headers={"Location": elsewhere})
+    with pytest.raises(RefusedRequestError, match="which is not followed"):
+        page(new_client())
+
+    assert sandbox.journal("insiderone") == []
+    assert len(sandbox.journal()) == 1
+
+
+def test_deeply_nested_answer_is_repeated_not_a_crash(sandbox, new_client):
+    """It exhausts the decoder's stack, which is no reason to end the run with an unexpected error."""
+    nested = '{"data":[{"id":"1","attributes":{"x":' + "[" * 100_000 + "]" * 100_000 + '}}],"links":{}}'
+    sandbox.fault("klaviyo", kind="status", status=200, body=nested)
+    fetched = page(new_client())
+
+    assert len(fetched.document.data) == 20
+    assert len(sandbox.journal()) == 2
