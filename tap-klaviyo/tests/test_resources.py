@@ -1,0 +1,101 @@
+"""Decoding answers: what is passed on unread stays byte by byte, what is read keeps its exact value."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+
+import msgspec
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from tap_klaviyo.resources import decode_exactly, decode_tolerantly, encode, read_event_page, read_page
+
+any_text = st.text(st.characters(codec=None, exclude_categories=())) | st.text('\ud83e\udde6\\u"dD8', max_size=8)
+numbers = st.from_regex(r"-?(0|[1-9][0-9]{0,40})(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,4})?", fullmatch=True)
+
+
+def mended(text: str) -> str:
+    """Put U+FFFD for every half of a surrogate pair, and leave the pairs."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def decode(text: str) -> object:
+    return decode_exactly(msgspec.Raw(text.encode()))
+
+
+def same_number(text: str, other: str) -> bool:
+    """Compare numbers by value and sign, which tells ``-0`` from ``0``; no digit is rounded off."""
+    ours, theirs = Decimal(text), Decimal(other)
+    return ours == theirs and ours.is_signed() == theirs.is_signed()
+
+
+@pytest.mark.req("C-26", "C-11")
+@given(any_text, any_text)
+@example("\ud83e\ud83e\udde6", "\udde6\ud83e")
+@example("\\\ud83e", "\\\\ud83e")
+def test_every_text_arrives_but_for_half_characters(key, text):
+    """As a value, deep inside one, and as a key; written with escapes."""
+    attributes = {"a": text, "b": {"c": [text]}, f"k{key}": None, "d": {key: 1}}
+    body = json.dumps({"data": [{"id": "P1", "attributes": attributes}], "links": {"next": None}}).encode()
+    (profile,) = decode_tolerantly(body, read_page).data
+
+    found = {name: decode_exactly(value) for name, value in profile.attributes.items()}
+    whole = mended(text)
+    assert found == {"a": whole, "b": {"c": [whole]}, f"k{mended(key)}": None, "d": {mended(key): 1}}
+
+
+@given(st.text())
+def test_text_that_is_not_escaped_is_passed_on_byte_by_byte(text):
+    """Nothing is normalised, escaped or re-ordered in what nobody looks into."""
+    encoded = json.dumps({"z": text, "a": text}, ensure_ascii=False)
+    body = f'{{"data":[{{"id":"E1","relationships":{{}},"attributes":{{"p":{encoded}}}}}],"links":{{"next":null}}}}'
+    (event,) = decode_tolerantly(body.encode(), read_event_page).data
+
+    assert bytes(event.attributes["p"]) == encoded.encode()
+
+
+def test_bytes_that_are_no_utf8_are_refused():
+    """A target could not read the line; the page is asked for again instead."""
+    body = b'{"data":[{"id":"P1","attributes":{"first_name":"\xff"}}],"links":{"next":null}}'
+
+    with pytest.raises(UnicodeDecodeError):
+        decode_tolerantly(body, read_page)
+
+
+@pytest.mark.req("C-23")
+@given(numbers)
+@example("-0")
+@example("0.1000000000000000055511151231257827")
+@example("1e400")
+@example("-98765432109876543210")
+def test_number_keeps_its_value(text):
+    """Integers, money, and what no double can hold; alone and inside of something."""
+    alone = encode(decode(text)).decode()
+    inside = encode(decode(f'{{"a":[-0, {text}]}}')).decode()
+
+    assert same_number(alone, text)
+    assert inside.startswith('{"a":[-0,')
+    assert same_number(inside[9:-2], text)
+
+
+@pytest.mark.parametrize("text", ["1" * 5_000, "-" + "9" * 700, "1." + "1" * 5_000], ids=["5,000", "-700", "decimals"])
+def test_number_of_thousands_of_digits_keeps_them(text):
+    """Python refuses to read such integers as int, lest it take too long."""
+    assert encode(decode(text)).decode() == text
+
+
+def test_number_beyond_all_bounds_keeps_its_digits():
+    """It becomes text, rather than hold up the stream for ever."""
+    assert decode("[1e99999999999999999999, 1.10]") == ["1e99999999999999999999", Decimal("1.10")]
+
+
+@pytest.mark.parametrize("text", ['"-0"', '"x -0, y"', "0", "false", '""', "null", "[]", "{}", '{"":null}', "[-0.0]"])
+def test_zero_false_empty_and_null_stay_apart(text):
+    """And what only looks like a negative zero is let be."""
+    assert encode(decode(text)).decode() == text
+
+
+def test_integers_become_int_and_other_numbers_decimal():
+    """Stream maps calculate with them."""
+    assert [type(value) for value in decode("[1, 12345678901234567890, 1.0, 1e2]")] == [int, int, Decimal, Decimal]
