@@ -285,7 +285,7 @@ ODD_TIMES = {"updated": "soon", "created": "2026-13-45T99:00:00+00:00", "last_ev
 
 @pytest.mark.req("BX-13", "CS-24")
 def test_what_is_no_date_passes_unchanged_and_holds_nothing_up(tap, sandbox):
-    """No record is lost for it, no bookmark follows it; a target that checks no formats, as ours, finds no fault."""
+    """No record is lost for it, and no bookmark follows it. A target that checks formats, as ours, rejects it alone."""
     consent = {"email": {"marketing": {"consent_timestamp": "yesterday", "last_updated": None}}}
     odd = {"type": "profile", "id": "P7", "attributes": {**ODD_TIMES, "subscriptions": consent}}
     sound = {"type": "profile", "id": "P8", "attributes": {"updated": "2026-05-20T10:00:00+00:00"}}
