@@ -14,26 +14,35 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from tap_klaviyo.datetimes import parse_moment, whole_second
 from tap_klaviyo.errors import UnreadableStateError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 SEEN_LIMIT = 20_000
 GRAIN = timedelta(seconds=1)  # of Klaviyo's times
 
 
-class Position(NamedTuple):
-    """Where a record stands in its stream."""
+class Placed(Protocol):
+    """What has a place in a stream."""
 
-    second: str
-    """Its time, cut to the second, without offset (``2026-08-14T09:12:40``); empty where it has none."""
-    key: str
-    version: str
-    """What tells this version of the record from an earlier one."""
+    @property
+    def second(self) -> str:
+        """Its time, cut to the second, without offset (``2026-08-14T09:12:40``); empty where it has none."""
+
+    @property
+    def key(self) -> str:
+        """Its id."""
+
+    @property
+    def version(self) -> str:
+        """What tells this version of the record from an earlier one; it begins with its time."""
+
+
+R = TypeVar("R", bound=Placed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,16 +100,20 @@ class Bookmark:
         """The bookmark, cut to the second, without offset; empty where there is none yet."""
         return self._second
 
-    def knows(self, position: Position) -> bool:
-        """Tell whether this very record was emitted already."""
-        known = self._seen.get(position.key)
-        return known is not None and (not self._versioned or known == position.version)
+    def fresh(self, rows: Iterable[R]) -> list[R]:
+        """Sort out what was emitted already, in this version or, where records never change, at all."""
+        seen, versioned = self._seen, self._versioned
+        fresh = [row for row in rows if (known := seen.get(row.key)) is None or (versioned and known != row.version)]
+        if len({row.key for row in fresh}) == len(fresh):
+            return fresh
+        return list({(row.key, row.version if versioned else ""): row for row in reversed(fresh)}.values())[::-1]
 
-    def note(self, position: Position) -> None:
-        """Remember a record that has been emitted, now or earlier; nothing before it may still be missing."""
-        self._seen[position.key] = position.version
-        if position.second > self._second:
-            self._second = min(position.second, self._ceiling)
+    def note(self, rows: Sequence[Placed]) -> None:
+        """Remember records that have been emitted, now or earlier; nothing before them may still be missing."""
+        self._seen.update((row.key, row.version) for row in rows)
+        last = max((row.second for row in rows), default="")
+        if last > self._second:
+            self._second = min(last, self._ceiling)
 
     def complete(self, moment: datetime) -> None:
         """Move to the end of a stretch that has been emitted entirely.

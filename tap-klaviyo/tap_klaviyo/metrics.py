@@ -149,7 +149,7 @@ class MetricDirectory:
     def _read(self) -> list[Metric]:
         page = self._client.get(PATH, {}, read_page).document
         metrics = [metric_of(resource) for resource in page.data]
-        while page.links and page.links.next:
+        while page.links.next:
             page = self._client.follow(page.links.next, read_page).document
             metrics += (metric_of(resource) for resource in page.data)
         return metrics

@@ -92,17 +92,17 @@ class Event(msgspec.Struct):
 
 
 class Page(msgspec.Struct):
-    """A page of any collection."""
+    """A page of any collection. One without links is not whole: the last page says so by ``next: null``."""
 
     data: list[Resource]
-    links: Links | None = None
+    links: Links
 
 
 class EventPage(msgspec.Struct):
     """A page of events, with the metrics, profiles and attributions that were asked for."""
 
     data: list[Event]
-    links: Links | None = None
+    links: Links
     included: list[Included] = []
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import select
 import signal
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import msgspec
@@ -12,9 +13,11 @@ from singer_sdk.singerlib.encoding.base import GenericSingerWriter
 from singer_sdk.singerlib.encoding.simple import Message, RecordMessage
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
     from types import FrameType
 
 BUFFER_BYTES = 1 << 16
+_encoder = msgspec.json.Encoder(decimal_format="number")
 _BLANKS = bytes.maketrans(b"\r\n", b"  ")  # inside a JSON string they are escaped, so they only stand between tokens
 
 
@@ -26,17 +29,14 @@ class LineWriter(GenericSingerWriter[bytes, Message]):
     """Writes Singer messages; records are gathered, every other message goes out at once with what was gathered."""
 
     def __init__(self) -> None:
-        self._encoder = msgspec.json.Encoder(decimal_format="number")
         self._lines = bytearray()
         self._busy = False
-        self.held = False
-        """Whether a signal has to wait for `check`: a record that is written must also be noted in the bookmark."""
+        self._held = False
         self._signal: int | None = None
 
     def serialize_message(self, message: Message) -> bytes:
-        """Encode one message, on one line: opaque values come with the line breaks between their tokens, if any."""
-        line = self._encoder.encode(message.to_dict())
-        return line.translate(_BLANKS) if b"\n" in line or b"\r" in line else line
+        """Encode one message, on one line."""
+        return encode_line(message.to_dict())
 
     def write_message(self, message: Message) -> None:
         """Write one line; a signal that arrives meanwhile waits for `check`."""
@@ -46,6 +46,22 @@ class LineWriter(GenericSingerWriter[bytes, Message]):
         if len(self._lines) >= BUFFER_BYTES or not isinstance(message, RecordMessage):
             self._write_out()
         self._busy = False
+
+    def write_lines(self, lines: bytes) -> None:
+        """Write whole lines, as `encode_lines` makes them."""
+        self._busy = True
+        self._lines += lines
+        self._write_out()
+        self._busy = False
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Let a signal wait for `check`: what is written must also be noted in the bookmark."""
+        self._held = True
+        try:
+            yield
+        finally:
+            self._held = False
 
     def check(self) -> None:
         """Stop the run if a signal had to wait; the line that was being written is known to be out by now.
@@ -80,7 +96,7 @@ class LineWriter(GenericSingerWriter[bytes, Message]):
     def handle_signal(self, signum: int, _frame: FrameType | None) -> None:
         """Stop the run: now, or at the next `check` if a line is under way. A second signal ends the process."""
         signal.signal(signum, signal.SIG_DFL)
-        if self._busy or self.held:
+        if self._busy or self._held:
             self._signal = signum
         else:
             self._stop(signum)
@@ -88,6 +104,20 @@ class LineWriter(GenericSingerWriter[bytes, Message]):
     def _stop(self, signum: int) -> NoReturn:
         self._signal = None
         raise Stopped(128 + signum)
+
+
+def encode_line(message: dict[str, Any]) -> bytes:
+    """Encode a message on one line; opaque values come with the line breaks between their tokens, if any."""
+    line = _encoder.encode(message)
+    return line.translate(_BLANKS) if b"\n" in line or b"\r" in line else line
+
+
+def encode_lines(messages: Sequence[dict[str, Any]]) -> bytes:
+    """Encode messages, each on one line that ends in a line feed."""
+    lines = _encoder.encode_lines(messages)
+    if lines.count(b"\n") == len(messages) and b"\r" not in lines:
+        return lines
+    return b"".join(encode_line(message) + b"\n" for message in messages)
 
 
 def json_line(value: Any) -> str:

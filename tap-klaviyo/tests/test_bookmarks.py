@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tap_klaviyo.bookmarks import SEEN_LIMIT, Bookmark, Position, SavedBookmark, read_state
+from tap_klaviyo.bookmarks import SEEN_LIMIT, Bookmark, SavedBookmark, read_state
 from tap_klaviyo.datetimes import whole_second
 from tap_klaviyo.errors import UnreadableStateError
 
 START = datetime(2026, 6, 1, 12, tzinfo=UTC)
 OVERLAP = timedelta(seconds=60)
+
+
+
+class Position(NamedTuple):
+    """A record, as far as the bookmark looks at it."""
+
+    second: str
+    key: str
+    version: str
+
 
 offsets = st.lists(st.integers(min_value=0, max_value=200), max_size=60)
 """Seconds before the run's start at which records lie."""
@@ -34,12 +45,12 @@ def test_resumed_after_any_record_nothing_is_lost_or_repeated(seconds, cut, vers
     positions = [at(second, f"K{n}") for n, second in enumerate(sorted(seconds, reverse=True))]
     first = bookmark(versioned=versioned)
     for position in positions[:cut]:
-        first.note(position)
+        first.note([position])
     saved = read_state(first.to_state("updated"), "updated")
     second = bookmark(saved, versioned=versioned)
     lower = saved.moment - OVERLAP if saved else None
     read_again = [p for p in positions if lower is None or p.version >= whole_second(lower)]
-    emitted = [position for position in read_again if not second.knows(position)]
+    emitted = second.fresh(read_again)
 
     assert emitted == positions[cut:]
 
@@ -51,7 +62,7 @@ def test_bookmark_never_goes_back_nor_past_the_start_of_the_run(seconds):
     subject = bookmark(SavedBookmark(START - timedelta(seconds=100), {}))
     values = []
     for number, second in enumerate(seconds):
-        subject.note(at(second, f"K{number}"))
+        subject.note([at(second, f"K{number}")])
         values.append(subject.to_state("updated")["replication_key_value"])
 
     assert values == sorted(values)
@@ -65,7 +76,7 @@ def test_state_remembers_the_overlap_and_no_more(seconds):
     """What the next run reads again is known; what it does not is not carried along."""
     subject = bookmark()
     for number, second in enumerate(sorted(seconds, reverse=True)):
-        subject.note(at(second, f"K{number}"))
+        subject.note([at(second, f"K{number}")])
     subject.complete(START)
     seen = subject.to_state("updated")["seen"]
 
@@ -78,17 +89,26 @@ def test_new_version_of_a_known_profile_is_new():
     """A profile comes again when it has changed; an event, which cannot change its time, does not."""
     profiles, events = bookmark(versioned=True), bookmark(versioned=False)
     for subject in (profiles, events):
-        subject.note(at(50))
+        subject.note([at(50)])
 
-    assert (profiles.knows(at(50)), profiles.knows(at(40))) == (True, False)
-    assert (events.knows(at(50)), events.knows(at(40))) == (True, True)
+    assert (profiles.fresh([at(50)]), profiles.fresh([at(40)])) == ([], [at(40)])
+    assert (events.fresh([at(50)]), events.fresh([at(40)])) == ([], [])
+
+
+def test_record_that_stands_on_a_page_twice_is_new_once():
+    """An event that is there twice, a profile in one version; two versions of a profile are two records."""
+    profiles, events = bookmark(versioned=True), bookmark(versioned=False)
+    page = [at(50), at(50), at(40)]
+
+    assert profiles.fresh(page) == [at(50), at(40)]
+    assert events.fresh(page) == [at(50)]
 
 
 def test_state_is_capped_and_says_so():
     """Above the cap the oldest go, and are counted."""
     subject = bookmark()
     for number in range(SEEN_LIMIT + 5):
-        subject.note(at(0 if number >= 5 else 30, f"K{number}"))
+        subject.note([at(0 if number >= 5 else 30, f"K{number}")])
     seen = subject.to_state("updated")["seen"]
 
     assert len(seen) == SEEN_LIMIT
@@ -100,8 +120,8 @@ def test_stop_amid_more_ties_than_the_state_can_hold_is_refused():
     """Else `max_pages` would stop every run at the same place for ever."""
     tied, untied = bookmark(), bookmark()
     for number in range(SEEN_LIMIT + 1):
-        tied.note(at(5, f"K{number}"))
-        untied.note(at(30 if number < 10 else 5, f"K{number}"))
+        tied.note([at(5, f"K{number}")])
+        untied.note([at(30 if number < 10 else 5, f"K{number}")])
 
     assert not tied.holds_whole_second
     assert bookmark().holds_whole_second

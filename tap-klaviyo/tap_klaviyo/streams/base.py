@@ -15,7 +15,6 @@ import msgspec
 from singer_sdk.helpers.conform import TypeConformanceLevel
 from singer_sdk.mapper import SameRecordTransform
 from singer_sdk.schema.source import SchemaDirectory, StreamSchema
-from singer_sdk.singerlib import RecordMessage
 from singer_sdk.streams import Stream
 from typing_extensions import override
 
@@ -23,13 +22,17 @@ from tap_klaviyo import schemas
 from tap_klaviyo.bookmarks import Bookmark, SavedBookmark, read_state
 from tap_klaviyo.datetimes import whole_second
 from tap_klaviyo.errors import RejectedKeyError, StreamError, frames
-from tap_klaviyo.streams.chain import PageBudget, PageLimitReached, Row
-from tap_klaviyo.writer import json_line
+from tap_klaviyo.fetching import Fetcher
+from tap_klaviyo.streams.rows import PageBudget, PageLimitReached, Row
+from tap_klaviyo.streams.windows import P, Source, WindowedReading
+from tap_klaviyo.writer import encode_lines, json_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
     from singer_sdk.helpers.types import Context, Record
+    from singer_sdk.metrics import Counter
+    from singer_sdk.singerlib import RecordMessage
     from singer_sdk.tap_base import Tap
 
     from tap_klaviyo.client import KlaviyoClient
@@ -66,8 +69,14 @@ class Run:
     budget: PageBudget
     tally: dict[str, int]
     """What became of what was read: emitted, repeats, and what a stream adds."""
+    fetcher: Fetcher
     started: float = field(default_factory=time.monotonic)
     outcome: str = "stopped"
+
+    @property
+    def progress(self) -> tuple[int, str]:
+        """What a STATE would tell: how many records are out, and the bookmark."""
+        return self.tally["emitted"], self.bookmark.second
 
 
 class KlaviyoStream(Stream):
@@ -89,6 +98,7 @@ class KlaviyoStream(Stream):
         self._fetched_at = datetime.now(UTC)
         self._next_checkpoint = CHECKPOINT_RECORDS
         self._last_checkpoint = time.monotonic()
+        self._checkpointed = (0, "")
 
     @cached_property
     def account(self) -> Account:
@@ -126,6 +136,8 @@ class KlaviyoStream(Stream):
         try:
             yield from islice(self._read(), self.ABORT_AT_RECORD_COUNT)  # the limit of --test
         finally:
+            if self._run:
+                self._run.fetcher.close()
             self._summarise(self.account.client.requests - requests)
         self._run = None
 
@@ -153,31 +165,63 @@ class KlaviyoStream(Stream):
             self._failed(f"unexpected {type(error).__name__} at {frames(error)}")
         self.checkpoint()
 
-    def emit(self, run: Run, rows: Iterable[Row]) -> Iterator[Record]:
+    def emit(self, run: Run, pages: Iterable[Sequence[Row]]) -> Iterator[Record]:
         """Emit rows that were not emitted before."""
-        bookmark, budget, tally, lines = run.bookmark, run.budget, run.tally, self.lines
-        for row in rows:
-            if bookmark.knows(row.position):
-                bookmark.note(row.position)
-                tally["repeats"] += 1
-                continue
-            budget.begin(row.page, row.position)
-            self._fetched_at = row.fetched_at
-            tally["emitted"] += 1
-            lines.held = True
-            try:
+        bookmark, tally = run.bookmark, run.tally
+        for rows in pages:
+            fresh = bookmark.fresh(rows)
+            run.budget.begin(fresh)
+            yield from self.write(fresh, bookmark)
+            bookmark.note(rows)
+            tally["repeats"] += len(rows) - len(fresh)
+            self.count(run, fresh)
+            self.settle()
+
+    def count(self, run: Run, emitted: Sequence[Row]) -> None:
+        """Count what was emitted."""
+        run.tally["emitted"] += len(emitted)
+
+    def write(self, rows: Sequence[Row], bookmark: Bookmark | None = None) -> Iterator[Record]:
+        """Write rows, and note them in the bookmark, if one is given.
+
+        Where the SDK has nothing to change, they are written at once; otherwise they are handed to it one by one, and
+        stream maps and the selection of properties apply.
+        """
+        with self.lines.hold():
+            if self._plain:
+                name = self.stream_maps[0].stream_alias
+                records = (
+                    {"type": "RECORD", "stream": name, "record": row.record, "time_extracted": row.fetched_at}
+                    for row in rows
+                )
+                self.lines.write_lines(encode_lines(list(records)))
+                self._counter.increment(len(rows))
+                if bookmark:
+                    bookmark.note(rows)
+                return
+            for row in rows:
+                self._fetched_at = row.fetched_at
                 yield row.record if self._opaque else decoded(row.record)
-                bookmark.note(row.position)
-            finally:
-                lines.held = False
-            lines.check()
-            if tally["emitted"] >= self._next_checkpoint:
-                self.checkpoint()
+                if bookmark:
+                    bookmark.note((row,))
+
+    def reading(
+        self, run: Run, source: Source[P], before_page: Callable[[], None], share: int = 1
+    ) -> WindowedReading[P]:
+        """Prepare to read a source, one of *share*, from the run's lower to its upper bound.
+
+        *before_page* is called before every page but the first if ``max_pages`` is set.
+        """
+        limit = None if run.budget.limit is None else before_page
+        return WindowedReading(source, run.fetcher, (run.lower, run.upper), self.settle, limit, share)
 
     def settle(self) -> None:
-        """Write a STATE, if the last one was long ago."""
+        """Write a STATE, if there is something to say and the last one was long ago."""
         self.lines.check()
-        if time.monotonic() - self._last_checkpoint >= CHECKPOINT_SECONDS:
+        if self._run is None:
+            return
+        late = time.monotonic() - self._last_checkpoint >= CHECKPOINT_SECONDS
+        if self._run.tally["emitted"] >= self._next_checkpoint or (late and self._run.progress != self._checkpointed):
             self.checkpoint()
 
     def _begin(self) -> Run:
@@ -191,9 +235,9 @@ class KlaviyoStream(Stream):
         lower = saved.moment - self.reach if saved else self._first_lower_bound(start)
         upper = min(start, settings.end) if settings.end else start
         bookmark = Bookmark(saved, ceiling=start, overlap=self.overlap, versioned=self.versioned)
-        client.before_wait = self.checkpoint
         budget = PageBudget(settings.max_pages, bookmark)
-        return Run(lower, upper, bookmark, budget, {"emitted": 0, "repeats": 0})
+        fetcher = Fetcher(settings.max_concurrency)
+        return Run(lower, upper, bookmark, budget, {"emitted": 0, "repeats": 0}, fetcher)
 
     def _first_lower_bound(self, start: datetime) -> datetime | None:
         settings = self.account.settings
@@ -220,6 +264,7 @@ class KlaviyoStream(Stream):
         self.lines.flush()
         self.lines.check()
         self._last_checkpoint = time.monotonic()
+        self._checkpointed = self._run.progress
         pause = max(CHECKPOINT_RECORDS, len(state.get("seen", ())) // 2)  # a long list is not written so often
         self._next_checkpoint = self._run.tally["emitted"] + pause
 
@@ -251,19 +296,22 @@ class KlaviyoStream(Stream):
     @cached_property
     def _plain(self) -> bool:
         """Whether every record goes out as it is."""
-        return self._opaque and all(self.mask.values())
+        return (
+            self._opaque
+            and all(self.mask.values())
+            and self._stream_version is None
+            and self.ABORT_AT_RECORD_COUNT is None
+        )
+
+    @override
+    def get_record_counter(self, **options: Any) -> Counter:
+        """Keep the counter, so that records that bypass the SDK are counted too."""
+        self._counter = super().get_record_counter(**options)
+        return self._counter
 
     @override
     def _generate_record_messages(self, record: Record) -> Generator[RecordMessage, None, None]:
         """Compose the messages of a record, stamped with the moment its page was fetched."""
-        if self._plain:
-            yield RecordMessage(
-                stream=self.stream_maps[0].stream_alias,
-                record=record,
-                version=self._stream_version,
-                time_extracted=self._fetched_at,
-            )
-            return
         for message in super()._generate_record_messages(record):
             message.time_extracted = self._fetched_at
             yield message
@@ -301,6 +349,8 @@ class KlaviyoStream(Stream):
         self.logger.info("summary: %s", json_line(summary))
 
 
-def decoded(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Decode the values of a record; numbers keep their exact value."""
-    return {name: _decode(value) if isinstance(value, msgspec.Raw) else value for name, value in record.items()}
+def decoded(value: Any) -> Any:
+    """Decode the opaque values of a record; numbers keep their exact value."""
+    if isinstance(value, msgspec.Raw):
+        return _decode(value)
+    return {name: decoded(one) for name, one in value.items()} if isinstance(value, dict) else value

@@ -1,47 +1,53 @@
-"""Reading events: one chain of pages, or one per metric, merged in the order of time."""
+"""Reading events: those of all metrics, or of each wanted metric by itself, merged in the order of time."""
 
 from __future__ import annotations
 
 import heapq
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import chain
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from tap_klaviyo.bookmarks import Placed
 from tap_klaviyo.datetimes import rfc3339_json
 from tap_klaviyo.errors import RefusedRequestError
 from tap_klaviyo.filters import all_of, compare, equals
 from tap_klaviyo.metrics import Metric, MetricDirectory, metric_of, near_miss, resolve
-from tap_klaviyo.resources import Event, EventPage, Included, read_event_page
-from tap_klaviyo.streams.chain import PageMark, walk
-from tap_klaviyo.streams.profiles import position
+from tap_klaviyo.resources import Event, EventPage, read_event_page
+from tap_klaviyo.streams.rows import moment_of, version_of
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from tap_klaviyo.bookmarks import Position
+    from msgspec import Raw
+
     from tap_klaviyo.client import Fetched, KlaviyoClient, Parameters
     from tap_klaviyo.streams.base import Run
+    from tap_klaviyo.streams.windows import WindowedReading
 
 PATH = "/api/events"
 SAFE_PAGE_SIZE = 200  # what the prose of the endpoint's reference allows; its parameter allows 1,000
 ATTRIBUTIONS = "attributions"
 
 logger = logging.getLogger("tap-klaviyo.events")
-Wanted = Callable[[Metric], bool]
+R = TypeVar("R", bound=Placed)
 
 
-class EventRow(NamedTuple):
-    """An event, and what came with it."""
+class PageContext:
+    """What came with the events of a page."""
 
-    position: Position
-    page: PageMark
-    fetched_at: datetime
-    event: Event
-    metric: Metric | None
-    included: Mapping[tuple[str, str], Included]
-    """(type, id) -> resource."""
+    def __init__(self, fetched: Fetched[EventPage]) -> None:
+        self.fetched_at = fetched.at
+        self.included = {(resource.type, resource.id): resource for resource in fetched.document.included}
+        self.metrics = {key[1]: metric_of(one) for key, one in self.included.items() if key[0] == "metric"}
+        self.profiles: dict[str, dict[str, Raw] | None] = {}
+        """Profile id -> the fields that records carry, once one has been composed."""
+
+
+Compose = Callable[[PageContext, Event, Metric | None, str], R]
+"""Makes a row of an event: what came with it, the event, its metric, and its time as the records spell it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,57 +94,119 @@ class PageRequest:
         return None
 
 
-@dataclass(slots=True)
-class EventChains:
+class EventSource:
+    """Events by ``datetime``: of all metrics, or of one."""
+
+    def __init__(self, chains: EventChains[Any], metric: Metric | None) -> None:
+        self.name = chains.stream
+        self.metric = metric
+        self._chains = chains
+        self._tried = chains.request
+
+    @property
+    def size(self) -> int:
+        """Events of a full page."""
+        return self._chains.request.size
+
+    def first(self, start: datetime | None, end: datetime) -> Fetched[EventPage]:
+        """Read the first page of a window."""
+        self._tried = request = self._chains.request
+        condition = all_of(
+            equals("metric_id", self.metric.id) if self.metric else None,
+            compare("greater-or-equal", "datetime", start) if start else None,
+            compare("less-than", "datetime", end),
+        )
+        parameters: Parameters = {**request.parameters, "filter": condition, "sort": "datetime"}
+        return self._chains.client.get(PATH, parameters, read_event_page)
+
+    def follow(self, link: str) -> Fetched[EventPage]:
+        """Read the page that a link names."""
+        return self._chains.client.follow(link, read_event_page)
+
+    def span(self, page: EventPage) -> tuple[datetime, datetime] | None:
+        """Tell the times of the first and the last event."""
+        ends = [moment_of(page.data[place].attributes.get("datetime")) for place in (0, -1) if page.data]
+        return (ends[0], ends[1]) if len(ends) == 2 and ends[0] and ends[1] else None
+
+    def concedes(self, error: RefusedRequestError) -> bool:
+        """Ask for less, if it is what the API refused; or for what another reading has been content with already."""
+        if self._tried != self._chains.request:
+            return True
+        lesser = self._chains.request.conceding(error)
+        if lesser:
+            self._chains.concede(lesser)
+        return lesser is not None
+
+
+Open = Callable[[EventSource, Callable[[], None], int], "WindowedReading[EventPage]"]
+"""Begins to read a source, which is one of so many; calls something before every page if ``max_pages`` is set."""
+
+
+class EventChains(Generic[R]):
     """Reads the events of the selected metrics in the order of time."""
 
-    client: KlaviyoClient
-    directory: MetricDirectory
-    request: PageRequest
-    selection: Selection
-    metrics: Sequence[Metric] | None = field(default=None)
-    """The selected metrics; None if all are, or if the key may not read metrics."""
+    def __init__(
+        self,
+        stream: str,
+        client: KlaviyoClient,
+        request: PageRequest,
+        selection: Selection,
+        compose: Compose[R],
+    ) -> None:
+        self.stream = stream
+        self.client = client
+        self.request = request
+        self._selection = selection
+        self._compose = compose
+        self._metrics: Sequence[Metric] | None = None
 
-    def resolve(self) -> None:
+    def resolve(self, directory: MetricDirectory) -> None:
         """Find the selected metrics in the account, and say which names it does not know."""
-        known = self.directory.metrics() if self.selection.names is not None else None
+        known = directory.metrics() if self._selection.names is not None else None
         if known is None:
             return
-        resolution = resolve(self.selection.names or (), known)
-        self.metrics = resolution.metrics
-        setting = self.selection.setting
+        resolution = resolve(self._selection.names or (), known)
+        self._metrics = resolution.metrics
+        setting = self._selection.setting
         for name, candidates in resolution.ambiguous:
             qualified = ", ".join(f"`{metric.qualified_name}` (id {metric.id})" for metric in candidates)
             logger.warning(
                 "%s: `%s` stands for %d metrics, all are read: %s", setting, name, len(candidates), qualified
             )
-        for name in resolution.unknown if self.selection.says_unknown else ():
+        for name in resolution.unknown if self._selection.says_unknown else ():
             close = near_miss(name, known)
             hint = f"; did you mean `{close}`? Names are compared exactly" if close else ""
             logger.warning("%s: the account has no metric `%s`%s", setting, name, hint)
 
-    def read(self, run: Run, settle: Callable[[], None]) -> Iterator[EventRow]:
-        """Read the events of the run; those of other metrics are counted ``filtered``.
+    def read(self, run: Run, open_reading: Open) -> Iterator[list[R]]:
+        """Read page by page; where several metrics are merged, the pages are cut anew.
 
-        Args:
-            run: What to read.
-            settle: Called after every page.
-
-        Raises:
-            PageLimitReached: There is more than ``max_pages`` allow.
+        Events of other metrics that had to be read nevertheless are counted ``filtered``.
         """
-        if self.metrics is None:
-            yield from self._chain(run, settle, run.budget.check)
-        else:
-            yield from self._merged(self.metrics, run, settle)
+        if self._metrics is None:
+            reading = open_reading(EventSource(self, None), run.budget.check, 1)
+            return self._pages(run, reading, None, self._selection.wants)
+        return self._merged(self._opened(run, self._metrics, open_reading))
 
-    def _merged(self, metrics: Sequence[Metric], run: Run, settle: Callable[[], None]) -> Iterator[EventRow]:
-        """Merge one chain per metric, and cut the outcome into pages anew: ``max_pages`` counts as if it were one."""
-        chains: list[Iterator[EventRow]] = []
+    def concede(self, request: PageRequest) -> None:
+        """Keep to a lesser request, and say what it lacks."""
+        if request.size != self.request.size:
+            logger.warning("the API refuses %d events a page; reading %d a page", self.request.size, request.size)
+        if request.include != self.request.include:
+            logger.warning("the API refuses to include attributions; `attributions` stays empty in all events")
+        self.request = request
+
+    def _opened(self, run: Run, metrics: Sequence[Metric], open_reading: Open) -> list[Iterator[list[R]]]:
+        """Begin one reading for each metric, and one for those that the API cannot filter."""
+        before_page = run.budget.check if len(metrics) == 1 else _nothing
+        readings = [(one, open_reading(EventSource(self, one), before_page, len(metrics))) for one in metrics]
+        for _, reading in readings:
+            reading.open()
+        opened: list[Iterator[list[R]]] = []
         unfiltered: set[str] = set()
-        for metric in metrics:
+        for metric, reading in readings:
             try:
-                chains.append(opened(self._chain(run, settle, metric=metric)))
+                reading.until_opened()
             except RefusedRequestError as error:
                 if error.status != 400 or not (error.parameter or "filter").startswith("filter"):
                     raise
@@ -148,73 +216,55 @@ class EventChains:
                     metric.name,
                 )
                 unfiltered.add(metric.id)
+            else:
+                opened.append(self._pages(run, reading, metric))
         if unfiltered:
-            chains.append(self._chain(run, settle, wanted=lambda metric: metric.id in unfiltered))
-        page = PageMark()
-        for place, row in enumerate(heapq.merge(*chains, key=lambda row: row.position.second)):
-            if place % self.request.size == 0:
-                page = PageMark()
-            yield row._replace(page=page)
+            reading = open_reading(EventSource(self, None), before_page, len(metrics))
+            opened.append(self._pages(run, reading, None, lambda metric: metric.id in unfiltered))
+        return opened
 
-    def _chain(
+    def _merged(self, pages: Sequence[Iterator[list[R]]]) -> Iterator[list[R]]:
+        if len(pages) == 1:
+            yield from pages[0]
+            return
+        chains = [(row for page in one for row in page) for one in pages]
+        rows = heapq.merge(*chains, key=attrgetter("second"))
+        while page := list(islice(rows, self.request.size)):
+            yield page
+
+    def _pages(
         self,
         run: Run,
-        settle: Callable[[], None],
-        before_page: Callable[[], None] = lambda: None,
-        metric: Metric | None = None,
-        wanted: Wanted | None = None,
-    ) -> Iterator[EventRow]:
-        """Read one chain of pages, of one metric or of those that are *wanted*."""
-        wanted = wanted or self.selection.wants
-        condition = all_of(
-            equals("metric_id", metric.id) if metric else None,
-            compare("greater-or-equal", "datetime", run.lower) if run.lower else None,
-            compare("less-than", "datetime", run.upper),
-        )
-        for fetched in self._pages(condition, before_page):
-            mark = run.budget.read()
-            settle()
-            included = {(resource.type, resource.id): resource for resource in fetched.document.included}
-            metrics = {key[1]: metric_of(resource) for key, resource in included.items() if key[0] == "metric"}
-            for event in fetched.document.data:
+        reading: WindowedReading[EventPage],
+        metric: Metric | None,
+        wants: Callable[[Metric], bool] | None = None,
+    ) -> Iterator[list[R]]:
+        """Compose the rows of a reading, of one *metric* or of those that somebody *wants*."""
+        everything = metric is not None or self._selection.names is None
+        for page in reading.slices():
+            run.budget.pages += 1
+            context = PageContext(page.fetched)
+            rows = []
+            for event in page.fetched.document.data:
+                version = time_spelt_anew(event)
+                if not page.holds(version[:19]):
+                    continue
                 reference = event.relationships.metric.data if event.relationships.metric else None
-                kind = metrics.get(reference.id) if reference else None
-                if metric is None and self.selection.names is not None and not (kind and wanted(kind)):
+                kind = (context.metrics.get(reference.id) if reference else None) or metric
+                if not everything and not (kind and wants and wants(kind)):
                     run.tally["filtered"] = run.tally.get("filtered", 0) + 1
                     continue
-                event.attributes["datetime"] = rfc3339_json(event.attributes["datetime"])
-                at = position(event.id, event.attributes["datetime"])
-                yield EventRow(at, mark, fetched.at, event, kind or metric, included)
-
-    def _pages(self, condition: str | None, before_page: Callable[[], None]) -> Iterator[Fetched[EventPage]]:
-        """Walk through the events that meet a condition, asking for less where the API refuses what is asked for."""
-        request = self.request
-        while True:
-            parameters: Parameters = {**request.parameters, "filter": condition, "sort": "datetime"}
-            pages = walk(self.client, PATH, parameters, read_event_page, before_page)
-            try:
-                first = next(pages)
-            except RefusedRequestError as error:
-                lesser = request.conceding(error)
-                if lesser is None:
-                    raise
-                request = lesser
-            else:
-                break
-        self._concede(request)
-        yield first
-        yield from pages
-
-    def _concede(self, request: PageRequest) -> None:
-        """Keep to a request that the API has accepted, and say what it lacks."""
-        if request.size != self.request.size:
-            logger.warning("the API refuses %d events a page; reading %d a page", self.request.size, request.size)
-        if request.include != self.request.include:
-            logger.warning("the API refuses to include attributions; `attributions` stays empty in all events")
-        self.request = request
+                rows.append(self._compose(context, event, kind, version))
+            yield rows
 
 
-def opened(rows: Iterator[EventRow]) -> Iterator[EventRow]:
-    """Fetch the first page now, so that a refusal shows before anything is emitted."""
-    first = next(rows, None)
-    return rows if first is None else chain((first,), rows)
+def time_spelt_anew(event: Event) -> str:
+    """Spell the time of an event as records do, in its attributes, and return it; empty where it has none."""
+    if (time := event.attributes.get("datetime")) is None:
+        return ""
+    event.attributes["datetime"] = time = rfc3339_json(time)
+    return version_of(time)
+
+
+def _nothing() -> None:
+    pass

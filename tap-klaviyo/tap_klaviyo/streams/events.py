@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from typing_extensions import override
 
 from tap_klaviyo.datetimes import rfc3339_json
-from tap_klaviyo.resources import EMPTY_LIST, encode
+from tap_klaviyo.resources import EMPTY_LIST
 from tap_klaviyo.streams.base import KlaviyoStream, Run
-from tap_klaviyo.streams.chain import Row
-from tap_klaviyo.streams.event_chains import ATTRIBUTIONS, PATH, EventChains, EventRow, PageRequest, Selection
+from tap_klaviyo.streams.event_chains import ATTRIBUTIONS, PATH, EventChains, PageRequest, Selection
 from tap_klaviyo.streams.profiles import TIMES
+from tap_klaviyo.streams.rows import Row
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from singer_sdk.helpers.types import Record
 
-    from tap_klaviyo.resources import Included
+    from tap_klaviyo.metrics import Metric
+    from tap_klaviyo.resources import Event, Included
+    from tap_klaviyo.streams.event_chains import PageContext
 
 
 class Events(KlaviyoStream):
@@ -35,16 +37,17 @@ class Events(KlaviyoStream):
     replication_key = "datetime"
 
     @cached_property
-    def _chains(self) -> EventChains:
-        account, settings = self.account, self.account.settings
+    def _chains(self) -> EventChains[Row]:
+        settings = self.account.settings
         fields = settings.event_profile_fields
         wanted = {ATTRIBUTIONS: self.mask["properties", ATTRIBUTIONS], "metric": True, "profile": bool(fields)}
         include = tuple(name for name, is_wanted in wanted.items() if is_wanted)
         return EventChains(
-            account.client,
-            account.metrics,
+            self.name,
+            self.account.client,
             PageRequest(settings.events_page_size, include, fields),
             Selection(settings.event_metrics, "event_metrics"),
+            self._row,
         )
 
     @property
@@ -54,57 +57,52 @@ class Events(KlaviyoStream):
 
     @override
     def prepare(self) -> None:
-        self._chains.resolve()
+        self._chains.resolve(self.account.metrics)
 
     @override
     def records(self, run: Run) -> Iterator[Record]:
-        rows = self._chains.read(run, self.settle)
-        return self.emit(run, self._rows(rows))
+        return self.emit(run, self._chains.read(run, partial(self.reading, run)))
 
-    def _rows(self, rows: Iterator[EventRow]) -> Iterator[Row]:
-        fields = self.account.settings.event_profile_fields
-        profiles: dict[str, msgspec.Raw] = {}
-        included: Mapping[tuple[str, str], Included] | None = None
-        for row in rows:
-            if row.included is not included:
-                included = row.included
-                profiles = {
-                    key[1]: profile_fields(resource, fields)
-                    for key, resource in included.items()
-                    if key[0] == "profile"
-                }
-            yield Row(row.position, row.page, row.fetched_at, event_record(row, profiles))
+    def _row(self, page: PageContext, event: Event, metric: Metric | None, version: str) -> Row:
+        return Row(version[:19], event.id, version, page.fetched_at, self._record(page, event, metric))
 
+    def _record(self, page: PageContext, event: Event, metric: Metric | None) -> dict[str, Any]:
+        """Flatten an event: id beside the attributes, metric and profile joined.
 
-def event_record(row: EventRow, profiles: Mapping[str, msgspec.Raw]) -> dict[str, Any]:
-    """Flatten an event: id beside the attributes, metric and profile joined.
+        A metric or profile that no longer exists leaves nulls.
+        """
+        links = event.relationships
+        reference = links.metric.data if links.metric else None
+        profile = links.profile.data if links.profile else None
+        return {
+            "id": event.id,
+            **event.attributes,
+            "metric_id": reference.id if reference else None,
+            "metric_name": metric.name if metric else None,
+            "profile_id": profile.id if profile else None,
+            "profile": self._profile(page, profile.id) if profile else None,
+            "attributions": attributions(page, event),
+        }
 
-    A metric or profile that no longer exists leaves nulls.
-    """
-    relationships = row.event.relationships
-    metric = relationships.metric.data if relationships.metric else None
-    profile = relationships.profile.data if relationships.profile else None
-    return {
-        "id": row.event.id,
-        **row.event.attributes,
-        "metric_id": metric.id if metric else None,
-        "metric_name": row.metric.name if row.metric else None,
-        "profile_id": profile.id if profile else None,
-        "profile": profiles.get(profile.id) if profile else None,
-        "attributions": attributions(row),
-    }
+    def _profile(self, page: PageContext, key: str) -> dict[str, msgspec.Raw] | None:
+        """Pick the fields of a profile that the settings name."""
+        if key not in page.profiles:
+            resource = page.included.get(("profile", key))
+            fields = self.account.settings.event_profile_fields
+            page.profiles[key] = profile_fields(resource, fields) if resource else None
+        return page.profiles[key]
 
 
-def attributions(row: EventRow) -> list[dict[str, str]] | msgspec.Raw:
+def attributions(page: PageContext, event: Event) -> list[dict[str, str]] | msgspec.Raw:
     """List the messages that an event is credited to, as ids: ``[{"id": "…", "flow_id": "…", …}]``; nearly always none.
 
     Klaviyo fills them in hours or days after the event. What an attribution does not name is left out.
     """
-    relationship = row.event.relationships.attributions
+    relationship = event.relationships.attributions
     if relationship is None or not relationship.data:
         return EMPTY_LIST
     return [
-        {"id": reference.id, **attributed_ids(row.included.get(("attribution", reference.id)))}
+        {"id": reference.id, **attributed_ids(page.included.get(("attribution", reference.id)))}
         for reference in relationship.data
     ]
 
@@ -117,10 +115,10 @@ def attributed_ids(attribution: Included | None) -> dict[str, str]:
     return {f"{name}_id": one.data.id for name, one in related.items() if one and one.data}
 
 
-def profile_fields(profile: Included, fields: tuple[str, ...]) -> msgspec.Raw:
-    """Encode the fields of a profile that the settings name."""
+def profile_fields(profile: Included, fields: tuple[str, ...]) -> dict[str, msgspec.Raw]:
+    """Pick the fields of a profile that the settings name, its date-times in RFC 3339 UTC."""
     chosen = {name: profile.attributes[name] for name in fields if name in profile.attributes}
     for name in TIMES:
         if name in chosen:
             chosen[name] = rfc3339_json(chosen[name])
-    return msgspec.Raw(encode(chosen))
+    return chosen

@@ -8,19 +8,23 @@ from singer_sdk.schema.source import SchemaDirectory
 from typing_extensions import override
 
 from tap_klaviyo import schemas
-from tap_klaviyo.bookmarks import GRAIN, Position
+from tap_klaviyo.bookmarks import GRAIN
 from tap_klaviyo.datetimes import consent_times_rfc3339, prediction_times_rfc3339, rfc3339_json
 from tap_klaviyo.filters import all_of, compare
-from tap_klaviyo.resources import Resource, read_page
+from tap_klaviyo.resources import Page, Resource, read_page
 from tap_klaviyo.streams.base import KlaviyoStream, Run
-from tap_klaviyo.streams.chain import Row, walk
 from tap_klaviyo.streams.predictions import ADDITIONAL, FIELD, PredictiveReader, ProfileSchema
+from tap_klaviyo.streams.rows import Row, moment_of, version_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+    from datetime import datetime
 
-    import msgspec
     from singer_sdk.helpers.types import Record
+
+    from tap_klaviyo.client import Fetched, KlaviyoClient
+    from tap_klaviyo.errors import RefusedRequestError
+    from tap_klaviyo.streams.windows import Slice
 
 PAGE_SIZE = 100  # the endpoint's maximum; its default is 20
 TIMES = ("created", "updated", "last_event_date")
@@ -29,8 +33,7 @@ TIMES = ("created", "updated", "last_event_date")
 class Profiles(KlaviyoStream):
     """Every person that the account knows, least recently changed first.
 
-    Source: GET /api/profiles (https://developers.klaviyo.com/en/reference/get_profiles). ``updated`` is compared
-    strictly (``greater-or-equal`` is a 400), so the lower bound is asked for one second early.
+    Source: GET /api/profiles (https://developers.klaviyo.com/en/reference/get_profiles).
     """
 
     name = "profiles"
@@ -41,39 +44,75 @@ class Profiles(KlaviyoStream):
 
     @override
     def records(self, run: Run) -> Iterator[Record]:
-        records = self.emit(run, self._rows(run))
-        return self._tallied(records, run) if self._with_predictions else records
+        return self.emit(run, self._pages(run))
 
     @property
     def _with_predictions(self) -> bool:
         return self.account.settings.fetch_predictive_analytics
 
-    def _tallied(self, records: Iterator[Record], run: Run) -> Iterator[Record]:
-        """Count the records that lack the predictive analytics that were asked for."""
-        missing = f"without_{FIELD}"
-        run.tally[missing] = 0
-        for record in records:
-            run.tally[missing] += FIELD not in record
-            yield record
+    @override
+    def count(self, run: Run, emitted: Sequence[Row]) -> None:
+        super().count(run, emitted)
+        if self._with_predictions:
+            missing = f"without_{FIELD}"
+            run.tally[missing] = run.tally.get(missing, 0) + sum(FIELD not in row.record for row in emitted)
 
-    def _rows(self, run: Run) -> Iterator[Row]:
-        client = self.account.client
-        reader = PredictiveReader(client) if self._with_predictions else client
+    def _pages(self, run: Run) -> Iterator[Sequence[Row]]:
+        source = ProfileSource(self.account.client, with_predictions=self._with_predictions)
+        for page in self.reading(run, source, run.budget.check).slices():
+            run.budget.pages += 1
+            yield profile_rows(page)
+
+
+class ProfileSource:
+    """Profiles by ``updated``.
+
+    It is compared strictly (``greater-or-equal`` is a 400), so the lower bound is asked for one second early.
+    """
+
+    name = Profiles.name
+    size = PAGE_SIZE
+
+    def __init__(self, client: KlaviyoClient, *, with_predictions: bool) -> None:
+        self._reader = PredictiveReader(client) if with_predictions else client
+        self._additional = f"subscriptions,{FIELD}" if with_predictions else "subscriptions"
+
+    def first(self, start: datetime | None, end: datetime) -> Fetched[Page]:
+        """Read the first page of a window."""
         parameters = {
-            ADDITIONAL: f"subscriptions,{FIELD}" if self._with_predictions else "subscriptions",
+            ADDITIONAL: self._additional,
             "filter": all_of(
-                compare("greater-than", "updated", run.lower - GRAIN) if run.lower else None,
-                compare("less-than", "updated", run.upper),
+                compare("greater-than", "updated", start - GRAIN) if start else None,
+                compare("less-than", "updated", end),
             ),
             "page[size]": PAGE_SIZE,
             "sort": "updated",
         }
-        for fetched in walk(reader, self.path, parameters, read_page, run.budget.check):
-            page = run.budget.read()
-            self.settle()
-            for profile in fetched.document.data:
-                record = profile_record(profile)
-                yield Row(position(profile.id, record.get("updated")), page, fetched.at, record)
+        return self._reader.get(Profiles.path, parameters, read_page)
+
+    def follow(self, link: str) -> Fetched[Page]:
+        """Read the page that a link names."""
+        return self._reader.follow(link, read_page)
+
+    def span(self, page: Page) -> tuple[datetime, datetime] | None:
+        """Tell the times of the first and the last profile."""
+        ends = [moment_of(page.data[place].attributes.get("updated")) for place in (0, -1) if page.data]
+        return (ends[0], ends[1]) if len(ends) == 2 and ends[0] and ends[1] else None
+
+    def concedes(self, _: RefusedRequestError) -> bool:
+        """Tell whether less may be asked for; there is nothing to give up."""
+        return False
+
+
+def profile_rows(page: Slice[Page]) -> list[Row]:
+    """Flatten the profiles of a page that lie within its window."""
+    rows = []
+    for profile in page.fetched.document.data:
+        record = profile_record(profile)
+        version = version_of(record.get("updated"))
+        if page.holds(version[:19]):
+            rows.append(Row(version[:19], profile.id, version, page.fetched.at, record))
+    return rows
 
 
 def profile_record(profile: Resource) -> dict[str, Any]:
@@ -88,9 +127,3 @@ def profile_record(profile: Resource) -> dict[str, Any]:
     if FIELD in record:
         record[FIELD] = prediction_times_rfc3339(record[FIELD])
     return record
-
-
-def position(key: str, moment: msgspec.Raw | None) -> Position:
-    """Place a record by its replication key, which is a JSON value spelt as `rfc3339_json` does."""
-    text = bytes(moment)[1:-1].decode() if moment is not None else ""
-    return Position(text[:19], key, text) if text.endswith("Z") else Position("", key, "")

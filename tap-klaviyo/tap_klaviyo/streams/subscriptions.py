@@ -4,40 +4,62 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, NamedTuple
 
 from typing_extensions import override
 
 from tap_klaviyo.filters import any_of
 from tap_klaviyo.metrics import CONSENT_METRICS
 from tap_klaviyo.resources import read_page
-from tap_klaviyo.streams.base import KlaviyoStream, Run, decoded
-from tap_klaviyo.streams.chain import PageLimitReached, walk
-from tap_klaviyo.streams.event_chains import PATH, EventChains, EventRow, PageRequest, Selection
+from tap_klaviyo.streams.base import KlaviyoStream, Run
+from tap_klaviyo.streams.event_chains import PATH, EventChains, PageRequest, Selection
 from tap_klaviyo.streams.predictions import ADDITIONAL
 from tap_klaviyo.streams.profiles import PAGE_SIZE, Profiles, profile_record
+from tap_klaviyo.streams.rows import PageLimitReached, Row
+from tap_klaviyo.streams.windows import SETTLE_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from singer_sdk.helpers.types import Record
 
-    from tap_klaviyo.bookmarks import Position
-    from tap_klaviyo.client import Parameters
+    from tap_klaviyo.client import Fetched, KlaviyoClient, Parameters
+    from tap_klaviyo.metrics import Metric
+    from tap_klaviyo.resources import Event, Page
+    from tap_klaviyo.streams.event_chains import PageContext
 
-WINDOW_PROFILES = 2_000  # profiles gathered before they are read again
-WINDOW_EVENTS = 10_000  # consent events gathered at most
+GATHERED_PROFILES = 2_000  # profiles gathered before they are read again
+GATHERED_EVENTS = 10_000  # about as many consent events are gathered at most
 
 
 @dataclass(slots=True)
 class Change:
-    """The consent events of one profile in one window."""
+    """The consent events of one profile, as far as they have been gathered."""
 
     at: str
     """The latest one's time, RFC 3339 UTC."""
     by: list[str] = field(default_factory=list)
     """Names of the metrics, in the order they occurred."""
+
+
+class ConsentEvent(NamedTuple):
+    """An event that tells of a change, at its place in the stream: a `tap_klaviyo.bookmarks.Placed`."""
+
+    second: str
+    key: str
+    version: str
+    profile: str | None
+    metric: str | None
+
+
+@dataclass(slots=True)
+class Gathered:
+    """Events whose profiles have not been read again yet."""
+
+    events: list[ConsentEvent] = field(default_factory=list)
+    changes: dict[str, Change] = field(default_factory=dict)
+    """Profile id -> its change."""
 
 
 class SubscriptionChanges(KlaviyoStream):
@@ -52,14 +74,15 @@ class SubscriptionChanges(KlaviyoStream):
     replication_key = "changed_at"
 
     @cached_property
-    def _chains(self) -> EventChains:
-        account = self.account
-        names = account.settings.subscription_metrics
+    def _chains(self) -> EventChains[ConsentEvent]:
+        settings = self.account.settings
+        names = settings.subscription_metrics
         return EventChains(
-            account.client,
-            account.metrics,
-            PageRequest(account.settings.events_page_size, ("metric",)),
+            self.name,
+            self.account.client,
+            PageRequest(settings.events_page_size, ("metric",)),
             Selection(names, "subscription_metrics", says_unknown=names != tuple(CONSENT_METRICS)),
+            consent_event,
         )
 
     @property
@@ -71,79 +94,99 @@ class SubscriptionChanges(KlaviyoStream):
 
     @override
     def prepare(self) -> None:
-        self._chains.resolve()
+        self._chains.resolve(self.account.metrics)
 
     @override
     def records(self, run: Run) -> Iterator[Record]:
         run.tally |= {"consent_events": 0, "gone": 0, "already_read": 0}
         read_again: set[str] = set()
-        window: dict[str, Change] = {}
-        events: list[Position] = []
-        rows = self._chains.read(run, self.settle)
+        gathered = Gathered()
+        pages = self._chains.read(run, partial(self.reading, run))
         limit: PageLimitReached | None = None
         while limit is None:
             try:
-                row = next(rows, None)
-                if row is None:
+                events = next(pages, None)
+                if events is None:
                     break
-                if run.bookmark.knows(row.position):
-                    run.bookmark.note(row.position)
-                    run.tally["repeats"] += 1
-                    continue
-                run.budget.begin(row.page, row.position)
+                fresh = run.bookmark.fresh(events)
+                run.budget.begin(fresh)
             except PageLimitReached as reached:
                 limit = reached
                 continue
-            run.tally["consent_events"] += 1
-            events.append(row.position)
-            _gather(row, window, read_again, run.tally)
-            if len(window) >= WINDOW_PROFILES or len(events) >= WINDOW_EVENTS:
-                yield from self._settle(run, window, events)
-                read_again |= window.keys()
-                window, events = {}, []
-        yield from self._settle(run, window, events)
+            run.tally["repeats"] += len(events) - len(fresh)
+            run.tally["consent_events"] += len(fresh)
+            gathered.events += events
+            for event in fresh:
+                _gather(event, gathered.changes, read_again, run.tally)
+            if len(gathered.changes) >= GATHERED_PROFILES or len(gathered.events) >= GATHERED_EVENTS:
+                yield from self._read_and_emit(run, gathered)
+                read_again |= gathered.changes.keys()
+                gathered = Gathered()
+        yield from self._read_and_emit(run, gathered)
         if limit:
             raise limit
 
-    def _settle(self, run: Run, window: dict[str, Change], events: Sequence[Position]) -> Iterator[Record]:
-        """Read the profiles of a window again, emit them, and note its events."""
-        changes = sorted(window.items(), key=lambda change: change[1].at)
-        for start in range(0, len(changes), PAGE_SIZE):
-            for record in self._read_again(dict(changes[start : start + PAGE_SIZE]), run):
-                run.tally["emitted"] += 1
-                yield record if self._opaque else decoded(record)
-                self.lines.check()
-        for event in events:
-            run.bookmark.note(event)
-        self.checkpoint()
-
-    def _read_again(self, changes: dict[str, Change], run: Run) -> Iterator[dict[str, Any]]:
-        """Read up to 100 profiles in one request, and return them in the order of *changes*."""
-        found: dict[str, dict[str, Any]] = {}
-        parameters: Parameters = {
-            ADDITIONAL: "subscriptions",
-            "filter": any_of("id", changes),
-            "page[size]": PAGE_SIZE,
-        }
-        for fetched in walk(self.account.client, Profiles.path, parameters, read_page, lambda: None):
-            self._fetched_at = fetched.at
-            found |= {profile.id: profile_record(profile) for profile in fetched.document.data}
-        run.tally["gone"] += len(changes.keys() - found.keys())
-        for key, change in changes.items():
-            if key in found:
-                yield {**found[key], "changed_at": change.at, "changed_by": change.by}
+    def _read_and_emit(self, run: Run, gathered: Gathered) -> Iterator[Record]:
+        """Read the profiles again that gathered events are about, emit them, and note the events."""
+        changes = sorted(gathered.changes.items(), key=lambda change: change[1].at)
+        batches = [dict(changes[start : start + PAGE_SIZE]) for start in range(0, len(changes), PAGE_SIZE)]
+        errands = [run.fetcher.ask(partial(read_profiles, self.account.client, tuple(batch))) for batch in batches]
+        for batch, errand in zip(batches, errands, strict=True):
+            while not errand.taken:
+                if not run.fetcher.take(SETTLE_SECONDS):
+                    self.settle()
+            rows = changed_profiles(batch, errand.result())
+            run.tally["gone"] += len(batch) - len(rows)
+            yield from self.write(rows)
+            self.count(run, rows)
+            self.lines.check()
+        run.bookmark.note(gathered.events)
+        self.settle()
 
 
-def _gather(row: EventRow, window: dict[str, Change], read_again: set[str], tally: dict[str, int]) -> None:
-    """Add a consent event to the window, unless its profile needs no reading."""
-    relationship = row.event.relationships.profile
-    profile = relationship.data if relationship else None
-    if profile is None:
+def read_profiles(client: KlaviyoClient, keys: Sequence[str]) -> list[Fetched[Page]]:
+    """Read up to 100 profiles by their ids; in one page, unless the API makes them more."""
+    parameters: Parameters = {
+        ADDITIONAL: "subscriptions",
+        "filter": any_of("id", keys),
+        "page[size]": PAGE_SIZE,
+    }
+    pages = [client.get(Profiles.path, parameters, read_page)]
+    while link := pages[-1].document.links.next:
+        pages.append(client.follow(link, read_page))
+    return pages
+
+
+def changed_profiles(changes: Mapping[str, Change], pages: Sequence[Fetched[Page]]) -> list[Row]:
+    """Join changes to the profiles that were read, in the order of the changes; those that are gone stay out."""
+    found = {profile.id: (profile_record(profile), page.at) for page in pages for profile in page.document.data}
+    return [
+        Row(
+            change.at[:19],
+            key,
+            change.at,
+            found[key][1],
+            {**found[key][0], "changed_at": change.at, "changed_by": change.by},
+        )
+        for key, change in changes.items()
+        if key in found
+    ]
+
+
+def consent_event(_: PageContext, event: Event, metric: Metric | None, version: str) -> ConsentEvent:
+    """Take of an event what matters here."""
+    profile = event.relationships.profile.data if event.relationships.profile else None
+    return ConsentEvent(version[:19], event.id, version, profile.id if profile else None, metric and metric.name)
+
+
+def _gather(event: ConsentEvent, changes: dict[str, Change], read_again: set[str], tally: dict[str, int]) -> None:
+    """Add a consent event to the changes, unless its profile needs no reading."""
+    if event.profile is None:
         tally["gone"] += 1
-    elif profile.id in read_again:
+    elif event.profile in read_again:
         tally["already_read"] += 1
     else:
-        change = window.setdefault(profile.id, Change(row.position.version))
-        change.at = max(change.at, row.position.version)
-        if row.metric and row.metric.name not in change.by:
-            change.by.append(row.metric.name)
+        change = changes.setdefault(event.profile, Change(event.version))
+        change.at = max(change.at, event.version)
+        if event.metric and event.metric not in change.by:
+            change.by.append(event.metric)

@@ -1,0 +1,76 @@
+"""Rows on their way out, and where a run may stop."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tap_klaviyo.datetimes import parse_moment, rfc3339_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    import msgspec
+
+    from tap_klaviyo.bookmarks import Bookmark, Placed
+
+
+class PageLimitReached(Exception):
+    """`max_pages` pages of new records have been read, and there is more."""
+
+
+class Row(NamedTuple):
+    """A record on its way out, at its place in the stream: a `tap_klaviyo.bookmarks.Placed`."""
+
+    second: str
+    key: str
+    version: str
+    fetched_at: datetime
+    record: dict[str, Any]
+
+
+def version_of(time: msgspec.Raw | None) -> str:
+    """Spell the time of a record, a JSON value that `rfc3339_json` has seen; empty where it is no time."""
+    text = bytes(time)[1:-1].decode() if time is not None else ""
+    return text if text.endswith("Z") else ""
+
+
+def moment_of(time: msgspec.Raw | None) -> datetime | None:
+    """Return the second of a time as the API spells it; None where it is none."""
+    version = version_of(rfc3339_json(time)) if time is not None else ""
+    return parse_moment(f"{version[:19]}Z") if version else None
+
+
+class PageBudget:
+    """Counts pages that bring new records, up to ``max_pages``.
+
+    A page that brings only what an earlier run has emitted, or what lies before the bookmark (a look-back), is not
+    counted: otherwise records of one time, or a long look-back, could hold every run in the same place.
+    """
+
+    def __init__(self, limit: int | None, bookmark: Bookmark) -> None:
+        self.limit = limit
+        self._bookmark = bookmark
+        self._from = bookmark.second
+        self.pages = 0
+        """Pages read, counted or not."""
+        self._counted = 0
+
+    def check(self) -> None:
+        """Raise where no further page may be begun.
+
+        Raises:
+            PageLimitReached: The budget is spent, and the bookmark can tell what was emitted from what was not.
+        """
+        if self.limit is not None and self._counted >= self.limit and self._bookmark.holds_whole_second:
+            raise PageLimitReached
+
+    def begin(self, fresh: Iterable[Placed]) -> None:
+        """Count the page whose new records are about to be emitted.
+
+        Raises:
+            PageLimitReached: It would be one too many.
+        """
+        if any(row.second >= self._from for row in fresh):
+            self.check()
+            self._counted += 1

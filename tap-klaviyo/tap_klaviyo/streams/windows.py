@@ -1,0 +1,360 @@
+"""Reading a long stretch of time in windows: several at once, emitted in order, within bounded memory.
+
+Klaviyo's cursors are serial: page *n + 1* needs the link of page *n*. So a stretch is cut into windows, half-open
+intervals of the stream's time, whose chains of pages are read at the same time. It begins as one window. Another one is
+cut off where a request takes longer than the emission of its page, and so many that the one hides the other. The cut
+is made in the earliest window that is long enough, a few pages behind what was read of it, as the density met there
+tells. An empty year therefore costs no request, a dense second holds up nobody else, and without latency there is one
+chain that is read one page ahead.
+
+Everything here happens in the emitting thread; see `tap_klaviyo.fetching`.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from math import ceil
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
+
+from tap_klaviyo.bookmarks import GRAIN
+from tap_klaviyo.datetimes import whole_second
+from tap_klaviyo.errors import RefusedRequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from datetime import datetime, timedelta
+
+    from tap_klaviyo.client import Fetched
+    from tap_klaviyo.fetching import Errand, Fetcher
+    from tap_klaviyo.resources import Links
+
+BUDGET_BYTES = 24_000_000  # of bodies that wait to be emitted; decoded they take about twice that
+FEWEST_PAGES, MOST_PAGES = 2, 64  # of a window
+WORTH_WINDOWS = 1.5  # how much longer than its emission a page must take to fetch
+SMOOTHING = 0.3  # weight of the newest measurement
+MOST_DOUBTS = 5  # how often a window asks again from one and the same second
+SETTLE_SECONDS = 1.0
+
+logger = logging.getLogger("tap-klaviyo.windows")
+
+
+class Listing(Protocol):
+    """A page."""
+
+    @property
+    def links(self) -> Links:
+        """Its links."""
+
+    @property
+    def data(self) -> Sequence[Any]:
+        """Its records."""
+
+
+P = TypeVar("P", bound=Listing)
+
+
+class Source(Protocol[P]):
+    """A collection that can be read in windows of its time, in the order of that time. Threads call the first two."""
+
+    name: str
+    size: int
+    """Records of a full page."""
+
+    def first(self, start: datetime | None, end: datetime, /) -> Fetched[P]:
+        """Read the first page of a window; records of one second before it may come along."""
+
+    def follow(self, link: str, /) -> Fetched[P]:
+        """Read the page that a ``links.next`` names."""
+
+    def span(self, page: P, /) -> tuple[datetime, datetime] | None:
+        """Tell the times of the first and the last record, cut to the second; None where they have none."""
+
+    def concedes(self, error: RefusedRequestError, /) -> bool:
+        """Tell whether a first page that was refused may be asked for again, differently."""
+
+
+class Slice(NamedTuple, Generic[P]):
+    """A page of a window. Of its records those count whose second lies within the window."""
+
+    fetched: Fetched[P]
+    start: str
+    """``2026-08-14T09:12:40``, or empty for the beginning."""
+    end: str
+
+    def holds(self, second: str) -> bool:
+        """Tell whether a record of this second belongs to the window; one without a time belongs where it is met."""
+        return self.start <= second < self.end or not second
+
+
+@dataclass(slots=True, eq=False)
+class Window(Generic[P]):
+    """A stretch of time that is read as one chain of pages."""
+
+    start: datetime | None
+    end: datetime
+    """Exclusive. It moves towards the start when the window is cut."""
+    pace: timedelta | None = None
+    """The time that a full page covers here, as far as known."""
+    reached: datetime | None = None
+    """The second of the last record read."""
+    link: str | None = None
+    """The page to read next; None for the first one."""
+    errand: Errand[Fetched[P]] | None = None
+    pages: deque[Fetched[P]] = field(default_factory=deque)
+    """Read, and not yet emitted."""
+    waiting_bytes: int = 0
+    complete: bool = False
+    error: Exception | None = None
+    doubts: int = 0
+    pages_read: int = 0
+    records_read: int = 0
+
+    @property
+    def may_ask(self) -> bool:
+        """Whether its next page can be asked for now."""
+        return self.errand is None and not self.complete and self.error is None
+
+    @property
+    def position(self) -> datetime | None:
+        """How far it has been read."""
+        return self.reached or self.start
+
+
+class WindowedReading(Generic[P]):
+    """Reads one source from *lower* (None: the beginning) to *upper*, exclusively."""
+
+    def __init__(
+        self,
+        source: Source[P],
+        fetcher: Fetcher,
+        bounds: tuple[datetime | None, datetime],
+        settle: Callable[[], None],
+        before_page: Callable[[], None] | None = None,
+        share: int = 1,
+    ) -> None:
+        """Prepare to read.
+
+        Args:
+            source: What is read.
+            fetcher: Who runs the requests.
+            bounds: lower and upper.
+            settle: Called now and then while the emitting thread waits for a page.
+            before_page: If given, there is one chain without look-ahead, and this is called before every page but the
+                first; it may raise to end the reading.
+            share: Among how many readings the budget of bytes is shared.
+        """
+        self._budget = BUDGET_BYTES // share
+        self._source = source
+        self._fetcher = fetcher
+        self._settle = settle
+        self._before_page = before_page
+        self._windows: deque[Window[P]] = deque([Window(*bounds)])
+        self._fetch_seconds: float | None = None
+        self._emit_seconds: float | None = None
+        self._page_bytes: float | None = None
+
+    def open(self) -> None:
+        """Ask for the first page, without waiting for it."""
+        self._advance()
+
+    def until_opened(self) -> None:
+        """Wait for the first page.
+
+        Raises:
+            KlaviyoError: It cannot be had.
+        """
+        first = self._windows[0]
+        self._advance()
+        while not (first.pages or first.error):
+            self._wait()
+            self._advance()
+        if first.error:
+            raise first.error
+
+    def slices(self) -> Iterator[Slice[P]]:
+        """Read all pages, in the order of time.
+
+        Raises:
+            KlaviyoError: A page cannot be had; everything before it was emitted.
+        """
+        while self._windows:
+            self._advance()
+            head = self._windows[0]
+            if head.pages:
+                fetched = head.pages.popleft()
+                head.waiting_bytes -= fetched.size
+                began = time.monotonic() - self._fetcher.waited
+                yield Slice(fetched, _second(head.start), _second(head.end))
+                busy = time.monotonic() - self._fetcher.waited - began
+                self._emit_seconds = _smoothed(self._emit_seconds, busy)
+            elif head.error:
+                raise head.error
+            elif head.complete:
+                self._say_complete(self._windows.popleft())
+            else:
+                self._wait()
+
+    def _wait(self) -> None:
+        if not self._fetcher.take(SETTLE_SECONDS):
+            self._settle()
+
+    # -- answers ---------------------------------------------------------------------------------------------------
+
+    def _advance(self) -> None:
+        """Take what has arrived, and ask for what comes next."""
+        self._fetcher.take(0)
+        for window in self._windows:
+            if window.errand and window.errand.taken:
+                errand, window.errand = window.errand, None
+                self._take(window, errand)
+        if self._before_page is None:
+            self._cut()
+            self._ask()
+        elif (window := self._windows[0]).may_ask and not window.pages:
+            if window.link:
+                self._before_page()
+            window.errand = self._fetcher.ask(self._request(window))
+
+    def _take(self, window: Window[P], errand: Errand[Fetched[P]]) -> None:
+        try:
+            fetched = errand.result()
+        except RefusedRequestError as error:
+            self._refused(window, error)
+        except Exception as error:  # noqa: BLE001 - raised when everything before it has been emitted
+            window.error = error
+        else:
+            self._arrived(window, fetched)
+
+    def _refused(self, window: Window[P], error: RefusedRequestError) -> None:
+        """Ask differently, if that may help."""
+        if window.link is None:
+            if not self._source.concedes(error):
+                window.error = error
+        elif not self._doubts(window):
+            window.error = error
+
+    def _arrived(self, window: Window[P], fetched: Fetched[P]) -> None:
+        page = fetched.document
+        self._fetch_seconds = _smoothed(self._fetch_seconds, fetched.seconds)
+        if page.data:
+            self._page_bytes = _smoothed(self._page_bytes, fetched.size)
+        window.pages.append(fetched)
+        window.waiting_bytes += fetched.size
+        window.pages_read += 1
+        window.records_read += len(page.data)
+        self._note_time(window, page)
+        followed, window.link = window.link, page.links.next
+        if window.reached and window.reached >= window.end:
+            window.complete = True
+        elif window.link is None:
+            window.complete = not (followed and not page.data and self._doubts(window))
+        elif window.link == followed:
+            window.error = RefusedRequestError(
+                f"{self._source.name}: a page names itself as the next one", status=200, parameter=None
+            )
+
+    def _note_time(self, window: Window[P], page: P) -> None:
+        span = self._source.span(page)
+        if span is None:
+            return
+        first, last = span
+        if window.reached is None or last > window.reached:
+            window.reached, window.doubts = last, 0
+        window.pace = max(last - first, GRAIN) * self._source.size / len(page.data)
+
+    def _doubts(self, window: Window[P]) -> bool:
+        """Ask again from the last second that was read, unless that has been tried often enough.
+
+        A cursor names a record. When that record is changed or erased meanwhile, the API may continue at its new place,
+        behind everything in the window, or refuse the cursor. What was read of that second comes again, and is known.
+        """
+        window.doubts += 1
+        window.link = None
+        return window.doubts <= MOST_DOUBTS and window.reached is not None
+
+    # -- requests --------------------------------------------------------------------------------------------------
+
+    def _ask(self) -> None:
+        """Ask for the next pages: always for the first window's, for the others' as the budget of bytes allows."""
+        expected = int(self._page_bytes or 0)
+        ahead = 0
+        total = sum(window.waiting_bytes + expected * (window.errand is not None) for window in self._windows)
+        for window in self._windows:
+            ahead += window.waiting_bytes + expected * (window.errand is not None)
+            if window.may_ask:
+                first = window is self._windows[0] and not window.pages
+                fits = ahead + expected <= self._budget and total + expected <= 2 * self._budget
+                if first or (fits and self._fetcher.idle):
+                    window.errand = self._fetcher.ask(self._request(window))
+                    ahead += expected
+                    total += expected
+            if window.error:
+                break
+
+    def _request(self, window: Window[P]) -> Callable[[], Fetched[P]]:
+        source, link, start, end = self._source, window.link, window.position, window.end
+        if link is None:
+            return lambda: source.first(start, end)
+        return lambda: source.follow(link)
+
+    # -- cuts ------------------------------------------------------------------------------------------------------
+
+    def _cut(self) -> None:
+        """Cut windows until there are as many as it takes to keep the emitting thread busy."""
+        wanted = self._wanted
+        while (
+            sum(not window.complete for window in self._windows) < wanted
+            and len(self._windows) < 4 * self._fetcher.threads
+            and self._cut_once(self._pages_of_window(wanted))
+        ):
+            pass
+
+    def _cut_once(self, pages: int) -> bool:
+        """Cut the earliest window that is long enough, so many pages behind where it has been read."""
+        pace: timedelta | None = None
+        for place, window in enumerate(self._windows):
+            pace = window.pace or pace
+            if window.error:
+                return False
+            if window.complete or pace is None or window.position is None:
+                continue
+            if window.end - window.position > pace * (pages + 1):
+                cut = (window.position + pace * pages).replace(microsecond=0) + GRAIN
+                self._windows.insert(place + 1, Window(cut, window.end, pace))
+                window.end = cut
+                return True
+        return False
+
+    @property
+    def _wanted(self) -> int:
+        """How many windows to read at once."""
+        if self._fetch_seconds is None or self._emit_seconds is None:
+            return 1
+        ratio = self._fetch_seconds / max(self._emit_seconds, 1e-6)
+        return 1 if ratio < WORTH_WINDOWS else min(self._fetcher.threads, ceil(ratio))
+
+    def _pages_of_window(self, windows: int) -> int:
+        """How many pages a window should have, so that all of them fill half of the budget."""
+        fitting = self._budget / 2 / windows / max(self._page_bytes or 0, 1)
+        return round(min(max(fitting, FEWEST_PAGES), MOST_PAGES))
+
+    def _say_complete(self, window: Window[P]) -> None:
+        logger.debug(
+            "stream %s: window %s to %s: %d pages, %d records",
+            self._source.name,
+            whole_second(window.start) if window.start else "the beginning",
+            whole_second(window.end),
+            window.pages_read,
+            window.records_read,
+        )
+
+
+def _second(moment: datetime | None) -> str:
+    return whole_second(moment)[:-1] if moment else ""
+
+
+def _smoothed(known: float | None, new: float) -> float:
+    return new if known is None else known + SMOOTHING * (new - known)
