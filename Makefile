@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 PYTHON ?= python3
 export UV_COMPILE_BYTECODE := 1
 
-.PHONY: help setup plugins demo sandbox test lint types pytest parity format soak bench clean
+.PHONY: help setup plugins demo sandbox test lint types pytest parity format soak bench plot clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -57,8 +57,15 @@ format: setup  ## Format the code and fix what the linter can fix
 soak: setup  ## Kill and disturb tap and target at random for MINUTES (default 10); counts what was lost or doubled
 	@$(UMASK) $(BIN)/python tests/faults/soak.py --minutes $(or $(MINUTES),10)
 
-bench: setup  ## Measure speed and memory, as ratios within one run; writes benchmarks/RESULTS.md
-	@$(UMASK) $(BIN)/python benchmarks/bench.py
+bench: $(VENV)/.plots  ## Measure speed and memory (a quarter of an hour; writes benchmarks/RESULTS.md), or ONLY="reading quotas"
+	@$(UMASK) $(BIN)/python benchmarks/bench.py $(addprefix --only ,$(ONLY))
+
+plot: $(VENV)/.plots  ## Draw how the tap cuts time into windows (writes docs/windows.svg)
+	@$(UMASK) $(BIN)/python benchmarks/plot_windows.py
+
+$(VENV)/.plots: $(VENV)/.ready
+	@$(UMASK) $(BIN)/python -m uv sync --frozen --quiet --group plots
+	@touch $@
 
 clean:  ## Remove what was installed and produced here
 	rm -rf $(VENV) .meltano .demo output .mypy_cache .ruff_cache .pytest_cache .hypothesis
