@@ -21,7 +21,7 @@ _METADATA = re.compile(rb'"metadata"\s*:\s*(?={)')
 
 _read_moment = msgspec.json.Decoder(datetime).decode
 _read_text = msgspec.json.Decoder(str).decode
-_read_value_at = json.JSONDecoder().raw_decode
+_read_value_at = json.JSONDecoder(parse_int=str).raw_decode  # as int, thousands of digits would be refused
 
 
 def parse_moment(text: str) -> datetime:

@@ -195,7 +195,10 @@ def test_open_metadata_of_subscriptions_is_left_alone(first, second, separators,
 
 def test_bytes_of_subscriptions_stay_but_for_the_times():
     """Blanks, order, repeated members and the digits of numbers."""
-    sent = b'{ "x" : 1.10 , "last_updated":"2026-05-01 10:00:00", "x": -0, "metadata":{}, "list_id":"last_updated" }'
+    digits = b"7" * 5_000
+    sent = (
+        b'{ "x" : 1.10 , "last_updated":"2026-05-01 10:00:00", "x": -0, "metadata":{"a": %b}, "list_id":"x" }' % digits
+    )
 
     assert bytes(consent_times_rfc3339(msgspec.Raw(sent))) == sent.replace(b"01 10:00:00", b"01T10:00:00Z")
 
