@@ -135,12 +135,12 @@ class KlaviyoClient:
             StreamError: There will be none.
             QuotaNotInTimeError: Likewise, since the quota returns too late.
         """
-        now = time.monotonic()
-        ticket.deadline = min(ticket.deadline, now + self._settings.max_retry_seconds)
         if error.throttled:
             pause = self._turnstile.throttled(ticket, error.retry_after)
         else:
             pause = max(_random.uniform(0, min(LONGEST_BACKOFF, 2.0**attempt)), error.retry_after)
+            now = time.monotonic()
+            ticket.deadline = min(ticket.deadline, now + self._settings.max_retry_seconds)
             if error.retry_after:
                 self._turnstile.hold(ticket, error.retry_after)
             if now + pause > ticket.deadline:
@@ -195,7 +195,7 @@ class KlaviyoClient:
         budget = self._settings.max_retry_seconds
         if seconds is None:
             return QuotaSpentError(
-                f"GET {path}: throttled (429) for longer than max_retry_seconds ({budget}) allows, without word of when "
+                f"GET {path}: throttled (429) for longer than max_retry_seconds ({budget}) allows, and no word of when "
                 "that ends. Does another client use up the account's quota? The next run continues at the bookmark"
             )
         returns = (self._server_time or datetime.now(UTC)) + timedelta(seconds=math.ceil(seconds))

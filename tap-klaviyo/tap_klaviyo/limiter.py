@@ -119,6 +119,7 @@ class Limiter:
     def throttled(self, ticket: Ticket, retry_after: float) -> float | Spent:
         """Take note of a 429, and return the seconds of the pause: ``Retry-After``, longer where that does not help."""
         now, buckets = self._clock(), self._of(ticket)
+        ticket.deadline = min(ticket.deadline, now + self._patience)
         longest = max(1.0, self._patience / 4)  # a small budget is worth a few attempts as well
         for bucket in buckets:
             bucket.throttle(now, longest, again=bucket.probe is ticket)

@@ -85,7 +85,7 @@ def test_fetched_page_tells_its_size_and_its_time(sandbox, new_client):
 
 
 @pytest.mark.req("C-20")
-@pytest.mark.parametrize("headers", [{"Retry-After": "1"}, {}], ids=["with Retry-After", "without"])
+@pytest.mark.parametrize("headers", [{"Retry-After": "1"}, {"Retry-After": ""}], ids=["with Retry-After", "without"])
 def test_throttling_met_by_all_workers_costs_one_more_request_per_pause(sandbox, new_client, headers):
     """Sixteen are under way when it begins; after that a single one asks, for all of them."""
     sandbox.latency("klaviyo", 0.3)

@@ -141,6 +141,15 @@ def test_pause_beyond_the_budget_ends_every_request_at_once():
     assert {(round(moment, 1), seconds) for moment, seconds in account.spent} == {(600.4, 600.0)}
 
 
+def test_retry_after_as_long_as_the_budget_is_waited_for():
+    """It is not beyond it; the request goes out once more."""
+    account = Account(lambda now: 1 if now < 1 else None, patience=1)
+    account.play(pages=WORKERS)
+
+    assert account.spent == []
+    assert account.served == WORKERS
+
+
 def test_endless_throttling_ends_every_request_within_the_budget():
     """Also where the API never says when: then the error does not pretend to know."""
     account = Account(lambda _: 0, patience=60)
