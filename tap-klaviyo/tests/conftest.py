@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -117,6 +119,36 @@ def tap(command: Callable[..., list[str]], environment: dict[str, str]) -> Calla
             line, capture_output=True, text=True, timeout=120, check=False, env={**environment, **(variables or {})}
         )
         return Outcome(done.returncode, done.stdout, done.stderr)
+
+    return run
+
+
+@pytest.fixture
+def interrupted(
+    command: Callable[..., list[str]], environment: dict[str, str], sandbox: Sandbox, tmp_path: Path
+) -> Callable[..., Outcome]:
+    """Run the tap until its requests hang, all of them after the first *passed*, then send it a signal.
+
+    Its output goes to a file, so that none of it waits in a pipe. A last line that SIGKILL has torn is left out.
+    """
+
+    def run(passed: int, signum: signal.Signals, **options: Any) -> Outcome:
+        sandbox.clear_journal()
+        sandbox.fault("klaviyo", kind="hang", skip=passed, times=None)
+        output, log = tmp_path / "output", tmp_path / "log"
+        with output.open("w") as standard_output, log.open("w") as standard_error:
+            process = subprocess.Popen(
+                command(**options), stdout=standard_output, stderr=standard_error, env=environment
+            )
+            while process.poll() is None and sandbox.status()["klaviyo"]["requests"] <= passed:
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(0.02)
+            process.send_signal(signum)
+            code = process.wait()
+        sandbox.clear_faults()
+        text = output.read_text()
+        assert signum == signal.SIGKILL or text.endswith("\n")
+        return Outcome(code, text[: text.rfind("\n") + 1], log.read_text())
 
     return run
 
