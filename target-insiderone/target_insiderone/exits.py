@@ -15,9 +15,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from target_insiderone.answers import AnswerMismatchError
 from target_insiderone.client import GaveUpError, StopSendingError
 from target_insiderone.data_dir import AlreadyRunningError
+from target_insiderone.database import LedgerError
 from target_insiderone.errors import SettingsError
 from target_insiderone.interruption import StoppedBySignalError
-from target_insiderone.ledger import LedgerError
 from target_insiderone.run import OutputGoneError, TooManyRejectsError, UnbalancedError
 
 if TYPE_CHECKING:

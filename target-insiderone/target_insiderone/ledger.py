@@ -8,21 +8,33 @@ from __future__ import annotations
 
 import threading
 import time
-from contextlib import contextmanager
+import uuid
 from dataclasses import dataclass
-from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
+
+from target_insiderone.database import Database
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 DAY_SECONDS = 86_400
 
+MERGE_AFTER_EVENTS = 20_000
+"""Delivered events are moved from their batches into the table of events together: a page of its index then changes
+once for many of them. Their keys are kept in memory until then."""
+
 _metadata = sa.MetaData()
+
+_batches = sa.Table(
+    "insiderone_batches",
+    _metadata,
+    sa.Column("key", sa.LargeBinary(16), primary_key=True),
+    sa.Column("events", sa.LargeBinary, nullable=False),  # MessagePack: event's key -> [content, intent or nil]
+    sa.Column("at", sa.BigInteger, nullable=False),
+)
 
 _events = sa.Table(
     "insiderone_events",
@@ -42,20 +54,11 @@ _profiles = sa.Table(
     sa.Column("email", sa.LargeBinary(16)),
     sa.Column("phone_number", sa.LargeBinary(16)),
     sa.Column("optins", sa.Text, nullable=False),
-    sa.Column("at", sa.BigInteger, nullable=False, index=True),
+    sa.Column("at", sa.BigInteger, nullable=False),
 )
 
-_Insert = sqlite.Insert | postgresql.Insert
-_INSERTS: dict[str, Callable[[sa.Table], _Insert]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
-"""The dialects whose INSERT knows ON CONFLICT."""
 
-
-class LedgerError(Exception):
-    """The ledger cannot be opened; the message says what to change, and never shows the URL."""
-
-
-@dataclass(frozen=True, slots=True)
-class KnownEvent:
+class KnownEvent(NamedTuple):
     """An event the ledger knows: *intent* holds its bytes while what became of it is not known."""
 
     content: bytes
@@ -77,72 +80,169 @@ class KnownProfile:
     optins: Mapping[str, str]
 
 
+@dataclass(slots=True)
+class _Batch:
+    """Events that were intended together: one row of the database. *open*: how many have no outcome yet."""
+
+    key: bytes
+    events: dict[bytes, KnownEvent]
+    open: int
+
+
 class Ledger:
     """Reads and writes in batches; every method is one short transaction and may be called from any thread.
+
+    A batch of events is one row: it is written with all bytes before the request, and again with the outcome. Complete
+    batches are merged into the table of events. What another process left unmerged, because it died or because it is
+    still at work, is taken over when the ledger is opened and when a stream is held; if its owner lives, it writes the
+    outcome all the same.
 
     Args:
         url: SQLAlchemy URL; SQLite and PostgreSQL are supported.
         read_only: Look up, but change nothing (dry runs).
+
+    Raises:
+        LedgerError: It cannot be opened.
     """
 
     def __init__(self, url: str, *, read_only: bool = False) -> None:
         self._read_only = read_only
-        self._engine = _open(url)
+        self._database = database = Database(url)
         self._holding: sa.Connection | None = None
-        self._insert = _INSERTS[self._engine.dialect.name]
-        # SQLite has one writer at a time: waiting here costs less than polling its lock.
-        self._writing: threading.Lock | None = threading.Lock() if self._engine.dialect.name == "sqlite" else None
-        self._create_tables()
+        self._guard = threading.Lock()
+        self._batch_of: dict[bytes, _Batch] = {}  # event's key -> where it is, until it is merged
+        self._complete: list[_Batch] = []
+        self._write_batch = database.upsert_into(_batches, ("key", "events", "at"), ("events", "at"))
+        self._drop_batch = database.compile(sa.delete(_batches).where(_batches.c.key == sa.bindparam("of")))
+        self._settle_event = database.upsert_into(_events, ("key", "content", "intent", "at"), ("intent", "at"))
+        self._intend_event = database.upsert_into(_events, ("key", "content", "intent", "at"), ())
+        self._deliver_event = database.compile(
+            sa.update(_events).where(_events.c.key == sa.bindparam("of")).values(intent=sa.null())
+        )
+        self._refuse_event = database.compile(
+            sa.delete(_events).where(_events.c.key == sa.bindparam("of"), _events.c.intent.is_not(None))
+        )
+        self._claim_profile = database.upsert_into(
+            _profiles, ("key", "read_at", "content", "optins", "at"), ("read_at", "at"), newer_by="read_at"
+        )
+        names = tuple(_profiles.c.keys())
+        self._remember_profile = database.upsert_into(_profiles, names, names[1:], newer_by="read_at")
+        database.create(_metadata)
+        self._take_over()
 
-    def _create_tables(self) -> None:
-        """Create what is missing; another process may be doing the same at this moment, hence the second try."""
-        for last_try in (False, True):
-            try:
-                with self._transaction() as connection:
-                    for table in _metadata.sorted_tables:
-                        connection.execute(sa.schema.CreateTable(table, if_not_exists=True))
-                        for index in table.indexes:
-                            connection.execute(sa.schema.CreateIndex(index, if_not_exists=True))
-            except sa.exc.SQLAlchemyError as error:
-                if last_try:
-                    raise LedgerError(
-                        f"the ledger cannot be opened ({type(error).__name__}); check `ledger_url` and its permissions"
-                    ) from None
-            else:
-                return
+    # Events
 
     def events(self, keys: Sequence[bytes]) -> dict[bytes, KnownEvent]:
         """Those of *keys* that the ledger knows."""
-        table = _events.c
-        rows = self._select(sa.select(table.key, table.content, table.intent), table.key, keys)
-        return {key: KnownEvent(content, intent) for key, content, intent in rows}
+        with self._guard:
+            known = {key: batch.events[key] for key in keys if (batch := self._batch_of.get(key))}
+        columns = (_events.c.key, _events.c.content, _events.c.intent)
+        rest = [key for key in keys if key not in known] if known else keys
+        return known | {key: KnownEvent(content, intent) for key, content, intent in self._database.read(columns, rest)}
 
     def intend_events(self, events: Iterable[tuple[bytes, bytes, bytes]]) -> None:
         """Note (key, content digest, exact bytes) of events that are about to be sent."""
-        now = int(time.time())
-        rows = [{"key": key, "content": content, "intent": intent, "at": now} for key, content, intent in events]
-        self._upsert(_events, rows, ("content", "intent", "at"))
+        intended = {key: KnownEvent(content, body) for key, content, body in events}
+        if self._read_only or not intended:
+            return
+        batch = _Batch(uuid.uuid4().bytes, intended, len(intended))
+        with self._database.transaction() as connection:
+            self._database.write(connection, self._write_batch, [_row_of(batch)])
+        with self._guard:
+            self._batch_of.update(dict.fromkeys(intended, batch))
 
     def settle_events(self, delivered: Sequence[bytes], refused: Sequence[bytes]) -> None:
         """Note the outcome of intended events: delivered ones are remembered, refused ones forgotten."""
         if self._read_only or not (delivered or refused):
             return
-        with self._transaction() as connection:
-            if delivered:
-                settled = sa.update(_events).where(_events.c.key == sa.bindparam("of")).values(intent=sa.null())
-                self._execute_many(connection, settled, [{"of": key} for key in delivered])
-            if refused:
-                gone = sa.delete(_events).where(_events.c.key == sa.bindparam("of"))
-                self._execute_many(connection, gone, [{"of": key} for key in refused])
+        with self._guard:
+            batches = self._note_outcome(delivered, refused)
+            complete = [batch for batch in batches if not batch.open]
+            elsewhere = [(key,) for key in delivered if key not in self._batch_of]
+        with self._database.transaction() as connection:
+            self._database.write(connection, self._write_batch, [_row_of(batch) for batch in batches])
+            self._database.write(connection, self._deliver_event, elsewhere)
+            self._database.write(connection, self._refuse_event, [(key,) for key in refused])
+        with self._guard:
+            self._complete += complete
+            waiting = sum(len(batch.events) for batch in self._complete)
+        if waiting >= MERGE_AFTER_EVENTS:
+            self._merge()
+
+    def _note_outcome(self, delivered: Sequence[bytes], refused: Sequence[bytes]) -> list[_Batch]:
+        """Write outcomes into the batches; returns those that changed."""
+        changed: dict[bytes, _Batch] = {}
+        for key in delivered:
+            batch = self._batch_of.get(key)
+            if batch is not None and batch.events[key].intent is not None:
+                batch.events[key] = KnownEvent(batch.events[key].content, None)
+                batch.open -= 1
+                changed[batch.key] = batch
+        for key in refused:
+            batch = self._batch_of.pop(key, None)
+            if batch is not None and batch.events.pop(key).intent is not None:
+                batch.open -= 1
+                changed[batch.key] = batch
+        return list(changed.values())
+
+    def _merge(self) -> None:
+        """Move the events of complete batches into the table of events."""
+        with self._guard:
+            merged, self._complete = self._complete, []
+        if not merged:
+            return
+        now = int(time.time())
+        rows = [(key, known.content, None, now) for batch in merged for key, known in batch.events.items()]
+        with self._database.transaction() as connection:
+            self._database.write(connection, self._drop_batch, [(batch.key,) for batch in merged])
+            self._database.write(connection, self._settle_event, rows)
+        with self._guard:
+            for batch in merged:
+                for key in batch.events:
+                    if self._batch_of.get(key) is batch:
+                        del self._batch_of[key]
+
+    def _take_over(self) -> None:
+        """Take up the batches of other processes; a dry run only learns of them."""
+        select = sa.select(_batches.c.key, _batches.c.events, _batches.c.at).order_by(_batches.c.key)
+        with self._database.transaction() as connection:
+            if not self._read_only:  # locks them: SQLite by the write, PostgreSQL row by row
+                connection.execute(sa.update(_batches).values(at=_batches.c.at))
+                select = select.with_for_update()
+            with self._guard:
+                own = {batch.key for batch in self._batch_of.values()}
+            left = [tuple(row) for row in connection.execute(select) if row.key not in own]
+            known = {key: (event, at) for _, events, at in left for key, event in _EVENTS.decode(events).items()}
+            if self._read_only:
+                found = _Batch(b"", {key: event for key, (event, _) in known.items()}, 0)
+                self._batch_of = dict.fromkeys(found.events, found)
+                return
+            rows = [(key, event.content, event.intent, at) for key, (event, at) in known.items()]
+            self._database.write(connection, self._drop_batch, [(key,) for key, _, _ in left])
+            self._database.write(connection, self._settle_event, [row for row in rows if row[2] is None])
+            self._database.write(connection, self._intend_event, [row for row in rows if row[2] is not None])
+
+    def prune(self, days: int) -> int:
+        """Forget settled events older than *days*, but for those of this run; returns how many.
+
+        Profiles are kept: they guard consent.
+        """
+        if self._read_only:
+            return 0
+        oldest = int(time.time()) - days * DAY_SECONDS
+        stale = sa.delete(_events).where(_events.c.at < oldest, _events.c.intent.is_(None))
+        with self._database.transaction() as connection:
+            return int(connection.execute(stale).rowcount)
+
+    # Profiles
 
     def profiles(self, keys: Sequence[bytes]) -> dict[bytes, KnownProfile]:
         """Those of *keys* that the ledger knows."""
         table = _profiles.c
         columns = (table.key, table.read_at, table.content, table.email, table.phone_number, table.optins)
-        rows = self._select(sa.select(*columns), table.key, keys)
         return {
-            key: KnownProfile(read_at, content, email, phone, msgspec.json.decode(optins, type=dict[str, str]))
-            for key, read_at, content, email, phone, optins in rows
+            key: KnownProfile(read_at, content, email, phone, _OPTINS.decode(optins))
+            for key, read_at, content, email, phone, optins in self._database.read(columns, keys)
         }
 
     def claim_profiles(self, reads: Mapping[bytes, str]) -> dict[bytes, str]:
@@ -150,142 +250,72 @@ class Ledger:
 
         A later time than the one given means that another flow holds, or has delivered, a newer version (CO-06).
         """
+        if self._read_only:
+            return dict(reads)
         now = int(time.time())
-        rows = [
-            {"key": key, "read_at": read_at, "content": b"", "optins": "{}", "at": now}
-            for key, read_at in reads.items()
-        ]
-        self._upsert(_profiles, rows, ("read_at", "at"), newer_by="read_at")
-        return self.read_times(list(reads)) if not self._read_only else dict(reads)
+        rows = [(key, read_at, b"", "{}", now) for key, read_at in reads.items()]
+        with self._database.transaction() as connection:
+            claimed = self._database.write(connection, self._claim_profile, list(rows))
+        return dict(reads) if claimed == len(rows) else self.read_times(list(reads))
 
     def read_times(self, keys: Sequence[bytes]) -> dict[bytes, str]:
         """When the version that stands for each of *keys* was read."""
-        table = _profiles.c
-        return dict(tuple(row) for row in self._select(sa.select(table.key, table.read_at), table.key, keys))
+        return dict(self._database.read((_profiles.c.key, _profiles.c.read_at), keys))
 
     def remember_profiles(self, profiles: Iterable[tuple[bytes, KnownProfile]]) -> None:
         """Note delivered versions; a version read earlier than the remembered one changes nothing."""
+        if self._read_only:
+            return
         now = int(time.time())
+        encode = msgspec.json.encode
         rows = [
-            {
-                "key": key,
-                "read_at": known.read_at,
-                "content": known.content,
-                "email": known.email,
-                "phone_number": known.phone_number,
-                "optins": msgspec.json.encode(known.optins).decode(),
-                "at": now,
-            }
-            for key, known in profiles
+            (key, one.read_at, one.content, one.email, one.phone_number, encode(one.optins).decode(), now)
+            for key, one in profiles
         ]
-        changed = ("read_at", "content", "email", "phone_number", "optins", "at")
-        self._upsert(_profiles, rows, changed, newer_by="read_at")
+        with self._database.transaction() as connection:
+            self._database.write(connection, self._remember_profile, list(rows))
 
     def forget_profiles(self, digests: Sequence[bytes]) -> int:
         """Forget the profiles with one of these digests as e-mail or phone number; returns how many."""
         table = _profiles.c
         gone = 0
-        with self._transaction() as connection:
-            for some in _chunks(digests, 2_000):
+        with self._database.transaction() as connection:
+            for start in range(0, len(digests), 2_000):
+                some = digests[start : start + 2_000]
                 known = sa.or_(table.email.in_(some), table.phone_number.in_(some))
                 gone += int(connection.execute(sa.delete(_profiles).where(known)).rowcount)
         return gone
 
-    def prune(self, days: int) -> int:
-        """Forget settled events older than *days*; returns how many. Profiles are kept: they guard consent."""
-        if self._read_only:
-            return 0
-        oldest = int(time.time()) - days * DAY_SECONDS
-        stale = sa.delete(_events).where(_events.c.at < oldest, _events.c.intent.is_(None))
-        with self._transaction() as connection:
-            return int(connection.execute(stale).rowcount)
+    # Processes
 
     def hold(self, key: bytes) -> bool:
         """Hold *key* for as long as this process lives; False if another one holds it.
 
-        PostgreSQL only, for pipelines on several machines; beside SQLite, files in data_dir are locked instead.
+        PostgreSQL only, for pipelines on several machines; beside SQLite, files in data_dir are locked instead. Who
+        held it before may have died since this ledger was opened: what it left is taken over.
         """
-        if self._engine.dialect.name != "postgresql":
-            return True
-        if self._holding is None:
-            self._holding = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-        number = int.from_bytes(key[:8], "big", signed=True)
-        return bool(self._holding.scalar(sa.select(sa.func.pg_try_advisory_lock(number))))
+        if not self._database.is_sqlite:
+            if self._holding is None:
+                self._holding = self._database.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+            number = int.from_bytes(key[:8], "big", signed=True)
+            if not self._holding.scalar(sa.select(sa.func.pg_try_advisory_lock(number))):
+                return False
+        self._take_over()
+        return True
 
     def close(self) -> None:
-        """Close the connections, and let go of what is held."""
+        """Merge what is complete, close the connections, and let go of what is held."""
+        self._merge()
         if self._holding is not None:
             self._holding.execute(sa.select(sa.func.pg_advisory_unlock_all()))
             self._holding.close()
             self._holding = None
-        self._engine.dispose()
-
-    def _select(self, query: Any, column: Any, keys: Sequence[bytes]) -> list[Any]:
-        if not keys:
-            return []
-        with self._engine.connect() as connection:
-            return [row for some in _chunks(keys) for row in connection.execute(query.where(column.in_(some)))]
-
-    def _upsert(
-        self, table: sa.Table, rows: list[dict[str, Any]], changed: Sequence[str], newer_by: str | None = None
-    ) -> None:
-        """Insert *rows*; of those that exist, change these columns, if they are not newer than the row."""
-        if self._read_only or not rows:
-            return
-        insert = self._insert(table)
-        newer = None if newer_by is None else table.c[newer_by] <= insert.excluded[newer_by]
-        values = {name: insert.excluded[name] for name in changed}
-        rows.sort(key=itemgetter("key"))  # one order for all, so that two pipelines never wait for each other in a ring
-        statement = insert.on_conflict_do_update(index_elements=["key"], set_=values, where=newer).values(
-            {name: sa.bindparam(name) for name in rows[0]}
-        )
-        with self._transaction() as connection:
-            self._execute_many(connection, statement, rows)
-
-    def _execute_many(self, connection: sa.Connection, statement: sa.UpdateBase, rows: list[dict[str, Any]]) -> None:
-        """Execute a statement for each of *rows* by the driver itself: SQLAlchemy's way costs as much as SQLite."""
-        compiled = statement.compile(dialect=self._engine.dialect)
-        places = compiled.positiontup
-        if places is None:
-            connection.exec_driver_sql(str(compiled), rows)
-        else:
-            connection.exec_driver_sql(str(compiled), [tuple(row[name] for name in places) for row in rows])
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sa.Connection]:
-        if self._writing is None:
-            with self._engine.begin() as connection:
-                yield connection
-            return
-        with self._writing, self._engine.begin() as connection:
-            yield connection
+        self._database.close()
 
 
-def _chunks(keys: Sequence[bytes], size: int = 5_000) -> Iterator[Sequence[bytes]]:
-    """Parts of *keys* below the number of parameters that a statement may carry."""
-    for start in range(0, len(keys), size):
-        yield keys[start : start + size]
+_EVENTS = msgspec.msgpack.Decoder(dict[bytes, KnownEvent])
+_OPTINS = msgspec.json.Decoder(dict[str, str])
 
 
-def _open(url: str) -> sa.Engine:
-    try:
-        engine = sa.create_engine(url, pool_pre_ping=True, hide_parameters=True)
-    except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ImportError) as error:
-        raise LedgerError(
-            f"`ledger_url` cannot be used ({type(error).__name__}): give a SQLAlchemy URL such as "
-            "postgresql+psycopg://… (with `pip install 'target-insiderone[postgres]'`) or sqlite:///…"
-        ) from None
-    if engine.dialect.name not in _INSERTS:
-        raise LedgerError(f"`ledger_url`: {engine.dialect.name} is not supported; use SQLite or PostgreSQL")
-    if engine.dialect.name == "sqlite":
-        sa.event.listen(engine, "connect", _tune_sqlite)
-    return engine
-
-
-def _tune_sqlite(connection: Any, _record: Any) -> None:
-    """Let several processes share the file: readers beside one writer, waiting instead of failing.
-
-    What is deleted is overwritten: the bytes of events are gone once their outcome is known.
-    """
-    for pragma in ("busy_timeout = 60000", "journal_mode = WAL", "synchronous = NORMAL", "secure_delete = ON"):
-        connection.execute(f"PRAGMA {pragma}")
+def _row_of(batch: _Batch) -> tuple[bytes, bytes, int]:
+    return batch.key, msgspec.msgpack.encode(batch.events), int(time.time())

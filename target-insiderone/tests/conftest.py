@@ -92,7 +92,7 @@ def postgres_url(postgres_server):
     """A PostgreSQL server without our tables."""
     engine = sqlalchemy.create_engine(postgres_server)
     with engine.begin() as connection:
-        connection.exec_driver_sql("DROP TABLE IF EXISTS insiderone_events, insiderone_profiles")
+        connection.exec_driver_sql("DROP TABLE IF EXISTS insiderone_batches, insiderone_events, insiderone_profiles")
     engine.dispose()
     return postgres_server
 

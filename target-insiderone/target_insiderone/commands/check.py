@@ -11,9 +11,10 @@ import click
 
 from target_insiderone.client import GaveUpError, InsiderOneClient, StopSendingError
 from target_insiderone.data_dir import DataDir
+from target_insiderone.database import LedgerError
 from target_insiderone.errors import Finding
 from target_insiderone.findings import find
-from target_insiderone.ledger import Ledger, LedgerError
+from target_insiderone.ledger import Ledger
 from target_insiderone.run import client_settings
 from target_insiderone.settings import parse_settings
 from target_insiderone.vocabulary import ATTRIBUTES, PARAMETERS, RETENTION_DAYS, full_name

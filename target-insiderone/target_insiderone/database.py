@@ -1,0 +1,175 @@
+"""The ledger's database, SQLite or PostgreSQL: opened, and spoken to in batches by way of the driver.
+
+SQLAlchemy writes the statements; the rows go past it, since its way with a row costs as much as the database's own.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.pool import StaticPool
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
+
+_Insert = sqlite.Insert | postgresql.Insert
+_INSERTS: dict[str, Callable[[sa.Table], _Insert]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+"""The dialects whose INSERT knows ON CONFLICT."""
+
+KEYS_OF_A_STATEMENT = 5_000
+"""Below the number of parameters that either database takes."""
+
+Row = tuple[Any, ...]
+
+
+class LedgerError(Exception):
+    """The ledger cannot be opened; the message says what to change, and never shows the URL."""
+
+
+class Database:
+    """Runs prepared statements; may be used from any thread.
+
+    SQLite has one connection, which the threads take turns with: a second one would empty the page cache of the first
+    at every write. PostgreSQL has a pool.
+
+    Args:
+        url: SQLAlchemy URL.
+
+    Raises:
+        LedgerError: It cannot be used.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.engine = _open(url)
+        self.is_sqlite = self.engine.dialect.name == "sqlite"
+        self._turn = threading.Lock()
+
+    def create(self, metadata: sa.MetaData) -> None:
+        """Create what is missing; another process may be doing the same at this moment, hence the second try.
+
+        Raises:
+            LedgerError: It cannot be done.
+        """
+        for last_try in (False, True):
+            try:
+                with self.transaction() as connection:
+                    for table in metadata.sorted_tables:
+                        connection.execute(sa.schema.CreateTable(table, if_not_exists=True))
+                        for index in table.indexes:
+                            connection.execute(sa.schema.CreateIndex(index, if_not_exists=True))
+            except sa.exc.SQLAlchemyError as error:
+                if last_try:
+                    raise LedgerError(
+                        f"the ledger cannot be opened ({type(error).__name__}); check `ledger_url` and its permissions"
+                    ) from None
+            else:
+                return
+
+    @contextmanager
+    def transaction(self) -> Iterator[sa.Connection]:
+        """Open a connection whose changes are committed at the end."""
+        with self._in_turn(), self.engine.begin() as connection:
+            yield connection
+
+    def _in_turn(self) -> AbstractContextManager[object]:
+        return self._turn if self.is_sqlite else nullcontext()
+
+    def upsert_into(
+        self, table: sa.Table, names: Sequence[str], changed: Sequence[str], newer_by: str | None = None
+    ) -> str:
+        """Write the statement that inserts a row of *names* (in the order of the table's columns).
+
+        Of a row whose key exists, *changed* are overwritten, but not where its *newer_by* is later; without *changed*
+        it stays as it is.
+        """
+        insert = _INSERTS[self.engine.dialect.name](table)
+        row = insert.values({name: sa.bindparam(name) for name in names})
+        if not changed:
+            return self.compile(row.on_conflict_do_nothing(index_elements=["key"]))
+        newer = None if newer_by is None else table.c[newer_by] <= insert.excluded[newer_by]
+        values = {name: insert.excluded[name] for name in changed}
+        return self.compile(row.on_conflict_do_update(index_elements=["key"], set_=values, where=newer))
+
+    def compile(self, statement: sa.ClauseElement) -> str:
+        """Write a statement with positional parameters, as :meth:`write` and :meth:`read` take it."""
+        return str(statement.compile(dialect=self.engine.dialect))
+
+    def write(self, connection: sa.Connection, statement: str, rows: list[Row]) -> int:
+        """Run a statement for each of *rows*, ordered by their first value; returns how many rows of the table changed.
+
+        One order for all, so that two pipelines never wait for each other in a ring.
+        """
+        if not rows:
+            return 0
+        rows.sort(key=_first)
+        return int(connection.exec_driver_sql(statement, rows).rowcount)
+
+    def read(self, columns: Sequence[sa.Column[Any]], keys: Sequence[bytes]) -> list[Row]:
+        """The values of *columns* where the first of them is one of *keys*."""
+        if not keys:
+            return []
+        rows: list[Row] = []
+        select = self.compile(sa.select(*columns))
+        mark = "?" if self.is_sqlite else "%s"
+        with self._in_turn(), self.engine.connect() as connection:
+            for start in range(0, len(keys), KEYS_OF_A_STATEMENT):
+                some = tuple(keys[start : start + KEYS_OF_A_STATEMENT])
+                marks = ",".join([mark] * len(some))
+                found = connection.exec_driver_sql(f"{select} WHERE {columns[0].name} IN ({marks})", some)
+                rows += [tuple(row) for row in found]
+        return rows
+
+    def close(self) -> None:
+        """Close the connections, none of them in the middle of a transaction."""
+        with self._in_turn():
+            self.engine.dispose()
+
+
+def _first(row: Row) -> Any:
+    return row[0]
+
+
+def _open(url: str) -> sa.Engine:
+    try:
+        backend = sa.make_url(url).get_backend_name()
+        if backend in _INSERTS:
+            return _open_sqlite(url) if backend == "sqlite" else _open_postgresql(url)
+    except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ImportError) as error:
+        raise LedgerError(
+            f"`ledger_url` cannot be used ({type(error).__name__}): give a SQLAlchemy URL such as "
+            "postgresql+psycopg://… (with `pip install 'target-insiderone[postgres]'`) or sqlite:///…"
+        ) from None
+    raise LedgerError(f"`ledger_url`: {backend} is not supported; use SQLite or PostgreSQL")
+
+
+def _open_postgresql(url: str) -> sa.Engine:
+    return sa.create_engine(url, pool_pre_ping=True, hide_parameters=True, paramstyle="format")
+
+
+def _open_sqlite(url: str) -> sa.Engine:
+    engine = sa.create_engine(
+        url, hide_parameters=True, poolclass=StaticPool, connect_args={"check_same_thread": False}
+    )
+    sa.event.listen(engine, "connect", _tune_sqlite)
+    return engine
+
+
+def _tune_sqlite(connection: Any, _record: Any) -> None:
+    """Let several processes share the file: readers beside one writer, waiting instead of failing.
+
+    What is deleted is overwritten: the bytes of events are gone once their outcome is known. The write-ahead log may
+    grow to 4,000 pages (16 MB) before it is copied into the file: a page that changes often is then copied once.
+    """
+    for pragma in (
+        "busy_timeout = 60000",
+        "journal_mode = WAL",
+        "synchronous = NORMAL",
+        "secure_delete = ON",
+        "wal_autocheckpoint = 4000",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
