@@ -83,8 +83,15 @@ class KlaviyoClient:
         """Requests sent so far, every attempt counted."""
         return self._requests
 
+    def abandon(self) -> None:
+        """Give up what other threads have asked for: nothing more of it is sent, its waits end at once.
+
+        They get a `RequestAbandonedError`, unless the answer is under way already. What is asked later is not touched.
+        """
+        self._turnstile.abandon()
+
     def close(self) -> None:
-        """End the waits of all threads (`ClientClosedError`), and let nothing more be asked."""
+        """Do as `abandon` does, for what is asked later, too."""
         self._turnstile.close()
 
     def get(self, path: str, parameters: Parameters, decode: Callable[[bytes], Document]) -> Fetched[Document]:
@@ -126,7 +133,7 @@ class KlaviyoClient:
                         wait = self._failed(path, ticket, error, attempt)
             except QuotaNotInTimeError as error:
                 raise self._quota_spent(path, error.spent.seconds) from None
-            self._turnstile.pause(wait)
+            self._turnstile.pause(ticket, wait)
 
     def _failed(self, path: str, ticket: Ticket, error: TransientError, attempt: int) -> float:
         """Return the seconds to wait before the request lines up for its next attempt; a 429 has everybody wait there.

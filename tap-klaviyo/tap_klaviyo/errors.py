@@ -11,7 +11,7 @@
         ├── RetriesSpentError   the API did not recover within ``max_retry_seconds``
         └── UnreadableStateError the bookmark in the state is none
     RefusedInputError           settings, state or catalog cannot be used: exit code 2, before any request
-    ClientClosedError           the run is over, and a thread that still waited is told so
+    RequestAbandonedError       nobody awaits the answer any more, and the thread that waited to ask is told so
 """
 
 from __future__ import annotations
@@ -70,8 +70,8 @@ class RefusedInputError(Exception):
         self.mistakes = mistakes
 
 
-class ClientClosedError(Exception):
-    """The client was closed while a request waited; nobody awaits its answer."""
+class RequestAbandonedError(Exception):
+    """A request was given up while it waited, since nobody awaits its answer any more."""
 
 
 def frames(error: BaseException) -> str:

@@ -53,16 +53,17 @@ class Limiter:
         self._clock = clock
         self._buckets = {name: Bucket(quota, percent) for name, quota in {**QUOTAS, **PARAMETER_QUOTAS}.items()}
         self._learnt: dict[str, str] = {}
-        self._issued = 0
+        self.issued = 0
+        """Number of the last ticket."""
         self.line: list[Ticket] = []
         """Those that wait, in the order of asking."""
 
     def ticket(self, names: tuple[str, ...]) -> Ticket:
         """Give a request that draws from these buckets its place."""
-        self._issued += 1
+        self.issued += 1
         for name in names:
             self._buckets.setdefault(name, Bucket(MEDIUM, self._percent))
-        return Ticket(self._issued, names)
+        return Ticket(self.issued, names)
 
     def line_up(self, ticket: Ticket) -> None:
         """Let it wait."""

@@ -8,7 +8,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from tap_klaviyo.errors import ClientClosedError
+from tap_klaviyo.errors import RequestAbandonedError
 from tap_klaviyo.limiter import Limiter, Spent, Ticket
 
 if TYPE_CHECKING:
@@ -36,7 +36,8 @@ class Turnstile:
         self._lock = threading.Lock()
         self._waiting: dict[int, threading.Condition] = {}
         """Number of a ticket -> what its thread waits for."""
-        self._closed = threading.Event()
+        self._abandoned: float = 0
+        """Nobody awaits the requests up to this number any more."""
 
     def ticket(self, names: tuple[str, ...]) -> Ticket:
         """Give a request its place in the line."""
@@ -49,7 +50,7 @@ class Turnstile:
 
         Raises:
             QuotaNotInTimeError: The quota does not return in time.
-            ClientClosedError: There is nothing to wait for any more.
+            RequestAbandonedError: Nobody awaits it any more.
         """
         try:
             self._enter(ticket)
@@ -88,37 +89,57 @@ class Turnstile:
             self._limiter.hold(ticket, seconds)
             self._call_all()
 
-    def pause(self, seconds: float) -> None:
-        """Wait.
+    def pause(self, ticket: Ticket, seconds: float) -> None:
+        """Have a request wait before it lines up again.
 
         Raises:
-            ClientClosedError: There is nothing to wait for any more.
+            RequestAbandonedError: Nobody awaits it any more.
         """
-        if self._closed.wait(seconds):
-            raise ClientClosedError
+        with self._lock, self._called(ticket) as called:
+            called.wait_for(lambda: self._is_abandoned(ticket), seconds)
+            self._check(ticket)
+
+    def abandon(self) -> None:
+        """End the waits of all requests that have a ticket by now."""
+        with self._lock:
+            self._abandoned = max(self._abandoned, self._limiter.issued)
+            self._call_all()
 
     def close(self) -> None:
         """End every wait, now and later."""
-        self._closed.set()
         with self._lock:
+            self._abandoned = math.inf
             self._call_all()
 
     def _enter(self, ticket: Ticket) -> None:
-        with self._lock:
-            self._waiting[ticket.number] = called = threading.Condition(self._lock)
+        with self._lock, self._called(ticket) as called:
             self._limiter.line_up(ticket)
             try:
                 while seconds := self._wait_for(ticket):
                     called.wait(None if math.isinf(seconds) else seconds)
             finally:
                 self._limiter.leave(ticket)
-                del self._waiting[ticket.number]
                 self._call_first()
 
     def _wait_for(self, ticket: Ticket) -> float:
-        if self._closed.is_set():
-            raise ClientClosedError
+        self._check(ticket)
         return _in_time(self._limiter.admit(ticket))
+
+    def _check(self, ticket: Ticket) -> None:
+        if self._is_abandoned(ticket):
+            raise RequestAbandonedError
+
+    def _is_abandoned(self, ticket: Ticket) -> bool:
+        return ticket.number <= self._abandoned
+
+    @contextmanager
+    def _called(self, ticket: Ticket) -> Iterator[threading.Condition]:
+        """Make what a thread waits for, so that others can call it."""
+        called = self._waiting[ticket.number] = threading.Condition(self._lock)
+        try:
+            yield called
+        finally:
+            del self._waiting[ticket.number]
 
     def _call_first(self) -> None:
         for ticket in self._limiter.first():

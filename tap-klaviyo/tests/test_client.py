@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from klaviyo_insiderone_sandbox.testing import KLAVIYO_KEY
 from tap_klaviyo.client import ClientSettings, KlaviyoClient
-from tap_klaviyo.errors import ClientClosedError, QuotaSpentError, RefusedRequestError
+from tap_klaviyo.errors import QuotaSpentError, RefusedRequestError, RequestAbandonedError
 from tap_klaviyo.resources import read_page
 
 PROFILES = "/api/profiles"
@@ -52,7 +52,7 @@ def ask_at_once(client, rounds=1):
         gate.wait()
         try:
             return [page(client) for _ in range(rounds)]
-        except (QuotaSpentError, ClientClosedError) as error:
+        except (QuotaSpentError, RequestAbandonedError) as error:
             return error
 
     with ThreadPoolExecutor(WORKERS) as workers:
@@ -130,8 +130,8 @@ def test_closing_the_client_ends_what_waits(sandbox, new_client):
             assert not any(one.done() for one in waiting)
         client.close()
 
-        assert [type(one.exception(timeout=10)) for one in waiting] == [ClientClosedError] * 2
-    with pytest.raises(ClientClosedError):
+        assert [type(one.exception(timeout=10)) for one in waiting] == [RequestAbandonedError] * 2
+    with pytest.raises(RequestAbandonedError):
         page(client)
 
 

@@ -6,7 +6,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from tap_klaviyo.errors import ClientClosedError
+from tap_klaviyo.errors import RequestAbandonedError
 from tap_klaviyo.turnstile import QuotaNotInTimeError, Turnstile
 
 PROFILES = ("/api/profiles",)
@@ -46,12 +46,25 @@ def test_closing_ends_every_wait_at_once(workers):
     turnstile = Turnstile(100, 900)
     throttle(turnstile, 800)
     asked = waiting_workers(turnstile, workers)
-    backing_off = workers.submit(turnstile.pause, 800)
+    backing_off = workers.submit(turnstile.pause, turnstile.ticket(PROFILES), 800)
     turnstile.close()
 
-    assert {type(one.exception(timeout=10)) for one in [*asked, backing_off]} == {ClientClosedError}
-    with pytest.raises(ClientClosedError), turnstile.passage(turnstile.ticket(PROFILES)):
+    assert {type(one.exception(timeout=10)) for one in [*asked, backing_off]} == {RequestAbandonedError}
+    with pytest.raises(RequestAbandonedError), turnstile.passage(turnstile.ticket(PROFILES)):
         pass
+
+
+def test_abandoned_requests_end_and_later_ones_do_not(workers):
+    """A stream that has failed must not go on asking while the next one is read; they may draw from one quota."""
+    turnstile = Turnstile(100, 900)
+    throttle(turnstile, 0.3)
+    asked = [workers.submit(turnstile.pause, turnstile.ticket(PROFILES), 800) for _ in range(3)]
+    turnstile.abandon()
+    later = turnstile.ticket(PROFILES)
+    with turnstile.passage(later):
+        turnstile.served(later, "")
+
+    assert {type(one.exception(timeout=10)) for one in asked} == {RequestAbandonedError}
 
 
 @pytest.mark.req("C-19")
