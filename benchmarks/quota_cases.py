@@ -10,6 +10,7 @@ from commands import PLUGIN_TAP, Taps
 from findings import Bound
 from measuring import run_together
 from project import flows
+from reading_cases import PAGE
 from servers import serving
 from workbench import SHOP_DAYS
 
@@ -45,9 +46,12 @@ def use_of_the_quota(folder: Path, scale: Scale) -> list[Bound]:
     within = [request for request in sent if moment(request) - moment(sent[0]) < scale.quota_seconds]
     refused = sum(request["status"] == 429 for request in within)
     case = f"profiles, {SLOW_PAGE_SECONDS * 1_000:.0f} ms a page, {scale.quota_seconds} s"
-    share = (len(within) - refused) / (STEADY * ceil(scale.quota_seconds / 60))
+    allowed = STEADY * ceil(scale.quota_seconds / 60)
+    share = (len(within) - refused) / allowed
+    brought = sum(request["records"] for request in within) / (allowed * PAGE["profiles"])
     return [
         Bound(case, "share of the steady quota used", share, ".1%", at_least=LEAST_SHARE),
+        Bound(case, "share of the records that as many full pages hold", brought, ".1%"),
         Bound(case, "share of the requests answered 429", refused / len(within), ".1%", at_most=MOST_REFUSED),
     ]
 
