@@ -94,10 +94,10 @@ def test_import_of_one_second_crosses_pages_and_windows(tap, account, stream, nu
 @pytest.mark.parametrize("stream", ["profiles", "events", "subscription_changes"])
 def test_run_that_ends_inside_an_import_leaves_the_rest_to_the_next(tap, account, stream):
     """One second lies half before the run and half after it, the next second wholly after: each comes once."""
-    early = add(account, stream, [LAST_SECOND] * 1_000, "EARLY")
+    early = add(account, stream, [LAST_SECOND] * 500, "EARLY")
     account.latency("klaviyo", 0.01)
     first = tap(streams=[stream])
-    late = [*add(account, stream, [LAST_SECOND] * 700, "LATE"), *add(account, stream, [NEXT_SECOND] * 600, "NEXT")]
+    late = [*add(account, stream, [LAST_SECOND] * 300, "LATE"), *add(account, stream, [NEXT_SECOND] * 250, "NEXT")]
     account.clock(frozen=LATER)
     second = tap(streams=[stream], state=first.state)
     third = tap(streams=[stream], state=second.state)
