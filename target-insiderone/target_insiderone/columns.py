@@ -6,10 +6,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from target_insiderone.countries import to_country
 from target_insiderone.dates import to_birthday
-from target_insiderone.sources import Getter, Record, compile_source
 from target_insiderone.transforms import Transform, compile_transforms, fills_null
 from target_insiderone.values import (
-    UnusableValueError,
     to_flag,
     to_integer,
     to_number,
@@ -23,7 +21,6 @@ from target_insiderone.vocabulary import custom_name
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from target_insiderone.mapped import Note
     from target_insiderone.settings import FixedValue
     from target_insiderone.vocabulary import Kind
 
@@ -42,51 +39,53 @@ FITS: Final[Mapping[Kind, Transform]] = {
 
 
 class Column(NamedTuple):
-    """``custom``: the name stands under ``custom``. ``source`` is what notes call the column."""
+    """One row of a mapping.
+
+    *custom*: the name stands under ``custom``. *transform*: what the settings name, *fit*: the last step, by *kind*.
+    *fills_null*: the transform also sees a value that is absent.
+    """
 
     name: str
     custom: bool
-    source: str
-    get: Getter
-    convert: Transform
+    kind: Kind
+    sources: tuple[str, ...]
+    transform: Transform | None
+    fills_null: bool
+    fit: Transform
+
+    @property
+    def source(self) -> str:
+        """What notes call the column."""
+        return self.sources[0]
+
+    def convert(self, value: Any) -> tuple[Any, Any]:
+        """What was given (a default counts as given), and what Insider One gets of it; None: nothing.
+
+        Raises:
+            UnusableValueError: The transform, or the attribute, cannot take it.
+        """
+        given = value
+        if self.transform is not None and (self.fills_null or value is not None):
+            value = self.transform(value)
+            given = value if self.fills_null else given
+        return given, None if value is None else self.fit(value)
 
 
 def compile_column(
-    name: str, sources: Sequence[str], transforms: Sequence[str], *, bag: str, defaults: Mapping[str, Kind]
+    name: str, sources: Sequence[str], transforms: Sequence[str], *, defaults: Mapping[str, Kind]
 ) -> Column:
     """Compile one row of a mapping; *defaults* are the names that stand at the root."""
     custom = custom_name(name, defaults)
-    fit = FITS["plain" if custom is not None else defaults[name]]
-    get = compile_source(sources, bag)
-    transform = compile_transforms(transforms)
-    if transform is None:
-        convert = fit
-    elif fills_null(transforms):
-        get, convert = _then(get, transform), fit
-    else:
-        convert = _chain(transform, fit)
-    return Column(name if custom is None else custom, custom is not None, sources[0], get, convert)
-
-
-def fill(
-    columns: Iterable[Column], record: Record, item: Record, root: dict[str, Any], custom: dict[str, Any]
-) -> list[Note]:
-    """Write the columns that have a value into *root* and *custom*; tell which values were unusable."""
-    notes: list[Note] = []
-    for name, is_custom, source, get, convert in columns:
-        try:
-            value = get(record, item)
-            if value is not None:
-                value = convert(value)
-        except UnusableValueError as error:
-            notes.append((error.code, source))
-            continue
-        if value is not None:
-            if is_custom:
-                custom[name] = value
-            else:
-                root[name] = value
-    return notes
+    kind = "plain" if custom is not None else defaults[name]
+    return Column(
+        name=name if custom is None else custom,
+        custom=custom is not None,
+        kind=kind,
+        sources=tuple(sources),
+        transform=compile_transforms(transforms),
+        fills_null=fills_null(transforms),
+        fit=FITS[kind],
+    )
 
 
 def split_fixed(values: Iterable[FixedValue], defaults: Mapping[str, Kind]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -94,18 +93,3 @@ def split_fixed(values: Iterable[FixedValue], defaults: Mapping[str, Kind]) -> t
     named = [(custom_name(fixed.name, defaults), fixed) for fixed in values]
     root = {fixed.name: fixed.value for custom, fixed in named if custom is None}
     return root, {custom: fixed.value for custom, fixed in named if custom is not None}
-
-
-def _then(get: Getter, transform: Transform) -> Getter:
-    def get_transformed(record: Record, item: Record) -> Any:
-        return transform(get(record, item))
-
-    return get_transformed
-
-
-def _chain(transform: Transform, fit: Transform) -> Transform:
-    def convert(value: Any) -> Any:
-        value = transform(value)
-        return None if value is None else fit(value)
-
-    return convert

@@ -7,8 +7,9 @@ from typing import Any
 
 from target_insiderone.values import NUMBERS, UnusableValueError
 
-UTC_TEXT_LENGTH = len("2026-06-01T09:30:00+00:00")
-"""The form in which Klaviyo writes its times, all of them in UTC."""
+SECONDS_LENGTH = len("2026-06-01T09:30:00")
+IN_UTC = frozenset({"Z", "+00:00"})
+"""What follows the seconds in the forms in which Klaviyo, and tap-klaviyo, write their times: all of them in UTC."""
 
 MILLISECONDS_FROM = 100_000_000_000
 """Epoch numbers from here on are milliseconds: as seconds they would lie beyond the year 5138."""
@@ -76,12 +77,12 @@ def write_moment(moment: datetime, source: Any) -> str:
     """Write a moment in UTC as RFC 3339 that ends in Z; *source*, of which it was read, saves writing what it is."""
     if (
         type(source) is str
-        and len(source) == UTC_TEXT_LENGTH
+        and source[SECONDS_LENGTH:] in IN_UTC
         and source[7] == "-"
         and source[10] == "T"
-        and source.endswith("+00:00")
+        and source[16] == ":"
     ):
-        return f"{source[:19]}Z"
+        return f"{source[:SECONDS_LENGTH]}Z"
     return moment.isoformat().replace("+00:00", "Z")
 
 

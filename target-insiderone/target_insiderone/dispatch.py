@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from target_insiderone.accounting import Outcome, Tally
     from target_insiderone.answers import Outcome as Answer
     from target_insiderone.answers import Refusal
-    from target_insiderone.checkpoints import Checkpoints, Segment
+    from target_insiderone.checkpoints import Checkpoints
     from target_insiderone.client import InsiderOneClient
     from target_insiderone.dry_run import DryRunClient
     from target_insiderone.items import EventLine, Source
@@ -94,10 +94,9 @@ class Dispatch:
 
     def settle(self, settled: Sequence[tuple[Source, Outcome, str]]) -> None:
         """Count the outcomes, then let the STATEs pass that waited for them (rejects are on the disk before)."""
+        self.tally.records.update([(source.stream, outcome, reason) for source, outcome, reason in settled])
+        self.tally.settled.update([source.stream for source, _, _ in settled])
         for source, outcome, reason in settled:
-            self.tally.record(source.stream, outcome, reason)
-            self.tally.settled[source.stream] += 1
             if source.arrival.settled is not None:
                 source.arrival.settled(outcome, reason)
-        segments: list[Segment] = [source.segment for source, _, _ in settled]
-        self.shared.checkpoints.settle(segments)
+        self.shared.checkpoints.settle([source.segment for source, _, _ in settled])

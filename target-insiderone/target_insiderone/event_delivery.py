@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections import Counter
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -19,20 +20,11 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class Line:
-    """One event on its way with the bytes that go; *uncertain*: an earlier request with it may have been applied."""
-
-    event: EventLine
-    body: bytes
-    uncertain: bool = False
-
-
-@dataclass(slots=True)
 class Parcel:
     """The events of one item that are to be sent."""
 
     item: EventItem
-    lines: list[Line] = field(default_factory=list)
+    events: list[EventLine]
 
 
 class EventDelivery(Dispatch):
@@ -46,13 +38,13 @@ class EventDelivery(Dispatch):
         parcels = self._pack(items, known)
         if ledger:
             ledger.intend_events(
-                (line.event.key, line.event.content, line.body)
+                (event.key, event.content, event.body)
                 for parcel in parcels
-                for line in parcel.lines
-                if line.event.key is not None and line.event.key not in known
+                for event in parcel.events
+                if event.key is not None and event.key not in known
             )
-        outcomes = self._send_events(parcels, skip_hook=skip_hook)
-        self._settle_events(parcels, outcomes)
+        refusals = self._send_events(parcels, skip_hook=skip_hook)
+        self._settle_events(parcels, refusals)
 
     def _pack(self, items: Sequence[EventItem], known: Mapping[bytes, KnownEvent]) -> list[Parcel]:
         """For each item the events to send, with their bytes.
@@ -63,90 +55,107 @@ class EventDelivery(Dispatch):
         seen: set[bytes] = set()
         parcels = []
         for item in items:
-            stream = item.source.stream
-            parcel = Parcel(item)
+            events = []
             for event in item.events:
-                before = None if event.key is None else known.get(event.key)
-                if event.key is not None and event.key in seen:
-                    self.tally.event(stream, "duplicate", "repeated")
-                elif before is None:
-                    parcel.lines.append(Line(event, event.body))
-                elif before.intent is not None:
-                    parcel.lines.append(Line(event, before.intent))
-                    self._note_uncertain(stream, parcel.lines[-1])
+                if event.key is None:
+                    events.append(event)
+                elif event.key in seen:
+                    self.tally.event(item.source.stream, "duplicate", "repeated")
                 else:
-                    self.tally.event(stream, "duplicate", "already_delivered")
-                    if before.content != event.content:
-                        self.tally.notes[stream, "changed_after_delivery", event.event_type] += 1
-                if event.key is not None:
                     seen.add(event.key)
-            parcels.append(parcel)
+                    if event.key not in known or self._goes_again(item.source.stream, event, known[event.key]):
+                        events.append(event)
+            parcels.append(Parcel(item, events))
         return parcels
 
-    def _send_events(self, parcels: Sequence[Parcel], *, skip_hook: bool) -> dict[int, Refusal | None]:
+    def _goes_again(self, stream: str, event: EventLine, before: KnownEvent) -> bool:
+        """Give a known event the bytes sent before, if what became of them is open; else it is a duplicate."""
+        if before.intent is not None:
+            event.body = before.intent
+            self._note_uncertain(stream, event)
+            return True
+        self.tally.event(stream, "duplicate", "already_delivered")
+        if before.content != event.content:
+            self.tally.notes[stream, "changed_after_delivery", event.event_type] += 1
+        return False
+
+    def _send_events(self, parcels: Sequence[Parcel], *, skip_hook: bool) -> dict[int, Refusal]:
         """Send the events; a refused event is taken out and the other events of its user go again.
 
-        Returns id(line) -> why its event was refused, None where it was accepted.
+        Returns id(event) -> why it was refused.
         """
-        outcomes: dict[int, Refusal | None] = {}
-        waiting = [(parcel, parcel.lines) for parcel in parcels if parcel.lines]
+        refusals: dict[int, Refusal] = {}
+        waiting = [parcel for parcel in parcels if parcel.events]
         while waiting:
-            users = [parcel.item.user([line.body for line in lines]) for parcel, lines in waiting]
-            self.upsert(users, partial(self._events_answered, waiting, outcomes), skip_hook=skip_hook)
-            left = [(parcel, [line for line in lines if id(line) not in outcomes]) for parcel, lines in waiting]
-            waiting = [(parcel, lines) for parcel, lines in left if lines]
-        return outcomes
+            again: list[Parcel] = []
+            users = [parcel.item.user([event.body for event in parcel.events]) for parcel in waiting]
+            self.upsert(users, partial(self._events_answered, waiting, refusals, again), skip_hook=skip_hook)
+            waiting = again
+        return refusals
 
     def _events_answered(
         self,
-        waiting: Sequence[tuple[Parcel, Sequence[Line]]],
-        outcomes: dict[int, Refusal | None],
+        waiting: Sequence[Parcel],
+        refusals: dict[int, Refusal],
+        again: list[Parcel],
         start: int,
         verdicts: Sequence[Verdict],
         doubtful: bool,
     ) -> None:
-        """Take one answer, and tell the ledger at once: a run that dies now must not repeat what was accepted."""
-        delivered: list[bytes] = []
-        refused: list[bytes] = []
-        for (parcel, lines), verdict in zip(waiting[start : start + len(verdicts)], verdicts, strict=True):
-            refusals = refused_events(verdict, len(lines))
-            for place, line in enumerate(lines):
-                if doubtful:
-                    self._note_uncertain(parcel.item.source.stream, line)
-                if verdict is not None and place not in refusals:
-                    continue  # goes again without the refused ones
-                outcomes[id(line)] = refusals.get(place)
-                if line.event.key is not None:
-                    (refused if place in refusals else delivered).append(line.event.key)
+        """Take one answer, and tell the ledger at once: a run that dies now must not repeat what was accepted.
+
+        What was refused goes into *refusals*, what goes on without it into *again*.
+        """
+        delivered: list[EventLine] = []
+        refused: list[EventLine] = []
+        for parcel, verdict in zip(waiting[start : start + len(verdicts)], verdicts, strict=True):
+            if doubtful:
+                for event in parcel.events:
+                    self._note_uncertain(parcel.item.source.stream, event)
+            if verdict is None:
+                delivered += parcel.events
+                continue
+            found = refused_events(verdict, len(parcel.events))
+            refusals |= {id(parcel.events[place]): refusal for place, refusal in found.items()}
+            refused += [parcel.events[place] for place in found]
+            if left := [event for place, event in enumerate(parcel.events) if place not in found]:
+                again.append(Parcel(parcel.item, left))
         if self.shared.ledger:
-            self.shared.ledger.settle_events(delivered, refused)
+            self.shared.ledger.settle_events(keys_of(delivered), keys_of(refused))
 
-    def _note_uncertain(self, stream: str, line: Line) -> None:
+    def _note_uncertain(self, stream: str, event: EventLine) -> None:
         """Count, once, an event that goes again although an earlier request may have been applied."""
-        if not line.uncertain:
-            line.uncertain = True
-            self.tally.notes[stream, "uncertain", line.event.event_type] += 1
+        if not event.uncertain:
+            event.uncertain = True
+            self.tally.notes[stream, "uncertain", event.event_type] += 1
 
-    def _settle_events(self, parcels: Sequence[Parcel], outcomes: Mapping[int, Refusal | None]) -> None:
+    def _settle_events(self, parcels: Sequence[Parcel], refusals: Mapping[int, Refusal]) -> None:
         settled: list[tuple[Source, Outcome, str]] = []
+        delivered: Counter[str] = Counter()
         for parcel in parcels:
             source, code = parcel.item.source, ""
-            for line in parcel.lines:
-                refusal = outcomes[id(line)]
-                if refusal is None:
-                    self.tally.event(source.stream, "delivered")
-                else:
+            delivered[source.stream] += len(parcel.events)
+            for event in parcel.events if refusals else ():
+                if refusal := refusals.get(id(event)):
                     code = code or refusal.code
+                    delivered[source.stream] -= 1
                     self.tally.event(source.stream, "rejected", refusal.code)
-                    self.reject(source, refusal, line.event)
-            settled.append((source, *outcome_of_record(parcel.item, code, any_sent=bool(parcel.lines))))
+                    self.reject(source, refusal, event)
+            settled.append((source, *outcome_of_record(parcel.item, code, any_sent=bool(parcel.events))))
+        for stream, count in (+delivered).items():
+            self.tally.event(stream, "delivered", count=count)
         self.settle(settled)
 
 
-def refused_events(verdict: Verdict, count: int) -> dict[int, Refusal]:
+def keys_of(events: Sequence[EventLine]) -> list[bytes]:
+    """What the ledger knows the events by, of those that it can know."""
+    return [event.key for event in events if event.key is not None]
+
+
+def refused_events(verdict: Sequence[Refusal], count: int) -> dict[int, Refusal]:
     """Position of the event -> why it was refused; an objection that names no event concerns all of the user's."""
     refused: dict[int, Refusal] = {}
-    for refusal in verdict or ():
+    for refusal in verdict:
         places: Sequence[int] = range(count) if refusal.event is None else (refusal.event,)
         for place in places:
             if place < count:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from target_insiderone.columns import Column, compile_column, fill, split_fixed
+from target_insiderone.columns import compile_column, split_fixed
 from target_insiderone.dates import read_moment, write_moment
 from target_insiderone.errors import Filtered, Rejected
+from target_insiderone.generated import Fill, compile_fill
 from target_insiderone.identifiers import compile_event_identifiers
 from target_insiderone.mapped import MappedEvent
 from target_insiderone.sources import NO_ITEM, Getter, Record, compile_source
@@ -33,13 +34,13 @@ HOUR_SECONDS = 3_600
 
 
 class _Route(NamedTuple):
-    """One event mapping, compiled; ``whole`` and ``each``: the columns of the whole record and of a line."""
+    """One event mapping, compiled; ``whole`` and ``each`` fill the columns of the whole record and of a line."""
 
     event_type: str
     kept_seconds: float
     items: Getter | None
-    whole: tuple[Column, ...]
-    each: tuple[Column, ...]
+    whole: Fill
+    each: Fill
     fixed_root: dict[str, Any]
     fixed_custom: dict[str, Any]
     required: tuple[str, ...]
@@ -108,8 +109,8 @@ def _add(route: _Route, occurrence: _Occurrence, line: int | None, item: Record,
     """Add the event of one line, or of the whole record, to *made*, as an event or as rejected."""
     parameters: dict[str, Any] = {}
     custom: dict[str, Any] = {}
-    columns = route.whole if line is None else route.each
-    notes = fill(columns, occurrence.record, item, parameters, custom)
+    fill = route.whole if line is None else route.each
+    notes = fill(occurrence.record, item, parameters, custom)
     parameters |= route.fixed_root
     custom |= route.fixed_custom
     custom[EVENT_ID_PARAMETER] = occurrence.key
@@ -174,8 +175,8 @@ def _compile_route(settings: Settings, mapping: EventMapping) -> _Route:
         event_type=mapping.event_type,
         kept_seconds=days * DAY_SECONDS if settings.event_retention == "skip" else float("inf"),
         items=compile_source([mapping.for_each], BAG) if mapping.for_each else None,
-        whole=_compile_columns(settings, mapping, "whole", fixed),
-        each=_compile_columns(settings, mapping, "each", fixed),
+        whole=_compile_fill(settings, mapping, "whole", fixed),
+        each=_compile_fill(settings, mapping, "each", fixed),
         fixed_root=fixed_root,
         fixed_custom=fixed_custom,
         required=REQUIRED_PARAMETERS.get(mapping.event_type, ()),
@@ -183,19 +184,19 @@ def _compile_route(settings: Settings, mapping: EventMapping) -> _Route:
     )
 
 
-def _compile_columns(
+def _compile_fill(
     settings: Settings, mapping: EventMapping, context: Literal["whole", "each"], fixed: Iterable[str]
-) -> tuple[Column, ...]:
+) -> Fill:
     """Compile the rows that apply: those of the event first, then the common ones for what is still unnamed."""
     chosen: dict[str, ParameterMapping] = {}
     for row in (*mapping.parameter_mappings, *settings.event_parameter_mappings):
         name = full_name(row.parameter, PARAMETERS)
         if row.when in (None, context) and name not in fixed:
             chosen.setdefault(name, row)
-    return tuple(
-        compile_column(row.parameter, row.sources, row.transforms, bag=BAG, defaults=PARAMETERS)
-        for row in chosen.values()
-    )
+    columns = [
+        compile_column(row.parameter, row.sources, row.transforms, defaults=PARAMETERS) for row in chosen.values()
+    ]
+    return compile_fill(columns, BAG, with_item=context == "each")
 
 
 def _compile_hint(routes: Iterable[str]) -> Callable[[str], str]:

@@ -90,13 +90,18 @@ class ProfileItem:
 
 @dataclass(slots=True)
 class EventLine:
-    """One event made of a record; *key* is what the ledger knows it by, None where the record has no id."""
+    """One event made of a record.
+
+    *key* is what the ledger knows it by, None where the record has no id. *uncertain*: an earlier request with it may
+    have been applied.
+    """
 
     key: bytes | None
     content: bytes
     body: bytes
     event_type: str
     line: int | None
+    uncertain: bool = False
 
 
 @dataclass(slots=True)
@@ -111,7 +116,10 @@ class EventItem:
     @property
     def size(self) -> int:
         """Bytes of the encoded user, the separating comma included."""
-        return len(self.identifiers) + sum(len(event.body) + 1 for event in self.events) + 30
+        size = len(self.identifiers) + len(self.events) + 30
+        for event in self.events:
+            size += len(event.body)
+        return size
 
     def user(self, bodies: Sequence[bytes]) -> bytes:
         """The encoded user with these events."""

@@ -23,7 +23,7 @@ Group = Literal["profiles", "events", "old events"]
 
 GROUPS: tuple[Group, ...] = ("profiles", "events", "old events")
 
-FLUSH_AFTER_RECORDS = 7_000
+FLUSH_AFTER_RECORDS = 5_000
 HELD_BACK_RECORDS = 9_000
 FLUSH_AFTER_SECONDS = 20.0
 """A batch goes out incomplete once it has waited this long, and reading waits for one that is older still, so that a
@@ -35,17 +35,21 @@ GRACE_SECONDS = 8.0
 
 @dataclass(slots=True)
 class Batch:
-    """Items that travel together, in the order in which they came."""
+    """Items that travel together, in the order in which they came; *full_at*: how many there can be."""
 
     group: Group
     started: float = field(default_factory=time.monotonic)
     first_record: int = 0
     items: list[Item] = field(default_factory=list)
     size: int = 0
+    full_at: int = 0
 
 
 class Lane:
-    """One worker thread with its unfinished batches; *deliver* settles a whole batch or raises."""
+    """One worker thread with its unfinished batches; *deliver* settles a whole batch or raises.
+
+    *first_rows*: how many rows its first batch of each group holds.
+    """
 
     def __init__(
         self,
@@ -54,7 +58,9 @@ class Lane:
         failed: Callable[[Exception], None],
         stopping: threading.Event,
         done: Callable[[], None],
+        first_rows: int,
     ) -> None:
+        self.first_rows = dict.fromkeys(GROUPS, first_rows)
         self.filling: dict[Group, Batch] = {}
         self.filling_lock = threading.Lock()
         self.handing_over = threading.Lock()  # batches enter the queue in the order in which they were begun
@@ -112,8 +118,8 @@ class Lanes:
         # One batch may wait while all lanes are busy: more would keep the STATEs back, not speed anything up.
         self._places = threading.Semaphore(len(delivers) + 1)
         self._lanes = [
-            Lane(f"lane-{number}", deliver, self._fail, stopping, self._places.release)
-            for number, deliver in enumerate(delivers)
+            Lane(f"lane-{number}", deliver, self._fail, stopping, self._places.release, rows)
+            for number, (deliver, rows) in enumerate(zip(delivers, staggered(max_rows, len(delivers)), strict=True))
         ]
         self._clock = threading.Thread(target=self._flush_by_time, name="flush", daemon=True)
         for lane in self._lanes:
@@ -131,10 +137,11 @@ class Lanes:
         with lane.filling_lock:
             batch = lane.filling.get(group)
             if batch is None:
-                batch = lane.filling[group] = Batch(group, first_record=self._records)
+                rows = lane.first_rows.pop(group, self._max_rows)
+                batch = lane.filling[group] = Batch(group, first_record=self._records, full_at=rows)
             batch.items.append(item)
             batch.size += size
-        if len(batch.items) >= self._max_rows:
+        if len(batch.items) >= batch.full_at:
             self._send(lane, group)
 
     def staged(self) -> Counter[str]:
@@ -215,3 +222,12 @@ class Lanes:
         if self.failure is None:
             self.failure = error
         self._wake()
+
+
+def staggered(max_rows: int, lanes: int) -> list[int]:
+    """How many rows the first batch of each lane holds: so the lanes send in turn, and not all at one moment.
+
+    >>> staggered(1000, 4)
+    [250, 500, 750, 1000]
+    """
+    return [math.ceil(max_rows * number / lanes) for number in range(1, lanes + 1)]

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from target_insiderone.columns import Column, compile_column, fill, split_fixed
+from target_insiderone.columns import Column, compile_column, split_fixed
 from target_insiderone.consent import consent_source, consent_stamp
 from target_insiderone.errors import Filtered
+from target_insiderone.generated import compile_fill, compile_get
 from target_insiderone.identifiers import compile_profile_identifiers
 from target_insiderone.mapped import MappedProfile
 from target_insiderone.properties import WILDCARD, compile_properties
-from target_insiderone.sources import NO_ITEM, Record
+from target_insiderone.sources import NO_ITEM, Getter, Record
 from target_insiderone.values import UnusableValueError
 from target_insiderone.vocabulary import ATTRIBUTES, CUSTOM_NAMES_LIMIT, IDENTIFIERS, OPT_INS, full_name
 
@@ -35,6 +36,8 @@ def compile_profiles(settings: Settings) -> Callable[[Record], MappedProfile]:
     resolve = compile_profile_identifiers(settings)
     fixed_root, fixed_custom = split_fixed(settings.fixed_attributes, ATTRIBUTES)
     columns, optin_columns = _compile_columns(settings)
+    fill = compile_fill(columns, BAG, with_item=False)
+    optin_rows = [(column, compile_get(column.sources, BAG)) for column in optin_columns]
     fill_properties = compile_properties(settings)
     deletes = settings.null_handling == "delete"
     replaces = settings.array_mode == "replace"
@@ -44,8 +47,8 @@ def compile_profiles(settings: Settings) -> Callable[[Record], MappedProfile]:
         attributes: dict[str, Any] = {}
         custom: dict[str, Any] = {}
         null_properties: list[str] = []
-        notes += fill(columns, record, NO_ITEM, attributes, custom)
-        optins = _fill_optins(optin_columns, record, attributes, notes, has_number="phone_number" in identifiers)
+        notes += fill(record, NO_ITEM, attributes, custom)
+        optins = _fill_optins(optin_rows, record, attributes, notes, has_number="phone_number" in identifiers)
         if fill_properties is not None:
             notes += fill_properties(record, custom, null_properties)
         delete = _deletion(columns, attributes, custom, notes, null_properties) if deletes else {}
@@ -70,7 +73,7 @@ def compile_profiles(settings: Settings) -> Callable[[Record], MappedProfile]:
 def _compile_columns(settings: Settings) -> tuple[list[Column], list[Column]]:
     """Compile the columns, and apart from them those of opt-ins."""
     columns = [
-        compile_column(row.attribute, row.sources, row.transforms, bag=BAG, defaults=ATTRIBUTES)
+        compile_column(row.attribute, row.sources, row.transforms, defaults=ATTRIBUTES)
         for row in _column_rows(settings)
     ]
     optins = [column for column in columns if column.name in OPT_INS and not column.custom]
@@ -96,16 +99,21 @@ def _with_suppression(row: AttributeMapping) -> AttributeMapping:
 
 
 def _fill_optins(
-    columns: Iterable[Column], record: Record, attributes: dict[str, Any], notes: list[Note], *, has_number: bool
+    rows: Iterable[tuple[Column, Getter]],
+    record: Record,
+    attributes: dict[str, Any],
+    notes: list[Note],
+    *,
+    has_number: bool,
 ) -> dict[str, tuple[bool, str]]:
     """Write the opt-ins into *attributes*, and return each with what tells this decision from another."""
     optins: dict[str, tuple[bool, str]] = {}
-    for name, _, source, get, convert in columns:
+    for column, get in rows:
+        name = column.name
         try:
-            given = get(record, NO_ITEM)
-            value = None if given is None else convert(given)
+            given, value = column.convert(get(record, NO_ITEM))
         except UnusableValueError as error:
-            notes.append((error.code, source))
+            notes.append((error.code, column.source))
             continue
         if value is None:
             continue

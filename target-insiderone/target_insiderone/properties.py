@@ -57,14 +57,17 @@ def compile_properties(settings: Settings) -> PropertiesFiller | None:
     mapped = _mapped_properties(settings)
     taken = _taken_names(settings)
 
+    @lru_cache(maxsize=1_000)  # most records have the same keys
+    def plan(keys: tuple[str, ...]) -> list[tuple[str, str]]:
+        return [(key, snake_case(key)) for key in sorted(set(keys) - mapped)]
+
     def fill_properties(record: Record, custom: dict[str, Any], nulls: list[str]) -> list[Note]:
         properties = record.get("properties")
         if type(properties) is not dict:
             return []
         notes: list[Note] = []
         written: set[str] = set()
-        for key in sorted(properties.keys() - mapped):
-            name = snake_case(key)
+        for key, name in plan(tuple(properties)):
             if not name or name in taken or name in written:
                 notes.append(("property_collision" if name else "property_name_unusable", key))
                 continue

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 Message = dict[str, Any]
 
+BUFFER_BYTES = 1 << 18
+"""As much of the input is read at once: each time the reading thread lets the others in, and waits for its turn."""
+
 REQUIRED = {
     "RECORD": (("stream", str), ("record", dict)),
     "SCHEMA": (("stream", str), ("schema", dict)),
@@ -47,7 +50,7 @@ class MessageReader(GenericSingerReader[bytes]):
     @property
     def default_input(self) -> IO[bytes]:
         """Standard input, as bytes."""
-        return sys.stdin.buffer
+        return open(sys.stdin.fileno(), "rb", buffering=BUFFER_BYTES, closefd=False)
 
     def deserialize_json(self, line: bytes) -> Message:
         """Decode one line.

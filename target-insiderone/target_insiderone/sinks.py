@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 Record = dict[str, Any]
 
+NOT_APPENDED = b',"not_append":true}'
+"""How an encoded user ends whose arrays replace those that Insider One has."""
+
 
 @dataclass(slots=True)
 class Staging:
@@ -106,7 +109,10 @@ class InsiderOneSink(Sink):
 
     def process_record(self, record: Record, context: dict[str, Any]) -> None:
         """Account for one record; *context* carries its :class:`Arrival` as ``arrival``."""
-        arrival: Arrival = context["arrival"]
+        self.take(record, context["arrival"])
+
+    def take(self, record: Record, arrival: Arrival) -> None:
+        """Account for one record: it is staged, or settled at once."""
         key = ""
         try:
             key = self.key_of(record)
@@ -147,11 +153,13 @@ class InsiderOneSink(Sink):
         Raises:
             Rejected: One is missing or null.
         """
-        values = [record.get(name) for name in self.key_properties]
-        for name, value in zip(self.key_properties, values, strict=True):
+        values = []
+        for name in self.key_properties:
+            value = record.get(name)
             if value is None:
                 raise Rejected("missing_key", name, REMEDIES["missing_key"])
-        return "|".join(map(str, values))
+            values.append(value if type(value) is str else str(value))
+        return "|".join(values)
 
     def check(self, record: Record) -> None:
         """Hold the record against the stream's schema.
@@ -223,9 +231,9 @@ class ProfileSink(InsiderOneSink):
         attributes = mapped.user.get("attributes", {})
         for name in mapped.optins:
             del attributes[name]
-        tail = {name: value for name, value in mapped.user.items() if name not in {"identifiers", "attributes"}}
-        members, rest = encode(attributes)[1:-1], encode(tail)[1:]
-        self.note(mapped.notes)
+        members, tail = encode(attributes)[1:-1], NOT_APPENDED if "not_append" in mapped.user else b"}"
+        if mapped.notes:
+            self.note(mapped.notes)
         self.hand_over(
             "profiles",
             ProfileItem(
@@ -234,10 +242,15 @@ class ProfileSink(InsiderOneSink):
                 ledger_key=staging.digest("profile", person),
                 identifiers=identifiers,
                 attributes=members,
-                tail=b"," + rest if tail else rest,
+                tail=tail,
                 optins=mapped.optins,
                 content=staging.digest(
-                    "content", identifiers, members, rest, encode(mapped.optins), encode(mapped.delete)
+                    "content",
+                    identifiers,
+                    members,
+                    tail.removeprefix(b","),
+                    encode(mapped.optins),
+                    encode(mapped.delete),
                 ),
                 email=self._identifier_digest("email", mapped.identifiers),
                 phone_number=self._identifier_digest("phone_number", mapped.identifiers),
@@ -256,8 +269,11 @@ class EventSink(InsiderOneSink):
     def stage(self, record: Record, key: str, arrival: Arrival) -> None:
         """Stage the events of one record; lines that fail alone are rejected alone."""
         staging = self._staging
-        mapped = only_event(staging.map_event(record, time.time()), arrival.only)
-        self.note(mapped.notes)
+        mapped = staging.map_event(record, time.time())
+        if arrival.only is not None:
+            mapped = only_event(mapped, arrival.only)
+        if mapped.notes:
+            self.note(mapped.notes)
         for number, event_type, why in mapped.rejected:
             self.reject(why, key, arrival, event_type, number)
             staging.tally.event(self.stream_name, "rejected", why.code)
@@ -311,10 +327,8 @@ def frames(error: Exception) -> str:
     return " > ".join(f"{Path(place.filename).name}:{place.lineno}" for place in places)
 
 
-def only_event(mapped: MappedEvent, only: tuple[str, int | None] | None) -> MappedEvent:
-    """The one event (type, line) of a record whose other events were settled when it was rejected; None: all."""
-    if only is None:
-        return mapped
+def only_event(mapped: MappedEvent, only: tuple[str, int | None]) -> MappedEvent:
+    """The one event (type, line) of a record whose other events were settled when it was rejected."""
     return mapped._replace(
         events=[made for made in mapped.events if (made[1], made[0]) == only],
         rejected=[made for made in mapped.rejected if (made[1], made[0]) == only],

@@ -36,9 +36,22 @@ def compile_source(names: Sequence[str], bag: str) -> Getter:
     >>> get({"title": None, "location": {"city": "Oslo"}, "properties": {}}, NO_ITEM)
     'Oslo'
     """
-    if len(names) > 1 and all(len(_steps(name)) == 1 for name in names):
+    if len(names) > 1 and all(len(steps_of(name)) == 1 for name in names):
         return _compile_keys(tuple(names), bag)
     return first_of([_compile_name(name, bag) for name in names])
+
+
+def steps_of(name: str) -> _Steps:
+    """Take a source apart; a plain key is one step."""
+    keys = _INDEX.sub(r".\1", name).split(".")
+    return tuple(
+        (
+            key,
+            int(key) if key.isdecimal() and key.isascii() else None,
+            ".".join(keys[place:]) if 0 < place < len(keys) - 1 else None,
+        )
+        for place, key in enumerate(keys)
+    )
 
 
 def first_of(getters: Sequence[Getter]) -> Getter:
@@ -57,7 +70,7 @@ def first_of(getters: Sequence[Getter]) -> Getter:
 
 
 def _compile_name(name: str, bag: str) -> Getter:
-    steps = _steps(name)
+    steps = steps_of(name)
     if len(steps) == 1:
         return _compile_key(name, bag)
     head = steps[0][0]
@@ -116,18 +129,6 @@ def _compile_keys(names: tuple[str, ...], bag: str) -> Getter:
         return None
 
     return get_first_key
-
-
-def _steps(name: str) -> _Steps:
-    keys = _INDEX.sub(r".\1", name).split(".")
-    return tuple(
-        (
-            key,
-            int(key) if key.isdecimal() and key.isascii() else None,
-            ".".join(keys[place:]) if 0 < place < len(keys) - 1 else None,
-        )
-        for place, key in enumerate(keys)
-    )
 
 
 def _walk(value: Any, steps: _Steps) -> Any:

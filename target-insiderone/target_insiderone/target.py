@@ -195,7 +195,7 @@ class TargetInsiderOne(Target):
         if sink is not None:
             self.run.tally.read[stream] += 1
             self.run.lanes.count_record()
-            sink.process_record(record, {"arrival": arrival})
+            sink.take(record, arrival)
             return
         if stream not in self.mapper.stream_maps:
             raise RecordsWithoutSchemaException(f"stream {stream}: a RECORD came before its SCHEMA; look at the tap")
@@ -218,7 +218,7 @@ class TargetInsiderOne(Target):
         if mapped is None:
             sink.settle(arrival, "filtered", "stream_map")
         else:
-            sink.process_record(mapped, {"arrival": arrival})
+            sink.take(mapped, arrival)
 
     def _process_state_message(self, message_dict: Message) -> None:
         """Write the STATE once everything before it is settled."""

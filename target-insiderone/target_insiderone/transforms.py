@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -101,9 +102,17 @@ def _on_text(change: Callable[[str], str]) -> Transform:
 
 def _to_locale(value: Any) -> str:
     """Write ``en-US`` as ``en_US``."""
-    match = _LOCALE.fullmatch(value.strip()) if type(value) is str else None
-    if match is None:
+    locale = _read_locale(value) if type(value) is str else None
+    if locale is None:
         raise UnusableValueError("not_a_locale")
+    return locale
+
+
+@lru_cache(maxsize=1_000)
+def _read_locale(text: str) -> str | None:
+    match = _LOCALE.fullmatch(text.strip())
+    if match is None:
+        return None
     language, script, region = match.groups(default="")
     return "_".join(part for part in (language.lower(), script.title(), region.upper()) if part)
 
