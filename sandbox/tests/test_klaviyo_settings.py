@@ -147,6 +147,16 @@ def test_every_second_page_ends_with_somebody_who_is_touched(klaviyo: KlaviyoCal
     assert now == {"P3"}
 
 
+def test_somebody_at_the_end_of_a_page_can_be_erased(klaviyo: KlaviyoCaller, anchored: Sandbox) -> None:
+    """Which takes the cursor of the next page away."""
+    anchored.klaviyo_settings(restless=1, fate="erased")
+    first = klaviyo.get("/api/profiles", **MAY).json()
+
+    assert [row["id"] for row in first["data"]] == ["P1"]
+    assert klaviyo.follow(first["links"]["next"]).status_code == 400
+    assert [row["id"] for row in anchored.klaviyo_profiles()] == ["P2", "P3"]
+
+
 def test_settings_not_named_stay_until_the_reset(sandbox: Sandbox) -> None:
     """One can be changed without knowing the others."""
     usual = sandbox.klaviyo_settings()

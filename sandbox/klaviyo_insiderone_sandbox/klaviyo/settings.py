@@ -25,7 +25,9 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True):
     precision: Literal["second", "microsecond"] = "second"
     """What filters of profiles compare of ``created`` and ``updated``."""
     restless: Annotated[int, msgspec.Meta(ge=0)] = 0
-    """Of every so many pages of profiles by ``updated``, the last profile is touched once it was served; 0 = none."""
+    """Of every so many pages of profiles by ``updated``, the last profile meets its fate once served; 0 = none."""
+    fate: Literal["touched", "erased"] = "touched"
+    """What becomes of those profiles."""
 
     @property
     def grain(self) -> int:

@@ -106,10 +106,14 @@ class Account:
         self.profiles.moved()
 
     def stir(self, last: Profile) -> None:
-        """Touch the *last* profile of a page that was served, if it is that page's turn: see `Settings.restless`."""
+        """Touch or erase the *last* profile of a page, if it is that page's turn: see `Settings.restless`."""
         self._stirred += 1
-        if self.settings.restless and self._stirred % self.settings.restless == 0:
+        if not self.settings.restless or self._stirred % self.settings.restless:
+            return
+        if self.settings.fate == "touched":
             self.touch([last.id], {}, None)
+        else:
+            self.erase([last.id])
 
     def set_consent(
         self,
