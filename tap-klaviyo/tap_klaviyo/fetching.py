@@ -6,6 +6,8 @@ two queues needs to be safe for threads.
 
 from __future__ import annotations
 
+import ctypes
+import sys
 import threading
 import time
 from queue import Empty, SimpleQueue
@@ -15,6 +17,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 T = TypeVar("T")
+
+M_ARENA_MAX, ARENAS = -8, 2  # malloc.h
+
+
+def share_memory() -> None:
+    """Have the threads of this process take memory from the same few heaps, where the C library is glibc.
+
+    By itself it keeps up to eight heaps per processor, and each retains what the largest bodies needed: with 16 threads
+    that is more than all records that wait to be emitted.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt:
+        mallopt(M_ARENA_MAX, ARENAS)
 
 
 class Errand(Generic[T]):

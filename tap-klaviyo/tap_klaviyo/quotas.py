@@ -19,13 +19,8 @@ if TYPE_CHECKING:
 SECOND, MINUTE, DAY = 1, 60, 86_400
 LONGEST_JOURNEY = 1.0  # seconds from sending a request to its arrival, a new connection included
 CLOCK_TOLERANCE = 0.05  # seconds by which the API's minute may be longer than ours
-CAUTION = (
-    1.0,
-    10.0,
-    20.0,
-    40.0,
-    60.0,
-)  # seconds without a request after the 1st, 2nd, … 429 in a row, if not told more
+CAUTION = (1.0, 10.0, 20.0, 40.0, 60.0)
+"""Seconds without a request after the first, second, … 429 in a row, if the API does not ask for more."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ import time
 from abc import abstractmethod
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar, cast
@@ -23,6 +22,7 @@ from tap_klaviyo.bookmarks import Bookmark, SavedBookmark, read_state
 from tap_klaviyo.datetimes import whole_second
 from tap_klaviyo.errors import RejectedKeyError, StreamError, frames
 from tap_klaviyo.fetching import Fetcher
+from tap_klaviyo.resources import decode_exactly
 from tap_klaviyo.streams.rows import PageBudget, PageLimitReached, Row
 from tap_klaviyo.streams.windows import P, Source, WindowedReading
 from tap_klaviyo.writer import encode_lines, json_line
@@ -42,8 +42,6 @@ if TYPE_CHECKING:
 
 CHECKPOINT_RECORDS = 1_000
 CHECKPOINT_SECONDS = 5.0
-
-_decode = msgspec.json.Decoder(float_hook=Decimal).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -352,5 +350,5 @@ class KlaviyoStream(Stream):
 def decoded(value: Any) -> Any:
     """Decode the opaque values of a record; numbers keep their exact value."""
     if isinstance(value, msgspec.Raw):
-        return _decode(value)
+        return decode_exactly(value)
     return {name: decoded(one) for name, one in value.items()} if isinstance(value, dict) else value

@@ -200,11 +200,9 @@ class EventChains(Generic[R]):
         """Begin one reading for each metric, and one for those that the API cannot filter."""
         before_page = run.budget.check if len(metrics) == 1 else _nothing
         readings = [(one, open_reading(EventSource(self, one), before_page, len(metrics))) for one in metrics]
-        for _, reading in readings:
-            reading.open()
         opened: list[Iterator[list[R]]] = []
         unfiltered: set[str] = set()
-        for metric, reading in readings:
+        for place, (metric, reading) in enumerate(readings):
             try:
                 reading.until_opened()
             except RefusedRequestError as error:
@@ -218,6 +216,9 @@ class EventChains(Generic[R]):
                 unfiltered.add(metric.id)
             else:
                 opened.append(self._pages(run, reading, metric))
+            if place == 0:  # what had to be conceded to the API is known by now
+                for _, other in readings[1:]:
+                    other.open()
         if unfiltered:
             reading = open_reading(EventSource(self, None), before_page, len(metrics))
             opened.append(self._pages(run, reading, None, lambda metric: metric.id in unfiltered))

@@ -13,10 +13,11 @@ Everything here happens in the emitting thread; see `tap_klaviyo.fetching`.
 from __future__ import annotations
 
 import logging
+import math
+import statistics
 import time
 from collections import deque
 from dataclasses import dataclass, field
-from math import ceil
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
 from tap_klaviyo.bookmarks import GRAIN
@@ -31,11 +32,12 @@ if TYPE_CHECKING:
     from tap_klaviyo.fetching import Errand, Fetcher
     from tap_klaviyo.resources import Links
 
-BUDGET_BYTES = 24_000_000  # of bodies that wait to be emitted; decoded they take about twice that
-FEWEST_PAGES, MOST_PAGES = 2, 64  # of a window
+BUDGET_BYTES = 24_000_000  # of bodies that wait to be emitted; decoded they take twice that
+FEWEST_PAGES, MOST_PAGES = 4, 64  # of a window
 WORTH_WINDOWS = 1.5  # how much longer than its emission a page must take to fetch
+GROWTH = 8
+EASE, STRAIN = 2.0, 3.0  # how much longer than the quickest one may requests take before there are no more, or fewer
 SMOOTHING = 0.3  # weight of the newest measurement
-MOST_DOUBTS = 5  # how often a window asks again from one and the same second
 SETTLE_SECONDS = 1.0
 
 logger = logging.getLogger("tap-klaviyo.windows")
@@ -89,6 +91,15 @@ class Slice(NamedTuple, Generic[P]):
         return self.start <= second < self.end or not second
 
 
+class Doubt(NamedTuple):
+    """Whether the API was right to end a chain, or to refuse to continue it, behind one record."""
+
+    key: str
+    """The record's id."""
+    error: RefusedRequestError | None
+    """The refusal."""
+
+
 @dataclass(slots=True, eq=False)
 class Window(Generic[P]):
     """A stretch of time that is read as one chain of pages."""
@@ -97,9 +108,11 @@ class Window(Generic[P]):
     end: datetime
     """Exclusive. It moves towards the start when the window is cut."""
     pace: timedelta | None = None
-    """The time that a full page covers here, as far as known."""
+    """The time that a full page covers here; None before the first record."""
     reached: datetime | None = None
     """The second of the last record read."""
+    last_key: str = ""
+    """Its id."""
     link: str | None = None
     """The page to read next; None for the first one."""
     errand: Errand[Fetched[P]] | None = None
@@ -108,7 +121,7 @@ class Window(Generic[P]):
     waiting_bytes: int = 0
     complete: bool = False
     error: Exception | None = None
-    doubts: int = 0
+    doubt: Doubt | None = None
     pages_read: int = 0
     records_read: int = 0
 
@@ -121,6 +134,37 @@ class Window(Generic[P]):
     def position(self) -> datetime | None:
         """How far it has been read."""
         return self.reached or self.start
+
+
+class Pressure:
+    """Finds out how many requests at once are of use.
+
+    As long as requests take no longer for being many, there may be more; where they do, the server (or this process)
+    is busy, and more of them would only wait there.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._allowed = 1
+        self._quickest = math.inf
+        self._round: list[float] = []
+
+    def note(self, seconds: float) -> None:
+        """Take note of the duration of a request."""
+        self._quickest = min(self._quickest, seconds)
+        self._round.append(seconds)
+        if len(self._round) > self._allowed:
+            usual = statistics.median(self._round)
+            self._round = []
+            if usual <= EASE * self._quickest:
+                self._allowed = min(self._most, GROWTH * self._allowed)
+            elif usual > STRAIN * self._quickest:
+                self._allowed = max(1, self._allowed // 2)
+
+    def useful(self, emit_seconds: float) -> int:
+        """Return how many requests at once hide their duration behind the emission of pages, which takes so long."""
+        ratio = self._quickest / max(emit_seconds, 1e-6)
+        return 1 if ratio < WORTH_WINDOWS else min(self._allowed, math.ceil(ratio) + 1)
 
 
 class WindowedReading(Generic[P]):
@@ -152,9 +196,11 @@ class WindowedReading(Generic[P]):
         self._settle = settle
         self._before_page = before_page
         self._windows: deque[Window[P]] = deque([Window(*bounds)])
-        self._fetch_seconds: float | None = None
+        self._pressure = Pressure(fetcher.threads)
         self._emit_seconds: float | None = None
         self._page_bytes: float | None = None
+        self._pace: timedelta | None = None
+        """That of the last window that was emitted entirely."""
 
     def open(self) -> None:
         """Ask for the first page, without waiting for it."""
@@ -193,6 +239,7 @@ class WindowedReading(Generic[P]):
             elif head.error:
                 raise head.error
             elif head.complete:
+                self._pace = head.pace or self._pace
                 self._say_complete(self._windows.popleft())
             else:
                 self._wait()
@@ -233,12 +280,12 @@ class WindowedReading(Generic[P]):
         if window.link is None:
             if not self._source.concedes(error):
                 window.error = error
-        elif not self._doubts(window):
+        elif not self._doubts(window, error):
             window.error = error
 
     def _arrived(self, window: Window[P], fetched: Fetched[P]) -> None:
         page = fetched.document
-        self._fetch_seconds = _smoothed(self._fetch_seconds, fetched.seconds)
+        self._pressure.note(fetched.seconds)
         if page.data:
             self._page_bytes = _smoothed(self._page_bytes, fetched.size)
         window.pages.append(fetched)
@@ -247,33 +294,40 @@ class WindowedReading(Generic[P]):
         window.records_read += len(page.data)
         self._note_time(window, page)
         followed, window.link = window.link, page.links.next
-        if window.reached and window.reached >= window.end:
+        if window.doubt and page.data and window.doubt.key == window.last_key:
+            window.error, window.complete = window.doubt.error, not window.doubt.error
+        elif window.reached and window.reached >= window.end:
             window.complete = True
         elif window.link is None:
-            window.complete = not (followed and not page.data and self._doubts(window))
+            window.complete = not (followed and not page.data and self._doubts(window, None))
+            if window.complete and window.start and not window.records_read:
+                window.pace = (window.end - window.start) * self._source.size  # not one record in all that time
         elif window.link == followed:
             window.error = RefusedRequestError(
                 f"{self._source.name}: a page names itself as the next one", status=200, parameter=None
             )
 
     def _note_time(self, window: Window[P], page: P) -> None:
+        if page.data:
+            window.last_key = page.data[-1].id
         span = self._source.span(page)
         if span is None:
             return
         first, last = span
         if window.reached is None or last > window.reached:
-            window.reached, window.doubts = last, 0
+            window.reached = last
         window.pace = max(last - first, GRAIN) * self._source.size / len(page.data)
 
-    def _doubts(self, window: Window[P]) -> bool:
-        """Ask again from the last second that was read, unless that has been tried often enough.
+    def _doubts(self, window: Window[P], error: RefusedRequestError | None) -> bool:
+        """Ask again from the last second that was read, if there is one.
 
-        A cursor names a record. When that record is changed or erased meanwhile, the API may continue at its new place,
-        behind everything in the window, or refuse the cursor. What was read of that second comes again, and is known.
+        A cursor names a record. When that record is changed or erased before the cursor is followed, the API may
+        continue at its new place, behind everything in the window, or refuse the cursor. If the record is the last one
+        again, it has stayed, and the API was right. What was read of that second comes again, and is known.
         """
-        window.doubts += 1
         window.link = None
-        return window.doubts <= MOST_DOUBTS and window.reached is not None
+        window.doubt = Doubt(window.last_key, error)
+        return window.reached is not None
 
     # -- requests --------------------------------------------------------------------------------------------------
 
@@ -305,41 +359,46 @@ class WindowedReading(Generic[P]):
     def _cut(self) -> None:
         """Cut windows until there are as many as it takes to keep the emitting thread busy."""
         wanted = self._wanted
-        while (
-            sum(not window.complete for window in self._windows) < wanted
-            and len(self._windows) < 4 * self._fetcher.threads
-            and self._cut_once(self._pages_of_window(wanted))
-        ):
-            pass
+        while len(self._windows) < 4 * self._fetcher.threads:
+            lacking = wanted - sum(not window.complete for window in self._windows)
+            if lacking <= 0 or not self._cut_once(self._pages_of_window(wanted, lacking)):
+                break
 
-    def _cut_once(self, pages: int) -> bool:
+    def _cut_once(self, pages: float) -> bool:
         """Cut the earliest window that is long enough, so many pages behind where it has been read."""
-        pace: timedelta | None = None
-        for place, window in enumerate(self._windows):
-            pace = window.pace or pace
+        for place, (window, left) in enumerate(self._pages_left()):
             if window.error:
                 return False
-            if window.complete or pace is None or window.position is None:
-                continue
-            if window.end - window.position > pace * (pages + 1):
-                cut = (window.position + pace * pages).replace(microsecond=0) + GRAIN
-                self._windows.insert(place + 1, Window(cut, window.end, pace))
+            if window.position and left > pages + FEWEST_PAGES:
+                length = (window.end - window.position) * (pages / left)
+                cut = (window.position + length).replace(microsecond=0) + GRAIN
+                self._windows.insert(place + 1, Window(cut, window.end))
                 window.end = cut
                 return True
         return False
 
+    def _pages_left(self) -> list[tuple[Window[P], float]]:
+        """Estimate how many pages of each window are still to be read, as dense as the last ones before."""
+        estimates = []
+        pace = self._pace
+        for window in self._windows:
+            pace = window.pace or pace
+            if window.complete or pace is None or window.position is None:
+                estimates.append((window, 0.0))
+            else:
+                estimates.append((window, (window.end - window.position) / pace))
+        return estimates
+
+    def _pages_of_window(self, windows: int, lacking: int) -> float:
+        """How many pages a window should have: all fit into the budget, and share what the last one has left."""
+        fitting = self._budget / windows / max(self._page_bytes or 0, 1)
+        left = self._pages_left()[-1][1]
+        return min(max(min(fitting, left / (lacking + 1)) if left else fitting, FEWEST_PAGES), MOST_PAGES)
+
     @property
     def _wanted(self) -> int:
         """How many windows to read at once."""
-        if self._fetch_seconds is None or self._emit_seconds is None:
-            return 1
-        ratio = self._fetch_seconds / max(self._emit_seconds, 1e-6)
-        return 1 if ratio < WORTH_WINDOWS else min(self._fetcher.threads, ceil(ratio))
-
-    def _pages_of_window(self, windows: int) -> int:
-        """How many pages a window should have, so that all of them fill half of the budget."""
-        fitting = self._budget / 2 / windows / max(self._page_bytes or 0, 1)
-        return round(min(max(fitting, FEWEST_PAGES), MOST_PAGES))
+        return 1 if self._emit_seconds is None else self._pressure.useful(self._emit_seconds)
 
     def _say_complete(self, window: Window[P]) -> None:
         logger.debug(
