@@ -111,13 +111,16 @@ def test_spent_daily_quota_ends_all_workers_at_once(sandbox, new_client):
 
 
 def test_probe_that_breaks_off_does_not_hold_the_others_for_ever(sandbox, new_client):
-    """A reset, a 500 and an answer that is none say nothing about the quota: the next one asks."""
-    sandbox.fault("klaviyo", kind="status", status=429, headers={"Retry-After": "1"}, times=1)
-    for fault in ({"kind": "reset"}, {"kind": "status", "status": 500}, {"kind": "html", "status": 403}):
+    """A reset and a refusal of the edge say nothing about the quota: the next one asks."""
+    sandbox.latency("klaviyo", 0.3)
+    sandbox.fault("klaviyo", kind="status", status=429, headers={"Retry-After": "1"}, times=WORKERS)
+    for fault in ({"kind": "reset"}, {"kind": "html", "status": 403}):
         sandbox.fault("klaviyo", **fault)
     outcomes = ask_at_once(new_client())
+    under_way = [request["under_way"] for request in sandbox.journal()]
 
     assert [len(pages) for pages in outcomes] == [1] * WORKERS
+    assert under_way[WORKERS : WORKERS + 3] == [1] * 3
 
 
 def test_closing_the_client_ends_what_waits(sandbox, new_client):

@@ -182,3 +182,47 @@ def test_throttled_bucket_leaves_the_others_alone():
 
     assert limiter.admit(profiles) == 25
     assert limiter.admit(events) == 0
+
+
+def let_out(limiter, ticket):
+    """Have a request wait its turn, which has come."""
+    limiter.line_up(ticket)
+    assert limiter.admit(ticket) == 0.0
+    limiter.leave(ticket)
+
+
+@pytest.mark.req("C-20")
+def test_budget_of_a_request_counts_from_its_first_failure():
+    """Also where others were served meanwhile: a page that is throttled again and again must not take for ever."""
+    now = [0.0]
+    limiter = Limiter(100, 10, lambda: now[0])
+    unlucky, lucky = limiter.ticket((PROFILES,)), limiter.ticket((PROFILES,))
+    let_out(limiter, unlucky)
+    limiter.throttled(unlucky, 2)
+    limiter.done(unlucky)
+    now[0] = 3.0
+    let_out(limiter, lucky)
+    limiter.served(lucky)
+    limiter.done(lucky)
+    now[0] = 8.0
+    let_out(limiter, unlucky)
+
+    assert limiter.throttled(unlucky, 5) == Spent(5.0)
+
+
+@pytest.mark.req("C-20")
+def test_request_that_only_waits_for_the_probes_of_others_gives_up_with_them():
+    """Its own attempts have not even begun; else every worker would add a budget of its own, one after the other."""
+    now = [0.0]
+    limiter = Limiter(100, 10, lambda: now[0])
+    asking, waiting = limiter.ticket((PROFILES,)), limiter.ticket((PROFILES,))
+    let_out(limiter, asking)
+    limiter.throttled(asking, 5)
+    limiter.done(asking)
+    now[0] = 6.0
+    let_out(limiter, asking)
+    limiter.line_up(waiting)
+    limiter.throttled(asking, 9)
+    limiter.done(asking)
+
+    assert limiter.admit(waiting) == Spent(9.0)

@@ -107,6 +107,15 @@ def test_limits_that_the_account_states_are_taken_over(clock):
     assert refused.seconds == pytest.approx(DAY, rel=0.01)
 
 
+def test_limits_of_an_answer_that_two_buckets_gave_are_taken_for_neither(clock):
+    """It is not told which of them is meant; taken for the endpoint's, the smaller one would outlast the parameter."""
+    limiter = Limiter(100, 900, clock)
+    limiter.learn(limiter.ticket(PREDICTIONS), "10, 10;w=1, 150;w=60")
+    sent = [send(limiter, clock) for _ in range(75)]
+
+    assert sent[74] == sent[0]
+
+
 def test_keeping_pace_is_no_reason_to_give_up(clock):
     """However small the retry budget: a quota of a minute returns, a daily one does not."""
     limiter = Limiter(1, 0, clock)
