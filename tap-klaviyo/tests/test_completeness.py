@@ -110,8 +110,8 @@ def test_run_that_ends_inside_an_import_leaves_the_rest_to_the_next(tap, account
 @pytest.mark.req("BX-10", "IN-35")
 @pytest.mark.parametrize("stream", ["profiles", "events", "subscription_changes"])
 def test_page_limit_inside_equal_times_makes_way(tap, account, stream):
-    """Runs of four pages each, through a second of 700 between others; the limit holds, and nothing is repeated."""
-    ids = add(account, stream, [*hours(150), *[DENSE] * 700, *hours(150, "2026-05-22T00:00:00Z")])
+    """Runs of four pages each, through a second of 600 between others; the limit holds, and nothing is repeated."""
+    ids = add(account, stream, [*hours(150), *[DENSE] * 600, *hours(150, "2026-05-22T00:00:00Z")])
     runs, state = [], None
     for _ in range(4):
         outcome = tap(streams=[stream], max_pages=4, events_page_size=100, state=state)
@@ -194,7 +194,7 @@ def test_person_at_the_end_of_a_page_who_is_touched_hides_nobody(tap, account, c
 
     A stream may fail where a second is denser than a page and stirred all the time; it may not close over a gap.
     """
-    add(account, "profiles", [*hours(400), *[DENSE] * 350, *hours(250, "2026-05-21T00:00:00Z")])
+    add(account, "profiles", [*hours(250), *[DENSE] * 220, *hours(150, "2026-05-21T00:00:00Z")])
     account.latency("klaviyo", 0.01)
     account.klaviyo_settings(cursor=cursor, restless=restless)
     first = tap(streams=["profiles"], **limit)
