@@ -93,7 +93,7 @@ def test_throttling_now_and_then_slows_the_run_and_no_more(tap, account):
     throttled = {"kind": "status", "status": 429, "headers": {"Retry-After": "1"}}
     for skip in (4, 6):
         account.fault("klaviyo", path="/api/profiles", skip=skip, **throttled)
-    outcome = tap(streams=["profiles"], max_retry_seconds=60)
+    outcome = tap(streams=["profiles"], max_retry_seconds=8)
     requests = account.journal()
 
     assert outcome.code == 0

@@ -64,7 +64,7 @@ def test_transient_fault_on_the_second_page_costs_nothing_but_time(tap, account,
 def test_retry_after_is_never_undercut(tap, account):
     """An early retry is refused for certain."""
     account.fault("klaviyo", kind="status", status=429, headers={"Retry-After": "2"}, path="/api/profiles", times=2)
-    outcome = tap(streams=["profiles"])
+    outcome = tap(streams=["profiles"], max_retry_seconds=8)
 
     assert outcome.code == 0
     assert len(outcome.ids("profiles")) == 250
@@ -209,7 +209,7 @@ def test_signals_while_the_reader_is_slow_tear_no_line_and_repeat_nothing(sandbo
     sandbox.clock(now="2030-01-01T00:00:00Z")
     state, ids = None, []
     for stop in (True, True, True, True, False):
-        process = started(streams=["events"], state=state)
+        process = started(streams=["events"], state=state, events_page_size=200)  # a page is larger than a pipe
         lines = [process.stdout.readline() for _ in range(3)]
         if stop:
             process.send_signal(signal.SIGTERM)
@@ -222,7 +222,9 @@ def test_signals_while_the_reader_is_slow_tear_no_line_and_repeat_nothing(sandbo
 
 
 @pytest.mark.req("BX-12")
-@pytest.mark.parametrize("settings", [{}, {"stream_maps": {"profiles": {"kind": "'person'"}}}], ids=["at once", "singly"])
+@pytest.mark.parametrize(
+    "settings", [{}, {"stream_maps": {"profiles": {"kind": "'person'"}}}], ids=["at once", "one by one"]
+)
 def test_signal_between_records_and_their_notes_waits_for_the_notes(settings, monkeypatch):
     """Else the records are out, the last STATE does not know them, and the next run emits them again."""
     from tap_klaviyo.tap import TapKlaviyo
