@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import threading
 from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any
+from itertools import chain
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -21,10 +22,21 @@ _Insert = sqlite.Insert | postgresql.Insert
 _INSERTS: dict[str, Callable[[sa.Table], _Insert]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 """The dialects whose INSERT knows ON CONFLICT."""
 
+ROWS_PARAMETERS = 20_000
 KEYS_OF_A_STATEMENT = 5_000
-"""Below the number of parameters that either database takes."""
+"""How many parameters a statement carries that writes rows, and one that looks up keys: fewer than either database
+takes."""
 
 Row = tuple[Any, ...]
+
+
+class Upsert(NamedTuple):
+    """A statement for any number of rows, whose *marks* stand between what comes *before* and *after* them."""
+
+    before: str
+    marks: str
+    after: str
+    most_rows: int
 
 
 class LedgerError(Exception):
@@ -81,40 +93,45 @@ class Database:
 
     def upsert_into(
         self, table: sa.Table, names: Sequence[str], changed: Sequence[str], newer_by: str | None = None
-    ) -> str:
-        """Write the statement that inserts a row of *names* (in the order of the table's columns).
+    ) -> Upsert:
+        """Write the statement that inserts rows of *names*, which stand in the order of the table's columns.
 
         Of a row whose key exists, *changed* are overwritten, but not where its *newer_by* is later; without *changed*
         it stays as it is.
         """
         insert = _INSERTS[self.engine.dialect.name](table)
         row = insert.values({name: sa.bindparam(name) for name in names})
-        if not changed:
-            return self.compile(row.on_conflict_do_nothing(index_elements=["key"]))
         newer = None if newer_by is None else table.c[newer_by] <= insert.excluded[newer_by]
         values = {name: insert.excluded[name] for name in changed}
-        return self.compile(row.on_conflict_do_update(index_elements=["key"], set_=values, where=newer))
+        statement = (
+            row.on_conflict_do_update(index_elements=["key"], set_=values, where=newer)
+            if changed
+            else row.on_conflict_do_nothing(index_elements=["key"])
+        )
+        before, values_word, after = self._compile(statement).partition(" VALUES ")
+        marks, on_conflict, rule = after.partition(" ON CONFLICT ")
+        return Upsert(before + values_word, marks, on_conflict + rule, ROWS_PARAMETERS // len(names))
 
-    def compile(self, statement: sa.ClauseElement) -> str:
-        """Write a statement with positional parameters, as :meth:`write` and :meth:`read` take it."""
-        return str(statement.compile(dialect=self.engine.dialect))
+    def upsert(self, connection: sa.Connection, statement: Upsert, rows: list[Row]) -> int:
+        """Insert or change *rows*, each key once, in the order of their keys; returns how many were not left alone.
 
-    def write(self, connection: sa.Connection, statement: str, rows: list[Row]) -> int:
-        """Run a statement for each of *rows*, ordered by their first value; returns how many rows of the table changed.
-
-        One order for all, so that two pipelines never wait for each other in a ring.
+        One order for all, so that two pipelines never wait for each other in a ring. Many rows go into one statement:
+        while SQLite works on it, other threads can run; between two statements, they have to be waited for.
         """
-        if not rows:
-            return 0
         rows.sort(key=_first)
-        return int(connection.exec_driver_sql(statement, rows).rowcount)
+        touched = 0
+        for start in range(0, len(rows), statement.most_rows):
+            some = rows[start : start + statement.most_rows]
+            text = statement.before + ", ".join([statement.marks] * len(some)) + statement.after
+            touched += connection.exec_driver_sql(text, tuple(chain.from_iterable(some))).rowcount
+        return touched
 
     def read(self, columns: Sequence[sa.Column[Any]], keys: Sequence[bytes]) -> list[Row]:
         """The values of *columns* where the first of them is one of *keys*."""
         if not keys:
             return []
         rows: list[Row] = []
-        select = self.compile(sa.select(*columns))
+        select = self._compile(sa.select(*columns))
         mark = "?" if self.is_sqlite else "%s"
         with self._in_turn(), self.engine.connect() as connection:
             for start in range(0, len(keys), KEYS_OF_A_STATEMENT):
@@ -123,6 +140,9 @@ class Database:
                 found = connection.exec_driver_sql(f"{select} WHERE {columns[0].name} IN ({marks})", some)
                 rows += [tuple(row) for row in found]
         return rows
+
+    def _compile(self, statement: sa.ClauseElement) -> str:
+        return str(statement.compile(dialect=self.engine.dialect))
 
     def close(self) -> None:
         """Close the connections, none of them in the middle of a transaction."""

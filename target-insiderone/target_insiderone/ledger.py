@@ -113,15 +113,8 @@ class Ledger:
         self._batch_of: dict[bytes, _Batch] = {}  # event's key -> where it is, until it is merged
         self._complete: list[_Batch] = []
         self._write_batch = database.upsert_into(_batches, ("key", "events", "at"), ("events", "at"))
-        self._drop_batch = database.compile(sa.delete(_batches).where(_batches.c.key == sa.bindparam("of")))
         self._settle_event = database.upsert_into(_events, ("key", "content", "intent", "at"), ("intent", "at"))
         self._intend_event = database.upsert_into(_events, ("key", "content", "intent", "at"), ())
-        self._deliver_event = database.compile(
-            sa.update(_events).where(_events.c.key == sa.bindparam("of")).values(intent=sa.null())
-        )
-        self._refuse_event = database.compile(
-            sa.delete(_events).where(_events.c.key == sa.bindparam("of"), _events.c.intent.is_not(None))
-        )
         self._claim_profile = database.upsert_into(
             _profiles, ("key", "read_at", "content", "optins", "at"), ("read_at", "at"), newer_by="read_at"
         )
@@ -147,7 +140,7 @@ class Ledger:
             return
         batch = _Batch(uuid.uuid4().bytes, intended, len(intended))
         with self._database.transaction() as connection:
-            self._database.write(connection, self._write_batch, [_row_of(batch)])
+            self._database.upsert(connection, self._write_batch, [_row_of(batch)])
         with self._guard:
             self._batch_of.update(dict.fromkeys(intended, batch))
 
@@ -158,11 +151,13 @@ class Ledger:
         with self._guard:
             batches = self._note_outcome(delivered, refused)
             complete = [batch for batch in batches if not batch.open]
-            elsewhere = [(key,) for key in delivered if key not in self._batch_of]
+            elsewhere = [key for key in delivered if key not in self._batch_of]
         with self._database.transaction() as connection:
-            self._database.write(connection, self._write_batch, [_row_of(batch) for batch in batches])
-            self._database.write(connection, self._deliver_event, elsewhere)
-            self._database.write(connection, self._refuse_event, [(key,) for key in refused])
+            self._database.upsert(connection, self._write_batch, [_row_of(batch) for batch in batches])
+            for key in elsewhere:
+                connection.execute(sa.update(_events).where(_events.c.key == key).values(intent=sa.null()))
+            for key in refused:
+                connection.execute(sa.delete(_events).where(_events.c.key == key, _events.c.intent.is_not(None)))
         with self._guard:
             self._complete += complete
             waiting = sum(len(batch.events) for batch in self._complete)
@@ -192,10 +187,10 @@ class Ledger:
         if not merged:
             return
         now = int(time.time())
-        rows = [(key, known.content, None, now) for batch in merged for key, known in batch.events.items()]
+        rows = {key: (key, known.content, None, now) for batch in merged for key, known in batch.events.items()}
         with self._database.transaction() as connection:
-            self._database.write(connection, self._drop_batch, [(batch.key,) for batch in merged])
-            self._database.write(connection, self._settle_event, rows)
+            connection.execute(sa.delete(_batches).where(_batches.c.key.in_([batch.key for batch in merged])))
+            self._database.upsert(connection, self._settle_event, list(rows.values()))
         with self._guard:
             for batch in merged:
                 for key in batch.events:
@@ -218,9 +213,9 @@ class Ledger:
                 self._batch_of = dict.fromkeys(found.events, found)
                 return
             rows = [(key, event.content, event.intent, at) for key, (event, at) in known.items()]
-            self._database.write(connection, self._drop_batch, [(key,) for key, _, _ in left])
-            self._database.write(connection, self._settle_event, [row for row in rows if row[2] is None])
-            self._database.write(connection, self._intend_event, [row for row in rows if row[2] is not None])
+            connection.execute(sa.delete(_batches).where(_batches.c.key.in_([key for key, _, _ in left])))
+            self._database.upsert(connection, self._settle_event, [row for row in rows if row[2] is None])
+            self._database.upsert(connection, self._intend_event, [row for row in rows if row[2] is not None])
 
     def prune(self, days: int) -> int:
         """Forget settled events older than *days*, but for those of this run; returns how many.
@@ -255,7 +250,7 @@ class Ledger:
         now = int(time.time())
         rows = [(key, read_at, b"", "{}", now) for key, read_at in reads.items()]
         with self._database.transaction() as connection:
-            claimed = self._database.write(connection, self._claim_profile, list(rows))
+            claimed = self._database.upsert(connection, self._claim_profile, list(rows))
         return dict(reads) if claimed == len(rows) else self.read_times(list(reads))
 
     def read_times(self, keys: Sequence[bytes]) -> dict[bytes, str]:
@@ -273,7 +268,7 @@ class Ledger:
             for key, one in profiles
         ]
         with self._database.transaction() as connection:
-            self._database.write(connection, self._remember_profile, list(rows))
+            self._database.upsert(connection, self._remember_profile, list(rows))
 
     def forget_profiles(self, digests: Sequence[bytes]) -> int:
         """Forget the profiles with one of these digests as e-mail or phone number; returns how many."""
