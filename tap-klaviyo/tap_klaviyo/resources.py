@@ -1,11 +1,13 @@
 """JSON:API documents as Klaviyo sends them, decoded no deeper than needed.
 
 Attributes stay as the bytes that came (`msgspec.Raw`): so every number, key order and unknown attribute survives, and
-nobody pays for decoding what is only passed on.
+nobody pays for decoding what is only passed on. No document holds a circle, so the garbage collector need not look for
+one (``gc=False``).
 """
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 from decimal import Decimal, InvalidOperation
@@ -23,38 +25,38 @@ DIGITS_OF_INT = 640  # as many as Python reads, however `sys.set_int_max_str_dig
 Attributes = dict[str, msgspec.Raw]
 
 
-class Links(msgspec.Struct):
+class Links(msgspec.Struct, gc=False):
     """Links of a page; ``next`` is null (or absent) on the last one."""
 
     next: str | None = None
 
 
-class Reference(msgspec.Struct):
+class Reference(msgspec.Struct, gc=False):
     """Names a resource elsewhere in the document."""
 
     id: str
 
 
-class ToOne(msgspec.Struct):
+class ToOne(msgspec.Struct, gc=False):
     """A relationship with at most one resource; its data is null when the resource is gone."""
 
     data: Reference | None = None
 
 
-class ToMany(msgspec.Struct):
+class ToMany(msgspec.Struct, gc=False):
     """A relationship with any number of resources; its data is absent unless they were asked for."""
 
     data: tuple[Reference, ...] | None = None
 
 
-class Resource(msgspec.Struct):
+class Resource(msgspec.Struct, gc=False):
     """A resource of which the attributes matter."""
 
     id: str
     attributes: Attributes
 
 
-class AttributionRelationships(msgspec.Struct, rename="kebab"):
+class AttributionRelationships(msgspec.Struct, rename="kebab", gc=False):
     """What an attribution links an event to: ``AttributionResponseObjectResource`` of the OpenAPI document."""
 
     event: ToOne | None = None
@@ -66,7 +68,7 @@ class AttributionRelationships(msgspec.Struct, rename="kebab"):
     flow_message_variation: ToOne | None = None
 
 
-class Included(msgspec.Struct):
+class Included(msgspec.Struct, gc=False):
     """A resource that came along because a page asked for it; an attribution has relationships only."""
 
     id: str
@@ -75,7 +77,7 @@ class Included(msgspec.Struct):
     relationships: AttributionRelationships | None = None
 
 
-class EventRelationships(msgspec.Struct):
+class EventRelationships(msgspec.Struct, gc=False):
     """Whom and what an event is about."""
 
     profile: ToOne | None = None
@@ -83,7 +85,7 @@ class EventRelationships(msgspec.Struct):
     attributions: ToMany | None = None
 
 
-class Event(msgspec.Struct):
+class Event(msgspec.Struct, gc=False):
     """An event, as GET /api/events lists it."""
 
     id: str
@@ -91,14 +93,14 @@ class Event(msgspec.Struct):
     relationships: EventRelationships
 
 
-class Page(msgspec.Struct):
+class Page(msgspec.Struct, gc=False):
     """A page of any collection. One without links is not whole: the last page says so by ``next: null``."""
 
     data: list[Resource]
     links: Links
 
 
-class EventPage(msgspec.Struct):
+class EventPage(msgspec.Struct, gc=False):
     """A page of events, with the metrics, profiles and attributions that were asked for."""
 
     data: list[Event]
@@ -106,6 +108,7 @@ class EventPage(msgspec.Struct):
     included: list[Included] = []
 
 
+_PIECE = 1 << 16  # bytes
 _ESCAPES = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"  # a pair: one character
     rb"|(?P<lone>\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
@@ -123,8 +126,7 @@ def decode_tolerantly(body: bytes, decode: Callable[[bytes], Document]) -> Docum
         msgspec.DecodeError: The body is no JSON, or not of the shape that *decode* reads.
         UnicodeDecodeError: It is not in UTF-8.
     """
-    if not body.isascii():
-        body.decode()
+    _check_utf8(body)
     try:
         return decode(body)
     except msgspec.DecodeError:
@@ -132,6 +134,19 @@ def decode_tolerantly(body: bytes, decode: Callable[[bytes], Document]) -> Docum
         if mended == body:
             raise
         return decode(mended)
+
+
+def _check_utf8(body: bytes) -> None:
+    """Decode a body and forget it, piece by piece: the text of a whole page would not fit into the processor's caches.
+
+    Raises:
+        UnicodeDecodeError: It is not in UTF-8.
+    """
+    decode = codecs.getincrementaldecoder("utf-8")().decode
+    pieces = memoryview(body)
+    for start in range(0, len(body), _PIECE):
+        decode(pieces[start : start + _PIECE])
+    decode(b"", final=True)
 
 
 read_page = msgspec.json.Decoder(Page).decode

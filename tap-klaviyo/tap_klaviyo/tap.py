@@ -21,7 +21,7 @@ from typing_extensions import override
 
 from tap_klaviyo.client import ClientSettings, KlaviyoClient
 from tap_klaviyo.errors import RefusedInputError, RejectedKeyError, frames
-from tap_klaviyo.fetching import share_memory
+from tap_klaviyo.fetching import prepare_process
 from tap_klaviyo.metrics import MetricDirectory
 from tap_klaviyo.settings import SETTINGS, Settings, problems, typed, unknown_settings
 from tap_klaviyo.streams.base import Account, KlaviyoStream
@@ -230,7 +230,7 @@ def _json_object(path: Path, option: str) -> dict[str, Any]:
 
 def main() -> None:
     """Run the command line, and end the process; the exit codes are explained in the README."""
-    share_memory()
+    prepare_process()
     sys.exit(_exit_code_of_command())
 
 
