@@ -118,7 +118,7 @@ faults = st.lists(
     size=st.integers(20, 100),
 )
 @example(
-    stretches=[(HOUR, 300), (0, 350), (DAY, 100)], faults=[("truncate_ok", 7)], latency=0.02, concurrency=16, size=50
+    stretches=[(SECOND, 900), (0, 350), (DAY, 100)], faults=[("truncate_ok", 7)], latency=0.04, concurrency=16, size=50
 )
 def test_everything_comes_once_in_order_whatever_the_density(
     tap, running, queries, stream, stretches, faults, latency, concurrency, size
