@@ -47,14 +47,6 @@ class _Route(NamedTuple):
     default_currency: str | None
 
 
-class _Occurrence(NamedTuple):
-    """A record, its Klaviyo event id, and its time as RFC 3339."""
-
-    record: Record
-    key: str
-    timestamp: str
-
-
 def compile_events(settings: Settings) -> Callable[[Record, float], MappedEvent]:
     """Compile the event mapping: (record, now in epoch seconds) -> its events.
 
@@ -63,26 +55,26 @@ def compile_events(settings: Settings) -> Callable[[Record, float], MappedEvent]
     """
     resolve = compile_event_identifiers(settings)
     routes = _compile_routes(settings)
+    longest_kept = {metric: max(route.kept_seconds for route in mapped) for metric, mapped in routes.items()}
     hint_for = _compile_hint(routes)
     skips_future = settings.future_events == "skip"
     old_seconds = settings.skip_hook_older_than_hours * HOUR_SECONDS or float("inf")
 
     def map_event(record: Record, now: float) -> MappedEvent:
         metric = record.get("metric_name")
-        mapped = routes.get(metric) if type(metric) is str else None
-        if mapped is None:
+        if type(metric) is not str or metric not in routes:
             raise Filtered("unmapped_metric", hint_for(metric) if type(metric) is str else "")
-        occurrence, moment = _read_occurrence(record)
+        key, timestamp, moment = _read_occurrence(record)
         age = now - moment
         if skips_future and age < 0:
             raise Filtered("future_event")
-        if all(age > route.kept_seconds for route in mapped):
+        if age > longest_kept[metric]:
             raise Filtered("retention")
         identifiers, notes = resolve(record)
         made = MappedEvent(identifiers, [], [], [], age > old_seconds, ())
-        for route in mapped:
+        for route in routes[metric]:
             if age <= route.kept_seconds:
-                notes += _make(route, occurrence, made)
+                notes += _make(route, record, key, timestamp, made)
             else:
                 made.filtered.append((None, route.event_type, Filtered("retention")))
         return made._replace(notes=tuple(dict.fromkeys(notes))) if notes else made
@@ -90,34 +82,36 @@ def compile_events(settings: Settings) -> Callable[[Record, float], MappedEvent]
     return map_event
 
 
-def _make(route: _Route, occurrence: _Occurrence, made: MappedEvent) -> list[Note]:
+def _make(route: _Route, record: Record, key: str, timestamp: str, made: MappedEvent) -> list[Note]:
     """Add the events of one route to *made*; return what was left out of them."""
-    items = route.items(occurrence.record, NO_ITEM) if route.items else None
+    items = route.items(record, NO_ITEM) if route.items else None
     if type(items) is not list or not items:
-        return _add(route, occurrence, None, NO_ITEM, made)
+        return _add(route, record, key, timestamp, None, NO_ITEM, made)
     notes: list[Note] = []
     for line, item in enumerate(items, start=1):
         if type(item) is dict:
-            notes += _add(route, occurrence, line, item, made)
+            notes += _add(route, record, key, timestamp, line, item, made)
         else:
             remedy = "an item of the list is no object: correct what writes the event, or remove for_each"
             made.rejected.append((line, route.event_type, Rejected("item_is_no_object", f"item {line}", remedy)))
     return notes
 
 
-def _add(route: _Route, occurrence: _Occurrence, line: int | None, item: Record, made: MappedEvent) -> list[Note]:
+def _add(
+    route: _Route, record: Record, key: str, timestamp: str, line: int | None, item: Record, made: MappedEvent
+) -> list[Note]:
     """Add the event of one line, or of the whole record, to *made*, as an event or as rejected."""
     parameters: dict[str, Any] = {}
     custom: dict[str, Any] = {}
     fill = route.whole if line is None else route.each
-    notes = fill(occurrence.record, item, parameters, custom)
+    notes = fill(record, item, parameters, custom)
     parameters |= route.fixed_root
     custom |= route.fixed_custom
-    custom[EVENT_ID_PARAMETER] = occurrence.key
+    custom[EVENT_ID_PARAMETER] = key
     if line is not None:
         custom[LINE_PARAMETER] = line
     if route.required:
-        parameters.setdefault("event_group_id", occurrence.key)
+        parameters.setdefault("event_group_id", key)
         for name in route.required:
             if name not in parameters:
                 remedy = f"{route.event_type} needs it: map a field that holds it, or correct the value"
@@ -126,7 +120,7 @@ def _add(route: _Route, occurrence: _Occurrence, line: int | None, item: Record,
         if "currency" not in parameters:
             notes += _fill_currency(route, parameters)
     parameters["custom"] = custom
-    event = {"event_name": route.event_type, "timestamp": occurrence.timestamp, "event_params": parameters}
+    event = {"event_name": route.event_type, "timestamp": timestamp, "event_params": parameters}
     made.events.append((line, route.event_type, event))
     return notes
 
@@ -138,8 +132,8 @@ def _fill_currency(route: _Route, parameters: dict[str, Any]) -> list[Note]:
     return []
 
 
-def _read_occurrence(record: Record) -> tuple[_Occurrence, float]:
-    """Read the id and the time of an event; the time also as epoch seconds.
+def _read_occurrence(record: Record) -> tuple[str, str, float]:
+    """Read the Klaviyo event id, and the time as RFC 3339 and in epoch seconds.
 
     Raises:
         Rejected: One of them is missing or unusable: without them a repeat could not be told.
@@ -155,7 +149,7 @@ def _read_occurrence(record: Record) -> tuple[_Occurrence, float]:
         moment = read_moment(source)
     except UnusableValueError:
         raise Rejected("invalid_datetime", "datetime", "the record carries no RFC 3339 time of the event") from None
-    return _Occurrence(record, key, write_moment(moment, source)), moment.timestamp()
+    return key, write_moment(moment, source), moment.timestamp()
 
 
 def _compile_routes(settings: Settings) -> dict[str, tuple[_Route, ...]]:

@@ -67,12 +67,3 @@ class Interruption:
         self.stopping.set()
         if self._previous:
             signal.pthread_kill(threading.main_thread().ident or 0, WAKE)
-
-    def check(self) -> None:
-        """Raise if the run is to stop.
-
-        Raises:
-            Interrupted: It is.
-        """
-        if self.stopping.is_set():
-            raise Interrupted

@@ -38,6 +38,8 @@ def compile_phone(default_country: str | None, *, normalize: bool) -> Callable[[
 
     def to_phone(value: Any) -> str:
         number = to_text(value)
+        if E164.fullmatch(number):
+            return number
         if normalize:
             number = number.translate(_SEPARATORS)
             if number and number[0] != "+":

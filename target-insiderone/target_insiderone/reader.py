@@ -11,6 +11,7 @@ from singer_sdk.singerlib.encoding.base import GenericSingerReader
 from singer_sdk.singerlib.exceptions import InvalidInputLine
 
 from target_insiderone.exact_json import decode
+from target_insiderone.interruption import Interrupted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,7 +66,7 @@ class MessageReader(GenericSingerReader[bytes]):
         if not isinstance(message, dict) or not isinstance(message.get("type"), str):
             raise InvalidInputLine("a line is no Singer message")
         for name, kind in REQUIRED.get(message["type"], ()):
-            if not isinstance(message.get(name), kind):
+            if type(message.get(name)) is not kind:
                 raise InvalidInputLine(f"a {message['type']} message has no usable '{name}'")
         return message
 
@@ -80,9 +81,11 @@ class MessageReader(GenericSingerReader[bytes]):
         seen: Counter[str] = Counter()
         readline = (file_input or self.default_input).readline
         interruption = self.interruption
+        is_stopping = interruption.stopping.is_set
         while True:
             interruption.reading = True
-            interruption.check()
+            if is_stopping():
+                raise Interrupted
             line = readline()
             interruption.reading = False
             if not line:
