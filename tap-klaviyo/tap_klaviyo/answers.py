@@ -102,8 +102,8 @@ def _blame(body: bytes) -> tuple[str, str | None] | None:
 
 
 def _word(text: str | None) -> str | None:
-    """Pass a technical word; anything longer or stranger might be a value."""
-    return text if text and re.fullmatch(r"[\w\[\].-]{1,60}", text, re.ASCII) else None
+    """Pass a technical word; anything longer or stranger might be a value, or the key."""
+    return text if text and re.fullmatch(r"(?!.*pk_)[a-z_\[\].-]{1,60}", text, re.ASCII | re.IGNORECASE) else None
 
 
 def _scope(body: bytes) -> str | None:

@@ -24,7 +24,7 @@ from tap_klaviyo.errors import RejectedKeyError, StreamError, frames
 from tap_klaviyo.fetching import Fetcher
 from tap_klaviyo.resources import decode_exactly
 from tap_klaviyo.streams.rows import PageBudget, PageLimitReached, Row
-from tap_klaviyo.streams.windows import P, Source, WindowedReading
+from tap_klaviyo.streams.windows import WindowedReading
 from tap_klaviyo.writer import encode_lines, json_line
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from tap_klaviyo.client import KlaviyoClient
     from tap_klaviyo.metrics import MetricDirectory
     from tap_klaviyo.settings import Settings
+    from tap_klaviyo.streams.pages import P, Source
     from tap_klaviyo.writer import LineWriter
 
 CHECKPOINT_RECORDS = 1_000
@@ -136,6 +137,7 @@ class KlaviyoStream(Stream):
         finally:
             if self._run:
                 self._run.fetcher.close()
+                self.account.client.abandon()
             self._summarise(self.account.client.requests - requests)
         self._run = None
 

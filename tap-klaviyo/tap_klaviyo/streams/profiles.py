@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from tap_klaviyo.client import Fetched, KlaviyoClient
     from tap_klaviyo.errors import RefusedRequestError
-    from tap_klaviyo.streams.windows import Slice
+    from tap_klaviyo.streams.pages import Slice
 
 PAGE_SIZE = 100  # the endpoint's maximum; its default is 20
 TIMES = ("created", "updated", "last_event_date")

@@ -13,82 +13,33 @@ Everything here happens in the emitting thread; see `tap_klaviyo.fetching`.
 from __future__ import annotations
 
 import logging
-import math
-import statistics
 import time
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Generic, NamedTuple
 
 from tap_klaviyo.bookmarks import GRAIN
 from tap_klaviyo.datetimes import whole_second
 from tap_klaviyo.errors import RefusedRequestError
+from tap_klaviyo.streams.pages import P, Slice
+from tap_klaviyo.streams.pressure import Pressure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from datetime import datetime, timedelta
+    from collections.abc import Callable, Iterator
+    from datetime import timedelta
 
     from tap_klaviyo.client import Fetched
     from tap_klaviyo.fetching import Errand, Fetcher
-    from tap_klaviyo.resources import Links
+    from tap_klaviyo.streams.pages import Source
 
 BUDGET_BYTES = 24_000_000  # of bodies that wait to be emitted; decoded they take twice that
 FEWEST_PAGES, MOST_PAGES = 4, 64  # of a window
-WORTH_WINDOWS = 1.5  # how much longer than its emission a page must take to fetch
-GROWTH = 8
-EASE, STRAIN = 2.0, 3.0  # how much longer than the quickest one may requests take before there are no more, or fewer
+HORIZON = 16  # how many times the stretch that has been read one may conclude from it on what follows
 SMOOTHING = 0.3  # weight of the newest measurement
 SETTLE_SECONDS = 1.0
 
 logger = logging.getLogger("tap-klaviyo.windows")
-
-
-class Listing(Protocol):
-    """A page."""
-
-    @property
-    def links(self) -> Links:
-        """Its links."""
-
-    @property
-    def data(self) -> Sequence[Any]:
-        """Its records."""
-
-
-P = TypeVar("P", bound=Listing)
-
-
-class Source(Protocol[P]):
-    """A collection that can be read in windows of its time, in the order of that time. Threads call the first two."""
-
-    name: str
-    size: int
-    """Records of a full page."""
-
-    def first(self, start: datetime | None, end: datetime, /) -> Fetched[P]:
-        """Read the first page of a window; records of one second before it may come along."""
-
-    def follow(self, link: str, /) -> Fetched[P]:
-        """Read the page that a ``links.next`` names."""
-
-    def span(self, page: P, /) -> tuple[datetime, datetime] | None:
-        """Tell the times of the first and the last record, cut to the second; None where they have none."""
-
-    def concedes(self, error: RefusedRequestError, /) -> bool:
-        """Tell whether a first page that was refused may be asked for again, differently."""
-
-
-class Slice(NamedTuple, Generic[P]):
-    """A page of a window. Of its records those count whose second lies within the window."""
-
-    fetched: Fetched[P]
-    start: str
-    """``2026-08-14T09:12:40``, or empty for the beginning."""
-    end: str
-
-    def holds(self, second: str) -> bool:
-        """Tell whether a record of this second belongs to the window; one without a time belongs where it is met."""
-        return self.start <= second < self.end or not second
 
 
 class Doubt(NamedTuple):
@@ -109,6 +60,10 @@ class Window(Generic[P]):
     """Exclusive. It moves towards the start when the window is cut."""
     pace: timedelta | None = None
     """The time that a full page covers here; None before the first record."""
+    horizon: datetime | None = None
+    """How far that may be relied on."""
+    since: datetime | None = None
+    """The second of the first record read."""
     reached: datetime | None = None
     """The second of the last record read."""
     last_key: str = ""
@@ -134,37 +89,6 @@ class Window(Generic[P]):
     def position(self) -> datetime | None:
         """How far it has been read."""
         return self.reached or self.start
-
-
-class Pressure:
-    """Finds out how many requests at once are of use.
-
-    As long as requests take no longer for being many, there may be more; where they do, the server (or this process)
-    is busy, and more of them would only wait there.
-    """
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._allowed = 1
-        self._quickest = math.inf
-        self._round: list[float] = []
-
-    def note(self, seconds: float) -> None:
-        """Take note of the duration of a request."""
-        self._quickest = min(self._quickest, seconds)
-        self._round.append(seconds)
-        if len(self._round) > self._allowed:
-            usual = statistics.median(self._round)
-            self._round = []
-            if usual <= EASE * self._quickest:
-                self._allowed = min(self._most, GROWTH * self._allowed)
-            elif usual > STRAIN * self._quickest:
-                self._allowed = max(1, self._allowed // 2)
-
-    def useful(self, emit_seconds: float) -> int:
-        """Return how many requests at once hide their duration behind the emission of pages, which takes so long."""
-        ratio = self._quickest / max(emit_seconds, 1e-6)
-        return 1 if ratio < WORTH_WINDOWS else min(self._allowed, math.ceil(ratio) + 1)
 
 
 class WindowedReading(Generic[P]):
@@ -199,8 +123,8 @@ class WindowedReading(Generic[P]):
         self._pressure = Pressure(fetcher.threads)
         self._emit_seconds: float | None = None
         self._page_bytes: float | None = None
-        self._pace: timedelta | None = None
-        """That of the last window that was emitted entirely."""
+        self._known: Window[P] | None = None
+        """The last window that was emitted entirely and whose pace is known."""
 
     def open(self) -> None:
         """Ask for the first page, without waiting for it."""
@@ -239,7 +163,7 @@ class WindowedReading(Generic[P]):
             elif head.error:
                 raise head.error
             elif head.complete:
-                self._pace = head.pace or self._pace
+                self._known = head if head.pace else self._known
                 self._say_complete(self._windows.popleft())
             else:
                 self._wait()
@@ -285,7 +209,8 @@ class WindowedReading(Generic[P]):
 
     def _arrived(self, window: Window[P], fetched: Fetched[P]) -> None:
         page = fetched.document
-        self._pressure.note(fetched.seconds)
+        if len(page.data) > self._source.size // 2:  # others are quick, and few
+            self._pressure.note(fetched.seconds)
         if page.data:
             self._page_bytes = _smoothed(self._page_bytes, fetched.size)
         window.pages.append(fetched)
@@ -300,8 +225,9 @@ class WindowedReading(Generic[P]):
             window.complete = True
         elif window.link is None:
             window.complete = not (followed and not page.data and self._doubts(window, None))
-            if window.complete and window.start and not window.records_read:
-                window.pace = (window.end - window.start) * self._source.size  # not one record in all that time
+            if window.complete and window.start and not window.records_read:  # not one in all that time
+                window.pace = (window.end - window.start) * self._source.size
+                window.horizon = _beyond(window.start, window.end)
         elif window.link == followed:
             window.error = RefusedRequestError(
                 f"{self._source.name}: a page names itself as the next one", status=200, parameter=None
@@ -316,7 +242,9 @@ class WindowedReading(Generic[P]):
         first, last = span
         if window.reached is None or last > window.reached:
             window.reached = last
+        window.since = window.since or first
         window.pace = max(last - first, GRAIN) * self._source.size / len(page.data)
+        window.horizon = _beyond(window.since, window.reached)
 
     def _doubts(self, window: Window[P], error: RefusedRequestError | None) -> bool:
         """Ask again from the last second that was read, if there is one.
@@ -366,27 +294,31 @@ class WindowedReading(Generic[P]):
 
     def _cut_once(self, pages: float) -> bool:
         """Cut the earliest window that is long enough, so many pages behind where it has been read."""
-        for place, (window, left) in enumerate(self._pages_left()):
+        for place, (window, left, horizon) in enumerate(self._pages_left()):
             if window.error:
                 return False
             if window.position and left > pages + FEWEST_PAGES:
                 length = (window.end - window.position) * (pages / left)
                 cut = (window.position + length).replace(microsecond=0) + GRAIN
-                self._windows.insert(place + 1, Window(cut, window.end))
-                window.end = cut
-                return True
+                if cut <= horizon:
+                    self._windows.insert(place + 1, Window(cut, window.end))
+                    window.end = cut
+                    return True
         return False
 
-    def _pages_left(self) -> list[tuple[Window[P], float]]:
-        """Estimate how many pages of each window are still to be read, as dense as the last ones before."""
+    def _pages_left(self) -> list[tuple[Window[P], float, datetime]]:
+        """Estimate how many pages of each window are still to be read, and up to when that may be relied on.
+
+        What is not known yet of a window is taken from the one before.
+        """
         estimates = []
-        pace = self._pace
+        known = self._known
         for window in self._windows:
-            pace = window.pace or pace
-            if window.complete or pace is None or window.position is None:
-                estimates.append((window, 0.0))
-            else:
-                estimates.append((window, (window.end - window.position) / pace))
+            known = window if window.pace else known
+            left, horizon = 0.0, window.end
+            if known and known.pace and known.horizon and window.position and not window.complete:
+                left, horizon = (window.end - window.position) / known.pace, known.horizon
+            estimates.append((window, left, horizon))
         return estimates
 
     def _pages_of_window(self, windows: int, lacking: int) -> float:
@@ -409,6 +341,10 @@ class WindowedReading(Generic[P]):
             window.pages_read,
             window.records_read,
         )
+
+
+def _beyond(since: datetime, until: datetime) -> datetime:
+    return until + min(HORIZON * max(until - since, GRAIN), datetime.max.replace(tzinfo=UTC) - until)
 
 
 def _second(moment: datetime | None) -> str:

@@ -1,0 +1,61 @@
+"""Pages, and what can be read page by page in the order of time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from tap_klaviyo.client import Fetched
+    from tap_klaviyo.errors import RefusedRequestError
+    from tap_klaviyo.resources import Links
+
+
+class Listing(Protocol):
+    """A page."""
+
+    @property
+    def links(self) -> Links:
+        """Its links."""
+
+    @property
+    def data(self) -> Sequence[Any]:
+        """Its records."""
+
+
+P = TypeVar("P", bound=Listing)
+
+
+class Source(Protocol[P]):
+    """A collection that can be read in windows of its time, in the order of that time. Threads call the first two."""
+
+    name: str
+    size: int
+    """Records of a full page."""
+
+    def first(self, start: datetime | None, end: datetime, /) -> Fetched[P]:
+        """Read the first page of a window; records of one second before it may come along."""
+
+    def follow(self, link: str, /) -> Fetched[P]:
+        """Read the page that a ``links.next`` names."""
+
+    def span(self, page: P, /) -> tuple[datetime, datetime] | None:
+        """Tell the times of the first and the last record, cut to the second; None where they have none."""
+
+    def concedes(self, error: RefusedRequestError, /) -> bool:
+        """Tell whether a first page that was refused may be asked for again, differently."""
+
+
+class Slice(NamedTuple, Generic[P]):
+    """A page of a window. Of its records those count whose second lies within the window."""
+
+    fetched: Fetched[P]
+    start: str
+    """``2026-08-14T09:12:40``, or empty for the beginning."""
+    end: str
+
+    def holds(self, second: str) -> bool:
+        """Tell whether a record of this second belongs to the window; one without a time belongs where it is met."""
+        return self.start <= second < self.end or not second

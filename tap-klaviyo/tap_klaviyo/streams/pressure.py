@@ -1,0 +1,42 @@
+"""How many requests at once are of use; found out by trying."""
+
+from __future__ import annotations
+
+import math
+import statistics
+
+WORTH_WINDOWS = 1.5  # how much longer than its emission a page must take to fetch
+GROWTH = 8
+EASE, STRAIN = 2.0, 3.0  # how much longer than the quickest one may requests take before there are no more, or fewer
+OBLIVION = 1.01  # by which factor the quickest time is forgotten with every request
+
+
+class Pressure:
+    """Finds out how many requests at once are of use.
+
+    As long as requests take no longer for being many, there may be more; where they do, the server (or this process)
+    is busy, and more of them would only wait there.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._allowed = 1
+        self._quickest = math.inf
+        self._round: list[float] = []
+
+    def note(self, seconds: float) -> None:
+        """Take note of the duration of a request for a full page."""
+        self._quickest = min(OBLIVION * self._quickest, seconds)
+        self._round.append(seconds)
+        if len(self._round) > self._allowed:
+            usual = statistics.median(self._round)
+            self._round = []
+            if usual <= EASE * self._quickest:
+                self._allowed = min(self._most, GROWTH * self._allowed)
+            elif usual > STRAIN * self._quickest:
+                self._allowed = max(1, self._allowed // 2)
+
+    def useful(self, emit_seconds: float) -> int:
+        """Return how many requests at once hide their duration behind the emission of pages, which takes so long."""
+        ratio = self._quickest / max(emit_seconds, 1e-6)
+        return 1 if ratio < WORTH_WINDOWS else min(self._allowed, math.ceil(ratio) + 1)
