@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -55,16 +56,32 @@ class ClientSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Fetched(Generic[Document]):
-    """A decoded answer."""
+class Packed(Generic[Document]):
+    """An answer that is not kept decoded, which takes less room."""
 
-    document: Document
+    unpack: Callable[[], Document] = field(repr=False)
+    """Decodes the body; it has been done before, without an error."""
     at: datetime
     """When it had arrived."""
     seconds: float
     """From the request to the end of its answer; waits for the quota and failed attempts are not in it."""
     size: int
     """Bytes of the decompressed body."""
+
+    def fetched(self) -> Fetched[Document]:
+        """Decode it again."""
+        return Fetched(self.unpack, self.at, self.seconds, self.size, self.unpack())
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched(Packed[Document]):
+    """A decoded answer."""
+
+    document: Document
+
+    def packed(self) -> Packed[Document]:
+        """Let go of the document."""
+        return Packed(self.unpack, self.at, self.seconds, self.size)
 
 
 class KlaviyoClient:
@@ -180,7 +197,9 @@ class KlaviyoClient:
         if failure:
             raise failure
         try:
-            return Fetched(decode_tolerantly(response.data, decode), arrived, seconds, len(response.data))
+            return Packed(
+                partial(decode_tolerantly, response.data, decode), arrived, seconds, len(response.data)
+            ).fetched()
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise TransientError("the answer (200) is cut off or no JSON:API document") from None
 

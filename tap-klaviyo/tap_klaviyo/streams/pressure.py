@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import statistics
 
-WORTH_WINDOWS = 1.5  # how much longer than its emission a page must take to fetch
-GROWTH = 8
+WORTH_WINDOWS = 4.0  # how many times longer than its emission a page must take to fetch
+GROWTH = 4
 EASE, STRAIN = 2.0, 3.0  # how much longer than the quickest one may requests take before there are no more, or fewer
 OBLIVION = 1.01  # by which factor the quickest time is forgotten with every request
 
@@ -28,7 +28,7 @@ class Pressure:
         """Take note of the duration of a request for a full page."""
         self._quickest = min(OBLIVION * self._quickest, seconds)
         self._round.append(seconds)
-        if len(self._round) > self._allowed:
+        if len(self._round) >= self._allowed:
             usual = statistics.median(self._round)
             self._round = []
             if usual <= EASE * self._quickest:

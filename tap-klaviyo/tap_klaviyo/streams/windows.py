@@ -20,6 +20,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Generic, NamedTuple
 
 from tap_klaviyo.bookmarks import GRAIN
+from tap_klaviyo.client import Fetched
 from tap_klaviyo.datetimes import whole_second
 from tap_klaviyo.errors import RefusedRequestError
 from tap_klaviyo.streams.pages import P, Slice
@@ -29,13 +30,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from datetime import timedelta
 
-    from tap_klaviyo.client import Fetched
+    from tap_klaviyo.client import Packed
     from tap_klaviyo.fetching import Errand, Fetcher
     from tap_klaviyo.streams.pages import Source
 
-BUDGET_BYTES = 24_000_000  # of bodies that wait to be emitted; decoded they take twice that
-FEWEST_PAGES, MOST_PAGES = 4, 64  # of a window
+BUDGET_BYTES = 40_000_000  # of bodies that wait to be emitted
+FEWEST_PAGES, MOST_PAGES = 3, 64  # of a window
+WORTH_PAGES = 2  # that a window must have besides
 HORIZON = 16  # how many times the stretch that has been read one may conclude from it on what follows
+ALIKE = 8  # by which factor the pace may differ within one such stretch
 SMOOTHING = 0.3  # weight of the newest measurement
 SETTLE_SECONDS = 1.0
 
@@ -63,7 +66,7 @@ class Window(Generic[P]):
     horizon: datetime | None = None
     """How far that may be relied on."""
     since: datetime | None = None
-    """The second of the first record read."""
+    """The second of the first record of the stretch to which that pace applies; earlier windows may belong to it."""
     reached: datetime | None = None
     """The second of the last record read."""
     last_key: str = ""
@@ -71,7 +74,7 @@ class Window(Generic[P]):
     link: str | None = None
     """The page to read next; None for the first one."""
     errand: Errand[Fetched[P]] | None = None
-    pages: deque[Fetched[P]] = field(default_factory=deque)
+    pages: deque[Fetched[P] | Packed[P]] = field(default_factory=deque)
     """Read, and not yet emitted."""
     waiting_bytes: int = 0
     complete: bool = False
@@ -89,6 +92,15 @@ class Window(Generic[P]):
     def position(self) -> datetime | None:
         """How far it has been read."""
         return self.reached or self.start
+
+
+class Estimate(NamedTuple, Generic[P]):
+    """What is still to be read of a window."""
+
+    window: Window[P]
+    pages: float
+    reliable: float
+    """How many pages ahead the estimate may be relied on."""
 
 
 class WindowedReading(Generic[P]):
@@ -154,10 +166,12 @@ class WindowedReading(Generic[P]):
             self._advance()
             head = self._windows[0]
             if head.pages:
-                fetched = head.pages.popleft()
-                head.waiting_bytes -= fetched.size
+                page = head.pages.popleft()
+                head.waiting_bytes -= page.size
                 began = time.monotonic() - self._fetcher.waited
-                yield Slice(fetched, _second(head.start), _second(head.end))
+                yield Slice(
+                    page if isinstance(page, Fetched) else page.fetched(), _second(head.start), _second(head.end)
+                )
                 busy = time.monotonic() - self._fetcher.waited - began
                 self._emit_seconds = _smoothed(self._emit_seconds, busy)
             elif head.error:
@@ -213,7 +227,8 @@ class WindowedReading(Generic[P]):
             self._pressure.note(fetched.seconds)
         if page.data:
             self._page_bytes = _smoothed(self._page_bytes, fetched.size)
-        window.pages.append(fetched)
+        emitted_next = window is self._windows[0] and not window.pages
+        window.pages.append(fetched if emitted_next else fetched.packed())
         window.waiting_bytes += fetched.size
         window.pages_read += 1
         window.records_read += len(page.data)
@@ -242,9 +257,21 @@ class WindowedReading(Generic[P]):
         first, last = span
         if window.reached is None or last > window.reached:
             window.reached = last
-        window.since = window.since or first
         window.pace = max(last - first, GRAIN) * self._source.size / len(page.data)
+        if window.since is None:
+            before = self._measured_before(window)
+            alike = before and before.pace and max(window.pace, before.pace) <= ALIKE * min(window.pace, before.pace)
+            window.since = (before.since if before and alike else None) or first
         window.horizon = _beyond(window.since, window.reached)
+
+    def _measured_before(self, window: Window[P]) -> Window[P] | None:
+        """Return the last window before this one whose pace is known."""
+        measured = self._known
+        for other in self._windows:
+            if other is window:
+                break
+            measured = other if other.pace else measured
+        return measured
 
     def _doubts(self, window: Window[P], error: RefusedRequestError | None) -> bool:
         """Ask again from the last second that was read, if there is one.
@@ -287,45 +314,50 @@ class WindowedReading(Generic[P]):
     def _cut(self) -> None:
         """Cut windows until there are as many as it takes to keep the emitting thread busy."""
         wanted = self._wanted
-        while len(self._windows) < 4 * self._fetcher.threads:
-            lacking = wanted - sum(not window.complete for window in self._windows)
-            if lacking <= 0 or not self._cut_once(self._pages_of_window(wanted, lacking)):
-                break
+        while (
+            len(self._windows) < 4 * self._fetcher.threads
+            and sum(not window.complete for window in self._windows) < wanted
+            and self._cut_once(wanted)
+        ):
+            pass
 
-    def _cut_once(self, pages: float) -> bool:
-        """Cut the earliest window that is long enough, so many pages behind where it has been read."""
-        for place, (window, left, horizon) in enumerate(self._pages_left()):
+    def _cut_once(self, wanted: int) -> bool:
+        """Cut the earliest window that is long enough, a few pages behind where it has been read."""
+        estimates = self._pages_left()
+        pages = self._pages_of_window(wanted, estimates[-1].pages)
+        for place, (window, left, reliable) in enumerate(estimates):
             if window.error:
                 return False
-            if window.position and left > pages + FEWEST_PAGES:
-                length = (window.end - window.position) * (pages / left)
-                cut = (window.position + length).replace(microsecond=0) + GRAIN
-                if cut <= horizon:
-                    self._windows.insert(place + 1, Window(cut, window.end))
-                    window.end = cut
-                    return True
+            length = min(pages, max(reliable / FEWEST_PAGES, FEWEST_PAGES))
+            if window.position and length <= reliable and left >= length + WORTH_PAGES:
+                cut = window.position + (window.end - window.position) * (length / left)
+                start = cut.replace(microsecond=0) + GRAIN
+                self._windows.insert(place + 1, Window(start, window.end))
+                window.end = start
+                return True
         return False
 
-    def _pages_left(self) -> list[tuple[Window[P], float, datetime]]:
-        """Estimate how many pages of each window are still to be read, and up to when that may be relied on.
+    def _pages_of_window(self, wanted: int, left: float) -> float:
+        """How many pages a window should have.
 
-        What is not known yet of a window is taken from the one before.
+        All of them take half of the budget; towards the end, when the last one has few left, they become shorter, so
+        that they end together.
         """
+        fitting = self._budget / 2 / wanted / max(self._page_bytes or 0, 1)
+        return min(max(min(fitting, left / wanted), FEWEST_PAGES), MOST_PAGES)
+
+    def _pages_left(self) -> list[Estimate[P]]:
+        """Estimate how much of each window is still to be read; what is not known yet is taken from the one before."""
         estimates = []
         known = self._known
         for window in self._windows:
             known = window if window.pace else known
-            left, horizon = 0.0, window.end
+            left = reliable = 0.0
             if known and known.pace and known.horizon and window.position and not window.complete:
-                left, horizon = (window.end - window.position) / known.pace, known.horizon
-            estimates.append((window, left, horizon))
+                left = (window.end - window.position) / known.pace
+                reliable = (known.horizon - window.position) / known.pace
+            estimates.append(Estimate(window, left, reliable))
         return estimates
-
-    def _pages_of_window(self, windows: int, lacking: int) -> float:
-        """How many pages a window should have: all fit into the budget, and share what the last one has left."""
-        fitting = self._budget / windows / max(self._page_bytes or 0, 1)
-        left = self._pages_left()[-1][1]
-        return min(max(min(fitting, left / (lacking + 1)) if left else fitting, FEWEST_PAGES), MOST_PAGES)
 
     @property
     def _wanted(self) -> int:
