@@ -39,4 +39,6 @@ class Pressure:
     def useful(self, emit_seconds: float) -> int:
         """Return how many requests at once hide their duration behind the emission of pages, which takes so long."""
         ratio = self._quickest / max(emit_seconds, 1e-6)
-        return 1 if ratio < WORTH_WINDOWS else min(self._allowed, math.ceil(ratio) + 1)
+        if math.isinf(ratio) or ratio < WORTH_WINDOWS:
+            return 1
+        return min(self._allowed, math.ceil(ratio) + 1)
