@@ -172,8 +172,12 @@ def _open_postgresql(url: str) -> sa.Engine:
 
 
 def _open_sqlite(url: str) -> sa.Engine:
+    """Open a file; few statements are kept, since those for many rows are large and seldom come again."""
     engine = sa.create_engine(
-        url, hide_parameters=True, poolclass=StaticPool, connect_args={"check_same_thread": False}
+        url,
+        hide_parameters=True,
+        poolclass=StaticPool,
+        connect_args={"check_same_thread": False, "cached_statements": 4},
     )
     sa.event.listen(engine, "connect", _tune_sqlite)
     return engine

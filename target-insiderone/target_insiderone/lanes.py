@@ -23,11 +23,13 @@ Group = Literal["profiles", "events", "old events"]
 
 GROUPS: tuple[Group, ...] = ("profiles", "events", "old events")
 
-FLUSH_AFTER_RECORDS = 5_000
-HELD_BACK_RECORDS = 9_000
+LOOK_EVERY_RECORDS = 250
+FLUSH_AFTER_RECORDS = 4_500
+HELD_BACK_RECORDS = 9_500
 FLUSH_AFTER_SECONDS = 20.0
 """A batch goes out incomplete once it has waited this long, and reading waits for one that is older still, so that a
-STATE is due every 10,000 records or 30 s."""
+STATE is due every 10,000 records or 30 s. Half of the records may wait for their batch to be full, half for the answer:
+so a slow answer costs least."""
 
 GRACE_SECONDS = 8.0
 """How long requests under way may take to finish after the run was asked to stop."""
@@ -151,9 +153,9 @@ class Lanes:
     def count_record(self) -> None:
         """Count one record of the input: it makes the waiting batches older; blocks while one is too old."""
         self._records += 1
-        if self._records % 500 == 0:
+        if self._records % LOOK_EVERY_RECORDS == 0:
+            self.flush(older_than_records=FLUSH_AFTER_RECORDS)
             while self._oldest() < self._records - HELD_BACK_RECORDS and not self._stopping.is_set():
-                self.flush(older_than_records=FLUSH_AFTER_RECORDS)
                 time.sleep(0.002)
 
     def _oldest(self) -> int:

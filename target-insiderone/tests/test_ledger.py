@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+import sqlalchemy
 from singer_messages import order, profile, record, schema
 from target_insiderone.database import LedgerError
 from target_insiderone.digests import Digester
@@ -159,6 +160,90 @@ def test_several_processes_create_and_write_it_at_the_same_moment(url, open_ledg
     found = open_ledger(url).events(keys)
     assert len(found) == 80
     assert all(event.intent is None for event in found.values())
+
+
+OLD_TABLES = (
+    """CREATE TABLE insiderone_events (key {bytes} NOT NULL PRIMARY KEY, content {bytes} NOT NULL, intent {bytes},
+    at BIGINT NOT NULL)""",
+    "CREATE INDEX ix_insiderone_events_at ON insiderone_events (at)",
+    """CREATE TABLE insiderone_profiles (key {bytes} NOT NULL PRIMARY KEY, read_at VARCHAR(40) NOT NULL,
+    content {bytes} NOT NULL, email {bytes}, phone_number {bytes}, optins TEXT NOT NULL, at BIGINT NOT NULL)""",
+    "CREATE INDEX ix_insiderone_profiles_at ON insiderone_profiles (at)",
+)
+"""The ledger as it was before events stood in batches."""
+
+
+def test_a_ledger_of_before_the_batches_is_read_and_written_on(url, open_ledger):
+    """Nothing of it may be forgotten: neither what was delivered, nor what a run that died left open."""
+    engine = sqlalchemy.create_engine(url)
+    with engine.begin() as connection:
+        for table in OLD_TABLES:
+            connection.exec_driver_sql(table.format(bytes="BYTEA" if "postgres" in url else "BLOB"))
+        events = sqlalchemy.table("insiderone_events", *map(sqlalchemy.column, ("key", "content", "intent", "at")))
+        rows = [(b"sent", b"1", None), (b"open", b"2", b"bytes"), (b"other", b"3", b"more")]
+        connection.execute(
+            sqlalchemy.insert(events),
+            [{"key": key, "content": content, "intent": intent, "at": 1} for key, content, intent in rows],
+        )
+    engine.dispose()
+    ledger = open_ledger(url)
+    assert ledger.events([b"sent", b"open"]) == {b"sent": KnownEvent(b"1", None), b"open": KnownEvent(b"2", b"bytes")}
+
+    ledger.settle_events([b"open"], [b"other"])
+    ledger.remember_profiles([(b"p", known("2026-06-01"))])
+
+    later = open_ledger(url)
+    assert later.events([b"sent", b"open", b"other"]) == {
+        b"sent": KnownEvent(b"1", None),
+        b"open": KnownEvent(b"2", None),
+    }
+    assert later.profiles([b"p"])[b"p"].read_at == "2026-06-01"
+
+
+def test_a_batch_that_is_taken_over_gets_its_outcome_all_the_same(url, open_ledger):
+    """Who opens the ledger cannot tell a run that died from one that waits for an answer at this moment."""
+    owner = open_ledger(url)
+    owner.intend_events([(b"a", b"1", b"bytes of a"), (b"b", b"2", b"bytes of b"), (b"c", b"3", b"bytes of c")])
+    assert open_ledger(url).events([b"a"]) == {b"a": KnownEvent(b"1", b"bytes of a")}
+
+    owner.settle_events([b"a"], [b"b"])
+
+    assert open_ledger(url).events([b"a", b"b", b"c"]) == {
+        b"a": KnownEvent(b"1", None),
+        b"c": KnownEvent(b"3", b"bytes of c"),
+    }
+    assert owner.events([b"a", b"b"]) == {b"a": KnownEvent(b"1", None)}
+
+
+def test_who_holds_a_stream_knows_what_its_holder_of_before_delivered(url, open_ledger):
+    """It may have died after this ledger was opened."""
+    waiting = open_ledger(url)
+    holder = open_ledger(url)
+    holder.intend_events([(b"a", b"1", b"bytes")])
+    holder.settle_events([b"a"], [])
+
+    waiting.hold(b"events00")
+
+    assert waiting.events([b"a"]) == {b"a": KnownEvent(b"1", None)}
+
+
+def test_merged_batches_leave_the_memory_and_stay_known(url, open_ledger, monkeypatch):
+    """Memory must stay flat over any number of events."""
+    monkeypatch.setattr("target_insiderone.ledger.MERGE_AFTER_EVENTS", 4)
+    ledger = open_ledger(url)
+    keys = [bytes([number]) for number in range(8)]
+    for pair in zip(keys[::2], keys[1::2], strict=True):
+        ledger.intend_events((key, b"c", b"bytes") for key in pair)
+        ledger.settle_events(pair, [])
+
+    engine = sqlalchemy.create_engine(url)
+    with engine.connect() as connection:
+        batches = connection.exec_driver_sql("SELECT count(*) FROM insiderone_batches").scalar()
+        events = connection.exec_driver_sql("SELECT count(*) FROM insiderone_events").scalar()
+    engine.dispose()
+    assert (batches, events) == (0, 8)
+    assert not ledger._batch_of
+    assert ledger.events(keys) == dict.fromkeys(keys, KnownEvent(b"c", None))
 
 
 @pytest.mark.parametrize(

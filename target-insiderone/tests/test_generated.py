@@ -1,0 +1,76 @@
+"""The function written from a mapping does what its rows say one by one, whatever stands in the record."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from target_insiderone.columns import compile_column
+from target_insiderone.generated import compile_fill, compile_get
+from target_insiderone.sources import NO_ITEM, compile_source
+from target_insiderone.values import UnusableValueError
+from target_insiderone.vocabulary import PARAMETERS
+
+BAG = "event_properties"
+KEYS = ("a", "b", "c", "a.b", "b.c", "a.b.c", "0", "a.0", 'it\'s "q"\\\n{x}')
+
+names = st.sampled_from([*KEYS, "a.c", "b.0.c", "c[0]", f"{BAG}.a", f"{BAG}.a.b"])
+scalars = st.none() | st.booleans() | st.integers(-9, 9) | st.decimals(0, 9, places=2) | st.sampled_from(["", "x", "7"])
+values = st.recursive(
+    scalars, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=4)
+)
+objects = st.dictionaries(st.sampled_from(KEYS), values, max_size=5)
+records = st.builds(lambda record, bag: record | bag, objects, st.just({}) | values.map(lambda inside: {BAG: inside}))
+columns = st.builds(
+    lambda name, sources, transforms: compile_column(name, sources, transforms, defaults=PARAMETERS),
+    st.sampled_from([*PARAMETERS, "custom.name", "tier"]),
+    st.lists(names, min_size=1, max_size=3),
+    st.sampled_from([[], ["string"], ["first"], ["default:1"], ["json", "upper"], ["number", "default:x"]]),
+)
+
+
+def one_by_one(mapped, record, item):
+    """What the rows come to, each by the functions that it is made of."""
+    root, custom, notes = {}, {}, []
+    for column in mapped:
+        try:
+            _, value = column.convert(compile_source(column.sources, BAG)(record, item))
+        except UnusableValueError as error:
+            notes.append((error.code, column.source))
+            continue
+        if value is not None:
+            (custom if column.custom else root)[column.name] = value
+    return root, custom, notes
+
+
+@pytest.mark.req("IN-11", "IN-26")
+@settings(max_examples=400, deadline=None)
+@given(st.lists(columns, max_size=4), records, objects, st.booleans())
+def test_all_rows_at_once_come_to_what_each_comes_to(mapped, record, item, with_item):
+    """Speed must not change one value: not where a key holds dots, a path meets a list, or a null ends the search."""
+    if not with_item:
+        item = NO_ITEM
+    root, custom = {}, {}
+
+    notes = compile_fill(mapped, BAG, with_item=with_item)(record, item, root, custom)
+
+    assert repr((root, custom, notes)) == repr(one_by_one(mapped, record, item))
+
+
+@pytest.mark.req("IN-11")
+@settings(max_examples=300, deadline=None)
+@given(st.lists(names, min_size=1, max_size=3), records)
+def test_a_source_read_alone_gives_the_same(sources, record):
+    """Opt-ins are read by themselves."""
+    assert compile_get(sources, BAG)(record, NO_ITEM) == compile_source(sources, BAG)(record, NO_ITEM)
+
+
+def test_a_name_from_the_settings_stays_a_name():
+    """It becomes part of a program: whatever it holds, it must be no more than text there."""
+    name = '"); raise SystemExit("ran") #\'{}\\'
+    column = compile_column(f"custom.{name}", [name, f"{name}.x"], [], defaults=PARAMETERS)
+    custom: dict[str, object] = {}
+
+    compile_fill([column], BAG, with_item=True)({name: "value"}, NO_ITEM, {}, custom)
+
+    assert custom == {name: "value"}
