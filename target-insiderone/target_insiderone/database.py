@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from contextlib import contextmanager, nullcontext
 from itertools import chain
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
@@ -118,7 +119,7 @@ class Database:
         One order for all, so that two pipelines never wait for each other in a ring. Many rows go into one statement:
         while SQLite works on it, other threads can run; between two statements, they have to be waited for.
         """
-        rows.sort(key=_first)
+        rows.sort(key=itemgetter(0))
         touched = 0
         for start in range(0, len(rows), statement.most_rows):
             some = rows[start : start + statement.most_rows]
@@ -148,10 +149,6 @@ class Database:
         """Close the connections, none of them in the middle of a transaction."""
         with self._in_turn():
             self.engine.dispose()
-
-
-def _first(row: Row) -> Any:
-    return row[0]
 
 
 def _open(url: str) -> sa.Engine:

@@ -32,7 +32,7 @@ _batches = sa.Table(
     "insiderone_batches",
     _metadata,
     sa.Column("key", sa.LargeBinary(16), primary_key=True),
-    sa.Column("events", sa.LargeBinary, nullable=False),  # MessagePack: event's key -> [content, intent or nil]
+    sa.Column("events", sa.LargeBinary, nullable=False),  # MessagePack: [{key: content}, {key: intent, while open}]
     sa.Column("at", sa.BigInteger, nullable=False),
 )
 
@@ -80,13 +80,20 @@ class KnownProfile:
     optins: Mapping[str, str]
 
 
-@dataclass(slots=True)
-class _Batch:
-    """Events that were intended together: one row of the database. *open*: how many have no outcome yet."""
+class _Batch(NamedTuple):
+    """Events that were intended together: one row of the database. *intents*: of those that have no outcome yet."""
 
     key: bytes
-    events: dict[bytes, KnownEvent]
-    open: int
+    contents: dict[bytes, bytes]
+    intents: dict[bytes, bytes]
+
+    def event(self, key: bytes) -> KnownEvent:
+        """What is known of one event."""
+        return KnownEvent(self.contents[key], self.intents.get(key))
+
+    def row(self) -> tuple[bytes, bytes, int]:
+        """What the database is to hold of it now."""
+        return self.key, msgspec.msgpack.encode((self.contents, self.intents)), int(time.time())
 
 
 class Ledger:
@@ -128,39 +135,41 @@ class Ledger:
     def events(self, keys: Sequence[bytes]) -> dict[bytes, KnownEvent]:
         """Those of *keys* that the ledger knows."""
         with self._guard:
-            known = {key: batch.events[key] for key in keys if (batch := self._batch_of.get(key))}
+            known = {key: self._batch_of[key].event(key) for key in self._batch_of.keys() & keys}
         columns = (_events.c.key, _events.c.content, _events.c.intent)
         rest = [key for key in keys if key not in known] if known else keys
         return known | {key: KnownEvent(content, intent) for key, content, intent in self._database.read(columns, rest)}
 
     def intend_events(self, events: Iterable[tuple[bytes, bytes, bytes]]) -> None:
         """Note (key, content digest, exact bytes) of events that are about to be sent."""
-        intended = {key: KnownEvent(content, body) for key, content, body in events}
-        if self._read_only or not intended:
+        batch = _Batch(uuid.uuid4().bytes, {}, {})
+        for key, content, intent in events:
+            batch.contents[key] = content
+            batch.intents[key] = intent
+        if self._read_only or not batch.contents:
             return
-        batch = _Batch(uuid.uuid4().bytes, intended, len(intended))
         with self._database.transaction() as connection:
-            self._database.upsert(connection, self._write_batch, [_row_of(batch)])
+            self._database.upsert(connection, self._write_batch, [batch.row()])
         with self._guard:
-            self._batch_of.update(dict.fromkeys(intended, batch))
+            self._batch_of.update(dict.fromkeys(batch.contents, batch))
 
     def settle_events(self, delivered: Sequence[bytes], refused: Sequence[bytes]) -> None:
         """Note the outcome of intended events: delivered ones are remembered, refused ones forgotten."""
         if self._read_only or not (delivered or refused):
             return
         with self._guard:
-            batches = self._note_outcome(delivered, refused)
-            complete = [batch for batch in batches if not batch.open]
             elsewhere = [key for key in delivered if key not in self._batch_of]
+            batches = self._note_outcome(delivered, refused)
+            complete = [batch for batch in batches if not batch.intents]
         with self._database.transaction() as connection:
-            self._database.upsert(connection, self._write_batch, [_row_of(batch) for batch in batches])
+            self._database.upsert(connection, self._write_batch, [batch.row() for batch in batches])
             for key in elsewhere:
                 connection.execute(sa.update(_events).where(_events.c.key == key).values(intent=sa.null()))
             for key in refused:
                 connection.execute(sa.delete(_events).where(_events.c.key == key, _events.c.intent.is_not(None)))
         with self._guard:
             self._complete += complete
-            waiting = sum(len(batch.events) for batch in self._complete)
+            waiting = sum(len(batch.contents) for batch in self._complete)
         if waiting >= MERGE_AFTER_EVENTS:
             self._merge()
 
@@ -169,14 +178,12 @@ class Ledger:
         changed: dict[bytes, _Batch] = {}
         for key in delivered:
             batch = self._batch_of.get(key)
-            if batch is not None and batch.events[key].intent is not None:
-                batch.events[key] = KnownEvent(batch.events[key].content, None)
-                batch.open -= 1
+            if batch is not None and batch.intents.pop(key, None) is not None:
                 changed[batch.key] = batch
         for key in refused:
             batch = self._batch_of.pop(key, None)
-            if batch is not None and batch.events.pop(key).intent is not None:
-                batch.open -= 1
+            if batch is not None and batch.intents.pop(key, None) is not None:
+                del batch.contents[key]
                 changed[batch.key] = batch
         return list(changed.values())
 
@@ -187,13 +194,14 @@ class Ledger:
         if not merged:
             return
         now = int(time.time())
-        rows = {key: (key, known.content, None, now) for batch in merged for key, known in batch.events.items()}
+        contents = {key: content for batch in merged for key, content in batch.contents.items()}
         with self._database.transaction() as connection:
             connection.execute(sa.delete(_batches).where(_batches.c.key.in_([batch.key for batch in merged])))
-            self._database.upsert(connection, self._settle_event, list(rows.values()))
+            rows = [(key, content, None, now) for key, content in contents.items()]
+            self._database.upsert(connection, self._settle_event, rows)
         with self._guard:
             for batch in merged:
-                for key in batch.events:
+                for key in batch.contents:
                     if self._batch_of.get(key) is batch:
                         del self._batch_of[key]
 
@@ -207,15 +215,20 @@ class Ledger:
             with self._guard:
                 own = {batch.key for batch in self._batch_of.values()}
             left = [tuple(row) for row in connection.execute(select) if row.key not in own]
-            known = {key: (event, at) for _, events, at in left for key, event in _EVENTS.decode(events).items()}
+            found = [(_Batch(key, *_EVENTS.decode(events)), at) for key, events, at in left]
             if self._read_only:
-                found = _Batch(b"", {key: event for key, (event, _) in known.items()}, 0)
-                self._batch_of = dict.fromkeys(found.events, found)
+                for batch, _ in found:
+                    self._batch_of.update(dict.fromkeys(batch.contents, batch))
                 return
-            rows = [(key, event.content, event.intent, at) for key, (event, at) in known.items()]
-            connection.execute(sa.delete(_batches).where(_batches.c.key.in_([key for key, _, _ in left])))
-            self._database.upsert(connection, self._settle_event, [row for row in rows if row[2] is None])
-            self._database.upsert(connection, self._intend_event, [row for row in rows if row[2] is not None])
+            connection.execute(sa.delete(_batches).where(_batches.c.key.in_([batch.key for batch, _ in found])))
+            for statement, is_open in ((self._settle_event, False), (self._intend_event, True)):
+                rows = {
+                    key: (key, *batch.event(key), at)
+                    for batch, at in found
+                    for key in batch.contents
+                    if (key in batch.intents) is is_open
+                }
+                self._database.upsert(connection, statement, list(rows.values()))
 
     def prune(self, days: int) -> int:
         """Forget settled events older than *days*, but for those of this run; returns how many.
@@ -308,9 +321,5 @@ class Ledger:
         self._database.close()
 
 
-_EVENTS = msgspec.msgpack.Decoder(dict[bytes, KnownEvent])
+_EVENTS = msgspec.msgpack.Decoder(tuple[dict[bytes, bytes], dict[bytes, bytes]])
 _OPTINS = msgspec.json.Decoder(dict[str, str])
-
-
-def _row_of(batch: _Batch) -> tuple[bytes, bytes, int]:
-    return batch.key, msgspec.msgpack.encode(batch.events), int(time.time())
