@@ -92,6 +92,13 @@ class Database:
     def _in_turn(self) -> AbstractContextManager[object]:
         return self._turn if self.is_sqlite else nullcontext()
 
+    def lock(self, connection: sa.Connection, table: sa.Table) -> None:
+        """Let nobody else write *table* until the transaction ends."""
+        if self.is_sqlite:
+            connection.execute(sa.delete(table).where(sa.false()))  # any write locks the whole file
+        else:
+            connection.exec_driver_sql(f"LOCK TABLE {table.name} IN SHARE ROW EXCLUSIVE MODE")
+
     def upsert_into(
         self, table: sa.Table, names: Sequence[str], changed: Sequence[str], newer_by: str | None = None
     ) -> Upsert:

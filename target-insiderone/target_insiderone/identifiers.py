@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from target_insiderone.errors import Filtered, Rejected
+from target_insiderone.generated import compile_get
 from target_insiderone.phone import compile_phone
 from target_insiderone.sources import NO_ITEM, Getter, Record, compile_source, first_of
 from target_insiderone.transforms import Transform, compile_transforms
@@ -41,7 +42,7 @@ class _Step(NamedTuple):
 
 def compile_profile_identifiers(settings: Settings) -> Resolver:
     """Compile the identifiers of a profile."""
-    return _compile_resolver(settings, lambda row: compile_source(row.sources, "properties"))
+    return _compile_resolver(settings, lambda row: compile_get(row.sources, "properties"))
 
 
 def compile_event_identifiers(settings: Settings) -> Resolver:

@@ -209,9 +209,8 @@ class Ledger:
         """Take up the batches of other processes; a dry run only learns of them."""
         select = sa.select(_batches.c.key, _batches.c.events, _batches.c.at).order_by(_batches.c.key)
         with self._database.transaction() as connection:
-            if not self._read_only:  # locks them: SQLite by the write, PostgreSQL row by row
-                connection.execute(sa.update(_batches).values(at=_batches.c.at))
-                select = select.with_for_update()
+            if not self._read_only:
+                self._database.lock(connection, _batches)
             with self._guard:
                 own = {batch.key for batch in self._batch_of.values()}
             left = [tuple(row) for row in connection.execute(select) if row.key not in own]

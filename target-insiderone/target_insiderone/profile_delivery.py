@@ -7,7 +7,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from target_insiderone.dispatch import Dispatch, SharedParts
-from target_insiderone.exact_json import encode
 from target_insiderone.items import attributes_body
 from target_insiderone.ledger import KnownProfile
 from target_insiderone.sending import Sender
@@ -192,9 +191,9 @@ def optins_to_send(item: ProfileItem, before: KnownProfile | None) -> dict[str, 
     }
 
 
-def optin_token(value: Any, consent: str) -> str:
+def optin_token(value: bool, consent: str) -> str:
     """What the ledger keeps of an opt-in: a suppression changes the value, though not the consent behind it."""
-    return f"{encode(value).decode()} {consent}"
+    return f"{'true' if value else 'false'} {consent}"
 
 
 def as_delivered(item: ProfileItem, before: KnownProfile | None) -> KnownProfile:

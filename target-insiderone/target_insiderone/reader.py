@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from io import UnsupportedOperation
 from typing import IO, TYPE_CHECKING, Any
 
 import msgspec
@@ -51,7 +52,10 @@ class MessageReader(GenericSingerReader[bytes]):
     @property
     def default_input(self) -> IO[bytes]:
         """Standard input, as bytes."""
-        return open(sys.stdin.fileno(), "rb", buffering=BUFFER_BYTES, closefd=False)
+        try:
+            return open(sys.stdin.fileno(), "rb", buffering=BUFFER_BYTES, closefd=False)
+        except UnsupportedOperation:  # a test, or another program, has put something else in its place
+            return sys.stdin.buffer
 
     def deserialize_json(self, line: bytes) -> Message:
         """Decode one line.

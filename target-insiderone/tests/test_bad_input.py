@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 
 import pytest
 from singer_messages import order, profile, record, schema, state
+from target_insiderone.reader import MessageReader
 
 CANARY = "canary.person@secret.example"
 
@@ -215,3 +217,10 @@ def test_numbers_survive_exactly(load, sandbox, config):
     (user,) = sandbox.users(exact=True)
     assert str(user["attributes"]["custom"]["big"]) == "12345678901234567890123"
     assert str(user["attributes"]["custom"]["price"]) == "0.1000"
+
+
+def test_input_that_is_no_file_is_read_all_the_same(monkeypatch):
+    """Programs that embed the target, and test runners, put a text of their own in the place of standard input."""
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"a line\n")))
+
+    assert MessageReader().default_input.readline() == b"a line\n"
