@@ -62,7 +62,7 @@ class Window(Generic[P]):
     end: datetime
     """Exclusive. It moves towards the start when the window is cut."""
     pace: timedelta | None = None
-    """The time that a full page covers here; None before the first record."""
+    """The time that a full page covers here; None as long as no page tells."""
     horizon: datetime | None = None
     """How far that may be relied on."""
     since: datetime | None = None
@@ -240,13 +240,13 @@ class WindowedReading(Generic[P]):
             window.complete = True
         elif window.link is None:
             window.complete = not (followed and not page.data and self._doubts(window, None))
-            if window.complete and window.start and not window.records_read:  # not one in all that time
-                window.pace = (window.end - window.start) * self._source.size
-                window.horizon = _beyond(window.start, window.end)
         elif window.link == followed:
             window.error = RefusedRequestError(
                 f"{self._source.name}: a page names itself as the next one", status=200, parameter=None
             )
+        if window.complete and window.start and window.since is None:  # not one record in all that time
+            window.pace = (window.end - window.start) * self._source.size
+            window.horizon = _beyond(window.start, window.end)
 
     def _note_time(self, window: Window[P], page: P) -> None:
         if page.data:
@@ -255,14 +255,17 @@ class WindowedReading(Generic[P]):
         if span is None:
             return
         first, last = span
-        if window.reached is None or last > window.reached:
-            window.reached = last
-        window.pace = max(last - first, GRAIN) * self._source.size / len(page.data)
-        if window.since is None:
-            before = self._measured_before(window)
-            alike = before and before.pace and max(window.pace, before.pace) <= ALIKE * min(window.pace, before.pace)
+        covered = last - min(window.reached or first, first)
+        window.reached = max(window.reached or last, last)
+        if first >= window.end:  # the window was cut while the page was under way
+            return
+        window.since = window.since or first
+        if covered >= GRAIN:  # records of one second tell nothing of what follows
+            pace = covered * self._source.size / len(page.data)
+            before = window if window.pace else self._measured_before(window)
+            alike = before and before.pace and max(pace, before.pace) <= ALIKE * min(pace, before.pace)
             window.since = (before.since if before and alike else None) or first
-        window.horizon = _beyond(window.since, window.reached)
+            window.pace, window.horizon = pace, _beyond(window.since, window.reached)
 
     def _measured_before(self, window: Window[P]) -> Window[P] | None:
         """Return the last window before this one whose pace is known."""
