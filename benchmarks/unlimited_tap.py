@@ -4,11 +4,12 @@ The tap keeps to the documented quotas by itself (75 pages of profiles a second,
 exceed them. Its arguments are passed on.
 """
 
-from tap_klaviyo import quotas
+from tap_klaviyo import limiter
+from tap_klaviyo.quotas import Quota
 from tap_klaviyo.tap import main
 
-BOUNDLESS = quotas.Quota(burst=10**9, steady=10**9)
+BOUNDLESS = Quota(burst=10**9, steady=10**9)
 
 if __name__ == "__main__":
-    quotas.QUOTAS = dict.fromkeys(quotas.QUOTAS, BOUNDLESS)
+    limiter.QUOTAS = dict.fromkeys(limiter.QUOTAS, BOUNDLESS)
     main()
