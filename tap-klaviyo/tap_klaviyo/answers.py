@@ -65,7 +65,7 @@ def failure_of(path: str, response: urllib3.BaseHTTPResponse) -> Exception:
     if status == 403 and blame is None:
         return TransientError("the edge refused the request (403, no JSON:API body)", retry_after)
     if status == 403:
-        scope = _scope(response.data) or SCOPES.get(path, "an unnamed scope")
+        scope = _scope(response.data) or SCOPES.get(path.rstrip("/"), "an unnamed scope")
         return MissingScopeError(
             f"GET {path}: the `api_key` lacks the scope {scope} (403); give the key that scope, or deselect the stream"
         )

@@ -115,10 +115,10 @@ def near_miss(name: str, metrics: Iterable[Metric]) -> str | None:
 
 
 def metric_of(resource: Resource | Included) -> Metric:
-    """Read a metric, as GET /api/metrics and ``include=metric`` have it."""
-    name = msgspec.json.decode(resource.attributes["name"], type=str)
+    """Read a metric, as GET /api/metrics and ``include=metric`` have it. The OpenAPI document has its name nullable."""
+    name = msgspec.json.decode(resource.attributes.get("name", NULL), type=str | None)
     integration = msgspec.json.decode(resource.attributes.get("integration", NULL), type=_Integration | None)
-    return Metric(resource.id, name, integration.name if integration else None)
+    return Metric(resource.id, name or "", integration.name if integration else None)
 
 
 class MetricDirectory:

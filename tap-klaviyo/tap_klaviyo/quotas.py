@@ -147,9 +147,9 @@ def limits_in(header: str) -> list[tuple[int, int]]:
 
 
 def buckets_of(path: str, query: str = "") -> tuple[str, ...]:
-    """Name the buckets that a request draws from.
+    """Name the buckets that a request draws from; a collection's path may end in a slash.
 
     >>> buckets_of("/api/profiles", "additional-fields%5Bprofile%5D=subscriptions%2Cpredictive_analytics")
     ('/api/profiles', 'predictive_analytics')
     """
-    return (path, *(name for name in PARAMETER_QUOTAS if name in query))
+    return (path.rstrip("/"), *(name for name in PARAMETER_QUOTAS if name in query))

@@ -32,9 +32,9 @@ class Links(msgspec.Struct, gc=False):
 
 
 class Reference(msgspec.Struct, gc=False):
-    """Names a resource elsewhere in the document."""
+    """Names a resource elsewhere in the document; one that cannot be resolved any more may lack its id."""
 
-    id: str
+    id: str | None = None
 
 
 class ToOne(msgspec.Struct, gc=False):

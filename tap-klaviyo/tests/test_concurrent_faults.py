@@ -75,7 +75,7 @@ def test_answer_that_is_no_page_is_asked_for_again(tap, account, query, bodies):
     assert any("the answer (200) is cut off or no JSON:API document" in line for line in outcome.warnings())
 
 
-@pytest.mark.parametrize("links", ['{"next":null}', "{}"])
+@pytest.mark.parametrize("links", ['{"next":null}', "{}", '{"next":""}'])
 def test_account_without_anybody_is_read_to_its_end(tap, account, links):
     """An empty page with links is whole, whether it says null or nothing about the next one."""
     body = f'{{"data":[],"links":{links}}}'

@@ -167,6 +167,11 @@ def test_endpoint_that_nobody_listed_has_a_quota_too(clock):
     assert sent[10] - sent[0] >= SECOND
 
 
+def test_slash_at_the_end_of_a_path_makes_no_endpoint_of_its_own():
+    """Klaviyo takes collections with or without one, and its links may have it: it is the same quota."""
+    assert buckets_of("/api/profiles/", "sort=updated") == buckets_of("/api/profiles", "sort=updated") == (PROFILES,)
+
+
 def test_requests_go_out_in_the_order_asked(clock):
     """The oldest page is the one that everything waits for; who asks later does not overtake it for the same quota."""
     limiter = Limiter(100, 900, clock)

@@ -251,7 +251,7 @@ class EventChains(Generic[R]):
                 if not page.holds(version[:19]):
                     continue
                 reference = event.relationships.metric.data if event.relationships.metric else None
-                kind = (context.metrics.get(reference.id) if reference else None) or metric
+                kind = (context.metrics.get(reference.id) if reference and reference.id else None) or metric
                 if not everything and not (kind and wants and wants(kind)):
                     run.tally["filtered"] = run.tally.get("filtered", 0) + 1
                     continue

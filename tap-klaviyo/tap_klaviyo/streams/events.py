@@ -78,9 +78,9 @@ class Events(KlaviyoStream):
             "id": event.id,
             **event.attributes,
             "metric_id": reference.id if reference else None,
-            "metric_name": metric.name if metric else None,
+            "metric_name": metric.name or None if metric else None,
             "profile_id": profile.id if profile else None,
-            "profile": self._profile(page, profile.id) if profile else None,
+            "profile": self._profile(page, profile.id) if profile and profile.id else None,
             "attributions": attributions(page, event),
         }
 
@@ -104,6 +104,7 @@ def attributions(page: PageContext, event: Event) -> list[dict[str, str]] | msgs
     return [
         {"id": reference.id, **attributed_ids(page.included.get(("attribution", reference.id)))}
         for reference in relationship.data
+        if reference.id
     ]
 
 
@@ -112,7 +113,7 @@ def attributed_ids(attribution: Included | None) -> dict[str, str]:
     if attribution is None or attribution.relationships is None:
         return {}
     related = msgspec.structs.asdict(attribution.relationships)
-    return {f"{name}_id": one.data.id for name, one in related.items() if one and one.data}
+    return {f"{name}_id": one.data.id for name, one in related.items() if one and one.data and one.data.id}
 
 
 def profile_fields(profile: Included, fields: tuple[str, ...]) -> dict[str, msgspec.Raw]:

@@ -233,7 +233,7 @@ class WindowedReading(Generic[P]):
         window.pages_read += 1
         window.records_read += len(page.data)
         self._note_time(window, page)
-        followed, window.link = window.link, page.links.next
+        followed, window.link = window.link, page.links.next or None
         if window.doubt and page.data and window.doubt.key == window.last_key:
             window.error, window.complete = window.doubt.error, not window.doubt.error
         elif window.reached and window.reached >= window.end:

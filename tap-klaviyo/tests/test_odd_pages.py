@@ -1,0 +1,106 @@
+"""Pages that are whole and yet not quite as documented: none of them may cost a record, or hold up the stream."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+from urllib.request import Request, urlopen
+
+import pytest
+from klaviyo_insiderone_sandbox.testing import KLAVIYO_KEY
+
+if TYPE_CHECKING:
+    from klaviyo_insiderone_sandbox.testing import Sandbox
+
+NOON = "2026-06-01T12:00:00Z"
+PEOPLE = [f"P{number:03}" for number in range(250)]
+
+
+@pytest.fixture
+def account(sandbox):
+    """Three pages of profiles, and three events of one metric."""
+    sandbox.clock(frozen=NOON)
+    sandbox.add_profiles(
+        [
+            {"id": key, "attributes": {"updated": f"2026-05-01T{number // 60:02}:{number % 60:02}:00Z"}}
+            for number, key in enumerate(PEOPLE)
+        ]
+    )
+    sandbox.add_events(
+        [
+            {
+                "id": f"E{number}",
+                "metric": "Placed Order",
+                "profile_id": f"P00{number}",
+                "datetime": f"2026-05-01T00:00:0{number}Z",
+                "touch": False,
+            }
+            for number in range(3)
+        ]
+    )
+    return sandbox
+
+
+def page(sandbox: Sandbox, query: str) -> dict[str, Any]:
+    """Ask the sandbox for a page, as the tap does."""
+    headers = {"Authorization": f"Klaviyo-API-Key {KLAVIYO_KEY}", "revision": "2026-07-15"}
+    with urlopen(Request(f"{sandbox.klaviyo_url}{query}", headers=headers)) as answer:  # noqa: S310 - our own sandbox
+        document: dict[str, Any] = json.load(answer)
+    return document
+
+
+def answer_with(sandbox: Sandbox, path: str, document: dict[str, Any]) -> None:
+    """Have the first page of a collection look like this."""
+    sandbox.fault("klaviyo", kind="status", status=200, body=json.dumps(document), path=path, query="sort=")
+
+
+@pytest.mark.req("BX-10", "C-26")
+@pytest.mark.parametrize("shown", ["2026-06-01T11:00:00+00:00", "2026-06-01T12:00:00+00:00"])
+@pytest.mark.parametrize("limit", [{}, {"max_pages": 100}], ids=["windows", "one chain"])
+def test_person_who_shows_a_newer_time_at_the_end_of_a_page_hides_nobody(tap, account, shown, limit):
+    """An index that lags behind the records sorts them by their old time; the page goes on all the same.
+
+    Such a time lies behind the window. Taken for a sign that the window has been read, it would lose what follows.
+    """
+    first = page(
+        account, "/api/profiles?page%5Bsize%5D=100&sort=updated&filter=less-than(updated,2026-06-01T11:59:55Z)"
+    )
+    touched = first["data"][-1]
+    touched["attributes"]["updated"] = shown
+    answer_with(account, "/api/profiles", first)
+    account.latency("klaviyo", 0.01)
+    outcome = tap(streams=["profiles"], end_date="2026-06-01T10:00:00Z", **limit)
+
+    assert outcome.code == 0
+    assert sorted(outcome.ids("profiles")) == [key for key in PEOPLE if key != touched["id"]]
+
+
+@pytest.mark.req("C-26")
+def test_event_whose_references_cannot_be_resolved_holds_up_nobody(tap, account):
+    """Klaviyo says that a profile which is gone may leave a reference without a usable target."""
+    events = page(account, "/api/events?include=metric,profile&sort=datetime")
+    events["data"][0]["relationships"]["profile"]["data"] = {"type": "profile", "id": None}
+    events["data"][0]["relationships"]["attributions"] = {"data": [{"type": "attribution", "id": None}]}
+    events["data"][1]["relationships"]["metric"]["data"] = {"type": "metric"}
+    answer_with(account, "/api/events", events)
+    outcome = tap(streams=["events"], max_retry_seconds=1)
+    nobodys, of_nothing, other = outcome.records("events")
+
+    assert (nobodys["profile_id"], nobodys["profile"], nobodys["attributions"]) == (None, None, [])
+    assert (of_nothing["metric_id"], of_nothing["metric_name"]) == (None, None)
+    assert (other["profile_id"], other["metric_name"]) == ("P002", "Placed Order")
+
+
+@pytest.mark.req("C-26")
+def test_metric_without_a_name_holds_up_nobody(tap, account):
+    """Its name is nullable in the OpenAPI document; events have none then, and settings can still mean it by its id."""
+    events = page(account, "/api/events?include=metric,profile&sort=datetime")
+    metrics = page(account, "/api/metrics")
+    for metric in (*metrics["data"], *(one for one in events["included"] if one["type"] == "metric")):
+        metric["attributes"]["name"] = None
+    account.fault("klaviyo", kind="status", status=200, body=json.dumps(metrics), path="/api/metrics")
+    answer_with(account, "/api/events", events)
+    outcome = tap(streams=["events"], event_metrics=[metrics["data"][0]["id"]])
+
+    assert outcome.code == 0
+    assert [record["metric_name"] for record in outcome.records("events")] == [None] * 3
