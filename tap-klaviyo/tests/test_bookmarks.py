@@ -16,7 +16,6 @@ START = datetime(2026, 6, 1, 12, tzinfo=UTC)
 OVERLAP = timedelta(seconds=60)
 
 
-
 class Position(NamedTuple):
     """A record, as far as the bookmark looks at it."""
 
