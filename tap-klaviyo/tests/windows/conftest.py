@@ -70,6 +70,7 @@ class Collection:
         self.links = []
         self.waiting_bytes = 0  # read and not yet emitted
         self.most_waiting_bytes = 0
+        self.decoded_again = 0
         self.accident = lambda _: None  # happens after each page
         self.always_names_next = False
         self.refuses_lost_cursors = True
@@ -131,7 +132,12 @@ class Collection:
         self.waiting_bytes += PAGE_BYTES
         self.most_waiting_bytes = max(self.most_waiting_bytes, self.waiting_bytes)
         self.accident(page)
-        return Fetched(lambda: page, EPOCH, 0.0, PAGE_BYTES, page)
+
+        def decode():
+            self.decoded_again += 1
+            return page
+
+        return Fetched(decode, EPOCH, 0.0, PAGE_BYTES, page)
 
 
 class Threads:

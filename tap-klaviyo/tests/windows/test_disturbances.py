@@ -181,6 +181,26 @@ def test_empty_page_with_a_link_is_followed(collect, play, steps, size, duration
     assert [thing.id for thing in played.read] == list(collection.seconds)
 
 
+@pytest.mark.parametrize("refused", [True, False])
+def test_empty_pages_without_end_are_none(collect, play, refused):
+    """Where not one record was read, there is no second to ask again from: the end stands, and so does a refusal."""
+    collection = collect([], 5)
+    first = collection.first
+    collection.first = lambda start, end: first(start, end) and collection.answer([], "next")
+
+    def follow(link):
+        collection.links.append(link)
+        if refused:
+            raise RefusedRequestError("no such page", status=404, parameter=None)
+        return collection.answer([], None)
+
+    collection.follow = follow
+    played = read(play, collection, [0.2])
+
+    assert str(played.error) == ("no such page" if refused else "None")
+    assert collection.requests == 2
+
+
 @settings(max_examples=60, deadline=None)
 @given(steps=steps, size=sizes, durations=latencies)
 @example(steps=EVEN, size=5, durations=[0.2])

@@ -106,6 +106,7 @@ def test_windows_share_out_the_time_without_a_gap(collect, play, stretches, size
     emission=emissions,
     budget=budgets,
 )
+@example(several=[[(HOUR, 150)]] * 4, size=3, threads=4, durations=[0.2], emission=0.001, budget=60_000)
 def test_merged_readings_share_threads_and_budget(
     collect, play_merged, several, size, threads, durations, emission, budget
 ):

@@ -87,6 +87,30 @@ def test_nightly_imports_cost_a_dozen_requests_each(collect, play, durations, ni
     assert collection.requests <= ideal(collection) + 12 * nights + 16
 
 
+def nightly(nights, things, length):
+    """Moments of imports at midnight, spread over so many seconds."""
+    return [night * DAY + number * length // things for night in range(nights) for number in range(things)]
+
+
+@pytest.mark.req("C-8")
+@pytest.mark.parametrize(
+    ("moments", "most"),
+    [
+        ([day * DAY + 8 * HOUR + second for day in range(300) for second in range(0, 10 * HOUR, 900)], 690),
+        (nightly(60, 60, 10), 500),
+        (nightly(60, 60, 1), 240),
+        ([*nightly(60, 200, 100), *range(0, 60 * DAY, HOUR)], 1_000),
+    ],
+    ids=["office hours", "imports of ten seconds", "imports of one second", "imports amid hourly things"],
+)
+def test_pace_is_relied_on_as_far_as_it_holds(collect, play, moments, most):
+    """What was learned of one stretch is used in the next one like it, and forgotten where the pace changes."""
+    collection = collect(moments, SIZE)
+    read(play, collection, durations=[0.2])
+
+    assert collection.requests <= most
+
+
 @pytest.mark.req("C-9")
 def test_windows_hide_the_latency(collect, play):
     """Sixteen threads read what takes 0.2 s a page in a tenth of the time of a single chain, or less."""
@@ -100,10 +124,19 @@ def test_windows_hide_the_latency(collect, play):
 def test_quick_answers_need_no_windows(collect, play):
     """Where a page takes no longer to fetch than to emit, there is one chain, and its next page is on its way."""
     collection = collect(range(0, 2_000 * HOUR, HOUR), SIZE)
-    pool = read(play, collection, durations=[0.01])
+    pool = read(play, collection, durations=[0.01], budget=10_000)
 
     assert len(collection.firsts) == 1
     assert pool.now <= 0.01 * (ideal(collection) + 2)
+
+
+@pytest.mark.req("C-21")
+def test_pages_that_wait_are_kept_as_they_came(collect, play):
+    """Decoded, a page takes many times its bytes; so one that has to wait is decoded again when its turn comes."""
+    collection = collect(range(0, 2_000 * HOUR, HOUR), SIZE)
+    read(play, collection, durations=[0.2])
+
+    assert collection.decoded_again >= 0.5 * ideal(collection)
 
 
 @pytest.mark.req("C-21")

@@ -1,0 +1,153 @@
+"""Threads that run errands, with real ones: held up by events, never by the clock."""
+
+from __future__ import annotations
+
+import gc
+import threading
+
+import pytest
+from tap_klaviyo.errors import RetriesSpentError
+from tap_klaviyo.fetching import Fetcher, prepare_process
+
+PATIENCE = 30.0  # seconds; nothing here takes that long unless it is broken
+
+
+class Held:
+    """Work that begins, tells so, and ends when it is let go."""
+
+    def __init__(self):
+        self.begun = threading.Semaphore(0)
+        self.free = threading.Event()
+        self.threads = set()
+
+    def __call__(self):
+        """Wait to be let go."""
+        self.threads.add(threading.current_thread())
+        self.begun.release()
+        assert self.free.wait(PATIENCE)
+        return threading.current_thread().name
+
+
+@pytest.fixture
+def fetcher():
+    fetcher = Fetcher(3)
+    yield fetcher
+    fetcher.close()
+
+
+@pytest.fixture
+def held():
+    held = Held()
+    yield held
+    held.free.set()
+
+
+def take_all(fetcher):
+    while fetcher.under_way:
+        assert fetcher.take(PATIENCE)
+
+
+@pytest.mark.req("C-9")
+def test_as_many_errands_run_at_once_as_there_are_threads(fetcher, held):
+    """And no more: the fourth waits, though it was asked for, and there is no room for it."""
+    errands = [fetcher.ask(held) for _ in range(4)]
+    for _ in range(3):
+        assert held.begun.acquire(timeout=PATIENCE)
+
+    assert not held.begun.acquire(blocking=False)
+    assert (fetcher.under_way, fetcher.idle) == (4, False)
+    held.free.set()
+    take_all(fetcher)
+    assert all(errand.taken for errand in errands)
+    assert len({errand.result() for errand in errands}) == len(held.threads) == 3
+
+
+def test_errand_counts_as_under_way_until_it_is_taken(fetcher, held):
+    """What has finished unseen still takes room; the emitting thread has not decided what to make of it."""
+    held.free.set()
+    for _ in range(3):
+        fetcher.ask(held)
+    for _ in range(3):
+        assert held.begun.acquire(timeout=PATIENCE)
+
+    assert (fetcher.under_way, fetcher.idle) == (3, False)
+    take_all(fetcher)
+    assert (fetcher.under_way, fetcher.idle) == (0, True)
+
+
+@pytest.mark.parametrize("error", [RetriesSpentError("given up"), SystemExit(3)], ids=["ours", "not even an Exception"])
+def test_error_travels_to_who_asks_for_the_result(fetcher, error):
+    """And ends no thread: the next errand is run."""
+
+    def fail():
+        raise error
+
+    failed = [fetcher.ask(fail) for _ in range(6)]
+    answered = fetcher.ask(lambda: None)
+    take_all(fetcher)
+
+    for errand in failed:
+        with pytest.raises(type(error)) as caught:
+            errand.result()
+        assert caught.value is error
+    assert answered.result() is None
+
+
+def test_taking_without_patience_waits_for_nothing(fetcher, held):
+    """It tells that there was nothing, and no time counts as waited."""
+    fetcher.ask(held)
+
+    assert fetcher.take(0) is False
+    assert fetcher.waited == 0.0
+    assert fetcher.under_way == 1
+
+
+def test_time_spent_waiting_is_counted(fetcher, held, monkeypatch):
+    """Whether something came or not; emission is timed without it."""
+    ticks = iter(range(100))
+    monkeypatch.setattr("tap_klaviyo.fetching.time.monotonic", lambda: float(next(ticks)))
+    fetcher.ask(held)
+
+    assert fetcher.take(0.001) is False
+    assert fetcher.waited == 1.0
+    held.free.set()
+    take_all(fetcher)
+    assert fetcher.waited == 2.0
+
+
+def test_closed_fetcher_lets_its_threads_end(fetcher, held):
+    """After what was asked for before, and without being waited for."""
+    for _ in range(3):
+        fetcher.ask(held)
+    for _ in range(3):
+        assert held.begun.acquire(timeout=PATIENCE)
+    fetcher.close()
+    held.free.set()
+    for thread in held.threads:
+        thread.join(PATIENCE)
+
+    assert not any(thread.is_alive() for thread in held.threads)
+    assert all(thread.daemon for thread in held.threads)
+
+
+def test_no_more_threads_are_started_than_there_are_errands(fetcher, held):
+    """One after the other needs one thread."""
+    held.free.set()
+    for _ in range(5):
+        fetcher.ask(held)
+        take_all(fetcher)
+
+    assert len(held.threads) == 1
+
+
+@pytest.mark.req("C-21")
+def test_collector_is_spared_the_pages_that_wait():
+    """Its first generation takes as many objects as a few pages hold."""
+    before = gc.get_threshold()
+    try:
+        prepare_process()
+        assert gc.get_threshold()[0] >= 100_000
+        assert gc.get_freeze_count() > 0
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()

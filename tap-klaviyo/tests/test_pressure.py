@@ -1,0 +1,80 @@
+"""How many requests at once: tried out by noting how long they take."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tap_klaviyo.streams.pressure import EASE, OBLIVION, STRAIN, WORTH_WINDOWS, Pressure
+
+MOST = 16
+INSTANT = 0.0  # an emission that takes no time: as many requests are of use as are allowed
+
+
+def noted(*durations, most=MOST):
+    pressure = Pressure(most)
+    for seconds in durations:
+        pressure.note(seconds)
+    return pressure
+
+
+def rounds(*durations):
+    """The number allowed after each round of requests that all take so long."""
+    pressure, allowed = Pressure(MOST), []
+    for seconds in durations:
+        for _ in range(allowed[-1] if allowed else 1):
+            pressure.note(seconds)
+        allowed.append(pressure.useful(INSTANT))
+    return allowed
+
+
+@given(st.lists(st.floats(0.0, 100.0), max_size=200), st.integers(1, 16), st.floats(0.0, 10.0))
+def test_there_is_one_at_least_and_never_more_than_allowed(durations, most, emission):
+    """Whatever the durations."""
+    assert 1 <= noted(*durations, most=most).useful(emission) <= most
+
+
+def test_as_long_as_requests_stay_quick_there_are_four_times_as_many():
+    """The second round tells of four at once, the third of sixteen."""
+    assert rounds(0.2, 0.2 * EASE, 0.2) == [4, 16, 16]
+
+
+def test_requests_that_take_longer_for_being_many_are_halved():
+    """Up to twice the quickest there may be more; beyond three times there are fewer; between the two it stays."""
+    strained = 0.2 * STRAIN * OBLIVION**60
+
+    assert rounds(0.2, 0.2, strained, strained) == [4, 16, 8, 4]
+    assert rounds(0.2, 0.2 * (EASE + STRAIN) / 2) == [4, 4]
+
+
+def test_one_slow_request_of_a_round_is_not_held_against_the_others():
+    """A round is judged by its median."""
+    assert noted(0.2, 0.2, 0.2, 0.2, 30.0).useful(INSTANT) == MOST
+
+
+def test_quickest_time_is_forgotten():
+    """A server that has become slower for good is not strained for ever; an hour ago it may have been night there."""
+    pressure = noted(0.01)
+    allowed = []
+    for _ in range(600):
+        pressure.note(0.2)
+        allowed.append(pressure.useful(INSTANT))
+
+    assert min(allowed) < 4
+    assert allowed[-1] == MOST
+    assert allowed[50] < 4  # but not at once
+
+
+@pytest.mark.req("C-9")
+@pytest.mark.parametrize(
+    ("emission", "useful"),
+    [
+        (0.2 / WORTH_WINDOWS * 1.01, 1),
+        (0.2 / WORTH_WINDOWS * 0.99, 6),
+        (0.02, 11),
+        (0.01, 16),
+    ],
+)
+def test_as_many_are_of_use_as_hide_a_request_behind_emission(emission, useful):
+    """Ten pages are emitted while one request is under way: eleven of them, and nobody waits."""
+    assert noted(0.2, 0.2, 0.2, 0.2, 0.2).useful(emission) == useful
