@@ -92,8 +92,8 @@ class Bookmark:
         self._versioned = versioned
         self._second = min(whole_second(saved.moment)[:-1], self._ceiling) if saved else ""
         self._seen = dict(saved.seen) if saved else {}
-        self.forgotten = 0
-        """How many records of the overlap had to be forgotten because there were more than `SEEN_LIMIT`."""
+        self._forgotten = ""
+        """The last second of which a record had to be forgotten because there were more than `SEEN_LIMIT`."""
 
     @property
     def second(self) -> str:
@@ -126,12 +126,22 @@ class Bookmark:
     def remembered(self) -> Mapping[str, str]:
         """Forget what the next run will not read again, and return the rest: id -> version."""
         if self._second:
-            start = whole_second(lower_bound(parse_moment(self._second), self._overlap))[:-1]
+            start = self._start_of_overlap
             self._seen = {key: version for key, version in self._seen.items() if not version or version[:19] >= start}
         if (surplus := len(self._seen) - SEEN_LIMIT) > 0:
-            self.forgotten += surplus
-            self._seen = dict(sorted(self._seen.items(), key=lambda item: item[1][:19])[surplus:])
+            oldest_first = sorted(self._seen.items(), key=lambda item: item[1][:19])
+            self._forgotten = max(self._forgotten, oldest_first[surplus - 1][1][:19] or self._second)
+            self._seen = dict(oldest_first[surplus:])
         return self._seen
+
+    @property
+    def may_repeat(self) -> bool:
+        """Whether the next run reads something again that had to be forgotten."""
+        return self._forgotten != "" and self._forgotten >= self._start_of_overlap
+
+    @property
+    def _start_of_overlap(self) -> str:
+        return whole_second(lower_bound(parse_moment(self._second), self._overlap))[:-1]
 
     @property
     def holds_whole_second(self) -> bool:

@@ -104,15 +104,27 @@ def test_record_that_stands_on_a_page_twice_is_new_once():
 
 
 def test_state_is_capped_and_says_so():
-    """Above the cap the oldest go, and are counted."""
+    """Above the cap the oldest go; that a run may repeat them is true only as long as it would read them again."""
     subject = bookmark()
     for number in range(SEEN_LIMIT + 5):
         subject.note([at(0 if number >= 5 else 30, f"K{number}")])
     seen = subject.to_state("updated")["seen"]
 
     assert len(seen) == SEEN_LIMIT
-    assert subject.forgotten == 5
+    assert subject.may_repeat
     assert not {f"K{number}" for number in range(5)} & {key for key, _ in seen}
+
+
+def test_what_was_forgotten_long_before_the_end_of_a_run_is_no_reason_to_warn():
+    """An import of many thousands in a minute, in the middle of a long read: the next run begins far behind it."""
+    subject = bookmark()
+    subject.note([at(3_600, f"K{number}") for number in range(SEEN_LIMIT + 5)])
+    subject.to_state("updated")
+    amid = subject.may_repeat
+    subject.complete(START)
+
+    assert amid
+    assert not subject.may_repeat
 
 
 def test_stop_amid_more_ties_than_the_state_can_hold_is_refused():

@@ -340,7 +340,7 @@ class KlaviyoStream(Stream):
             bookmark = run.bookmark.second
             summary |= run.tally | {"pages": run.budget.pages, "bookmark": f"{bookmark}Z" if bookmark else None}
             summary["seconds"] = round(time.monotonic() - run.started, 1)
-            if run.bookmark.forgotten:
+            if run.bookmark.may_repeat:
                 self.logger.warning(
                     "stream %s: more records in the overlap than the state can remember; the next run may repeat some",
                     self.name,
