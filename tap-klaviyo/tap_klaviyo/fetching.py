@@ -95,7 +95,7 @@ class Fetcher:
         """Take all errands that have finished; where there is none, wait for one, but not longer than *seconds*."""
         began = time.monotonic()
         try:
-            self._take(self._finished.get(timeout=seconds) if seconds else self._finished.get_nowait())
+            self._take(self._finished.get(timeout=seconds))
         except Empty:
             return False
         finally:
