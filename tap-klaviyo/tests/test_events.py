@@ -254,6 +254,19 @@ def test_custom_metric_is_found_by_reading_everything(tap, account):
     assert any("cannot filter the metric `Big spender`" in line for line in outcome.warnings())
 
 
+def test_refusal_of_a_metric_that_blames_nothing_does_not_shrink_the_pages(tap, account, queries):
+    """Smaller pages are tried, and do not help; kept, they would make five requests of each for the whole run."""
+    fault = {"kind": "status", "status": 400, "body": refusal(None), "query": "metric_id", "times": 2}
+    account.fault("klaviyo", path="/api/events", **fault)
+    account.add_events([event("E1", "2026-05-30T10:00:00Z")])
+    outcome = tap(streams=["events"], event_metrics=["Placed Order"])
+    sizes = [re.search(r"page\[size\]=(\d+)", query)[1] for query in queries("/api/events")]
+
+    assert outcome.code == 0
+    assert outcome.ids("events") == ["E1"]
+    assert sizes == ["1000", "200", "1000"]
+
+
 @pytest.mark.req("IN-02", "CS-01")
 def test_key_with_two_scopes_serves_the_three_flows(tap, account):
     """Profiles and events (read) are enough; one WARNING names the missing scope and what it costs."""

@@ -203,6 +203,7 @@ class EventChains(Generic[R]):
         opened: list[Iterator[list[R]]] = []
         unfiltered: set[str] = set()
         for place, (metric, reading) in enumerate(readings):
+            asked = self.request
             try:
                 reading.until_opened()
             except RefusedRequestError as error:
@@ -213,6 +214,7 @@ class EventChains(Generic[R]):
                     "find its own, which costs requests",
                     metric.name,
                 )
+                self.request = asked  # to ask for less has not helped
                 unfiltered.add(metric.id)
             else:
                 opened.append(self._pages(run, reading, metric))
