@@ -61,6 +61,8 @@ class Window(Generic[P]):
     start: datetime | None
     end: datetime
     """Exclusive. It moves towards the start when the window is cut."""
+    asked_until: datetime | None = None
+    """Where it ended when its first page was asked for, and so the pages that its links name."""
     pace: timedelta | None = None
     """The time that a full page covers here; None as long as no page tells."""
     horizon: datetime | None = None
@@ -235,7 +237,8 @@ class WindowedReading(Generic[P]):
         self._note_time(window, page)
         followed, window.link = window.link, page.links.next or None
         if window.doubt and page.data and window.doubt.key == window.last_key:
-            window.error, window.complete = window.doubt.error, not window.doubt.error
+            window.error = window.doubt.error if window.link else None  # without a link, nothing was refused
+            window.complete = not window.error
         elif window.reached and window.reached >= window.end:
             window.complete = True
         elif window.link is None:
@@ -255,6 +258,8 @@ class WindowedReading(Generic[P]):
         if span is None:
             return
         first, last = span
+        if window.asked_until and last >= window.asked_until:  # it shows a newer time than that of its place
+            return
         covered = last - min(window.reached or first, first)
         window.reached = max(window.reached or last, last)
         if first >= window.end:  # the window was cut while the page was under way
@@ -309,6 +314,7 @@ class WindowedReading(Generic[P]):
     def _request(self, window: Window[P]) -> Callable[[], Fetched[P]]:
         source, link, start, end = self._source, window.link, window.position, window.end
         if link is None:
+            window.asked_until = end
             return lambda: source.first(start, end)
         return lambda: source.follow(link)
 
