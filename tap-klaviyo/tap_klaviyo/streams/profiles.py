@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from tap_klaviyo.streams.pages import Slice
 
 PAGE_SIZE = 100  # the endpoint's maximum; its default is 20
-TELLING = 5  # profiles at the end of a page
 TIMES = ("created", "updated", "last_event_date")
 
 
@@ -96,14 +95,9 @@ class ProfileSource:
         return self._reader.follow(link, read_page)
 
     def span(self, page: Page) -> tuple[datetime, datetime] | None:
-        """Tell the times of the first and the last profile.
-
-        One that changed after its place was found still stands there, and shows its new time. So the earliest of the
-        last few tells how far the page reaches: a window must not be taken for read because somebody in it was touched.
-        """
-        ends = [moment_of(profile.attributes.get("updated")) for profile in (*page.data[:1], *page.data[-TELLING:])]
-        moments = [moment for moment in ends if moment]
-        return (min(moments), min(moments[1:])) if ends and len(moments) == len(ends) else None
+        """Tell the times of the first and the last profile."""
+        ends = [moment_of(page.data[place].attributes.get("updated")) for place in (0, -1) if page.data]
+        return (ends[0], ends[1]) if len(ends) == 2 and ends[0] and ends[1] else None
 
     def concedes(self, _: RefusedRequestError) -> bool:
         """Tell whether less may be asked for; there is nothing to give up."""
