@@ -15,7 +15,6 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Generic, NamedTuple
 
@@ -25,17 +24,16 @@ from tap_klaviyo.datetimes import whole_second
 from tap_klaviyo.errors import RefusedRequestError
 from tap_klaviyo.streams.pages import P, Slice
 from tap_klaviyo.streams.pressure import Pressure
+from tap_klaviyo.streams.window import Doubt, Window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from datetime import timedelta
 
-    from tap_klaviyo.client import Packed
     from tap_klaviyo.fetching import Errand, Fetcher
     from tap_klaviyo.streams.pages import Source
 
 BUDGET_BYTES = 40_000_000  # of bodies that wait to be emitted
-FEWEST_PAGES, MOST_PAGES = 3, 64  # of a window
+FEWEST_PAGES, MOST_PAGES = 4, 64  # of a window
 WORTH_PAGES = 2  # that a window must have besides
 HORIZON = 16  # how many times the stretch that has been read one may conclude from it on what follows
 ALIKE = 8  # by which factor the pace may differ within one such stretch
@@ -43,57 +41,6 @@ SMOOTHING = 0.3  # weight of the newest measurement
 SETTLE_SECONDS = 1.0
 
 logger = logging.getLogger("tap-klaviyo.windows")
-
-
-class Doubt(NamedTuple):
-    """Whether the API was right to end a chain, or to refuse to continue it, behind one record."""
-
-    key: str
-    """The record's id."""
-    error: RefusedRequestError | None
-    """The refusal."""
-
-
-@dataclass(slots=True, eq=False)
-class Window(Generic[P]):
-    """A stretch of time that is read as one chain of pages."""
-
-    start: datetime | None
-    end: datetime
-    """Exclusive. It moves towards the start when the window is cut."""
-    asked_until: datetime | None = None
-    """Where it ended when its first page was asked for, and so the pages that its links name."""
-    pace: timedelta | None = None
-    """The time that a full page covers here; None as long as no page tells."""
-    horizon: datetime | None = None
-    """How far that may be relied on."""
-    since: datetime | None = None
-    """The second of the first record of the stretch to which that pace applies; earlier windows may belong to it."""
-    reached: datetime | None = None
-    """The second of the last record read."""
-    last_key: str = ""
-    """Its id."""
-    link: str | None = None
-    """The page to read next; None for the first one."""
-    errand: Errand[Fetched[P]] | None = None
-    pages: deque[Fetched[P] | Packed[P]] = field(default_factory=deque)
-    """Read, and not yet emitted."""
-    waiting_bytes: int = 0
-    complete: bool = False
-    error: Exception | None = None
-    doubt: Doubt | None = None
-    pages_read: int = 0
-    records_read: int = 0
-
-    @property
-    def may_ask(self) -> bool:
-        """Whether its next page can be asked for now."""
-        return self.errand is None and not self.complete and self.error is None
-
-    @property
-    def position(self) -> datetime | None:
-        """How far it has been read."""
-        return self.reached or self.start
 
 
 class Estimate(NamedTuple, Generic[P]):

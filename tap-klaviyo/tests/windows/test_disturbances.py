@@ -248,7 +248,7 @@ def test_first_page_that_is_refused_is_asked_for_again_only_if_less_may_be_asked
 
     def lower(_):
         nonlocal largest
-        largest = 5 if len(collection.firsts) == 3 else largest
+        largest = 5 if len(collection.firsts) == 2 else largest
 
     collection.first, collection.concedes, collection.accident = refuse, concede, lower
     played = read(play, collection, [0.2])

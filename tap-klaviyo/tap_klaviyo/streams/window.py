@@ -1,0 +1,67 @@
+"""One window: a stretch of time that is read as one chain of pages."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Generic, NamedTuple
+
+from tap_klaviyo.streams.pages import P
+
+if TYPE_CHECKING:
+    from datetime import datetime, timedelta
+
+    from tap_klaviyo.client import Fetched, Packed
+    from tap_klaviyo.errors import RefusedRequestError
+    from tap_klaviyo.fetching import Errand
+
+
+class Doubt(NamedTuple):
+    """Whether the API was right to end a chain, or to refuse to continue it, behind one record."""
+
+    key: str
+    """The record's id."""
+    error: RefusedRequestError | None
+    """The refusal."""
+
+
+@dataclass(slots=True, eq=False)
+class Window(Generic[P]):
+    """A stretch of time that is read as one chain of pages."""
+
+    start: datetime | None
+    end: datetime
+    """Exclusive. It moves towards the start when the window is cut."""
+    asked_until: datetime | None = None
+    """Where it ended when its first page was asked for, and so the pages that its links name."""
+    pace: timedelta | None = None
+    """The time that a full page covers here; None as long as no page tells."""
+    horizon: datetime | None = None
+    """How far that may be relied on."""
+    since: datetime | None = None
+    """The second of the first record of the stretch to which that pace applies; earlier windows may belong to it."""
+    reached: datetime | None = None
+    """The second of the last record read."""
+    last_key: str = ""
+    """Its id."""
+    link: str | None = None
+    """The page to read next; None for the first one."""
+    errand: Errand[Fetched[P]] | None = None
+    pages: deque[Fetched[P] | Packed[P]] = field(default_factory=deque)
+    """Read, and not yet emitted."""
+    waiting_bytes: int = 0
+    complete: bool = False
+    error: Exception | None = None
+    doubt: Doubt | None = None
+    pages_read: int = 0
+    records_read: int = 0
+
+    @property
+    def may_ask(self) -> bool:
+        """Whether its next page can be asked for now."""
+        return self.errand is None and not self.complete and self.error is None
+
+    @property
+    def position(self) -> datetime | None:
+        """How far it has been read."""
+        return self.reached or self.start
