@@ -19,16 +19,18 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+SWITCH_SECONDS = 0.0005
 M_ARENA_MAX, ARENAS = -8, 2  # malloc.h
 
 
 def prepare_process() -> None:
-    """Spare this process work with memory that is typical of programs with other habits.
+    """Adjust the interpreter to one thread that computes and others that hardly do, and to pages that wait in memory.
 
-    The garbage collector would look through all pages that wait to be emitted, again and again, for circles that are
-    not there. And glibc keeps up to eight heaps per processor, each of which retains what the largest bodies needed:
+    A request has to go out at once, although records are being written; by itself it would wait for 5 ms. The garbage collector would look through all pages that wait to be emitted, again and again, for circles that are
+    not there. glibc keeps up to eight heaps per processor, each of which retains what the largest bodies needed:
     with 16 threads that is more than all those pages.
     """
+    sys.setswitchinterval(SWITCH_SECONDS)
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None

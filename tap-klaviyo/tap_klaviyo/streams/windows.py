@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from tap_klaviyo.fetching import Errand, Fetcher
     from tap_klaviyo.streams.pages import Source
 
-BUDGET_BYTES = 40_000_000  # of bodies that wait to be emitted
+BUDGET_BYTES = 64_000_000  # of bodies that wait to be emitted
 FEWEST_PAGES, MOST_PAGES = 4, 64  # of a window
 WORTH_PAGES = 2  # that a window must have besides
 HORIZON = 16  # how many times the stretch that has been read one may conclude from it on what follows
