@@ -26,9 +26,10 @@ M_ARENA_MAX, ARENAS = -8, 2  # malloc.h
 def prepare_process() -> None:
     """Adjust the interpreter to one thread that computes and others that hardly do, and to pages that wait in memory.
 
-    A request has to go out at once, although records are being written; by itself it would wait for 5 ms. The garbage collector would look through all pages that wait to be emitted, again and again, for circles that are
-    not there. glibc keeps up to eight heaps per processor, each of which retains what the largest bodies needed:
-    with 16 threads that is more than all those pages.
+    A request has to go out at once, although records are being written; by itself it would wait for 5 ms. The garbage
+    collector would look through all pages that wait to be emitted, again and again, for circles that are not there.
+    glibc keeps up to eight heaps per processor, each of which retains what the largest bodies needed: with 16 threads
+    that is more than all those pages.
     """
     sys.setswitchinterval(SWITCH_SECONDS)
     gc.freeze()
