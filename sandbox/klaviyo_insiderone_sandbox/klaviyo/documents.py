@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import msgspec
 
@@ -131,6 +131,13 @@ class ProfileWriter:
 class EventWriter:
     """Writes events with the same selection, base URL and spelling of times."""
 
+    _FIELDS: ClassVar[dict[str, str]] = {
+        "timestamp": '"timestamp":%(second)d',
+        "event_properties": '"event_properties":%(properties)s',
+        "datetime": '"datetime":"%(datetime)s"',
+        "uuid": '"uuid":"%(uuid)s"',
+    }
+
     def __init__(
         self,
         base_url: str,
@@ -140,36 +147,29 @@ class EventWriter:
         spelt: Callable[[int], str] = shown,
     ) -> None:
         self._spelt = spelt
-        self._names = selection(EVENT_FIELDS, asked).names
         url = f"{base_url.replace('%', '%%')}/api/events/%(id)s"
         metric = relationship(url, "metric", '{"type":"metric","id":"%(metric)s"}')
         rest = f"{metric},{relationship(url, 'attributions', '[%(attributions)s]' if attributions else None)}"
-        links = f'"links":{{"self":"{url}/"}}'
+        shown_fields = ",".join(self._FIELDS[name] for name in selection(EVENT_FIELDS, asked).names)
+        head = f'{{"type":"event","id":"%(id)s","attributes":{{{shown_fields}}},"relationships":{{'
+        tail = f'{rest}}},"links":{{"self":"{url}/"}}}}'
         owner = relationship(url, "profile", '{"type":"profile","id":"%(profile)s"}')
-        nobody = relationship(url, "profile", None)
-        self._owned = f'"relationships":{{{owner},{rest}}},{links}'
-        self._orphan = f'"relationships":{{{nobody},{rest}}},{links}'
+        self._owned = f"{head}{owner},{tail}"
+        self._orphan = f"{head}{relationship(url, 'profile', None)},{tail}"
 
     def write(self, event: Event, *, orphan: bool) -> str:
         """Compose one event; of an *orphan* the profile is gone."""
         second, event_id = event.place
-        template = self._orphan if orphan else self._owned
-        tail = template % {
+        return (self._orphan if orphan else self._owned) % {
             "id": event_id,
+            "second": second,
+            "properties": event.properties,
+            "datetime": self._spelt(second * MICROSECONDS),
+            "uuid": event.uuid or uuid_of(second, event_id),
             "profile": event.profile_id,
             "metric": event.metric.id,
             "attributions": references(event.attributions) if event.attributions else "",
         }
-        return f'{{"type":"event","id":"{event_id}","attributes":{{{self._attributes(event, second)}}},{tail}}}'
-
-    def _attributes(self, event: Event, second: int) -> str:
-        values = {
-            "timestamp": str(second),
-            "event_properties": event.properties,
-            "datetime": f'"{self._spelt(second * MICROSECONDS)}"',
-            "uuid": f'"{event.uuid or uuid_of(second, event.place[1])}"',
-        }
-        return ",".join(f'"{name}":{values[name]}' for name in self._names)
 
 
 def references(attributions: Iterable[Attribution]) -> str:

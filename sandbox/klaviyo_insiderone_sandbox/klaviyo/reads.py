@@ -44,21 +44,29 @@ if TYPE_CHECKING:
 
 def page(
     rows: Iterable[str], included: Iterable[str] | None, call: Call, parameters: Parameters, cursor: str | None
-) -> str:
-    """Compose a page; *included* is None when nothing was asked for."""
+) -> bytes:
+    """Compose a page; *included* is None when nothing was asked for.
+
+    The rows are encoded one by one: a single emoji would have the text of all of them take four bytes a character.
+    """
     self_url = parameters.page_url(call.base_url, call.path, parameters.cursor)
     next_link = f'"{parameters.page_url(call.base_url, call.path, cursor)}"' if cursor else "null"
-    also = "" if included is None else f'"included":[{",".join(included)}],'
-    return f'{{"data":[{",".join(rows)}],{also}"links":{{"self":"{self_url}","next":{next_link},"prev":null}}}}'
+    links = f'"links":{{"self":"{self_url}","next":{next_link},"prev":null}}}}'
+    also = b"" if included is None else b'"included":[%b],' % _joined(included)
+    return b'{"data":[%b],%b%b' % (_joined(rows), also, links.encode())
 
 
-def single(row: str, included: Iterable[str] | None) -> str:
+def single(row: str, included: Iterable[str] | None) -> bytes:
     """Compose an answer with one resource."""
     also = "" if included is None else f',"included":[{",".join(included)}]'
-    return f'{{"data":{row}{also}}}'
+    return f'{{"data":{row}{also}}}'.encode()
 
 
-def read_profiles(account: Account, call: Call, parameters: Parameters, _: str) -> tuple[str, int]:
+def _joined(texts: Iterable[str]) -> bytes:
+    return b",".join([text.encode() for text in texts])
+
+
+def read_profiles(account: Account, call: Call, parameters: Parameters, _: str) -> tuple[bytes, int]:
     """GET /api/profiles."""
     sort = parameters.sort or "id"
     cursor = None if parameters.cursor is None else place_behind(account, parameters.cursor, sort)
@@ -101,7 +109,7 @@ def cursor_at(account: Account, last: Profile, sort: str) -> str:
     return write_anchor_cursor(last.id)
 
 
-def read_profile(account: Account, call: Call, parameters: Parameters, profile_id: str) -> tuple[str, int]:
+def read_profile(account: Account, call: Call, parameters: Parameters, profile_id: str) -> tuple[bytes, int]:
     """GET /api/profiles/{id}."""
     profile = account.profiles.by_id.get(profile_id)
     if profile is None:
@@ -116,7 +124,7 @@ def profile_writer(account: Account, call: Call, parameters: Parameters) -> Prof
     return ProfileWriter(call.base_url, shown, parameters.includes or (), spelt=SPELLINGS[account.settings.spelling])
 
 
-def read_events(account: Account, call: Call, parameters: Parameters, _: str) -> tuple[str, int]:
+def read_events(account: Account, call: Call, parameters: Parameters, _: str) -> tuple[bytes, int]:
     """GET /api/events."""
     check_metric_filter(account, parameters)
     wanted = {condition.field for condition in parameters.conditions if condition.operator == "has"}
@@ -148,7 +156,7 @@ def check_metric_filter(account: Account, parameters: Parameters) -> None:
             raise invalid("filter", "Custom metrics are not supported in the metric_id filter.")
 
 
-def read_event(account: Account, call: Call, parameters: Parameters, event_id: str) -> tuple[str, int]:
+def read_event(account: Account, call: Call, parameters: Parameters, event_id: str) -> tuple[bytes, int]:
     """GET /api/events/{id}; a malformed id is a 400."""
     if not re.fullmatch(r"[A-Za-z0-9_-]+", event_id):
         raise invalid("id", "Invalid event id.")
@@ -192,7 +200,7 @@ def included_of(account: Account, call: Call, parameters: Parameters, rows: list
     return included
 
 
-def read_metrics(account: Account, call: Call, parameters: Parameters, _: str) -> tuple[str, int]:
+def read_metrics(account: Account, call: Call, parameters: Parameters, _: str) -> tuple[bytes, int]:
     """GET /api/metrics: 200 a page, always."""
     wanted = {condition.field: condition.value for condition in parameters.conditions}
     found = [
@@ -216,7 +224,7 @@ def by_id_page(found: list[Any], parameters: Parameters, size: int, sort: str = 
     return rows, write_keyset_cursor(sort, (rows[-1].id,)) if start + size < len(found) else None
 
 
-def read_metric(account: Account, call: Call, parameters: Parameters, metric_id: str) -> tuple[str, int]:
+def read_metric(account: Account, call: Call, parameters: Parameters, metric_id: str) -> tuple[bytes, int]:
     """GET /api/metrics/{id}."""
     metric = account.metrics_by_id.get(metric_id)
     if metric is None:
@@ -227,19 +235,19 @@ def read_metric(account: Account, call: Call, parameters: Parameters, metric_id:
     ), 1
 
 
-def read_accounts(_: Account, call: Call, parameters: Parameters, __: str) -> tuple[str, int]:
+def read_accounts(_: Account, call: Call, parameters: Parameters, __: str) -> tuple[bytes, int]:
     """GET /api/accounts."""
     return page([account_text(call.base_url, parameters.fields.get("account"))], None, call, parameters, None), 1
 
 
-def read_account(_: Account, call: Call, parameters: Parameters, account_id: str) -> tuple[str, int]:
+def read_account(_: Account, call: Call, parameters: Parameters, account_id: str) -> tuple[bytes, int]:
     """GET /api/accounts/{id}."""
     if account_id != "SANDBX":
         raise not_found(f"An account with id {account_id} does not exist.")
     return single(account_text(call.base_url, parameters.fields.get("account")), None), 1
 
 
-def read_lists(account: Account, call: Call, parameters: Parameters, _: str) -> tuple[str, int]:
+def read_lists(account: Account, call: Call, parameters: Parameters, _: str) -> tuple[bytes, int]:
     """GET /api/lists."""
     sort = parameters.sort or "id"
     found = [
@@ -262,7 +270,7 @@ def list_meets(one: MailingList, condition: Any) -> bool:
     return bool(value == condition.value)
 
 
-def read_list(account: Account, call: Call, parameters: Parameters, list_id: str) -> tuple[str, int]:
+def read_list(account: Account, call: Call, parameters: Parameters, list_id: str) -> tuple[bytes, int]:
     """GET /api/lists/{id}."""
     one = account.lists.get(list_id)
     if one is None:

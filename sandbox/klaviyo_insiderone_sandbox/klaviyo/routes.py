@@ -91,7 +91,7 @@ class KlaviyoApi:
         except KlaviyoError as error:
             error.headers = headers
             raise
-        return Answer(200, body.encode(), headers, MEDIA_TYPE, records)
+        return Answer(200, body, headers, MEDIA_TYPE, records)
 
     def _endpoint(self, path: str) -> tuple[Endpoint, str]:
         for pattern, endpoint in self._patterns:
