@@ -104,3 +104,19 @@ def test_metric_without_a_name_holds_up_nobody(tap, account):
 
     assert outcome.code == 0
     assert [record["metric_name"] for record in outcome.records("events")] == [None] * 3
+
+
+@pytest.mark.parametrize("stream", ["profiles", "events"])
+def test_attribute_named_id_does_not_rename_its_record(tap, account, stream):
+    """The resource's id is the key; two records under one key would be one, further on."""
+    asked = {
+        "profiles": "/api/profiles?sort=updated&page[size]=100",
+        "events": "/api/events?sort=datetime&include=metric,profile",
+    }
+    document = page(account, asked[stream].replace("[", "%5B").replace("]", "%5D"))
+    for row in document["data"]:
+        row["attributes"]["id"] = "somebody else"
+    answer_with(account, f"/api/{stream}", document)
+    outcome = tap(streams=[stream])
+
+    assert sorted(outcome.ids(stream)) == (PEOPLE if stream == "profiles" else ["E0", "E1", "E2"])

@@ -172,7 +172,8 @@ class KlaviyoStream(Stream):
             fresh = bookmark.fresh(rows)
             run.budget.begin(fresh)
             yield from self.write(fresh, bookmark)
-            bookmark.note(rows)
+            if len(fresh) < len(rows):  # else `write` has noted them all
+                bookmark.note(rows)
             tally["repeats"] += len(rows) - len(fresh)
             self.count(run, fresh)
             self.settle()

@@ -16,7 +16,7 @@ from tap_klaviyo.errors import RefusedRequestError
 from tap_klaviyo.filters import all_of, compare, equals
 from tap_klaviyo.metrics import Metric, MetricDirectory, metric_of, near_miss, resolve
 from tap_klaviyo.resources import Event, EventPage, read_event_page
-from tap_klaviyo.streams.rows import moment_of, version_of
+from tap_klaviyo.streams.rows import span_of, version_of
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -125,8 +125,7 @@ class EventSource:
 
     def span(self, page: EventPage) -> tuple[datetime, datetime] | None:
         """Tell the times of the first and the last event."""
-        ends = [moment_of(page.data[place].attributes.get("datetime")) for place in (0, -1) if page.data]
-        return (ends[0], ends[1]) if len(ends) == 2 and ends[0] and ends[1] else None
+        return span_of(page.data, "datetime")
 
     def concedes(self, error: RefusedRequestError) -> bool:
         """Ask for less, if it is what the API refused; or for what another reading has been content with already."""

@@ -74,9 +74,8 @@ class Events(KlaviyoStream):
         links = event.relationships
         reference = links.metric.data if links.metric else None
         profile = links.profile.data if links.profile else None
-        return {
-            "id": event.id,
-            **event.attributes,
+        return {"id": event.id, **event.attributes} | {
+            "id": event.id,  # whatever an attribute of that name says
             "metric_id": reference.id if reference else None,
             "metric_name": metric.name or None if metric else None,
             "profile_id": profile.id if profile else None,

@@ -14,7 +14,7 @@ from tap_klaviyo.filters import all_of, compare
 from tap_klaviyo.resources import Page, Resource, read_page
 from tap_klaviyo.streams.base import KlaviyoStream, Run
 from tap_klaviyo.streams.predictions import ADDITIONAL, FIELD, PredictiveReader, ProfileSchema
-from tap_klaviyo.streams.rows import Row, moment_of, version_of
+from tap_klaviyo.streams.rows import Row, span_of, version_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -96,8 +96,7 @@ class ProfileSource:
 
     def span(self, page: Page) -> tuple[datetime, datetime] | None:
         """Tell the times of the first and the last profile."""
-        ends = [moment_of(page.data[place].attributes.get("updated")) for place in (0, -1) if page.data]
-        return (ends[0], ends[1]) if len(ends) == 2 and ends[0] and ends[1] else None
+        return span_of(page.data, "updated")
 
     def concedes(self, _: RefusedRequestError) -> bool:
         """Tell whether less may be asked for; there is nothing to give up."""

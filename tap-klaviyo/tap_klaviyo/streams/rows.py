@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from tap_klaviyo.datetimes import parse_moment, rfc3339_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
     import msgspec
 
     from tap_klaviyo.bookmarks import Bookmark, Placed
+    from tap_klaviyo.resources import Event, Resource
 
 
 class PageLimitReached(Exception):
@@ -39,6 +40,12 @@ def moment_of(time: msgspec.Raw | None) -> datetime | None:
     """Return the second of a time as the API spells it; None where it is none."""
     version = version_of(rfc3339_json(time)) if time is not None else ""
     return parse_moment(f"{version[:19]}Z") if version else None
+
+
+def span_of(data: Sequence[Resource | Event], name: str) -> tuple[datetime, datetime] | None:
+    """Tell the times of the first and the last record of a page, in the attribute *name*; None where they have none."""
+    first, last = (moment_of(data[place].attributes.get(name)) for place in (0, -1)) if data else (None, None)
+    return (first, last) if first and last else None
 
 
 class PageBudget:
