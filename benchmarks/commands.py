@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import subprocess
-import sys
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -21,7 +20,8 @@ Stream = Literal["profiles", "events", "subscription_changes"]
 
 HERE = Path(__file__).parent
 MAPPING = HERE.parent / "target-insiderone" / "examples" / "klaviyo-default-mapping.yml"
-PYTHON = Path(sys.executable)
+PYTHON = HERE.parent / ".venv" / "bin" / "python"
+"""Not what runs the benchmark: that has matplotlib, and the SDK imports NumPy where there is one, whose threads spin."""
 
 PLUGIN_TAP = ("-m", "tap_klaviyo")
 UNLIMITED_TAP = (HERE / "unlimited_tap.py",)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from klaviyo_insiderone_sandbox.testing import Sandbox
 
+from commands import PYTHON
 from measuring import processor_seconds
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def serving(*, quotas: bool = False) -> Iterator[Server]:
     """Start a sandbox on free ports; without *quotas*, it throttles nobody."""
     options = ["--klaviyo-port", "0", "--insiderone-port", "0", "--control-port", "0"]
     options += [] if quotas else ["--no-quotas"]
-    command = (sys.executable, "-m", "klaviyo_insiderone_sandbox", "serve", *options)
+    command = (PYTHON, "-m", "klaviyo_insiderone_sandbox", "serve", *options)
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         try:
             if process.stdout is None or not (line := process.stdout.readline()):

@@ -61,18 +61,28 @@ class Gateway:
         self.faults = faults
         self.journal = Journal()
         self.latency_seconds = 0.0
-        self._under_way = 0
+        self._under_way: set[int] = set()
+        """Numbers of calls; one that hangs may outlive the `reset` that forgets it."""
+        self._calls = 0
+
+    def reset(self) -> None:
+        """Forget the journal, the latency and what is still under way."""
+        self.latency_seconds = 0.0
+        self.journal.clear()
+        self._under_way.clear()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         call = await read_call(scope, receive)
         if call is None:
             return
-        self._under_way += 1
+        self._calls += 1
+        number = self._calls
+        self._under_way.add(number)
         try:
             await self._serve(call, scope, receive, send)
         finally:
-            self._under_way -= 1
+            self._under_way.discard(number)
 
     async def _serve(self, call: Call, scope: Scope, receive: Receive, send: Send) -> None:
         armed = self.faults.claim(self.api.side, call)
@@ -114,7 +124,7 @@ class Gateway:
             shown_exactly(self.clock.now()),
             call,
             answer,
-            under_way=self._under_way,
+            under_way=len(self._under_way),
             fault=rule.kind if rule else None,
             scopes=self.api.scopes_of(call),
             body=call.body if is_json(call.body) else None,

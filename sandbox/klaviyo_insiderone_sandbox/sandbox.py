@@ -41,8 +41,7 @@ class Sandbox:
         self.account.reset()
         self.insiderone.reset()
         for gateway in (self.klaviyo_gateway, self.insiderone_gateway):
-            gateway.latency_seconds = 0.0
-            gateway.journal.clear()
+            gateway.reset()
 
     def seed(self, seed: Seed) -> None:
         """Add made-up data to the Klaviyo account.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import socket
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
@@ -182,3 +183,19 @@ def test_the_journal_tells_how_many_requests_were_under_way(klaviyo: KlaviyoCall
         list(pool.map(klaviyo.get, ["/api/profiles", "/api/events", "/api/lists"]))
 
     assert [entry["under_way"] for entry in sandbox.journal()] == [1, 1, 2, 3]
+
+
+def test_a_request_that_hangs_since_before_the_reset_is_not_counted(klaviyo: KlaviyoCaller, sandbox: Sandbox) -> None:
+    """Or the requests of one test would be counted in the next one."""
+    sandbox.fault("klaviyo", kind="hang")
+    with socket.create_connection(("127.0.0.1", urlsplit(sandbox.klaviyo_url).port or 0), timeout=30) as hanging:
+        hanging.sendall(b"GET /api/metrics HTTP/1.1\r\nHost: sandbox\r\n\r\n")
+        while not sandbox.journal():
+            pass
+        before = klaviyo.get("/api/metrics")
+        counted = sandbox.journal()[-1]["under_way"]
+        sandbox.reset()
+        klaviyo.get("/api/metrics")
+
+        assert (before.status_code, counted) == (200, 2)
+        assert [entry["under_way"] for entry in sandbox.journal()] == [1]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-SWITCH_SECONDS = 0.0005
+SWITCH_SECONDS = 0.0001
 M_ARENA_MAX, ARENAS = -8, 2  # malloc.h
 
 

@@ -52,8 +52,8 @@ def page(
     self_url = parameters.page_url(call.base_url, call.path, parameters.cursor)
     next_link = f'"{parameters.page_url(call.base_url, call.path, cursor)}"' if cursor else "null"
     links = f'"links":{{"self":"{self_url}","next":{next_link},"prev":null}}}}'
-    also = b"" if included is None else b'"included":[%b],' % _joined(included)
-    return b'{"data":[%b],%b%b' % (_joined(rows), also, links.encode())
+    also = [] if included is None else [b'],"included":[', *_separated(included)]
+    return b"".join([b'{"data":[', *_separated(rows), *also, b"],", links.encode()])
 
 
 def single(row: str, included: Iterable[str] | None) -> bytes:
@@ -62,8 +62,12 @@ def single(row: str, included: Iterable[str] | None) -> bytes:
     return f'{{"data":{row}{also}}}'.encode()
 
 
-def _joined(texts: Iterable[str]) -> bytes:
-    return b",".join([text.encode() for text in texts])
+def _separated(texts: Iterable[str]) -> list[bytes]:
+    """Encode texts and put commas between them; they are joined once, with everything else of a page."""
+    encoded = [text.encode() for text in texts]
+    pieces = [b","] * max(2 * len(encoded) - 1, 0)
+    pieces[::2] = encoded
+    return pieces
 
 
 def read_profiles(account: Account, call: Call, parameters: Parameters, _: str) -> tuple[bytes, int]:
