@@ -37,7 +37,7 @@ class Scale:
 
 
 FULL = Scale(
-    rounds=3,
+    rounds=5,
     seasons=(Season(20_000, 50_000), Season(20_000, 50_000), Season(10_000, 100_000)),
     stock_records={"profiles": 8_000, "events": 15_000},
     quota_profiles=240_000,
