@@ -20,6 +20,8 @@ class Call:
     headers: dict[str, str]
     """Lower-case name -> value."""
     body: bytes
+    is_json: bool
+    """Whether the body is one JSON document."""
     base_url: str
     """Scheme, host and port that the client used: ``http://127.0.0.1:8701``."""
 

@@ -127,7 +127,7 @@ class Gateway:
             under_way=len(self._under_way),
             fault=rule.kind if rule else None,
             scopes=self.api.scopes_of(call),
-            body=call.body if is_json(call.body) else None,
+            body=call.body if call.is_json else None,
         )
 
     async def _deliver(
@@ -173,12 +173,14 @@ async def read_call(scope: Scope, receive: Receive) -> Call | None:
             break
     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
     host, port = scope["server"]
+    body = b"".join(chunks)
     return Call(
         method=scope["method"],
         path=scope["path"].rstrip("/") or "/",
         query=scope["query_string"].decode("latin-1"),
         headers=headers,
-        body=b"".join(chunks),
+        body=body,
+        is_json=is_json(body),
         base_url=f"http://{headers.get('host', f'{host}:{port}')}",
     )
 

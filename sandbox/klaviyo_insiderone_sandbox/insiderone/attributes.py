@@ -1,6 +1,7 @@
 """Attributes of a user: which values are kept, and how arrays grow."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 
 import msgspec
 
@@ -34,8 +35,8 @@ def is_country(value: bytes) -> bool:
 
 
 def is_numbers(value: bytes) -> bool:
-    """A JSON array of numbers."""
-    return value.startswith(b"[") and all(isinstance(one, int | float) for one in msgspec.json.decode(value))
+    """A JSON array of numbers, or of booleans."""
+    return value.startswith(b"[") and {int, float, bool}.issuperset(map(type, msgspec.json.decode(value)))
 
 
 DEFAULTS: Mapping[str, Callable[[bytes], bool]] = {
@@ -60,6 +61,11 @@ DEFAULTS: Mapping[str, Callable[[bytes], bool]] = {
 }
 """Default attribute -> the check that its value must pass to be reflected."""
 
+SCALAR = b'"-0123456789tf'
+"""What a JSON string, number or boolean can begin with."""
+
+_custom = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
 
 class Drop(msgspec.Struct):
     """Something accepted and never reflected."""
@@ -73,16 +79,18 @@ class Drop(msgspec.Struct):
     """Number of the request."""
 
 
-def sort_out(sent: Mapping[str, msgspec.Raw], settings: Settings, drops: list[Drop]) -> Iterator[tuple[str, bytes]]:
-    """Yield what will be reflected as ``(name, JSON)``, custom ones as ``custom.<name>``; note the rest in *drops*."""
+def sort_out(sent: Mapping[str, msgspec.Raw], settings: Settings, drops: list[Drop]) -> dict[str, bytes]:
+    """Return what will be reflected as name -> JSON, custom ones as ``custom.<name>``; note the rest in *drops*."""
+    kept: dict[str, bytes] = {}
     for name, raw in sent.items():
         value = bytes(raw)
         if name == "custom":
-            yield from sort_out_custom(value, settings, drops)
+            kept |= sort_out_custom(value, settings, drops)
         elif reason := objection(name, value, settings):
             drops.append(Drop("attribute", name, reason, msgspec.Raw(value)))
         else:
-            yield name, value
+            kept[name] = value
+    return kept
 
 
 def objection(name: str, value: bytes, settings: Settings) -> str | None:
@@ -97,19 +105,28 @@ def objection(name: str, value: bytes, settings: Settings) -> str | None:
     return None if check(value) else "wrong type or form"
 
 
-def sort_out_custom(value: bytes, settings: Settings, drops: list[Drop]) -> Iterator[tuple[str, bytes]]:
-    """Yield the custom attributes that will be reflected."""
+def sort_out_custom(value: bytes, settings: Settings, drops: list[Drop]) -> dict[str, bytes]:
+    """Return the custom attributes that will be reflected."""
     try:
-        sent = msgspec.json.decode(value, type=dict[str, msgspec.Raw])
+        sent = _custom.decode(value)
     except msgspec.ValidationError:
         drops.append(Drop("attribute", "custom", "wrong type or form", msgspec.Raw(value)))
-        return
+        return {}
+    kept: dict[str, bytes] = {}
+    all_defined = settings.custom_attributes is None
     for name, raw in sent.items():
         inner = bytes(raw)
-        if reason := custom_objection(name, inner, settings):
-            drops.append(Drop("attribute", f"custom.{name}", reason, msgspec.Raw(inner)))
+        if not (all_defined and inner[0] in SCALAR) and (reason := custom_objection(name, inner, settings)):
+            drops.append(Drop("attribute", full_name(name), reason, msgspec.Raw(inner)))
         else:
-            yield f"custom.{name}", inner
+            kept[full_name(name)] = inner
+    return kept
+
+
+@lru_cache(maxsize=4_096)
+def full_name(custom_name: str) -> str:
+    """Return the name under which a custom attribute is kept; profiles share the text."""
+    return f"custom.{custom_name}"
 
 
 def custom_objection(name: str, value: bytes, settings: Settings) -> str | None:
@@ -124,8 +141,8 @@ def custom_objection(name: str, value: bytes, settings: Settings) -> str | None:
 
 
 def is_flat(value: bytes) -> bool:
-    """Tell whether a JSON array holds strings and numbers only."""
-    return all(isinstance(one, str | int | float) for one in msgspec.json.decode(value))
+    """Tell whether a JSON array holds strings, numbers and booleans only."""
+    return {str, int, float, bool}.issuperset(map(type, msgspec.json.decode(value)))
 
 
 def grown(known: bytes, added: bytes) -> bytes:

@@ -42,7 +42,7 @@ def contains(stored: StoredUser, search: str) -> bool:
         search in value.casefold() for values in stored.identifiers.values() for value in values
     ):
         return True
-    if any(search in f"{name} {value.decode()}".casefold() for name, (_, value) in stored.attributes.items()):
+    if any(search in f"{name} {value.decode()}".casefold() for name, value in stored.attributes.items()):
         return True
     return any(
         search in f"{event.event_name} {bytes(event.event_params).decode()}".casefold() for event in stored.events
@@ -57,7 +57,7 @@ def user_of(stored: StoredUser) -> dict[str, Any]:
 def head_of(stored: StoredUser) -> dict[str, Any]:
     """Show identifiers and attributes in the shape in which they are written; of several values, the latest."""
     identifiers = {name: values[-1] for name, values in stored.identifiers.items() if values}
-    attributes = {name: msgspec.Raw(value) for name, (_, value) in stored.attributes.items()}
+    attributes = {name: msgspec.Raw(value) for name, value in stored.attributes.items()}
     return {
         "insider_id": stored.insider_id,
         "identifiers": nested(identifiers),

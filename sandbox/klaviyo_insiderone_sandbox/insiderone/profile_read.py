@@ -58,7 +58,7 @@ def profile_of(stored: StoredUser, request: ProfileRequest, used: int) -> dict[s
 
 def attributes_of(stored: StoredUser) -> dict[str, Any]:
     """Return attributes and identifiers under the names that reads use."""
-    shown: dict[str, Any] = {read_name(name): msgspec.Raw(value) for name, (_, value) in stored.attributes.items()}
+    shown: dict[str, Any] = {read_name(name): msgspec.Raw(value) for name, value in stored.attributes.items()}
     return shown | {read_name(name): values[-1] for name, values in stored.identifiers.items() if values}
 
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from klaviyo_insiderone_sandbox.exact_json import is_json
 from klaviyo_insiderone_sandbox.exchange import Answer, Call, json_answer
 from klaviyo_insiderone_sandbox.insiderone import errors
 from klaviyo_insiderone_sandbox.insiderone.errors import InsiderError
@@ -95,7 +94,7 @@ class InsiderOneApi:
             raise errors.wrong_content_type()
         if len(call.body) > errors.MAX_BODY_BYTES:
             raise errors.too_big()
-        return serve(call.body)
+        return serve(call)
 
     def _check_headers(self, call: Call) -> None:
         if call.headers.get("x-partner-name") != PARTNER:
@@ -103,9 +102,9 @@ class InsiderOneApi:
         if call.headers.get("x-request-token") != TOKEN:
             raise errors.access_denied()
 
-    def upsert(self, body: bytes) -> Answer:
+    def upsert(self, call: Call) -> Answer:
         """POST /api/user/v1/upsert: keep the users that pass, name the others by position; 200 either way."""
-        envelope = envelope_of(body)
+        envelope = envelope_of(call)
         sent = users_of(envelope, UserInput)
         skip_hook = bytes(envelope.get("skip_hook", b"")) == b"true"
         self.users.requests += 1
@@ -129,9 +128,9 @@ class InsiderOneApi:
             return {"identifiers.required": [errors.NO_IDENTIFIER], "insider_id.required": [errors.NO_IDENTIFIER]}
         return examined
 
-    def delete(self, body: bytes) -> Answer:
+    def delete(self, call: Call) -> Answer:
         """POST /api/user/v1/attribute/delete: remove attributes, or elements of array attributes."""
-        sent = users_of(envelope_of(body), Deletion)
+        sent = users_of(envelope_of(call), Deletion)
         self.users.requests += 1
         refused: dict[int, Objections] = {}
         for position, one in enumerate(sent):
@@ -148,11 +147,11 @@ class InsiderOneApi:
                 self.users.delete_attributes(stored, whole, {name: bytes(value) for name, value in partial.items()})
         return report(len(sent) - len(refused), refused)
 
-    def profile(self, body: bytes) -> Answer:
+    def profile(self, call: Call) -> Answer:
         """POST /api/user/v1/profile: read one user."""
-        envelope_of(body)
+        envelope_of(call)
         try:
-            request = msgspec.json.decode(body, type=ProfileRequest)
+            request = msgspec.json.decode(call.body, type=ProfileRequest)
         except msgspec.DecodeError:
             raise errors.not_json() from None
         objections: Objections = {}
@@ -170,12 +169,12 @@ class InsiderOneApi:
         return json_answer(200, profile_of(stored, request, used), records=1)
 
 
-def envelope_of(body: bytes) -> dict[str, msgspec.Raw]:
-    """Decode the top level of a body; the whole of it is checked."""
-    if not is_json(body):
+def envelope_of(call: Call) -> dict[str, msgspec.Raw]:
+    """Decode the top level of a body that is JSON as a whole."""
+    if not call.is_json:
         raise errors.not_json()
     try:
-        return msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+        return msgspec.json.decode(call.body, type=dict[str, msgspec.Raw])
     except msgspec.ValidationError:
         raise errors.no_users() from None
 

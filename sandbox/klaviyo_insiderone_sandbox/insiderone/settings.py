@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Literal
 
 import msgspec
@@ -12,7 +13,7 @@ TOKEN = "sandbox-token"  # noqa: S105 - the sandbox's public test token
 DEFAULT_IDENTIFIERS = ("email", "phone_number", "uuid")
 
 
-class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, dict=True):
     """The account's settings; the control plane replaces those it names."""
 
     identifiers: tuple[str, ...] = DEFAULT_IDENTIFIERS
@@ -34,7 +35,12 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     retry_after: bool = False
     """Whether a 429 says when to come back."""
 
-    @property
+    @cached_property
     def priority(self) -> tuple[str, ...]:
         """All enabled identifiers, custom ones as ``custom.<name>``, the one that counts most first."""
         return (*self.identifiers, *(f"custom.{name}" for name in self.custom_identifiers))
+
+    @cached_property
+    def plain(self) -> tuple[str, ...]:
+        """Default identifiers that are not enabled: they are kept as attributes."""
+        return tuple(name for name in DEFAULT_IDENTIFIERS if name not in self.identifiers)

@@ -10,7 +10,7 @@ import msgspec
 
 from klaviyo_insiderone_sandbox.insiderone.attributes import Drop, grown, shrunk, sort_out
 from klaviyo_insiderone_sandbox.insiderone.retention import RETENTION_DAYS, is_expired
-from klaviyo_insiderone_sandbox.insiderone.settings import DEFAULT_IDENTIFIERS, Settings
+from klaviyo_insiderone_sandbox.insiderone.settings import Settings
 from klaviyo_insiderone_sandbox.insiderone.validation import Objections, User, instant_of_timestamp
 
 if TYPE_CHECKING:
@@ -58,14 +58,17 @@ class StoredUser:
         "identifiers",
         "insider_id",
         "skip_hook",
+        "written_by",
     )
 
     def __init__(self, insider_id: str) -> None:
         self.insider_id = insider_id
         self.identifiers: dict[str, list[str]] = {}
         """Identifier, custom ones as ``custom.<name>`` -> its values, latest last."""
-        self.attributes: dict[str, tuple[int, bytes]] = {}
-        """Name, custom ones as ``custom.<name>`` -> (request number, JSON)."""
+        self.attributes: dict[str, bytes] = {}
+        """Name, custom ones as ``custom.<name>`` -> JSON."""
+        self.written_by: dict[str, int] = {}
+        """Name of an attribute -> number of the latest request that wrote it."""
         self.events: list[StoredEvent] = []
         self.event_digests: set[bytes] = set()
         self.dropped: list[Drop] = []
@@ -73,6 +76,11 @@ class StoredUser:
         """Number of the latest request that named this user."""
         self.skip_hook = False
         """Whether the latest write asked to start no journeys."""
+
+    def keep(self, attributes: Mapping[str, bytes], n: int) -> None:
+        """Set attributes, as request *n* wants them."""
+        self.attributes |= attributes
+        self.written_by |= dict.fromkeys(attributes, n)
 
 
 class Users:
@@ -102,13 +110,7 @@ class Users:
             self.unplaced.extend(self._numbered(drops))
             return
         stored.changed_by, stored.skip_hook = self.requests, skip_hook
-        for name in set(DEFAULT_IDENTIFIERS) - set(self.settings.identifiers):
-            if isinstance(user.identifiers.get(name), str):
-                stored.attributes[name] = (self.requests, msgspec.json.encode(user.identifiers[name]))
-        for name, value in sort_out(user.attributes, self.settings, drops):
-            known = stored.attributes.get(name)
-            kept = grown(known[1], value) if known and user.appends else value
-            stored.attributes[name] = (self.requests, kept)
+        self._write_attributes(stored, user, drops)
         self._write_events(stored, user, drops, skip_hook=skip_hook)
         stored.dropped.extend(self._numbered(drops))
 
@@ -132,10 +134,11 @@ class Users:
         """Remove attributes, or elements of array attributes; identifiers stay."""
         for name in whole:
             stored.attributes.pop(name, None)
+            stored.written_by.pop(name, None)
         for name, removed in partial.items():
             known = stored.attributes.get(name)
-            if known and known[1].startswith(b"[") and removed.startswith(b"["):
-                stored.attributes[name] = (self.requests, shrunk(known[1], removed))
+            if known and known.startswith(b"[") and removed.startswith(b"["):
+                stored.keep({name: shrunk(known, removed)}, self.requests)
 
     def _numbered(self, drops: list[Drop]) -> list[Drop]:
         for drop in drops:
@@ -144,26 +147,22 @@ class Users:
 
     def _usable(self, identifiers: Mapping[str, Any], drops: list[Drop]) -> list[tuple[str, str]]:
         """Return the identifiers that find people, the one that counts most first."""
-        settings = self.settings
+        priority, blocked = self.settings.priority, self.settings.blocked_values
         for name, value in identifiers.items():
-            if name not in settings.priority:
-                drops.append(
-                    Drop("identifier", name, "not enabled in this account", msgspec.Raw(msgspec.json.encode(value)))
-                )
-            elif value in settings.blocked_values:
-                drops.append(Drop("identifier", name, "a blocked value", msgspec.Raw(msgspec.json.encode(value))))
+            if name not in priority:
+                drops.append(identifier_drop(name, value, "not enabled in this account"))
+            elif value in blocked:
+                drops.append(identifier_drop(name, value, "a blocked value"))
         return [
             (name, str(identifiers[name]))
-            for name in settings.priority
-            if name in identifiers and identifiers[name] not in settings.blocked_values
+            for name in priority
+            if name in identifiers and identifiers[name] not in blocked
         ]
 
     def _find_or_create(self, user: User, drops: list[Drop]) -> StoredUser | None:
         keys = self._usable(user.identifiers, drops)
-        found = list({id(one): one for key in keys if (one := self._by_identifier.get(key))}.values())
-        if user.insider_id in self.by_insider_id:
-            named = self.by_insider_id[user.insider_id]
-            found = [named, *(one for one in found if one is not named)]
+        candidates = [self.by_insider_id.get(user.insider_id or ""), *map(self._by_identifier.get, keys)]
+        found = list(dict.fromkeys(filter(None, candidates)))
         if not found and not keys:
             return None
         stored = found[0] if found else self._create()
@@ -186,14 +185,7 @@ class Users:
         if value in values:
             values.remove(value)
         elif len(values) >= self.settings.max_values.get(name, len(values) + 1):
-            drops.append(
-                Drop(
-                    "identifier",
-                    name,
-                    "the profile holds as many values as it may",
-                    msgspec.Raw(msgspec.json.encode(value)),
-                )
-            )
+            drops.append(identifier_drop(name, value, "the profile holds as many values as it may"))
             return
         values.append(value)
         self._by_identifier[key] = stored
@@ -205,13 +197,23 @@ class Users:
             known[:0] = values[: max(0, room)]
             for value in values:
                 self._by_identifier[name, value] = stored
-        for name, written in other.attributes.items():
-            stored.attributes[name] = max(written, stored.attributes.get(name, written))
+        for name, text in other.attributes.items():
+            n = other.written_by[name]
+            if (n, text) > (stored.written_by.get(name, 0), stored.attributes.get(name, b"")):
+                stored.keep({name: text}, n)
         stored.events += [event for event in other.events if digest_of(event) not in stored.event_digests]
         stored.events.sort(key=lambda event: event.n)
         stored.event_digests |= other.event_digests
         stored.dropped += other.dropped
         del self.by_insider_id[other.insider_id]
+
+    def _write_attributes(self, stored: StoredUser, user: User, drops: list[Drop]) -> None:
+        plain = {name: user.identifiers.get(name) for name in self.settings.plain}
+        kept = {name: msgspec.json.encode(value) for name, value in plain.items() if isinstance(value, str)}
+        kept |= sort_out(user.attributes, self.settings, drops)
+        if user.appends:
+            kept = {name: grown(stored.attributes.get(name, b""), value) for name, value in kept.items()}
+        stored.keep(kept, self.requests)
 
     def _write_events(self, stored: StoredUser, user: User, drops: list[Drop], *, skip_hook: bool) -> None:
         settings, now = self.settings, self.clock.now()
@@ -227,6 +229,11 @@ class Users:
             else:
                 stored.event_digests.add(digest)
                 stored.events.append(event)
+
+
+def identifier_drop(name: str, value: Any, reason: str) -> Drop:
+    """Note an identifier that was accepted and finds nobody."""
+    return Drop("identifier", name, reason, msgspec.Raw(msgspec.json.encode(value)))
 
 
 def event_drop(event: StoredEvent, reason: str) -> Drop:

@@ -4,23 +4,22 @@ Keys are relative to the user; the report puts ``users.N.`` in front.
 """
 
 import re
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from klaviyo_insiderone_sandbox.clock import instant_of
 from klaviyo_insiderone_sandbox.insiderone import errors
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
 Objections = dict[str, list[str]]
 """Key -> texts."""
 
 EMAIL = re.compile(r"^.+@.+\..+$")
 PHONE = re.compile(r"^\+[1-9]\d{6,14}$", re.ASCII)
+ANY = re.compile(r".*", re.DOTALL)
 EVENT_NAME = re.compile(r"^[a-z0-9][a-z0-9._-]*$")
 TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII)
 PURCHASE_PARAMETERS = ("event_group_id", "unit_sale_price")
@@ -59,10 +58,25 @@ class User(msgspec.Struct):
     appends: bool
 
 
-_identifiers = msgspec.json.Decoder(dict[str, Any])
-_attributes = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_events = msgspec.json.Decoder(list[EventInput])
-_parameters = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_identifiers = msgspec.json.Decoder(dict[str, Any] | None)
+_attributes = msgspec.json.Decoder(dict[str, msgspec.Raw] | None)
+_events = msgspec.json.Decoder(list[EventInput] | None)
+_parameters = msgspec.json.Decoder(dict[str, msgspec.Raw] | None)
+
+
+class IdentifierRule(NamedTuple):
+    """What a default identifier must be, and what is said of one that is not."""
+
+    matches: Callable[[str], object]
+    key: str
+    text: str
+
+
+IDENTIFIER_RULES: Mapping[str, IdentifierRule] = {
+    "email": IdentifierRule(EMAIL.fullmatch, errors.EMAIL_KEY, "not a valid email address"),
+    "phone_number": IdentifierRule(PHONE.fullmatch, errors.PHONE_KEY, "user has an invalid phone number"),
+    "uuid": IdentifierRule(ANY.fullmatch, errors.UUID_KEY, "uuid must be string"),
+}
 
 
 def examine(sent: UserInput) -> User | Objections:
@@ -90,20 +104,20 @@ def appends(sent: UserInput) -> bool:
 
 def decoded(decoder: msgspec.json.Decoder[Any], raw: msgspec.Raw, key: str, empty: Any, objections: Objections) -> Any:
     """Decode one part of a user; absent and null are *empty*."""
-    if bytes(raw) in (b"", b"null"):
+    if not raw:
         return empty
     try:
-        return decoder.decode(raw)
+        found = decoder.decode(raw)
     except msgspec.ValidationError:
         objections[f"{key}.type"] = [f"{key} has a wrong type"]
         return empty
+    return empty if found is None else found
 
 
 def examine_identifiers(sent: UserInput, objections: Objections) -> dict[str, Any]:
     """Check the identifiers; return them flat."""
-    given = decoded(_identifiers, sent.identifiers, "identifiers", {}, objections)
-    custom = given.get("custom") or {}
-    flat = {name: value for name, value in given.items() if name != "custom"}
+    flat: dict[str, Any] = decoded(_identifiers, sent.identifiers, "identifiers", {}, objections)
+    custom = flat.pop("custom", None) or {}
     for name, value in flat.items():
         examine_identifier(name, value, objections)
     if isinstance(custom, dict):
@@ -117,18 +131,12 @@ def examine_identifiers(sent: UserInput, objections: Objections) -> dict[str, An
 
 def examine_identifier(name: str, value: Any, objections: Objections) -> None:
     """Check one default identifier."""
-    shown = value if isinstance(value, str) else msgspec.json.encode(value).decode()
-    if name == "email":
-        if not isinstance(value, str) or not EMAIL.fullmatch(value):
-            objections.setdefault(errors.EMAIL_KEY, []).append(f"not a valid email address: {shown}")
-    elif name == "phone_number":
-        if not isinstance(value, str) or not PHONE.fullmatch(value):
-            objections.setdefault(errors.PHONE_KEY, []).append(f"user has an invalid phone number: {shown}")
-    elif name == "uuid":
-        if not isinstance(value, str):
-            objections.setdefault(errors.UUID_KEY, []).append(f"uuid must be string: {shown}")
-    else:
+    rule = IDENTIFIER_RULES.get(name)
+    if rule is None:
         objections.setdefault(errors.UNKNOWN_KEY, []).append(errors.UNKNOWN_IDENTIFIER)
+    elif not isinstance(value, str) or not rule.matches(value):
+        shown = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+        objections.setdefault(rule.key, []).append(f"{rule.text}: {shown}")
 
 
 def examine_event(place: int, event: EventInput, objections: Objections) -> tuple[str, str, int, msgspec.Raw]:
