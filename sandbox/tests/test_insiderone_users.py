@@ -222,6 +222,20 @@ def test_a_full_identifier_keeps_its_value(insiderone: InsiderOneCaller, sandbox
     assert only(sandbox)["identifiers"] == {"uuid": "1a", "email": "old@example.org"}
 
 
+def test_a_value_that_a_merge_has_no_room_for_finds_nobody(insiderone: InsiderOneCaller, sandbox: Sandbox) -> None:
+    """It must not lead to the profile that was merged away: the write after the next merge failed with a 500."""
+    sandbox.insiderone_settings(identifiers=["uuid", "email"], max_values={"email": 1})
+    ada, eva = "ada@example.org", "eva@example.org"
+    insiderone.upsert(user({"uuid": "1a", "email": ada}, name="Ada"), user({"uuid": "2b", "email": eva}, name="Eva"))
+    insiderone.upsert(user({"uuid": "1a", "email": eva}, name="Eva"))
+    insiderone.upsert(user({"uuid": "3c"}, name="Ada"), user({"uuid": "3c", "email": ada}, name="Ada"))
+
+    report = insiderone.upsert(user({"uuid": "3c", "email": eva}, name="Eva"))
+
+    assert report["successful"] == {"count": 1}
+    assert only(sandbox)["identifiers"] == {"uuid": "3c", "email": ada}
+
+
 def test_a_new_email_alone_makes_a_second_user(insiderone: InsiderOneCaller, sandbox: Sandbox) -> None:
     """Why a stable identifier is recommended."""
     insiderone.upsert(user({"email": "old@example.org"}, name="Ada"))

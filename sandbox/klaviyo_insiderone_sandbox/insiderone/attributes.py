@@ -86,23 +86,20 @@ def sort_out(sent: Mapping[str, msgspec.Raw], settings: Settings, drops: list[Dr
         value = bytes(raw)
         if name == "custom":
             kept |= sort_out_custom(value, settings, drops)
-        elif reason := objection(name, value, settings):
-            drops.append(Drop("attribute", name, reason, msgspec.Raw(value)))
-        else:
+        elif name not in settings.identifiers and (check := DEFAULTS.get(name)) and check(value):
             kept[name] = value
+        else:
+            drops.append(Drop("attribute", name, objection(name, value, settings), msgspec.Raw(value)))
     return kept
 
 
-def objection(name: str, value: bytes, settings: Settings) -> str | None:
-    """Tell why an attribute at the root is not reflected; None when it is."""
-    check = DEFAULTS.get(name)
-    if check is None:
+def objection(name: str, value: bytes, settings: Settings) -> str:
+    """Tell why an attribute at the root is not reflected."""
+    if name not in DEFAULTS:
         return "not a default attribute; custom attributes belong under custom"
     if name in settings.identifiers:
         return "an identifier of this account, written through identifiers only"
-    if value == b"null":
-        return "null is ignored"
-    return None if check(value) else "wrong type or form"
+    return "null is ignored" if value == b"null" else "wrong type or form"
 
 
 def sort_out_custom(value: bytes, settings: Settings, drops: list[Drop]) -> dict[str, bytes]:
@@ -113,13 +110,15 @@ def sort_out_custom(value: bytes, settings: Settings, drops: list[Drop]) -> dict
         drops.append(Drop("attribute", "custom", "wrong type or form", msgspec.Raw(value)))
         return {}
     kept: dict[str, bytes] = {}
-    all_defined = settings.custom_attributes is None
+    defined = settings.custom_attributes
     for name, raw in sent.items():
         inner = bytes(raw)
-        if not (all_defined and inner[0] in SCALAR) and (reason := custom_objection(name, inner, settings)):
-            drops.append(Drop("attribute", full_name(name), reason, msgspec.Raw(inner)))
-        else:
+        if (inner[0] in SCALAR or is_flat(inner)) and (defined is None or name in defined):
             kept[full_name(name)] = inner
+        else:
+            drops.append(
+                Drop("attribute", full_name(name), custom_objection(name, inner, settings), msgspec.Raw(inner))
+            )
     return kept
 
 
@@ -129,20 +128,18 @@ def full_name(custom_name: str) -> str:
     return f"custom.{custom_name}"
 
 
-def custom_objection(name: str, value: bytes, settings: Settings) -> str | None:
-    """Tell why a custom attribute is not reflected; None when it is."""
+def custom_objection(name: str, value: bytes, settings: Settings) -> str:
+    """Tell why a custom attribute is not reflected."""
     if settings.custom_attributes is not None and name not in settings.custom_attributes:
         return "not defined in this account"
     if value == b"null":
         return "null is ignored"
-    if value.startswith(b"{") or (value.startswith(b"[") and not is_flat(value)):
-        return "objects and nested arrays have no attribute type"
-    return None
+    return "objects and nested arrays have no attribute type"
 
 
 def is_flat(value: bytes) -> bool:
-    """Tell whether a JSON array holds strings, numbers and booleans only."""
-    return {str, int, float, bool}.issuperset(map(type, msgspec.json.decode(value)))
+    """A JSON array of strings, numbers and booleans."""
+    return value.startswith(b"[") and {str, int, float, bool}.issuperset(map(type, msgspec.json.decode(value)))
 
 
 def grown(known: bytes, added: bytes) -> bytes:

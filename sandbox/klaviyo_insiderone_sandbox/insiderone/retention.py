@@ -26,11 +26,6 @@ RETENTION_DAYS = {
 """Default event -> days it is kept."""
 
 
-def retention_days(event_name: str, custom_days: int) -> int:
-    """Return how many days an event is kept."""
-    return RETENTION_DAYS.get(event_name, custom_days)
-
-
 def is_expired(event_name: str, instant: int, now: int, custom_days: int) -> bool:
     """Tell whether an event is older than what is kept."""
-    return instant < now - retention_days(event_name, custom_days) * DAY
+    return instant < now - RETENTION_DAYS.get(event_name, custom_days) * DAY

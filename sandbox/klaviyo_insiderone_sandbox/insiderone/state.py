@@ -55,6 +55,7 @@ class StoredUser:
         "dropped",
         "event_digests",
         "events",
+        "first_events",
         "identifiers",
         "insider_id",
         "skip_hook",
@@ -70,7 +71,10 @@ class StoredUser:
         self.written_by: dict[str, int] = {}
         """Name of an attribute -> number of the latest request that wrote it."""
         self.events: list[StoredEvent] = []
+        self.first_events: dict[tuple[str, int], StoredEvent] = {}
+        """(name, instant) -> the first event stored with them."""
         self.event_digests: set[bytes] = set()
+        """Digests of the events that share name and instant with others."""
         self.dropped: list[Drop] = []
         self.changed_by = 0
         """Number of the latest request that named this user."""
@@ -81,6 +85,21 @@ class StoredUser:
         """Set attributes, as request *n* wants them."""
         self.attributes |= attributes
         self.written_by |= dict.fromkeys(attributes, n)
+
+    def add_event(self, event: StoredEvent, instant: int) -> bool:
+        """Store an event, unless the same is stored already; tell whether it was stored.
+
+        Parameters are compared only where name and instant are alike, which is rare.
+        """
+        first = self.first_events.setdefault((event.event_name, instant), event)
+        if first is not event:
+            self.event_digests.add(digest_of(first, instant))
+            digest = digest_of(event, instant)
+            if digest in self.event_digests:
+                return False
+            self.event_digests.add(digest)
+        self.events.append(event)
+        return True
 
 
 class Users:
@@ -111,7 +130,8 @@ class Users:
             return
         stored.changed_by, stored.skip_hook = self.requests, skip_hook
         self._write_attributes(stored, user, drops)
-        self._write_events(stored, user, drops, skip_hook=skip_hook)
+        if user.events:
+            self._write_events(stored, user, drops, skip_hook=skip_hook)
         stored.dropped.extend(self._numbered(drops))
 
     def refuse(self, position: int, objections: Objections, identifiers: Any) -> None:
@@ -148,16 +168,15 @@ class Users:
     def _usable(self, identifiers: Mapping[str, Any], drops: list[Drop]) -> list[tuple[str, str]]:
         """Return the identifiers that find people, the one that counts most first."""
         priority, blocked = self.settings.priority, self.settings.blocked_values
+        usable: dict[str, str] = {}
         for name, value in identifiers.items():
             if name not in priority:
                 drops.append(identifier_drop(name, value, "not enabled in this account"))
             elif value in blocked:
                 drops.append(identifier_drop(name, value, "a blocked value"))
-        return [
-            (name, str(identifiers[name]))
-            for name in priority
-            if name in identifiers and identifiers[name] not in blocked
-        ]
+            else:
+                usable[name] = str(value)
+        return [(name, usable[name]) for name in priority if name in usable]
 
     def _find_or_create(self, user: User, drops: list[Drop]) -> StoredUser | None:
         keys = self._usable(user.identifiers, drops)
@@ -193,24 +212,26 @@ class Users:
     def _merge(self, stored: StoredUser, other: StoredUser) -> None:
         for name, values in other.identifiers.items():
             known = stored.identifiers.setdefault(name, [])
-            room = self.settings.max_values.get(name, len(known) + len(values)) - len(known)
-            known[:0] = values[: max(0, room)]
-            for value in values:
+            room = max(0, self.settings.max_values.get(name, len(known) + len(values)) - len(known))
+            known[:0] = values[:room]
+            for value in values[:room]:
                 self._by_identifier[name, value] = stored
+            for value in values[room:]:
+                del self._by_identifier[name, value]
         for name, text in other.attributes.items():
             n = other.written_by[name]
             if (n, text) > (stored.written_by.get(name, 0), stored.attributes.get(name, b"")):
                 stored.keep({name: text}, n)
-        stored.events += [event for event in other.events if digest_of(event) not in stored.event_digests]
+        for event in other.events:
+            stored.add_event(event, instant_of_timestamp(event.timestamp) or 0)
         stored.events.sort(key=lambda event: event.n)
-        stored.event_digests |= other.event_digests
         stored.dropped += other.dropped
         del self.by_insider_id[other.insider_id]
 
     def _write_attributes(self, stored: StoredUser, user: User, drops: list[Drop]) -> None:
-        plain = {name: user.identifiers.get(name) for name in self.settings.plain}
-        kept = {name: msgspec.json.encode(value) for name, value in plain.items() if isinstance(value, str)}
-        kept |= sort_out(user.attributes, self.settings, drops)
+        kept = sort_out(user.attributes, self.settings, drops)
+        if self.settings.plain:
+            kept = plain_identifiers(user, self.settings) | kept
         if user.appends:
             kept = {name: grown(stored.attributes.get(name, b""), value) for name, value in kept.items()}
         stored.keep(kept, self.requests)
@@ -218,17 +239,21 @@ class Users:
     def _write_events(self, stored: StoredUser, user: User, drops: list[Drop], *, skip_hook: bool) -> None:
         settings, now = self.settings, self.clock.now()
         for name, timestamp, instant, raw in user.events:
-            params = bytes(raw) if bytes(raw) not in (b"", b"null") else b"{}"
-            event = StoredEvent(name, timestamp, msgspec.Raw(params), skip_hook, self.requests)
+            text = bytes(raw)
+            params = msgspec.Raw(b"{}" if text in (b"", b"null") else text)
+            event = StoredEvent(name, timestamp, params, skip_hook, self.requests)
             if settings.events is not None and name not in settings.events and name not in RETENTION_DAYS:
                 drops.append(event_drop(event, "not defined in this account"))
             elif is_expired(name, instant, now, settings.custom_event_retention_days):
                 drops.append(event_drop(event, "older than Insider One keeps such events"))
-            elif (digest := digest_of(event)) in stored.event_digests:
+            elif not stored.add_event(event, instant):
                 drops.append(event_drop(event, "the same event is stored already"))
-            else:
-                stored.event_digests.add(digest)
-                stored.events.append(event)
+
+
+def plain_identifiers(user: User, settings: Settings) -> dict[str, bytes]:
+    """Return the default identifiers that are not enabled, as attributes."""
+    values = {name: user.identifiers.get(name) for name in settings.plain}
+    return {name: msgspec.json.encode(value) for name, value in values.items() if isinstance(value, str)}
 
 
 def identifier_drop(name: str, value: Any, reason: str) -> Drop:
@@ -241,8 +266,7 @@ def event_drop(event: StoredEvent, reason: str) -> Drop:
     return Drop("event", event.event_name, reason, msgspec.Raw(msgspec.json.encode(event)))
 
 
-def digest_of(event: StoredEvent) -> bytes:
+def digest_of(event: StoredEvent, instant: int) -> bytes:
     """Identify an event within its profile: name, time, and parameters in any order of keys."""
     canonical = _sorted_encoder.encode(msgspec.json.decode(event.event_params))
-    instant = instant_of_timestamp(event.timestamp)
     return hashlib.blake2b(f"{event.event_name}\0{instant}\0".encode() + canonical, digest_size=16).digest()
