@@ -1,4 +1,7 @@
-"""Parallel delivery that keeps each person's order: a person's records always take the same lane."""
+"""Parallel delivery that keeps each person's order: while a record of a person is open, the next one takes its lane.
+
+One lane after another is filled, so that they send in turn, and few records wait for a batch to be full.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,6 @@ import math
 import queue
 import threading
 import time
-import zlib
 from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
@@ -37,21 +39,25 @@ GRACE_SECONDS = 8.0
 
 @dataclass(slots=True)
 class Batch:
-    """Items that travel together, in the order in which they came; *full_at*: how many there can be."""
+    """Items that travel together, in the order in which they came."""
 
     group: Group
     started: float = field(default_factory=time.monotonic)
     first_record: int = 0
     items: list[Item] = field(default_factory=list)
     size: int = 0
-    full_at: int = 0
+
+
+@dataclass(slots=True)
+class Place:
+    """The lane of a person, as long as *open_items* of theirs are not settled."""
+
+    lane: Lane
+    open_items: int = 0
 
 
 class Lane:
-    """One worker thread with its unfinished batches; *deliver* settles a whole batch or raises.
-
-    *first_rows*: how many rows its first batch of each group holds.
-    """
+    """One worker thread with its unfinished batches; *deliver* settles a whole batch or raises."""
 
     def __init__(
         self,
@@ -59,10 +65,9 @@ class Lane:
         deliver: Callable[[Batch], None],
         failed: Callable[[Exception], None],
         stopping: threading.Event,
+        settled: Callable[[Batch], None],
         done: Callable[[], None],
-        first_rows: int,
     ) -> None:
-        self.first_rows = dict.fromkeys(GROUPS, first_rows)
         self.filling: dict[Group, Batch] = {}
         self.filling_lock = threading.Lock()
         self.handing_over = threading.Lock()  # batches enter the queue in the order in which they were begun
@@ -72,6 +77,7 @@ class Lane:
         self._deliver = deliver
         self._failed = failed
         self._stopping = stopping
+        self._settled = settled
         self._done = done
         self.thread = threading.Thread(target=self._work, name=name, daemon=True)
 
@@ -87,6 +93,8 @@ class Lane:
             except Exception as error:  # noqa: BLE001  (handed to the reading thread, which raises it)
                 usable = False
                 self._failed(error)
+            else:
+                self._settled(batch)
             finally:
                 self.handed.popleft()
                 self._done()
@@ -120,9 +128,12 @@ class Lanes:
         # One batch may wait while all lanes are busy: more would keep the STATEs back, not speed anything up.
         self._places = threading.Semaphore(len(delivers) + 1)
         self._lanes = [
-            Lane(f"lane-{number}", deliver, self._fail, stopping, self._places.release, rows)
-            for number, (deliver, rows) in enumerate(zip(delivers, staggered(max_rows, len(delivers)), strict=True))
+            Lane(f"lane-{number}", deliver, self._fail, stopping, self._settled, self._places.release)
+            for number, deliver in enumerate(delivers)
         ]
+        self._filled = self._lanes[0]
+        self._place_of: dict[str, Place] = {}
+        self._placing = threading.Lock()
         self._clock = threading.Thread(target=self._flush_by_time, name="flush", daemon=True)
         for lane in self._lanes:
             lane.thread.start()
@@ -130,7 +141,7 @@ class Lanes:
 
     def add(self, group: Group, item: Item) -> None:
         """Stage one item; blocks while all lanes are busy and a batch waits already."""
-        lane = self._lanes[zlib.crc32(item.source.person.encode("utf-8", "surrogatepass")) % len(self._lanes)]
+        lane = self._lane_of(item.source.person)
         size = item.size
         lane.staged[item.source.stream] += 1
         filling = lane.filling.get(group)
@@ -139,12 +150,32 @@ class Lanes:
         with lane.filling_lock:
             batch = lane.filling.get(group)
             if batch is None:
-                rows = lane.first_rows.pop(group, self._max_rows)
-                batch = lane.filling[group] = Batch(group, first_record=self._records, full_at=rows)
+                batch = lane.filling[group] = Batch(group, first_record=self._records)
             batch.items.append(item)
             batch.size += size
-        if len(batch.items) >= batch.full_at:
+        if len(batch.items) >= self._max_rows:
             self._send(lane, group)
+
+    def _lane_of(self, person: str) -> Lane:
+        """The lane that holds open records of the person; if none does, the one that is being filled."""
+        with self._placing:
+            place = self._place_of.get(person)
+            if place is None:
+                place = self._place_of[person] = Place(self._filled)
+            place.open_items += 1
+            return place.lane
+
+    def _settled(self, batch: Batch) -> None:
+        """Let the persons of a batch take any lane again, unless other records of theirs are open.
+
+        Where a batch failed, they stay: nothing that came later is sent before it.
+        """
+        with self._placing:
+            for item in batch.items:
+                place = self._place_of[item.source.person]
+                place.open_items -= 1
+                if not place.open_items:
+                    del self._place_of[item.source.person]
 
     def staged(self) -> Counter[str]:
         """How many items each stream has staged so far."""
@@ -213,6 +244,8 @@ class Lanes:
                     return  # never sent: its items stay pending
             lane.handed.append(batch)
             lane.queue.put(batch)
+        if lane is self._filled:
+            self._filled = min(self._lanes, key=_expected)
 
     def _flush_by_time(self) -> None:
         while not self._closed.wait(FLUSH_AFTER_SECONDS / 4):
@@ -226,10 +259,7 @@ class Lanes:
         self._wake()
 
 
-def staggered(max_rows: int, lanes: int) -> list[int]:
-    """How many rows the first batch of each lane holds: so the lanes send in turn, and not all at one moment.
-
-    >>> staggered(1000, 4)
-    [250, 500, 750, 1000]
-    """
-    return [math.ceil(max_rows * number / lanes) for number in range(1, lanes + 1)]
+def _expected(lane: Lane) -> tuple[int, float]:
+    """Tell when a lane will be free, as compared with the others: the fewer batches it has, and the older they are."""
+    handed = list(lane.handed)
+    return len(handed), handed[0].started if handed else 0.0
