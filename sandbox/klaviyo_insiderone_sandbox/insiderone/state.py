@@ -180,8 +180,7 @@ class Users:
 
     def _find_or_create(self, user: User, drops: list[Drop]) -> StoredUser | None:
         keys = self._usable(user.identifiers, drops)
-        candidates = [self.by_insider_id.get(user.insider_id or ""), *map(self._by_identifier.get, keys)]
-        found = list(dict.fromkeys(filter(None, candidates)))
+        found = self._matching(user.insider_id, keys)
         if not found and not keys:
             return None
         stored = found[0] if found else self._create()
@@ -190,6 +189,15 @@ class Users:
         for key in keys:
             self._attach(stored, key, drops)
         return stored
+
+    def _matching(self, insider_id: str | None, keys: list[tuple[str, str]]) -> list[StoredUser]:
+        """Return every profile that an insider id or an identifier finds, once, the one that counts most first."""
+        found = [self.by_insider_id[insider_id]] if insider_id in self.by_insider_id else []
+        for key in keys:
+            one = self._by_identifier.get(key)
+            if one is not None and one not in found:
+                found.append(one)
+        return found
 
     def _create(self) -> StoredUser:
         self._made += 1
