@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from target_insiderone.dispatch import Dispatch
 
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
     from target_insiderone.sending import Verdict
 
 
-@dataclass(slots=True)
-class Parcel:
+class Parcel(msgspec.Struct, gc=False):
     """The events of one item that are to be sent."""
 
     item: EventItem

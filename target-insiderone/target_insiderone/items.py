@@ -1,9 +1,14 @@
-"""A mapped record on its way: encoded once, with what is needed to send it and to account for it."""
+"""A mapped record on its way: encoded once, with what is needed to send it and to account for it.
+
+Several of these are made for every record; as `msgspec.Struct` they take a third of a dataclass's time. None of them is
+part of a circle, so the garbage collector need not look at them (``gc=False``).
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from target_insiderone.exact_json import encode
 
@@ -14,8 +19,7 @@ if TYPE_CHECKING:
     from target_insiderone.checkpoints import Segment
 
 
-@dataclass(slots=True)
-class Arrival:
+class Arrival(msgspec.Struct):
     """How a record came in: its Singer line, from which a reject takes the record, and when the tap read it.
 
     *attempt* counts the tries to deliver it. For a replayed reject, *only* names the one event of the record that is
@@ -29,8 +33,7 @@ class Arrival:
     settled: Callable[[Outcome, str], None] | None = None
 
 
-@dataclass(slots=True)
-class Source:
+class Source(msgspec.Struct, gc=False):
     """Where an item came from.
 
     *key*: the values of the stream's key properties, joined. *person*: what decides the lane, the same for all records
@@ -45,8 +48,7 @@ class Source:
     person: str
 
 
-@dataclass(slots=True)
-class ProfileItem:
+class ProfileItem(msgspec.Struct, gc=False):
     """A profile, encoded in parts so that single opt-ins can be left out at the last moment.
 
     *attributes*: the members of ``attributes`` without the opt-ins and the braces. *tail*: the rest of the user
@@ -88,8 +90,7 @@ class ProfileItem:
         return b'{"identifiers":' + self.identifiers + b"," + encode(self.delete)[1:]
 
 
-@dataclass(slots=True)
-class EventLine:
+class EventLine(msgspec.Struct, gc=False):
     """One event made of a record.
 
     *key* is what the ledger knows it by, None where the record has no id. *uncertain*: an earlier request with it may
@@ -104,8 +105,7 @@ class EventLine:
     uncertain: bool = False
 
 
-@dataclass(slots=True)
-class EventItem:
+class EventItem(msgspec.Struct, gc=False):
     """The events made of one record, which travel as one user of the request."""
 
     source: Source

@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -65,8 +64,7 @@ class KnownEvent(NamedTuple):
     intent: bytes | None
 
 
-@dataclass(frozen=True, slots=True)
-class KnownProfile:
+class KnownProfile(msgspec.Struct, frozen=True, gc=False):
     """The last delivered version of a profile.
 
     *read_at*: when it was read from the source (ISO 8601, UTC). *content*: digest of all that was mapped. *email*,

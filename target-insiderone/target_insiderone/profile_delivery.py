@@ -45,8 +45,9 @@ class ProfileDelivery(Dispatch):
             for place, item in enumerate(items)
             if newest[item.ledger_key] != place
         ]
-        for item in waiting:
-            self._note_changed_identifiers(item, known.get(item.ledger_key))
+        for item in waiting if known else ():
+            if before := known.get(item.ledger_key):
+                self._note_changed_identifiers(item, before)
         sent = False
         while not sent:
             waiting = self._claim(waiting, settled)
@@ -148,9 +149,9 @@ class ProfileDelivery(Dispatch):
                 (item.ledger_key, as_delivered(item, known.get(item.ledger_key))) for item in delivered
             )
 
-    def _note_changed_identifiers(self, item: ProfileItem, before: KnownProfile | None) -> None:
+    def _note_changed_identifiers(self, item: ProfileItem, before: KnownProfile) -> None:
         """Say that an upsert makes a second user where an identifier of a known profile changed (CO-08)."""
-        for name in () if before is None else changed_identifiers(item, before):
+        for name in changed_identifiers(item, before):
             self.tally.notes[item.source.stream, "identifier_changed", name] += 1
             log.warning(
                 "stream %s, profile %s: identifier_changed: its %s is another one than last time; Insider One may now "

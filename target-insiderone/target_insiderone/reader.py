@@ -67,7 +67,7 @@ class MessageReader(GenericSingerReader[bytes]):
             message = decode(line)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ArithmeticError):
             raise InvalidInputLine("a line is no valid JSON") from None
-        if not isinstance(message, dict) or not isinstance(message.get("type"), str):
+        if type(message) is not dict or type(message.get("type")) is not str:
             raise InvalidInputLine("a line is no Singer message")
         for name, kind in REQUIRED.get(message["type"], ()):
             if type(message.get(name)) is not kind:
