@@ -21,7 +21,7 @@ Stream = Literal["profiles", "events", "subscription_changes"]
 HERE = Path(__file__).parent
 MAPPING = HERE.parent / "target-insiderone" / "examples" / "klaviyo-default-mapping.yml"
 PYTHON = HERE.parent / ".venv" / "bin" / "python"
-"""Not what runs the benchmark: that has matplotlib, and the SDK imports NumPy where there is one, whose threads spin."""
+"""Not what runs the benchmark: that has matplotlib; where there is NumPy, the SDK imports it, and its threads spin."""
 
 PLUGIN_TAP = ("-m", "tap_klaviyo")
 UNLIMITED_TAP = (HERE / "unlimited_tap.py",)

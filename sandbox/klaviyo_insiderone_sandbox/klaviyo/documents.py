@@ -7,7 +7,6 @@ of 1,000 events takes milliseconds.
 from __future__ import annotations
 
 import re
-import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -43,8 +42,6 @@ NOT_GIVEN = {
     "predictive_analytics": join_object(dict.fromkeys(PREDICTIVE_FIELDS, "null")),
 }
 """How the other ones are shown where nobody has given them."""
-GREGORIAN_OFFSET = 0x01B21DD213814000
-"""100-nanosecond ticks from 1582-10-15 to 1970-01-01, as version-1 UUIDs count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +182,7 @@ class EventWriter:
             "second": second,
             "properties": event.properties,
             "datetime": self._spelt(second * MICROSECONDS),
-            "uuid": event.uuid or uuid_of(second, event_id),
+            "uuid": event.uuid,
         }
         first, to_metric, to_attributions, last = self._orphan if orphan else self._owned
         join = event_id.join
@@ -200,14 +197,6 @@ class EventWriter:
 def references(attributions: Iterable[Attribution]) -> str:
     """Compose the data of a relationship to attributions, without its brackets."""
     return ",".join(f'{{"type":"attribution","id":"{one.id}"}}' for one in attributions)
-
-
-def uuid_of(second: int, event_id: str) -> str:
-    """Make the version-1 style UUID whose time part is the event's time."""
-    ticks = second * 10_000_000 + GREGORIAN_OFFSET
-    node = zlib.crc32(event_id.encode())
-    high = (ticks >> 48) & 0x0FFF
-    return f"{ticks & 0xFFFFFFFF:08x}-{(ticks >> 32) & 0xFFFF:04x}-1{high:03x}-8001-{node:012x}"
 
 
 def relationship(url: str, name: str, data: str | None) -> str:

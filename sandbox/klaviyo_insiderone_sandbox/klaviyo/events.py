@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import zlib
 from bisect import bisect_left, bisect_right
 from operator import attrgetter
 from typing import TYPE_CHECKING
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 Place = tuple[int, str]
 """Where an event stands: (epoch second, id)."""
+
+GREGORIAN_OFFSET = 0x01B21DD213814000
+"""100-nanosecond ticks from 1582-10-15 to 1970-01-01, as version-1 UUIDs count."""
 
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
@@ -61,11 +65,18 @@ class Event:
         self.profile_id = profile_id
         self.properties = properties
         """JSON text, exactly as given."""
-        self.uuid = uuid
-        """None = made from the time and the id."""
+        self.uuid = uuid or uuid_of(*place)
         self.visible_after = visible_after
         """Reads show the event from this instant on; None = always."""
         self.attributions = attributions
+
+
+def uuid_of(second: int, event_id: str) -> str:
+    """Make the version-1 style UUID whose time part is the event's time."""
+    ticks = second * 10_000_000 + GREGORIAN_OFFSET
+    node = zlib.crc32(event_id.encode())
+    high = (ticks >> 48) & 0x0FFF
+    return f"{ticks & 0xFFFFFFFF:08x}-{(ticks >> 32) & 0xFFFF:04x}-1{high:03x}-8001-{node:012x}"
 
 
 place_of: Callable[[Event], Place] = attrgetter("place")

@@ -183,6 +183,8 @@ class WindowedReading(Generic[P]):
         window.records_read += len(page.data)
         self._note_time(window, page)
         followed, window.link = window.link, page.links.next or None
+        if followed:
+            window.followed.add(followed)
         if window.doubt and page.data and window.doubt.key == window.last_key:
             window.error = window.doubt.error if window.link else None  # without a link, nothing was refused
             window.complete = not window.error
@@ -190,9 +192,9 @@ class WindowedReading(Generic[P]):
             window.complete = True
         elif window.link is None:
             window.complete = not (followed and not page.data and self._doubts(window, None))
-        elif window.link == followed:
+        elif window.link in window.followed:
             window.error = RefusedRequestError(
-                f"{self._source.name}: a page names itself as the next one", status=200, parameter=None
+                f"{self._source.name}: a page names one as the next that was read before", status=200, parameter=None
             )
         if window.complete and window.start and window.since is None:  # not one record in all that time
             window.pace = (window.end - window.start) * self._source.size
@@ -236,6 +238,7 @@ class WindowedReading(Generic[P]):
         again, it has stayed, and the API was right. What was read of that second comes again, and is known.
         """
         window.link = None
+        window.followed.clear()
         window.doubt = Doubt(window.last_key, error)
         return window.reached is not None
 

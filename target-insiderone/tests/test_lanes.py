@@ -1,0 +1,111 @@
+"""Requests run in parallel, and yet nobody's records overtake each other."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from target_insiderone.checkpoints import Segment
+from target_insiderone.items import Arrival, EventItem, Source
+from target_insiderone.lanes import Lanes
+
+SECONDS = 30
+
+
+def item(person: str, number: int) -> EventItem:
+    """What was staged as the *number*th record, of that person."""
+    source = Source("events", str(number), ("id",), Arrival(b"", None), Segment(), person)
+    return EventItem(source, b"{}", [], partly_rejected=False)
+
+
+class Api:
+    """Takes batches as a lane's `deliver` does; one that holds the person *held* waits until it is let go."""
+
+    def __init__(self, held: str = "", failing: str = "") -> None:
+        self.go_on = threading.Event()
+        self.failed = threading.Event()
+        self.begun: list[list[str]] = []
+        self.ended: list[list[str]] = []
+        self.changed = threading.Condition()
+        self._held = held
+        self._failing = failing
+
+    def deliver(self, batch) -> None:
+        """Take one batch."""
+        persons = [one.source.person for one in batch.items]
+        keys = [one.source.key for one in batch.items]
+        self._note(self.begun, keys)
+        if self._held in persons:
+            assert self.go_on.wait(SECONDS)
+        if self._failing in persons:
+            raise RuntimeError("refused")
+        self._note(self.ended, keys)
+
+    def until(self, keys: list[str]) -> None:
+        """Wait until a batch of these records was taken."""
+        with self.changed:
+            assert self.changed.wait_for(lambda: keys in self.ended, SECONDS)
+
+    def _note(self, what: list[list[str]], keys: list[str]) -> None:
+        with self.changed:
+            what.append(keys)
+            self.changed.notify_all()
+
+
+def lanes_to(api: Api, *, max_rows: int, lanes: int = 2) -> Lanes:
+    """So many lanes that deliver to *api*."""
+    return Lanes(
+        [api.deliver] * lanes, max_rows=max_rows, max_bytes=1_000_000, stopping=threading.Event(), wake=api.failed.set
+    )
+
+
+@pytest.mark.req("IN-61")
+def test_a_record_waits_for_an_open_one_of_its_person_and_nobody_else_waits():
+    """One slow request holds up the persons in it, not the others."""
+    api = Api(held="ada")
+    lanes = lanes_to(api, max_rows=2, lanes=3)
+    for number, person in enumerate(["ada", "bob", "cid", "dan", "ada", "eve", "fay"]):
+        lanes.add("events", item(person, number))
+    api.until(["2", "3"])
+    api.until(["5", "6"])
+
+    assert ["4"] not in api.begun
+    api.go_on.set()
+    lanes.finish()
+    assert api.ended[-2:] == [["0", "1"], ["4"]]
+
+
+def test_a_record_does_not_overtake_one_that_failed():
+    """What failed comes again in the next run; what belongs behind it must not be there already."""
+    api = Api(held="bob", failing="ada")
+    lanes = lanes_to(api, max_rows=1)
+    lanes.add("events", item("bob", 0))
+    lanes.add("events", item("ada", 1))
+    assert api.failed.wait(SECONDS)
+    lanes.add("events", item("ada", 2))
+    lanes.add("events", item("cid", 3))
+    api.go_on.set()
+    api.until(["3"])
+
+    with pytest.raises(RuntimeError, match="refused"):
+        lanes.finish()
+    assert api.ended == [["0"], ["3"]]
+    assert ["2"] not in api.begun
+
+
+@given(st.lists(st.sampled_from("abcdefgh"), max_size=60), st.integers(1, 4), st.integers(1, 4))
+def test_everything_arrives_and_everybody_in_order(persons, max_rows, lanes):
+    """Whatever batches and lanes make of it."""
+    api = Api()
+    filled = lanes_to(api, max_rows=max_rows, lanes=lanes)
+    for number, person in enumerate(persons):
+        filled.add("events", item(person, number))
+    filled.finish()
+
+    arrived = [int(key) for keys in api.ended for key in keys]
+    assert sorted(arrived) == list(range(len(persons)))
+    for person in set(persons):
+        of_person = [number for number in arrived if persons[number] == person]
+        assert of_person == sorted(of_person)
