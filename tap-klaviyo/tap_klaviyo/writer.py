@@ -50,8 +50,9 @@ class LineWriter(GenericSingerWriter[bytes, Message]):
     def write_lines(self, lines: bytes) -> None:
         """Write whole lines, as `encode_lines` makes them."""
         self._busy = True
-        self._lines += lines
-        self._write_out()
+        if self._lines:
+            self._write_out()
+        self._write(lines)
         self._busy = False
 
     @contextmanager
@@ -79,19 +80,24 @@ class LineWriter(GenericSingerWriter[bytes, Message]):
         self._busy = False
 
     def _write_out(self) -> None:
-        """Write what was gathered, piece by piece.
+        """Write what was gathered."""
+        self._write(self._lines)
+        self._lines = bytearray()
+
+    @staticmethod
+    def _write(lines: bytes | bytearray) -> None:
+        """Write piece by piece.
 
         Not through the buffer of `sys.stdout`: where a signal cuts a write short, CPython 3.11's loses the rest.
         """
         output = getattr(sys.stdout.buffer, "raw", sys.stdout.buffer)
-        rest = memoryview(bytes(self._lines))
+        rest = memoryview(lines)
         while rest:
             written = output.write(rest)
             if written is None:  # the pipe is full, and set not to block
                 select.select([], [output], [])
             else:
                 rest = rest[written:]
-        self._lines = bytearray()
 
     def handle_signal(self, signum: int, _frame: FrameType | None) -> None:
         """Stop the run: now, or at the next `check` if a line is under way. A second signal ends the process."""

@@ -74,14 +74,14 @@ class Events(KlaviyoStream):
         links = event.relationships
         reference = links.metric.data if links.metric else None
         profile = links.profile.data if links.profile else None
-        return {"id": event.id, **event.attributes} | {
-            "id": event.id,  # whatever an attribute of that name says
-            "metric_id": reference.id if reference else None,
-            "metric_name": metric.name or None if metric else None,
-            "profile_id": profile.id if profile else None,
-            "profile": self._profile(page, profile.id) if profile and profile.id else None,
-            "attributions": attributions(page, event),
-        }
+        record: dict[str, Any] = {"id": event.id, **event.attributes}
+        record["id"] = event.id  # whatever an attribute of that name says
+        record["metric_id"] = reference.id if reference else None
+        record["metric_name"] = metric.name or None if metric else None
+        record["profile_id"] = profile.id if profile else None
+        record["profile"] = self._profile(page, profile.id) if profile and profile.id else None
+        record["attributions"] = attributions(page, event)
+        return record
 
     def _profile(self, page: PageContext, key: str) -> dict[str, msgspec.Raw] | None:
         """Pick the fields of a profile that the settings name."""
