@@ -27,7 +27,7 @@ def main() -> None:
     text = compose(found, scale, time.perf_counter() - started, busy, plot)
     if plot:
         # Later than the measurements: what this process has loaded hides the memory of the programs that it starts.
-        from plot_paces import plot_paces  # noqa: PLC0415
+        from plot_paces import plot_paces  # noqa: PLC0415  (see above)
 
         plot_paces(found.comparisons, wishes.into / plot)
     if wishes.into:

@@ -50,8 +50,7 @@ class LineWriter(GenericSingerWriter[bytes, Message]):
     def write_lines(self, lines: bytes) -> None:
         """Write whole lines, as `encode_lines` makes them."""
         self._busy = True
-        if self._lines:
-            self._write_out()
+        self._write_out()
         self._write(lines)
         self._busy = False
 
@@ -80,9 +79,9 @@ class LineWriter(GenericSingerWriter[bytes, Message]):
         self._busy = False
 
     def _write_out(self) -> None:
-        """Write what was gathered."""
-        self._write(self._lines)
-        self._lines = bytearray()
+        """Write what was gathered; what a failing write leaves is not written again."""
+        lines, self._lines = self._lines, bytearray()
+        self._write(lines)
 
     @staticmethod
     def _write(lines: bytes | bytearray) -> None:

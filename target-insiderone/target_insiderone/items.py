@@ -1,7 +1,8 @@
 """A mapped record on its way: encoded once, with what is needed to send it and to account for it.
 
-Several of these are made for every record; as `msgspec.Struct` they take a third of a dataclass's time. None of them is
-part of a circle, so the garbage collector need not look at them (``gc=False``).
+Several of these are made for every record; as `msgspec.Struct` they take a third of a dataclass's time. They are part
+of no circle, so the garbage collector need not look at them (``gc=False``); but for `Arrival`, whose *settled* may be
+anything.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ NEVER_SUBSCRIBED = msgspec.json.encode(consent.NEVER).decode()
 TOLD = ("created", "updated", "last_event_date", "subscriptions")
 """Attributes of profiles that the account itself knows."""
 NOT_GIVEN = {
-    **{name: "null" for name in (*PROFILE_FIELDS, "predictive_analytics") if name not in TOLD},
+    **{name: "null" for name in PROFILE_FIELDS if name not in TOLD},
     "location": join_object(dict.fromkeys(LOCATION_FIELDS, "null")),
     "properties": "{}",
     "predictive_analytics": join_object(dict.fromkeys(PREDICTIVE_FIELDS, "null")),

@@ -46,8 +46,8 @@ class Window(Generic[P]):
     """Its id."""
     link: str | None = None
     """The page to read next; None for the first one."""
-    followed: set[str] = field(default_factory=set)
-    """The links of its pages so far; one that comes again would never end."""
+    landmark: str | None = None
+    """A link that was met at a page whose number is a power of two; a circle of pages comes back to one of them."""
     errand: Errand[Fetched[P]] | None = None
     pages: deque[Fetched[P] | Packed[P]] = field(default_factory=deque)
     """Read, and not yet emitted."""

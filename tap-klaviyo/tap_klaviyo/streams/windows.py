@@ -183,8 +183,6 @@ class WindowedReading(Generic[P]):
         window.records_read += len(page.data)
         self._note_time(window, page)
         followed, window.link = window.link, page.links.next or None
-        if followed:
-            window.followed.add(followed)
         if window.doubt and page.data and window.doubt.key == window.last_key:
             window.error = window.doubt.error if window.link else None  # without a link, nothing was refused
             window.complete = not window.error
@@ -192,10 +190,12 @@ class WindowedReading(Generic[P]):
             window.complete = True
         elif window.link is None:
             window.complete = not (followed and not page.data and self._doubts(window, None))
-        elif window.link in window.followed:
+        elif window.link in (followed, window.landmark):
             window.error = RefusedRequestError(
                 f"{self._source.name}: a page names one as the next that was read before", status=200, parameter=None
             )
+        if window.pages_read.bit_count() == 1:
+            window.landmark = window.link
         if window.complete and window.start and window.since is None:  # not one record in all that time
             window.pace = (window.end - window.start) * self._source.size
             window.horizon = _beyond(window.start, window.end)
@@ -238,7 +238,7 @@ class WindowedReading(Generic[P]):
         again, it has stayed, and the API was right. What was read of that second comes again, and is known.
         """
         window.link = None
-        window.followed.clear()
+        window.landmark = None
         window.doubt = Doubt(window.last_key, error)
         return window.reached is not None
 
