@@ -13,6 +13,8 @@ BIN := $(VENV)/bin
 PLOTS := .venv-plots
 PYTHON ?= python3
 export UV_COMPILE_BYTECODE := 1
+# Should a plugin ever crash: where.
+export PYTHONFAULTHANDLER := 1
 
 .PHONY: help setup plugins demo sandbox test lint types pytest parity format soak bench plot clean
 

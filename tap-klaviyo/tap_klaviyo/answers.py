@@ -89,10 +89,14 @@ class _Errors(msgspec.Struct):
     errors: list[_Error]
 
 
+# Made once, by the thread that imports: threads that make a type's first decoder at the same time crash the process.
+_read_errors = msgspec.json.Decoder(_Errors).decode
+
+
 def _blame(body: bytes) -> tuple[str, str | None] | None:
     """Return code and parameter of the first error of a JSON:API body; None if it is none. Details may hold values."""
     try:
-        errors = msgspec.json.decode(body, type=_Errors).errors
+        errors = _read_errors(body).errors
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
     if not errors:

@@ -83,6 +83,10 @@ class _Integration(msgspec.Struct):
     name: str | None = None
 
 
+_read_name = msgspec.json.Decoder(str | None).decode
+_read_integration = msgspec.json.Decoder(_Integration | None).decode
+
+
 @dataclass(frozen=True, slots=True)
 class Resolution:
     """What the names in a setting mean in one account."""
@@ -116,8 +120,8 @@ def near_miss(name: str, metrics: Iterable[Metric]) -> str | None:
 
 def metric_of(resource: Resource | Included) -> Metric:
     """Read a metric, as GET /api/metrics and ``include=metric`` have it. The OpenAPI document has its name nullable."""
-    name = msgspec.json.decode(resource.attributes.get("name", NULL), type=str | None)
-    integration = msgspec.json.decode(resource.attributes.get("integration", NULL), type=_Integration | None)
+    name = _read_name(resource.attributes.get("name", NULL))
+    integration = _read_integration(resource.attributes.get("integration", NULL))
     return Metric(resource.id, name or "", integration.name if integration else None)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 
 import msgspec
 import pytest
@@ -147,3 +149,31 @@ def test_body_that_is_no_whole_page_is_never_taken_for_one(decode, body):
 def test_last_page_is_one_whose_links_name_no_next(decode, links):
     """Klaviyo writes null; an API that leaves the link out means the same."""
     assert decode(f'{{"data":[],"links":{links}}}'.encode()).links.next is None
+
+
+FIRST_REFUSALS = """
+import importlib, sys, threading
+import urllib3
+from tap_klaviyo import answers
+
+def refuse():
+    together.wait()
+    answers.failure_of("/", urllib3.HTTPResponse(b'{"errors":[{"source":{"parameter":"x"}}]}', status=404))
+
+sys.setswitchinterval(1e-6)
+for _ in range(100):
+    importlib.reload(answers)
+    together = threading.Barrier(8)
+    threads = [threading.Thread(target=refuse) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+"""
+
+
+def test_first_refusals_of_several_threads_at_once_are_read():
+    """Decoders that threads make of a type at the same time would meet half-made ones, and crash the process."""
+    done = subprocess.run([sys.executable, "-c", FIRST_REFUSALS], capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stderr) == (0, "")

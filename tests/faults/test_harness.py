@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 from points import Strike
+from verdict import Ended, crashed
 
 
 @pytest.mark.parametrize(
@@ -23,3 +26,24 @@ def test_broken_promise_is_noticed(begin, recording, ideal_of, sabotage, strike,
     ordeal.run_to_success([strike], sabotage=sabotage)
 
     assert noticed <= set(ordeal.verdict(ideal).broken)
+
+
+KILLED = Strike("answer_waiting", 1, signal.SIGKILL)
+TRACEBACK = "ERROR | target\nTraceback (most recent call last):\n  File …"
+
+
+@pytest.mark.parametrize(
+    ("codes", "struck", "log", "told"),
+    [
+        pytest.param((0, -signal.SIGSEGV), None, "", ["run 1: exit code -11"], id="segmentation fault"),
+        pytest.param(
+            (-signal.SIGABRT, 0), KILLED, "", ["run 1: exit code -6"], id="struck, but died of something else"
+        ),
+        pytest.param((1,), None, TRACEBACK, ["run 1: traceback"], id="traceback"),
+        pytest.param((143, -signal.SIGKILL), KILLED, "INFO | done", [], id="killed as ordered"),
+        pytest.param((1, 1), None, "ERROR | given up after 3 attempts", [], id="failed in order"),
+    ],
+)
+def test_crash_is_noticed(codes, struck, log, told):
+    """A process that ends by itself is no kill of the harness."""
+    assert crashed(Ended(1, codes, [], struck, None, log)) == told

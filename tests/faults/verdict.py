@@ -58,13 +58,15 @@ class Verdict:
     early_states: list[str] = field(default_factory=list)
     """What was unsettled before a STATE that was written."""
     unbalanced: list[str] = field(default_factory=list)
+    crashed: list[str] = field(default_factory=list)
+    """Runs in which a process died of a signal that nobody sent, or with a traceback."""
     uncertain: int = 0
     """Events that went again since nobody knew what had become of them."""
 
     @property
     def broken(self) -> dict[str, list[Any]]:
         """The promises that were broken, each with some instances."""
-        names = ("lost", "stored_twice", "delivered_twice", "uncounted", "early_states", "unbalanced")
+        names = ("lost", "stored_twice", "delivered_twice", "uncounted", "early_states", "unbalanced", "crashed")
         return {name: getattr(self, name)[:5] for name in names if getattr(self, name)}
 
 
@@ -83,6 +85,7 @@ def judge(
         delivered_twice=deliveries.doubled(frozenset(run.number for run in runs if run.codes[-1] != 0)),
     )
     for run in runs:
+        verdict.crashed += crashed(run)
         again = len(deliveries.repeated(run.number))
         verdict.uncertain += again
         if run.summary is not None:
@@ -129,6 +132,13 @@ def stored_twice(users: Sequence[Mapping[str, Any]]) -> list[EventKey]:
                 twice.append(key)
             seen.add(key)
     return twice
+
+
+def crashed(run: Ended) -> list[str]:
+    """How a run crashed, if it did: died of a signal other than the one it was struck with, or with a traceback."""
+    sent = -run.struck.signum if run.struck else 0
+    told = [f"run {run.number}: exit code {code}" for code in run.codes if code < 0 and code != sent]
+    return [*told, f"run {run.number}: traceback"] if "Traceback (most recent call last)" in run.log else told
 
 
 def unbalanced(summary: Mapping[str, Any]) -> list[str]:
