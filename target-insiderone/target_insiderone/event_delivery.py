@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from target_insiderone.accounting import Outcome
     from target_insiderone.answers import Refusal
+    from target_insiderone.event_ledger import KnownEvent
     from target_insiderone.items import EventItem, EventLine, Source
-    from target_insiderone.ledger import KnownEvent
     from target_insiderone.sending import Verdict
 
 
@@ -34,10 +34,10 @@ class EventDelivery(Dispatch):
         """Send the events of a batch and settle its records."""
         ledger = self.shared.ledger
         keys = [event.key for item in items for event in item.events if event.key is not None]
-        known = ledger.events(keys) if ledger else {}
+        known = ledger.events.known(keys) if ledger else {}
         parcels = self._pack(items, known)
         if ledger:
-            ledger.intend_events(
+            ledger.events.intend(
                 (event.key, event.content, event.body)
                 for parcel in parcels
                 for event in parcel.events
@@ -121,7 +121,7 @@ class EventDelivery(Dispatch):
             if left := [event for place, event in enumerate(parcel.events) if place not in found]:
                 again.append(Parcel(parcel.item, left))
         if self.shared.ledger:
-            self.shared.ledger.settle_events(keys_of(delivered), keys_of(refused))
+            self.shared.ledger.events.settle(keys_of(delivered), keys_of(refused))
 
     def _note_uncertain(self, stream: str, event: EventLine) -> None:
         """Count, once, an event that goes again although an earlier request may have been applied."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from target_insiderone.dispatch import Dispatch, SharedParts
 from target_insiderone.items import attributes_body
-from target_insiderone.ledger import KnownProfile
+from target_insiderone.profile_ledger import Claim, KnownProfile
 from target_insiderone.sending import Sender
 
 if TYPE_CHECKING:
@@ -22,8 +22,19 @@ if TYPE_CHECKING:
 log = logging.getLogger("target-insiderone")
 
 
+NO_CLAIM = Claim(b"", {}, {}, {})
+"""Without a ledger nothing is claimed, and nothing known."""
+
+
 class SupersededError(Exception):
-    """A newer version of a profile was claimed while an older one waited for its next attempt."""
+    """A newer version of a profile was claimed while an older one waited for its next attempt.
+
+    *read_times*: ledger key -> when the version that stands now was read.
+    """
+
+    def __init__(self, read_times: Mapping[bytes, str]) -> None:
+        super().__init__()
+        self.read_times = read_times
 
 
 class ProfileDelivery(Dispatch):
@@ -36,7 +47,6 @@ class ProfileDelivery(Dispatch):
     def deliver(self, items: Sequence[ProfileItem]) -> None:
         """Send the newest versions; look again if a newer one turns up between two attempts."""
         ledger = self.shared.ledger
-        known = ledger.profiles([item.ledger_key for item in items]) if ledger else {}
         settled: list[tuple[Source, Outcome, str]] = []
         newest = newest_reads(items)
         waiting = [item for place, item in enumerate(items) if newest[item.ledger_key] == place]
@@ -45,30 +55,21 @@ class ProfileDelivery(Dispatch):
             for place, item in enumerate(items)
             if newest[item.ledger_key] != place
         ]
-        for item in waiting if known else ():
-            if before := known.get(item.ledger_key):
+        claim = ledger.profiles.claim({item.ledger_key: item.read_at for item in waiting}) if ledger else NO_CLAIM
+        for item in waiting if claim.known else ():
+            if before := claim.known.get(item.ledger_key):
                 self._note_changed_identifiers(item, before)
-        sent = False
-        while not sent:
-            waiting = self._claim(waiting, settled)
+        waiting = still_newest(waiting, {key: known.read_at for key, known in claim.known.items()}, settled)
+        while True:
             outcomes: list[tuple[Source, Outcome, str]] = []
-            chosen = self._choose_profiles(waiting, known, outcomes)
             try:
-                self._send_profiles(chosen, known, outcomes)
-            except SupersededError:
-                continue
-            sent = True
+                self._send_profiles(self._choose_profiles(waiting, claim.known, outcomes), claim, outcomes)
+                break
+            except SupersededError as error:
+                waiting = still_newest(waiting, error.read_times, settled)
+        if ledger:
+            ledger.profiles.release(claim)
         self.settle(settled + outcomes)
-
-    def _claim(self, items: Sequence[ProfileItem], settled: list[tuple[Source, Outcome, str]]) -> list[ProfileItem]:
-        """Those of *items* that no flow has a newer version of; the others are duplicates."""
-        if self.shared.ledger is None:
-            return list(items)
-        standing = self.shared.ledger.claim_profiles({item.ledger_key: item.read_at for item in items})
-        settled += [
-            (item.source, "duplicate", "older_read") for item in items if standing[item.ledger_key] > item.read_at
-        ]
-        return [item for item in items if standing[item.ledger_key] <= item.read_at]
 
     def _choose_profiles(
         self,
@@ -93,7 +94,7 @@ class ProfileDelivery(Dispatch):
     def _send_profiles(
         self,
         chosen: Sequence[tuple[ProfileItem, bytes]],
-        known: Mapping[bytes, KnownProfile],
+        claim: Claim,
         settled: list[tuple[Source, Outcome, str]],
     ) -> None:
         """Upsert users, then clear attributes, and note all outcomes in *settled*.
@@ -104,17 +105,17 @@ class ProfileDelivery(Dispatch):
         upserts = [(item, user) for item, user in chosen if user]
         refused: dict[int, Sequence[Refusal]] = {}
 
-        def still_newest() -> None:
-            ledger = self.shared.ledger
+        def look_again() -> None:
             reads = {item.ledger_key: item.read_at for item, _ in upserts}
-            if ledger and any(at > reads[key] for key, at in ledger.read_times(list(reads)).items()):
-                raise SupersededError
+            read_times = self.shared.ledger.profiles.read_times(list(reads)) if self.shared.ledger else {}
+            if any(at > reads[key] for key, at in read_times.items()):
+                raise SupersededError(read_times)
 
         verdicts = self.upsert(
             [user for _, user in upserts],
-            partial(self._profiles_answered, [item for item, _ in upserts], known, lambda item: not item.delete),
+            partial(self._profiles_answered, [item for item, _ in upserts], claim, lambda item: not item.delete),
             skip_hook=self.shared.settings.skip_hook,
-            before_retry=still_newest,
+            before_retry=look_again,
         )
         refused |= {id(item): verdict for (item, _), verdict in zip(upserts, verdicts, strict=True) if verdict}
         deletions = [(item, user) for item, _ in chosen if id(item) not in refused and (user := item.deletion())]
@@ -122,7 +123,7 @@ class ProfileDelivery(Dispatch):
             [user for _, user in deletions],
             attributes_body,
             self.shared.client.delete_attributes,
-            partial(self._profiles_answered, [item for item, _ in deletions], known, lambda _: True),
+            partial(self._profiles_answered, [item for item, _ in deletions], claim, lambda _: True),
         )
         refused |= {id(item): verdict for (item, _), verdict in zip(deletions, verdicts, strict=True) if verdict}
         for item, _ in chosen:
@@ -135,7 +136,7 @@ class ProfileDelivery(Dispatch):
     def _profiles_answered(
         self,
         items: Sequence[ProfileItem],
-        known: Mapping[bytes, KnownProfile],
+        claim: Claim,
         is_done: Callable[[ProfileItem], bool],
         start: int,
         verdicts: Sequence[Verdict],
@@ -145,8 +146,8 @@ class ProfileDelivery(Dispatch):
         part = zip(items[start : start + len(verdicts)], verdicts, strict=True)
         delivered = [item for item, verdict in part if verdict is None and is_done(item)]
         if self.shared.ledger:
-            self.shared.ledger.remember_profiles(
-                (item.ledger_key, as_delivered(item, known.get(item.ledger_key))) for item in delivered
+            self.shared.ledger.profiles.remember(
+                claim, ((item.ledger_key, as_delivered(item, claim.known.get(item.ledger_key))) for item in delivered)
             )
 
     def _note_changed_identifiers(self, item: ProfileItem, before: KnownProfile) -> None:
@@ -176,6 +177,17 @@ def newest_reads(items: Sequence[ProfileItem]) -> dict[bytes, int]:
         before = newest.get(item.ledger_key)
         if before is None or item.read_at >= items[before].read_at:
             newest[item.ledger_key] = place
+    return newest
+
+
+def still_newest(
+    items: Sequence[ProfileItem], read_times: Mapping[bytes, str], settled: list[tuple[Source, Outcome, str]]
+) -> list[ProfileItem]:
+    """Those of *items* that no flow has a newer version of; the others are duplicates."""
+    newest = [item for item in items if read_times.get(item.ledger_key, "") <= item.read_at]
+    if len(newest) < len(items):
+        older = (item for item in items if read_times.get(item.ledger_key, "") > item.read_at)
+        settled += [(item.source, "duplicate", "older_read") for item in older]
     return newest
 
 

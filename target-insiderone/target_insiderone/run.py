@@ -84,7 +84,7 @@ class Run:
         if settings.ledger_days:
             url = settings.ledger_url or f"sqlite:///{self.data_dir.ledger}"
             self.ledger = Ledger(url, read_only=settings.dry_run)
-            self.ledger.prune(settings.ledger_days)
+            self.ledger.events.prune(settings.ledger_days)
         client: InsiderOneClient | DryRunClient
         if settings.dry_run:
             client = DryRunClient(self.data_dir.dry_run(self.id))

@@ -7,10 +7,14 @@ import sys
 
 import pytest
 import sqlalchemy
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from singer_messages import order, profile, record, schema
 from target_insiderone.database import LedgerError
 from target_insiderone.digests import Digester
-from target_insiderone.ledger import KnownEvent, KnownProfile, Ledger
+from target_insiderone.event_ledger import KnownEvent
+from target_insiderone.ledger import Ledger
+from target_insiderone.profile_ledger import NEVER_DELIVERED, KnownProfile, as_read
 
 OPEN_AND_WRITE = """
 import sys
@@ -20,8 +24,8 @@ ledger = Ledger(sys.argv[1])
 digest = Digester("scope")
 for place in range(20):
     key = digest("event", sys.argv[2], str(place))
-    ledger.intend_events([(key, key, b"{}")])
-    ledger.settle_events([key], [])
+    ledger.events.intend([(key, key, b"{}")])
+    ledger.events.settle([key], [])
 """
 
 
@@ -52,14 +56,39 @@ def known(read_at: str, **optins: str) -> KnownProfile:
     return KnownProfile(read_at, b"content", None, None, optins)
 
 
+def deliver(ledger: Ledger, **profiles: KnownProfile) -> None:
+    """Claim profiles, and remember them as delivered."""
+    versions = {key.encode(): version for key, version in profiles.items()}
+    claim = ledger.profiles.claim({key: version.read_at for key, version in versions.items()})
+    ledger.profiles.remember(claim, versions.items())
+
+
+def profiles_in(url: str, *keys: bytes) -> dict[bytes, KnownProfile]:
+    """What one who opens the ledger now knows of these profiles."""
+    ledger = Ledger(url, read_only=True)
+    try:
+        return ledger.profiles.claim(dict.fromkeys(keys, "")).known
+    finally:
+        ledger.close()
+
+
+def rows(url: str, table: str) -> int:
+    """How many rows a table holds."""
+    engine = sqlalchemy.create_engine(url)
+    with engine.connect() as connection:
+        count = connection.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar()  # noqa: S608
+    engine.dispose()
+    return int(count or 0)
+
+
 def test_an_intent_is_remembered_until_its_outcome(url, open_ledger):
     """After a crash the exact bytes are at hand; once settled they go, because they are personal data."""
     ledger = open_ledger(url)
-    ledger.intend_events([(b"a", b"1", b"bytes of a"), (b"b", b"2", b"bytes of b"), (b"c", b"3", b"bytes of c")])
+    ledger.events.intend([(b"a", b"1", b"bytes of a"), (b"b", b"2", b"bytes of b"), (b"c", b"3", b"bytes of c")])
 
-    ledger.settle_events([b"a"], [b"b"])
+    ledger.events.settle([b"a"], [b"b"])
 
-    assert open_ledger(url).events([b"a", b"b", b"c", b"d"]) == {
+    assert open_ledger(url).events.known([b"a", b"b", b"c", b"d"]) == {
         b"a": KnownEvent(b"1", None),
         b"c": KnownEvent(b"3", b"bytes of c"),
     }
@@ -68,36 +97,37 @@ def test_an_intent_is_remembered_until_its_outcome(url, open_ledger):
 def test_a_version_read_earlier_does_not_replace_a_later_one(url, open_ledger):
     """Two flows may note one profile in any order."""
     ledger = open_ledger(url)
-    ledger.remember_profiles([(b"p", known("2026-06-02", email_optin="new"))])
+    deliver(ledger, p=known("2026-06-02", email_optin="new"))
 
-    ledger.remember_profiles([(b"p", known("2026-06-01", email_optin="old"))])
+    deliver(ledger, p=known("2026-06-01", email_optin="old"))
 
-    assert ledger.profiles([b"p"])[b"p"].optins == {"email_optin": "new"}
+    assert profiles_in(url, b"p")[b"p"].optins == {"email_optin": "new"}
 
 
 def test_pruning_forgets_settled_events_only(url, open_ledger):
     """An open intent must survive any age, else the event behind it could be doubled."""
     ledger = open_ledger(url)
-    ledger.intend_events([(b"settled", b"1", b"x"), (b"open", b"2", b"y")])
-    ledger.settle_events([b"settled"], [])
+    ledger.events.intend([(b"done", b"1", b"x"), (b"open", b"2", b"y")])
+    ledger.events.settle([b"done"], [])
 
     next_run = open_ledger(url)
-    forgotten = next_run.prune(days=-1)
+    forgotten = next_run.events.prune(days=-1)
 
     assert forgotten == 1
-    assert next_run.events([b"settled", b"open"]).keys() == {b"open"}
+    assert next_run.events.known([b"done", b"open"]).keys() == {b"open"}
 
 
 def test_a_read_only_ledger_changes_nothing(url, open_ledger):
     """A dry run may look, but must leave no trace that a real run would trust."""
-    open_ledger(url).intend_events([(b"a", b"1", b"x")])
+    open_ledger(url).events.intend([(b"a", b"1", b"x")])
     dry = open_ledger(url, read_only=True)
 
-    dry.settle_events([b"a"], [])
-    dry.remember_profiles([(b"p", known("2026-06-01"))])
+    dry.events.settle([b"a"], [])
+    deliver(dry, p=known("2026-06-01"))
+    dry.profiles.release(dry.profiles.claim({b"p": "2026-06-01"}))
 
-    assert dry.events([b"a"]) == {b"a": KnownEvent(b"1", b"x")}
-    assert dry.profiles([b"p"]) == {}
+    assert dry.events.known([b"a"]) == {b"a": KnownEvent(b"1", b"x")}
+    assert profiles_in(url, b"p") == {}
 
 
 def test_scopes_never_meet():
@@ -110,28 +140,156 @@ def test_more_keys_than_a_statement_takes(url, open_ledger):
     """Batches are cut, so that no database limit is met."""
     ledger = open_ledger(url)
     keys = [place.to_bytes(4, "big") for place in range(12_000)]
-    ledger.intend_events((key, b"c", b"x") for key in keys)
+    ledger.events.intend((key, b"c", b"x") for key in keys)
 
-    assert len(ledger.events(keys)) == 12_000
+    assert len(ledger.events.known(keys)) == 12_000
 
 
 def test_a_claim_by_a_later_read_stands(url, open_ledger):
     """Two pipelines may hold one person at the same moment; who read later goes on."""
     one, other = open_ledger(url), open_ledger(url)
-    assert one.claim_profiles({b"p": "2026-06-01"}) == {b"p": "2026-06-01"}
+    assert one.profiles.claim({b"p": "2026-06-01"}).known == {}
 
-    assert other.claim_profiles({b"p": "2026-06-02"}) == {b"p": "2026-06-02"}
-    assert one.claim_profiles({b"p": "2026-06-01"}) == {b"p": "2026-06-02"}
+    assert other.profiles.claim({b"p": "2026-06-02"}).known == {b"p": KnownProfile("2026-06-01", b"", None, None, {})}
+    assert one.profiles.claim({b"p": "2026-06-01"}).known == {b"p": KnownProfile("2026-06-02", b"", None, None, {})}
+    assert one.profiles.read_times([b"p", b"q"]) == {b"p": "2026-06-02"}
 
 
 def test_a_claim_keeps_what_was_delivered(url, open_ledger):
     """A run that dies after the claim must not make the next one forget the opt-ins of before."""
     ledger = open_ledger(url)
-    ledger.remember_profiles([(b"p", known("2026-06-01", email_optin="true x"))])
+    deliver(ledger, p=known("2026-06-01", email_optin="true x"))
 
-    ledger.claim_profiles({b"p": "2026-06-02"})
+    ledger.profiles.claim({b"p": "2026-06-02"})
 
-    assert ledger.profiles([b"p"])[b"p"].optins == {"email_optin": "true x"}
+    assert profiles_in(url, b"p") == {b"p": known("2026-06-02", email_optin="true x")}
+    assert profiles_in(url, b"p") == open_ledger(url).profiles.claim({b"p": "2026-06-02"}).known
+
+
+def test_merged_claims_leave_the_memory_and_stay_known(url, open_ledger, monkeypatch):
+    """Memory must stay flat over any number of profiles."""
+    monkeypatch.setattr("target_insiderone.profile_ledger.MERGE_AFTER_PROFILES", 4)
+    ledger = open_ledger(url)
+    deliver(ledger, a=known("2026-06-01"), b=known("2026-06-01"))
+    ledger.profiles.release(ledger.profiles.claim({b"a": "2026-06-02"}))
+    unmerged = rows(url, "insiderone_profile_batches"), rows(url, "insiderone_profiles")
+    assert ledger.profiles.claim({b"a": "", b"b": ""}).known == {b"a": known("2026-06-02"), b"b": known("2026-06-01")}
+
+    deliver(ledger, c=known("2026-06-01"))
+
+    assert unmerged == (2, 0)
+    assert rows(url, "insiderone_profiles") == 3
+    assert not ledger.profiles._claim_of
+    assert profiles_in(url, b"a", b"b") == {b"a": known("2026-06-02"), b"b": known("2026-06-01")}
+
+
+def test_another_process_sees_at_once_what_was_delivered(url, open_ledger):
+    """Its batch is merged by whoever comes next, so that nobody looks through many; its owner goes on."""
+    one, other = open_ledger(url), open_ledger(url)
+    deliver(one, p=known("2026-06-01", email_optin="true x"))
+
+    assert other.profiles.claim({b"p": "2026-06-02"}).known == {b"p": known("2026-06-01", email_optin="true x")}
+    assert (rows(url, "insiderone_profiles"), rows(url, "insiderone_profile_batches")) == (1, 1)
+    deliver(other, p=known("2026-06-03"))
+    assert one.profiles.claim({b"p": "2026-06-04"}).known == {b"p": known("2026-06-03")}
+
+
+@pytest.mark.parametrize("how", ["released", "closed", "taken over"])
+def test_what_was_claimed_and_not_delivered_is_not_overtaken(url, open_ledger, how):
+    """It may have been delivered all the same, or have been unchanged: an older version must not follow it."""
+    ledger = open_ledger(url)
+    deliver(ledger, p=known("2026-06-01"))
+    claim = ledger.profiles.claim({b"p": "2026-06-03", b"q": "2026-06-03"})
+
+    if how == "released":
+        ledger.profiles.release(claim)
+    elif how == "closed":
+        ledger.close()
+    later = open_ledger(url)
+
+    assert rows(url, "insiderone_profile_batches") == 0
+    assert later.profiles.claim({b"p": "2026-06-02", b"q": "2026-06-02"}).known == {
+        b"p": known("2026-06-03"),
+        b"q": KnownProfile("2026-06-03", b"", None, None, {}),
+    }
+
+
+def test_a_claim_that_is_taken_over_is_remembered_all_the_same(url, open_ledger):
+    """Who opens the ledger cannot tell a run that died from one that waits for an answer at this moment."""
+    owner = open_ledger(url)
+    claim = owner.profiles.claim({b"p": "2026-06-01", b"q": "2026-06-01"})
+    assert open_ledger(url).profiles.read_times([b"p"]) == {b"p": "2026-06-01"}
+
+    owner.profiles.remember(claim, [(b"p", known("2026-06-01"))])
+    owner.profiles.release(claim)
+
+    assert profiles_in(url, b"p", b"q") == {
+        b"p": known("2026-06-01"),
+        b"q": KnownProfile("2026-06-01", b"", None, None, {}),
+    }
+
+
+CLAIM = """
+import sys
+from target_insiderone.ledger import Ledger
+ledger = Ledger(sys.argv[1])
+for place in range(50):
+    key = place.to_bytes(16, "big")
+    claim = ledger.profiles.claim({key: f"2026-06-0{sys.argv[2]}"})
+    print(len(claim.known))
+"""
+
+
+def test_of_two_that_claim_one_profile_at_the_same_moment_one_sees_the_other(url):
+    """Were both blind, the older version could be written last."""
+    processes = [
+        subprocess.Popen([sys.executable, "-c", CLAIM, url, number], stdout=subprocess.PIPE, text=True)
+        for number in "12"
+    ]
+
+    seen = [process.communicate(timeout=120)[0].split() for process in processes]
+
+    assert len(seen[0]) == len(seen[1]) == 50
+    assert all("1" in pair for pair in zip(*seen, strict=True))
+
+
+KEYS = [b"p", b"q", b"r"]
+steps = st.tuples(
+    st.integers(0, 1),
+    st.sets(st.sampled_from(KEYS), min_size=1),
+    st.sets(st.sampled_from(KEYS)),
+    st.sampled_from(["release", "release", "release", "close", "crash"]),
+)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(steps, max_size=12))
+def test_what_is_known_is_the_same_wherever_it_stands(monkeypatch, tmp_path_factory, walk):
+    """In a batch of one's own or of another process, in the table, taken over from a run that died: all one."""
+    monkeypatch.setattr("target_insiderone.profile_ledger.MERGE_AFTER_PROFILES", 4)
+    url = f"sqlite:///{tmp_path_factory.mktemp('ledger')}/ledger.sqlite"
+    ledgers = [Ledger(url), Ledger(url)]
+    expected: dict[bytes, KnownProfile] = {}
+    for number, (process, keys, delivered, end) in enumerate(walk):
+        read_at = f"2026-06-{number + 1:02}"
+        ledger = ledgers[process]
+        claim = ledger.profiles.claim(dict.fromkeys(keys, read_at))
+        assert claim.known == {key: expected[key] for key in keys & expected.keys()}
+
+        ledger.profiles.remember(claim, [(key, known(read_at, sms_optin=read_at)) for key in keys & delivered])
+        for key in keys:
+            before = known(read_at, sms_optin=read_at) if key in delivered else expected.get(key, NEVER_DELIVERED)
+            expected[key] = as_read(before, read_at)
+        if end == "release":
+            ledger.profiles.release(claim)
+        else:
+            ledger.close() if end == "close" else ledger._database.close()
+            ledgers[process] = Ledger(url)
+    for ledger in ledgers:
+        ledger.close()
+
+    assert profiles_in(url, *KEYS) == expected
+    assert rows(url, "insiderone_profile_batches") == 0
 
 
 def test_a_stream_is_held_by_one_process_on_any_machine(postgres_url, open_ledger):
@@ -157,7 +315,7 @@ def test_several_processes_create_and_write_it_at_the_same_moment(url, open_ledg
     assert ended == [("", 0)] * 4
     digest = Digester("scope")
     keys = [digest("event", str(number), str(place)) for number in range(4) for place in range(20)]
-    found = open_ledger(url).events(keys)
+    found = open_ledger(url).events.known(keys)
     assert len(found) == 80
     assert all(event.intent is None for event in found.values())
 
@@ -187,63 +345,61 @@ def test_a_ledger_of_before_the_batches_is_read_and_written_on(url, open_ledger)
         )
     engine.dispose()
     ledger = open_ledger(url)
-    assert ledger.events([b"sent", b"open"]) == {b"sent": KnownEvent(b"1", None), b"open": KnownEvent(b"2", b"bytes")}
+    assert ledger.events.known([b"sent", b"open"]) == {
+        b"sent": KnownEvent(b"1", None),
+        b"open": KnownEvent(b"2", b"bytes"),
+    }
 
-    ledger.settle_events([b"open"], [b"other"])
-    ledger.remember_profiles([(b"p", known("2026-06-01"))])
+    ledger.events.settle([b"open"], [b"other"])
+    deliver(ledger, p=known("2026-06-01"))
 
     later = open_ledger(url)
-    assert later.events([b"sent", b"open", b"other"]) == {
+    assert later.events.known([b"sent", b"open", b"other"]) == {
         b"sent": KnownEvent(b"1", None),
         b"open": KnownEvent(b"2", None),
     }
-    assert later.profiles([b"p"])[b"p"].read_at == "2026-06-01"
+    assert profiles_in(url, b"p")[b"p"].read_at == "2026-06-01"
 
 
 def test_a_batch_that_is_taken_over_gets_its_outcome_all_the_same(url, open_ledger):
     """Who opens the ledger cannot tell a run that died from one that waits for an answer at this moment."""
     owner = open_ledger(url)
-    owner.intend_events([(b"a", b"1", b"bytes of a"), (b"b", b"2", b"bytes of b"), (b"c", b"3", b"bytes of c")])
-    assert open_ledger(url).events([b"a"]) == {b"a": KnownEvent(b"1", b"bytes of a")}
+    owner.events.intend([(b"a", b"1", b"bytes of a"), (b"b", b"2", b"bytes of b"), (b"c", b"3", b"bytes of c")])
+    assert open_ledger(url).events.known([b"a"]) == {b"a": KnownEvent(b"1", b"bytes of a")}
 
-    owner.settle_events([b"a"], [b"b"])
+    owner.events.settle([b"a"], [b"b"])
 
-    assert open_ledger(url).events([b"a", b"b", b"c"]) == {
+    assert open_ledger(url).events.known([b"a", b"b", b"c"]) == {
         b"a": KnownEvent(b"1", None),
         b"c": KnownEvent(b"3", b"bytes of c"),
     }
-    assert owner.events([b"a", b"b"]) == {b"a": KnownEvent(b"1", None)}
+    assert owner.events.known([b"a", b"b"]) == {b"a": KnownEvent(b"1", None)}
 
 
 def test_who_holds_a_stream_knows_what_its_holder_of_before_delivered(url, open_ledger):
     """It may have died after this ledger was opened."""
     waiting = open_ledger(url)
     holder = open_ledger(url)
-    holder.intend_events([(b"a", b"1", b"bytes")])
-    holder.settle_events([b"a"], [])
+    holder.events.intend([(b"a", b"1", b"bytes")])
+    holder.events.settle([b"a"], [])
 
     waiting.hold(b"events00")
 
-    assert waiting.events([b"a"]) == {b"a": KnownEvent(b"1", None)}
+    assert waiting.events.known([b"a"]) == {b"a": KnownEvent(b"1", None)}
 
 
 def test_merged_batches_leave_the_memory_and_stay_known(url, open_ledger, monkeypatch):
     """Memory must stay flat over any number of events."""
-    monkeypatch.setattr("target_insiderone.ledger.MERGE_AFTER_EVENTS", 4)
+    monkeypatch.setattr("target_insiderone.event_ledger.MERGE_AFTER_EVENTS", 4)
     ledger = open_ledger(url)
     keys = [bytes([number]) for number in range(8)]
     for pair in zip(keys[::2], keys[1::2], strict=True):
-        ledger.intend_events((key, b"c", b"bytes") for key in pair)
-        ledger.settle_events(pair, [])
+        ledger.events.intend((key, b"c", b"bytes") for key in pair)
+        ledger.events.settle(pair, [])
 
-    engine = sqlalchemy.create_engine(url)
-    with engine.connect() as connection:
-        batches = connection.exec_driver_sql("SELECT count(*) FROM insiderone_batches").scalar()
-        events = connection.exec_driver_sql("SELECT count(*) FROM insiderone_events").scalar()
-    engine.dispose()
-    assert (batches, events) == (0, 8)
-    assert not ledger._batch_of
-    assert ledger.events(keys) == dict.fromkeys(keys, KnownEvent(b"c", None))
+    assert (rows(url, "insiderone_batches"), rows(url, "insiderone_events")) == (0, 8)
+    assert not ledger.events._batch_of
+    assert ledger.events.known(keys) == dict.fromkeys(keys, KnownEvent(b"c", None))
 
 
 @pytest.mark.parametrize(

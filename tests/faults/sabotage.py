@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from striking import replace
 from target_insiderone.checkpoints import Checkpoints, State
-from target_insiderone.ledger import Ledger
+from target_insiderone.event_ledger import EventLedger
 from target_insiderone.rejects import RejectsFile
 
 if TYPE_CHECKING:
@@ -24,23 +24,23 @@ def write_states_at_once() -> None:
 
 def note_no_intent() -> None:
     """Tell the ledger of events only once they are delivered."""
-    intend, settle = Ledger.intend_events, Ledger.settle_events
+    intend, settle = EventLedger.intend, EventLedger.settle
     held_back: dict[bytes, tuple[bytes, bytes, bytes]] = {}
 
-    def intend_events(_: Ledger, events: Iterable[tuple[bytes, bytes, bytes]]) -> None:
+    def intend_events(_: EventLedger, events: Iterable[tuple[bytes, bytes, bytes]]) -> None:
         held_back.update((event[0], event) for event in events)
 
-    def settle_events(ledger: Ledger, delivered: Sequence[bytes], refused: Sequence[bytes]) -> None:
+    def settle_events(ledger: EventLedger, delivered: Sequence[bytes], refused: Sequence[bytes]) -> None:
         intend(ledger, [held_back[key] for key in delivered if key in held_back])
         settle(ledger, delivered, refused)
 
-    replace(Ledger, "intend_events", intend_events)
-    replace(Ledger, "settle_events", settle_events)
+    replace(EventLedger, "intend", intend_events)
+    replace(EventLedger, "settle", settle_events)
 
 
 def note_no_outcome() -> None:
     """Forget that events were delivered."""
-    replace(Ledger, "settle_events", lambda *_: None)
+    replace(EventLedger, "settle", lambda *_: None)
 
 
 def leave_rejects_unwritten() -> None:

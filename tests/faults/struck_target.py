@@ -17,7 +17,8 @@ from striking import Trigger, after, before, halved, replace
 from target_insiderone import rejects, target
 from target_insiderone.checkpoints import Checkpoints
 from target_insiderone.client import InsiderOneClient
-from target_insiderone.ledger import Ledger
+from target_insiderone.event_ledger import EventLedger
+from target_insiderone.profile_ledger import ProfileLedger
 from target_insiderone.reader import MessageReader
 from target_insiderone.rejects import RejectsFile
 from target_insiderone.run import Run
@@ -71,8 +72,8 @@ def strike_between_halves(trigger: Trigger) -> None:
 
 def strike_answer_read(trigger: Trigger) -> None:
     """Fire before the outcome of a batch of either kind is noted."""
-    before(Ledger, "settle_events", trigger.pull)
-    before(Ledger, "remember_profiles", trigger.pull)
+    before(EventLedger, "settle", trigger.pull)
+    before(ProfileLedger, "remember", trigger.pull)
 
 
 class TornOutput:
@@ -103,9 +104,9 @@ def strike_state(trigger: Trigger) -> None:
 
 POINTS: dict[str, Callable[[Trigger], None]] = {
     "reading_input": lambda trigger: before(MessageReader, "deserialize_json", trigger.pull),
-    "before_intent": lambda trigger: before(Ledger, "intend_events", trigger.pull),
+    "before_intent": lambda trigger: before(EventLedger, "intend", trigger.pull),
     "ledger_uncommitted": strike_uncommitted,
-    "intent_noted": lambda trigger: after(Ledger, "intend_events", trigger.pull),
+    "intent_noted": lambda trigger: after(EventLedger, "intend", trigger.pull),
     "request_half_sent": lambda trigger: halved(
         HTTPConnection, "send", trigger, lambda data: bytes(data[:8]) == b'{"users"'
     ),

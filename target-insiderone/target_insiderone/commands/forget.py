@@ -41,7 +41,7 @@ def forget(settings: Settings, addresses: Iterable[str]) -> Forgotten:
         digest = Digester(settings.scope)
         ledger = Ledger(settings.ledger_url or f"sqlite:///{data_dir.ledger}")
         digests = [digest(kind, spelling) for spelling in spellings for kind in ("email", "phone_number")]
-        profiles = ledger.forget_profiles(digests)
+        profiles = ledger.profiles.forget(digests)
         ledger.close()
     rejects = RejectsFile(data_dir.rejects, run_id="")
     found = finder(spellings)
