@@ -18,14 +18,22 @@ from target_insiderone.profile_ledger import NEVER_DELIVERED, KnownProfile, as_r
 
 OPEN_AND_WRITE = """
 import sys
+from target_insiderone import event_ledger, profile_ledger
 from target_insiderone.digests import Digester
 from target_insiderone.ledger import Ledger
+event_ledger.MERGE_AFTER_EVENTS = profile_ledger.MERGE_AFTER_PROFILES = 10
 ledger = Ledger(sys.argv[1])
 digest = Digester("scope")
 for place in range(20):
     key = digest("event", sys.argv[2], str(place))
     ledger.events.intend([(key, key, b"{}")])
     ledger.events.settle([key], [])
+    shared = [digest("profile", str(number)) for number in range(place, place + 5)]
+    claim = ledger.profiles.claim(dict.fromkeys(shared, sys.argv[2]))
+    newest = [key for key in shared if key not in claim.known or claim.known[key].read_at <= sys.argv[2]]
+    version = profile_ledger.KnownProfile(sys.argv[2], b"content", None, None, {"sms_optin": sys.argv[2]})
+    ledger.profiles.remember(claim, [(key, version) for key in newest])
+    ledger.profiles.release(claim)
 """
 
 
@@ -318,6 +326,8 @@ def test_several_processes_create_and_write_it_at_the_same_moment(url, open_ledg
     found = open_ledger(url).events.known(keys)
     assert len(found) == 80
     assert all(event.intent is None for event in found.values())
+    shared = [digest("profile", str(number)) for number in range(24)]
+    assert profiles_in(url, *shared) == dict.fromkeys(shared, known("3", sms_optin="3"))
 
 
 OLD_TABLES = (
