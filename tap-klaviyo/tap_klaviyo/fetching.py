@@ -11,6 +11,7 @@ import gc
 import sys
 import threading
 import time
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -21,6 +22,7 @@ T = TypeVar("T")
 
 SWITCH_SECONDS = 0.0001
 M_ARENA_MAX, ARENAS = -8, 2  # malloc.h
+PIPE_BYTES = 1 << 20  # as much as Linux lets anybody have
 
 
 def prepare_process() -> None:
@@ -29,14 +31,19 @@ def prepare_process() -> None:
     A request has to go out at once, although records are being written; by itself it would wait for 5 ms. The garbage
     collector would look through all pages that wait to be emitted, again and again, for circles that are not there.
     glibc keeps up to eight heaps per processor, each of which retains what the largest bodies needed: with 16 threads
-    that is more than all those pages.
+    that is more than all those pages. And a pipe holds 64 kB, so that the tap and who reads from it would wait for each
+    other 16 times in a page of 1 MB.
     """
     sys.setswitchinterval(SWITCH_SECONDS)
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if mallopt:
-        mallopt(M_ARENA_MAX, ARENAS)
+    if sys.platform == "linux":
+        import fcntl  # noqa: PLC0415  (Unix)
+
+        with suppress(OSError):  # standard output is no pipe
+            fcntl.fcntl(1, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):
+            mallopt(M_ARENA_MAX, ARENAS)
 
 
 class Errand(Generic[T]):

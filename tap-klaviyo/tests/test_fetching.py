@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import gc
+import os
+import subprocess
+import sys
 import threading
 
 import pytest
 from tap_klaviyo.errors import RetriesSpentError
-from tap_klaviyo.fetching import Fetcher, prepare_process
+from tap_klaviyo.fetching import PIPE_BYTES, Fetcher, prepare_process
 
 PATIENCE = 30.0  # seconds; nothing here takes that long unless it is broken
 
@@ -153,3 +157,14 @@ def test_collector_is_spared_the_pages_that_wait():
     finally:
         gc.set_threshold(*before)
         gc.unfreeze()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems size their pipes themselves")
+def test_pipe_that_is_written_to_holds_a_page():
+    """It holds 64 kB by itself, and a page of events has 1 MB."""
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb") as end:
+        with os.fdopen(writing, "wb") as output:
+            subprocess.run([sys.executable, "-m", "tap_klaviyo", "--version"], stdout=output, check=True)
+
+        assert fcntl.fcntl(end, fcntl.F_GETPIPE_SZ) == PIPE_BYTES

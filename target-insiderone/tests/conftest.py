@@ -17,6 +17,7 @@ import pytest
 import sqlalchemy
 from klaviyo_insiderone_sandbox.testing import PARTNER, TOKEN, Sandbox
 from singer_messages import MAPPING
+from target_insiderone.database import TABLES
 
 TARGET = Path(sys.executable).with_name("target-insiderone")
 
@@ -92,7 +93,8 @@ def postgres_url(postgres_server):
     """A PostgreSQL server without our tables."""
     engine = sqlalchemy.create_engine(postgres_server)
     with engine.begin() as connection:
-        connection.exec_driver_sql("DROP TABLE IF EXISTS insiderone_batches, insiderone_events, insiderone_profiles")
+        for table in TABLES.tables:
+            connection.exec_driver_sql(f"DROP TABLE IF EXISTS {table}")
     engine.dispose()
     return postgres_server
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pty
 import signal
 import subprocess
+import sys
 from contextlib import suppress
 
 import pytest
 from singer_messages import order, profile, record, schema, state
+from target_insiderone.target import PIPE_BYTES
 
 CANARY_KEY = "canary-token-6f1e"
 CANARIES = ("canary.person@secret.example", "+905329999999", "Canaryna", CANARY_KEY)
@@ -270,3 +273,16 @@ def test_stream_maps_work_and_are_accounted_for(load, sandbox, maps, outcome):
     if outcome:
         assert ended.counts("profiles") == outcome
     assert [user["attributes"]["name"] for user in sandbox.users()] == ["Mapped"] * outcome.get("delivered", 0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems size their pipes themselves")
+def test_pipe_that_is_read_from_holds_a_page(target_command, config, tmp_path):
+    """It holds 64 kB by itself, and a page of events has 1 MB."""
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(config))
+    reading, writing = os.pipe()
+    os.close(writing)
+    with os.fdopen(reading, "rb") as end:
+        subprocess.run([target_command, "--config", path], stdin=end, capture_output=True, check=True)
+
+        assert fcntl.fcntl(end, fcntl.F_GETPIPE_SZ) == PIPE_BYTES
