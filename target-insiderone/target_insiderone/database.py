@@ -6,17 +6,18 @@ SQLAlchemy writes the statements; the rows go past it, since its way with a row 
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from contextlib import contextmanager, nullcontext
 from itertools import chain
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.pool import StaticPool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
 _Insert = sqlite.Insert | postgresql.Insert
@@ -30,6 +31,8 @@ TABLES = sa.MetaData()
 """What the ledger consists of; the modules that use a table describe it."""
 
 Row = tuple[Any, ...]
+
+Column = Sequence[str] | Sequence[bytes] | Sequence[bytes | None]
 
 
 class Upsert(NamedTuple):
@@ -100,20 +103,16 @@ class Database:
         else:
             connection.exec_driver_sql(f"LOCK TABLE {table.name} IN SHARE ROW EXCLUSIVE MODE")
 
-    def upsert_into(
-        self, table: sa.Table, names: Sequence[str], changed: Sequence[str], newer_by: str | None = None
-    ) -> Upsert:
+    def upsert_into(self, table: sa.Table, names: Sequence[str], changed: Sequence[str]) -> Upsert:
         """Write the statement that inserts rows of *names*, which stand in the order of the table's columns.
 
-        Of a row whose key exists, *changed* are overwritten, but not where its *newer_by* is later; without *changed*
-        it stays as it is.
+        Of a row whose key exists, *changed* are overwritten; without *changed* it stays as it is.
         """
         insert = _INSERTS[self.engine.dialect.name](table)
         row = insert.values({name: sa.bindparam(name) for name in names})
-        newer = None if newer_by is None else table.c[newer_by] <= insert.excluded[newer_by]
         values = {name: insert.excluded[name] for name in changed}
         statement = (
-            row.on_conflict_do_update(index_elements=["key"], set_=values, where=newer)
+            row.on_conflict_do_update(index_elements=["key"], set_=values)
             if changed
             else row.on_conflict_do_nothing(index_elements=["key"])
         )
@@ -149,21 +148,22 @@ class Database:
         )
         return [tuple(row) for row in found]
 
-    def given(self, *columns: Sequence[bytes]) -> tuple[str, tuple[Any, ...]]:
+    def given(self, *columns: Column) -> tuple[str, tuple[Any, ...]]:
         """A common table expression ``given (column_0, …)`` whose rows are the places of *columns*; its parameters.
 
-        The bytes of one column have one length. A statement that takes them from few parameters needs a fraction of the
-        time of one with a parameter for each: SQLite cuts them out of one.
+        A column has at least one place. It holds either texts, which do not end in a blank, or bytes of one length, not
+        all of them zero, or None. A statement that takes them from few parameters needs a fraction of the time of one
+        with a parameter for each.
         """
         names = ", ".join(f"column_{number}" for number in range(len(columns)))
         if not self.is_sqlite:
-            arrays = ", ".join("%s::bytea[]" for _ in columns)
+            arrays = ", ".join("%s::text[]" if isinstance(column[0], str) else "%s::bytea[]" for column in columns)
             return f"WITH given ({names}) AS (SELECT * FROM unnest({arrays}))", tuple(map(list, columns))  # noqa: S608
-        pieces = ", ".join(f"substr(?, place * {len(column[0])} + 1, {len(column[0])})" for column in columns)
+        pieces, parameters = zip(*map(_joined, columns), strict=True)
         places = "places (place) AS (SELECT 0 UNION ALL SELECT place + 1 FROM places WHERE place + 1 < ?)"
         return (
-            f"WITH RECURSIVE {places}, given ({names}) AS (SELECT {pieces} FROM places)",  # noqa: S608
-            (len(columns[0]), *map(b"".join, columns)),
+            f"WITH RECURSIVE {places}, given ({names}) AS (SELECT {', '.join(pieces)} FROM places)",  # noqa: S608
+            (len(columns[0]), *parameters),
         )
 
     def _compile(self, statement: sa.ClauseElement) -> str:
@@ -173,6 +173,24 @@ class Database:
         """Close the connections, none of them in the middle of a transaction."""
         with self._in_turn():
             self.engine.dispose()
+
+
+def _joined(column: Column) -> tuple[str, bytes]:
+    """How SQLite cuts a value out of a column joined to one parameter, and that parameter."""
+    if isinstance(column[0], str):
+        texts = [value.encode() for value in cast("Sequence[str]", column)]
+        width = max(map(len, texts))
+        return f"rtrim(CAST({_piece(width)} AS TEXT))", b"".join([text.ljust(width) for text in texts])
+    values = cast("Sequence[bytes | None]", column)
+    width = next((len(value) for value in values if value is not None), 0)
+    if None not in values:
+        return _piece(width), b"".join(cast("Sequence[bytes]", values))
+    nothing = bytes(width)
+    return f"nullif({_piece(width)}, zeroblob({width}))", b"".join([value or nothing for value in values])
+
+
+def _piece(width: int) -> str:
+    return f"substr(?, place * {width} + 1, {width})"
 
 
 def _open(url: str) -> sa.Engine:

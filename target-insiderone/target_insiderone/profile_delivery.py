@@ -48,18 +48,21 @@ class ProfileDelivery(Dispatch):
         """Send the newest versions; look again if a newer one turns up between two attempts."""
         ledger = self.shared.ledger
         settled: list[tuple[Source, Outcome, str]] = []
+        waiting = items
         newest = newest_reads(items)
-        waiting = [item for place, item in enumerate(items) if newest[item.ledger_key] == place]
-        settled += [
-            (item.source, "duplicate", "superseded")
-            for place, item in enumerate(items)
-            if newest[item.ledger_key] != place
-        ]
+        if len(newest) < len(items):
+            waiting = [item for place, item in enumerate(items) if newest[item.ledger_key] == place]
+            settled += [
+                (item.source, "duplicate", "superseded")
+                for place, item in enumerate(items)
+                if newest[item.ledger_key] != place
+            ]
         claim = ledger.profiles.claim({item.ledger_key: item.read_at for item in waiting}) if ledger else NO_CLAIM
-        for item in waiting if claim.known else ():
-            if before := claim.known.get(item.ledger_key):
-                self._note_changed_identifiers(item, before)
-        waiting = still_newest(waiting, {key: known.read_at for key, known in claim.known.items()}, settled)
+        if claim.known:
+            for item in waiting:
+                if before := claim.known.get(item.ledger_key):
+                    self._note_changed_identifiers(item, before)
+            waiting = still_newest(waiting, {key: known.read_at for key, known in claim.known.items()}, settled)
         while True:
             outcomes: list[tuple[Source, Outcome, str]] = []
             try:
@@ -196,7 +199,9 @@ def optins_to_send(item: ProfileItem, before: KnownProfile | None) -> dict[str, 
 
     So an opt-out made inside Insider One is not overwritten by an unrelated change of the profile (CO-05).
     """
-    last: Mapping[str, str] = before.optins if before else {}
+    if before is None:
+        return {name: value for name, (value, _) in item.optins.items()}
+    last = before.optins
     return {
         name: value
         for name, (value, consent) in item.optins.items()
@@ -211,14 +216,12 @@ def optin_token(value: bool, consent: str) -> str:
 
 def as_delivered(item: ProfileItem, before: KnownProfile | None) -> KnownProfile:
     """What the ledger is to know of a profile that was delivered."""
-    last: Mapping[str, str] = before.optins if before else {}
-    return KnownProfile(
-        read_at=item.read_at,
-        content=item.content,
-        email=item.email or (before.email if before else None),
-        phone_number=item.phone_number or (before.phone_number if before else None),
-        optins={**last, **{name: optin_token(*optin) for name, optin in item.optins.items()}},
-    )
+    optins = {name: optin_token(*optin) for name, optin in item.optins.items()}
+    email, phone_number = item.email, item.phone_number
+    if before is not None:
+        optins = {**before.optins, **optins}
+        email, phone_number = email or before.email, phone_number or before.phone_number
+    return KnownProfile(item.read_at, item.content, email, phone_number, optins)
 
 
 def changed_identifiers(item: ProfileItem, before: KnownProfile) -> list[str]:

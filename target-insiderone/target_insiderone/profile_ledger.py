@@ -95,11 +95,6 @@ class ProfileLedger:
         self._open: dict[bytes, Claim] = {}
         self._complete: dict[bytes, Claim] = {}
         self._claim_of: dict[bytes, Claim] = {}  # profile's key -> the complete claim it is in, until it is merged
-        self._claim = database.upsert_into(
-            _profiles, ("key", "read_at", "content", "optins", "at"), ("read_at", "at"), newer_by="read_at"
-        )
-        names = tuple(_profiles.c.keys())
-        self._remember = database.upsert_into(_profiles, names, names[1:], newer_by="read_at")
 
     def claim(self, reads: Mapping[bytes, str]) -> Claim:
         """Note that versions read then are about to be delivered.
@@ -178,15 +173,14 @@ class ProfileLedger:
                 self._rows.write(connection, [claim.row(is_complete=is_complete)])
         if not is_complete:
             return
-        for key in claim.delivered:
-            claim.known.pop(key, None)
+        for key in claim.known.keys() & claim.delivered.keys():
+            del claim.known[key]
         with self._guard:
             del self._open[claim.key]
             if self._read_only:
                 return
             self._complete[claim.key] = claim
-            for key in (*claim.reads, *claim.delivered):
-                self._claim_of[key] = claim
+            self._claim_of.update(dict.fromkeys((*claim.reads, *claim.delivered), claim))
             waiting = sum(len(one.reads) + len(one.delivered) for one in self._complete.values())
         if waiting >= MERGE_AFTER_PROFILES:
             self.merge()
@@ -212,26 +206,56 @@ class ProfileLedger:
             return
         self._rows.lock(connection)
         there = self._rows.delete(connection, [claim.key for claim in claims])
-        now = int(time.time())
         delivered: dict[bytes, KnownProfile] = {}
         reads: dict[bytes, str] = {}
         for claim in claims:
             if claim.key in there:
                 delivered |= {
-                    key: one for key, one in claim.delivered.items() if one.read_at >= read_at_of(delivered.get(key))
+                    key: version
+                    for key, version in claim.delivered.items()
+                    if version.read_at >= delivered.get(key, version).read_at
                 }
                 reads |= {key: read_at for key, read_at in claim.reads.items() if read_at > reads.get(key, "")}
-        encode = msgspec.json.encode
-        self._database.upsert(
-            connection,
-            self._remember,
-            [
-                (key, one.read_at, one.content, one.email, one.phone_number, encode(one.optins).decode(), now)
-                for key, one in delivered.items()
-            ],
+        self._remember_all(connection, delivered)
+        self._note_reads(connection, reads)
+
+    def _remember_all(self, connection: sa.Connection, delivered: Mapping[bytes, KnownProfile]) -> None:
+        """Write delivered versions, in the order in which everybody writes them: that of the keys."""
+        if not delivered:
+            return
+        keys = sorted(delivered)
+        versions = [delivered[key] for key in keys]
+        given, parameters = self._database.given(
+            keys,
+            [version.read_at for version in versions],
+            [version.content for version in versions],
+            [version.email for version in versions],
+            [version.phone_number for version in versions],
+            [msgspec.json.encode(version.optins).decode() for version in versions],
         )
-        self._database.upsert(
-            connection, self._claim, [(key, read_at, b"", "{}", now) for key, read_at in reads.items()]
+        connection.exec_driver_sql(
+            f"{given} INSERT INTO insiderone_profiles "  # noqa: S608  (constants)
+            "(key, read_at, content, email, phone_number, optins, at) "
+            f"SELECT given.*, {int(time.time())} FROM given WHERE true "
+            "ON CONFLICT (key) DO UPDATE SET read_at = excluded.read_at, content = excluded.content, "
+            "email = excluded.email, phone_number = excluded.phone_number, optins = excluded.optins, at = excluded.at "
+            "WHERE insiderone_profiles.read_at <= excluded.read_at",
+            parameters,
+        )
+
+    def _note_reads(self, connection: sa.Connection, reads: Mapping[bytes, str]) -> None:
+        """Write times of reads: nothing older is to be delivered."""
+        if not reads:
+            return
+        keys = sorted(reads)
+        given, parameters = self._database.given(keys, [reads[key] for key in keys])
+        no_bytes = "X''" if self._database.is_sqlite else "''"
+        connection.exec_driver_sql(
+            f"{given} INSERT INTO insiderone_profiles (key, read_at, content, optins, at) "  # noqa: S608  (constants)
+            f"SELECT given.*, {no_bytes}, '{{}}', {int(time.time())} FROM given WHERE true "
+            "ON CONFLICT (key) DO UPDATE SET read_at = excluded.read_at, at = excluded.at "
+            "WHERE insiderone_profiles.read_at <= excluded.read_at",
+            parameters,
         )
 
     def take_over(self, connection: sa.Connection) -> None:
@@ -263,11 +287,6 @@ class ProfileLedger:
 def _in_order(version: tuple[bytes, KnownProfile]) -> tuple[bool, str]:
     """Deliveries by the time of their read, then what was claimed: it says nothing of what was delivered."""
     return not version[1].content, version[1].read_at
-
-
-def read_at_of(known: KnownProfile | None) -> str:
-    """When it was read; sorts before any time if it never was."""
-    return known.read_at if known else ""
 
 
 _CLAIM = msgspec.msgpack.Decoder(tuple[dict[bytes, str], dict[bytes, KnownProfile], bool])

@@ -191,6 +191,26 @@ def test_merged_claims_leave_the_memory_and_stay_known(url, open_ledger, monkeyp
     assert profiles_in(url, b"a", b"b") == {b"a": known("2026-06-02"), b"b": known("2026-06-01")}
 
 
+def test_versions_are_kept_as_they_are(url, open_ledger):
+    """Texts of several lengths and scripts, with and without digests: side by side in one statement."""
+    ledger = open_ledger(url)
+    versions = {
+        "a": KnownProfile("2026-06-01", b"1" * 16, b"e" * 16, None, {}),
+        "b": KnownProfile("2026-06-01T10:00:00.000001+00:00", b"2" * 16, None, b"p" * 16, {"ön_izin": "true 'ş' \\ x"}),
+        "c": KnownProfile("2026-06-02", b"3" * 16, None, None, {"email_optin": "false", "sms_optin": "true y"}),
+    }
+    deliver(ledger, **versions)
+    ledger.profiles.release(ledger.profiles.claim({b"d": "2026-06-01", b"e": "2026-06-01T10:00:00"}))
+
+    ledger.close()
+
+    assert profiles_in(url, *b"a b c d e".split()) == {
+        **{key.encode(): version for key, version in versions.items()},
+        b"d": as_read(NEVER_DELIVERED, "2026-06-01"),
+        b"e": as_read(NEVER_DELIVERED, "2026-06-01T10:00:00"),
+    }
+
+
 def test_another_process_sees_at_once_what_was_delivered(url, open_ledger):
     """Its batch is merged by whoever comes next, so that nobody looks through many; its owner goes on."""
     one, other = open_ledger(url), open_ledger(url)
