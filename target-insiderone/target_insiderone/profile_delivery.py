@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from target_insiderone.dispatch import Dispatch, SharedParts
 from target_insiderone.items import attributes_body
-from target_insiderone.profile_ledger import Claim, KnownProfile
+from target_insiderone.profile_ledger import Claim, KnownProfile, ReadProfile
 from target_insiderone.sending import Sender
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("target-insiderone")
 
 
-NO_CLAIM = Claim(b"", {}, {}, {})
+NO_CLAIM = Claim(b"", {}, {}, {}, {})
 """Without a ledger nothing is claimed, and nothing known."""
 
 
@@ -57,7 +57,7 @@ class ProfileDelivery(Dispatch):
                 for place, item in enumerate(items)
                 if newest[item.ledger_key] != place
             ]
-        claim = ledger.profiles.claim({item.ledger_key: item.read_at for item in waiting}) if ledger else NO_CLAIM
+        claim = ledger.profiles.claim({item.ledger_key: as_read(item) for item in waiting}) if ledger else NO_CLAIM
         if claim.known:
             for item in waiting:
                 if before := claim.known.get(item.ledger_key):
@@ -66,12 +66,12 @@ class ProfileDelivery(Dispatch):
         while True:
             outcomes: list[tuple[Source, Outcome, str]] = []
             try:
-                self._send_profiles(self._choose_profiles(waiting, claim.known, outcomes), claim, outcomes)
+                in_doubt = self._send_profiles(self._choose_profiles(waiting, claim.known, outcomes), claim, outcomes)
                 break
             except SupersededError as error:
                 waiting = still_newest(waiting, error.read_times, settled)
         if ledger:
-            ledger.profiles.release(claim)
+            ledger.profiles.release(claim, in_doubt)
         self.settle(settled + outcomes)
 
     def _choose_profiles(
@@ -99,8 +99,10 @@ class ProfileDelivery(Dispatch):
         chosen: Sequence[tuple[ProfileItem, bytes]],
         claim: Claim,
         settled: list[tuple[Source, Outcome, str]],
-    ) -> None:
+    ) -> list[bytes]:
         """Upsert users, then clear attributes, and note all outcomes in *settled*.
+
+        Returns the ledger keys of those of which only a part was accepted.
 
         Raises:
             SupersededError: Between two attempts another flow claimed a newer version of one of them.
@@ -129,12 +131,14 @@ class ProfileDelivery(Dispatch):
             partial(self._profiles_answered, [item for item, _ in deletions], claim, lambda _: True),
         )
         refused |= {id(item): verdict for (item, _), verdict in zip(deletions, verdicts, strict=True) if verdict}
+        in_doubt = [item.ledger_key for item, _ in deletions if id(item) in refused]
         for item, _ in chosen:
             if verdict := refused.get(id(item)):
                 self.reject(item.source, verdict[0])
                 settled.append((item.source, "rejected", verdict[0].code))
             else:
                 settled.append((item.source, "delivered", ""))
+        return in_doubt
 
     def _profiles_answered(
         self,
@@ -150,7 +154,7 @@ class ProfileDelivery(Dispatch):
         delivered = [item for item, verdict in part if verdict is None and is_done(item)]
         if self.shared.ledger:
             self.shared.ledger.profiles.remember(
-                claim, ((item.ledger_key, as_delivered(item, claim.known.get(item.ledger_key))) for item in delivered)
+                claim, {item.ledger_key: as_delivered(item, claim) for item in delivered}
             )
 
     def _note_changed_identifiers(self, item: ProfileItem, before: KnownProfile) -> None:
@@ -214,9 +218,15 @@ def optin_token(value: bool, consent: str) -> str:
     return f"{'true' if value else 'false'} {consent}"
 
 
-def as_delivered(item: ProfileItem, before: KnownProfile | None) -> KnownProfile:
+def as_read(item: ProfileItem) -> ReadProfile:
+    """What the ledger is to know of a profile that is about to be delivered."""
+    return ReadProfile(item.read_at, {name: optin_token(*optin) for name, optin in item.optins.items()})
+
+
+def as_delivered(item: ProfileItem, claim: Claim) -> KnownProfile:
     """What the ledger is to know of a profile that was delivered."""
-    optins = {name: optin_token(*optin) for name, optin in item.optins.items()}
+    before = claim.known.get(item.ledger_key)
+    optins = (claim.sent.get(item.ledger_key) or as_read(item)).optins
     email, phone_number = item.email, item.phone_number
     if before is not None:
         optins = {**before.optins, **optins}

@@ -14,7 +14,7 @@ from target_insiderone.batch_rows import BatchRows, batch_table
 from target_insiderone.database import TABLES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from target_insiderone.database import Database
 
@@ -37,11 +37,11 @@ _profiles = sa.Table(
 
 
 class KnownProfile(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """The last delivered version of a profile.
+    """What Insider One has of a profile.
 
     *read_at*: when the last version that was delivered, or was about to be, was read from the source (ISO 8601, UTC).
-    *content*: digest of all that was mapped. *email*, *phone_number*: digests. *optins*: attribute -> what was last
-    delivered: its value, and the consent it came from.
+    *content*: digest of all that was mapped; `UNKNOWN` if no answer came to the last version that was sent. *email*,
+    *phone_number*: digests. *optins*: attribute -> what was last delivered: its value, and the consent it came from.
     """
 
     read_at: str
@@ -51,33 +51,59 @@ class KnownProfile(msgspec.Struct, frozen=True, array_like=True, gc=False):
     optins: dict[str, str]
 
 
-NEVER_DELIVERED = KnownProfile("", b"", None, None, {})
+class ReadProfile(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A version that is about to be delivered; *read_at* and *optins* as above."""
+
+    read_at: str
+    optins: dict[str, str]
+
+
+UNKNOWN = bytes(16)
+NEVER_DELIVERED = KnownProfile("", UNKNOWN, None, None, {})
 
 
 class Claim(NamedTuple):
-    """Versions that are delivered together: one row of the database until it is merged.
+    """Versions that are delivered together: one row of the database until it is merged. All keys are profiles'.
 
-    *known*: profile's key -> what the ledger knew of it before. *reads*: key -> when the version was read, of those
-    that are not remembered as delivered. *delivered*: those that are.
+    *known*: what the ledger knew before. *sent*: those of which nobody knows whether they have arrived. *kept*: when
+    those were read that certainly have not. *delivered*: what Insider One has of the others.
     """
 
     key: bytes
     known: dict[bytes, KnownProfile]
-    reads: dict[bytes, str]
+    sent: dict[bytes, ReadProfile]
+    kept: dict[bytes, str]
     delivered: dict[bytes, KnownProfile]
 
     def row(self, *, is_complete: bool) -> tuple[bytes, bytes]:
         """What the database is to hold of it now."""
-        return self.key, msgspec.msgpack.encode((self.reads, self.delivered, is_complete))
+        return self.key, msgspec.msgpack.encode((self.sent, self.kept, self.delivered, is_complete))
 
-    def version(self, key: bytes) -> KnownProfile:
-        """What is known of a profile of a complete claim."""
-        return self.delivered.get(key) or as_read(self.known.get(key, NEVER_DELIVERED), self.reads[key])
+    def profiles(self) -> list[bytes]:
+        """All profiles in it."""
+        return [*self.sent, *self.kept, *self.delivered]
 
 
-def as_read(known: KnownProfile, read_at: str) -> KnownProfile:
-    """What is known, once a version read then was about to be delivered."""
-    return msgspec.structs.replace(known, read_at=read_at) if known.read_at < read_at else known
+def newest(known: KnownProfile, claims: Sequence[Claim], key: bytes) -> KnownProfile:
+    """What is known of a profile, once these claims are taken into account."""
+    for claim in claims:
+        version = claim.delivered.get(key)
+        if version is not None and version.read_at >= known.read_at:
+            known = version
+    for claim in claims:
+        if claim.kept.get(key, "") > known.read_at:
+            known = msgspec.structs.replace(known, read_at=claim.kept[key])
+    for claim in claims:
+        sent = claim.sent.get(key)
+        if sent is not None and sent.read_at >= known.read_at:
+            known = in_doubt(known, sent)
+    return known
+
+
+def in_doubt(known: KnownProfile, sent: ReadProfile) -> KnownProfile:
+    """What is known once a version was sent, and no answer came: it goes again, and so do the opt-ins it changed."""
+    optins = {name: last for name, last in known.optins.items() if sent.optins.get(name, last) == last}
+    return KnownProfile(sent.read_at, UNKNOWN, known.email, known.phone_number, optins)
 
 
 class ProfileLedger:
@@ -96,20 +122,20 @@ class ProfileLedger:
         self._complete: dict[bytes, Claim] = {}
         self._claim_of: dict[bytes, Claim] = {}  # profile's key -> the complete claim it is in, until it is merged
 
-    def claim(self, reads: Mapping[bytes, str]) -> Claim:
-        """Note that versions read then are about to be delivered.
+    def claim(self, versions: Mapping[bytes, ReadProfile]) -> Claim:
+        """Note that versions are about to be delivered.
 
         Where a later time is known, another flow holds, or has delivered, a newer version (CO-06). Of two flows that
         claim one profile at the same moment, the later one sees the claim of the other.
         """
-        claim = Claim(uuid.uuid4().bytes, {}, dict(reads), {})
+        claim = Claim(uuid.uuid4().bytes, {}, dict(versions), {}, {})
         with self._guard:
             self._open[claim.key] = claim
         with self._database.transaction() as connection:
             if not self._read_only:
                 self._rows.lock(connection)
                 self._rows.write(connection, [claim.row(is_complete=False)])
-            claim.known.update(self._known(connection, list(reads), take_over=not self._read_only))
+            claim.known.update(self._known(connection, list(versions), take_over=not self._read_only))
         return claim
 
     def read_times(self, keys: Sequence[bytes]) -> dict[bytes, str]:
@@ -123,48 +149,53 @@ class ProfileLedger:
         Batches are looked at before the table: one that is merged in between is then seen twice, and not missed.
         """
         with self._guard:
-            versions = [(key, self._claim_of[key].version(key)) for key in self._claim_of.keys() & keys]
-        wanted = set(keys)
-        for claim in self._of_others(connection, take_over=take_over):
-            versions += [(key, claim.version(key)) for key in wanted & (claim.reads.keys() | claim.delivered.keys())]
+            own = {key: self._claim_of[key] for key in self._claim_of.keys() & keys}
+        others = self._of_others(connection, take_over=take_over)
+        known = self._in_table(connection, keys)
+        for key, claim in own.items():
+            version = newest(claim.known.get(key, NEVER_DELIVERED), [claim], key)
+            if version.read_at >= known.get(key, NEVER_DELIVERED).read_at:
+                known[key] = version
+        for key in {key for claim in others for key in claim.profiles()}.intersection(keys):
+            known[key] = newest(known.get(key, NEVER_DELIVERED), others, key)
+        return known
+
+    def _in_table(self, connection: sa.Connection, keys: Sequence[bytes]) -> dict[bytes, KnownProfile]:
         table = _profiles.c
         columns = (table.key, table.read_at, table.content, table.email, table.phone_number, table.optins)
-        known = {
+        return {
             key: KnownProfile(read_at, content, email, phone, _OPTINS.decode(optins))
             for key, read_at, content, email, phone, optins in self._database.read(connection, columns, keys)
         }
-        for key, version in sorted(versions, key=_in_order):
-            before = known.get(key, NEVER_DELIVERED)
-            if version.content:
-                known[key] = version if version.read_at >= before.read_at else before
-            else:
-                known[key] = as_read(before, version.read_at)
-        return known
 
     def _of_others(self, connection: sa.Connection, *, take_over: bool) -> list[Claim]:
         """The claims of other processes; complete ones are merged, if they may, since there can be many of them."""
         with self._guard:
             own = [*self._open, *self._complete]
-        found = [(key, *_CLAIM.decode(content)) for key, content, _ in self._rows.of_others(connection, own)]
-        claims = [(Claim(key, {}, reads, delivered), is_complete) for key, reads, delivered, is_complete in found]
-        if take_over:
-            self._move(connection, [claim for claim, is_complete in claims if is_complete])
-        return [claim for claim, is_complete in claims if not (is_complete and take_over)]
+        claims = []
+        for key, content, _ in self._rows.of_others(connection, own):
+            sent, kept, delivered, is_complete = _CLAIM.decode(content)
+            claims.append((Claim(key, {}, sent, kept, delivered), is_complete and take_over))
+        self._move(connection, [claim for claim, is_moved in claims if is_moved])
+        return [claim for claim, is_moved in claims if not is_moved]
 
-    def remember(self, claim: Claim, profiles: Iterable[tuple[bytes, KnownProfile]]) -> None:
+    def remember(self, claim: Claim, profiles: Mapping[bytes, KnownProfile]) -> None:
         """Note versions of *claim* as delivered; they are known as soon as the claim is complete."""
-        if self._read_only:
+        if self._read_only or not profiles:
             return
-        before = len(claim.delivered)
         claim.delivered.update(profiles)
-        for key in claim.delivered:
-            claim.reads.pop(key, None)
-        if len(claim.delivered) > before:
-            self._write(claim, is_complete=not claim.reads)
+        for key in profiles:
+            claim.sent.pop(key, None)
+        self._write(claim, is_complete=not claim.sent)
 
-    def release(self, claim: Claim) -> None:
-        """Complete a claim: of what is not remembered as delivered, the time of the read stands all the same."""
+    def release(self, claim: Claim, in_doubt: Collection[bytes] = ()) -> None:
+        """Complete a claim: what is not remembered as delivered was not, but for what is *in_doubt*.
+
+        Of either, the time of the read stands all the same: nothing older is to be delivered.
+        """
         if claim.key in self._open:
+            for key in claim.sent.keys() - set(in_doubt):
+                claim.kept[key] = claim.sent.pop(key).read_at
             self._write(claim, is_complete=True)
 
     def _write(self, claim: Claim, *, is_complete: bool) -> None:
@@ -180,8 +211,8 @@ class ProfileLedger:
             if self._read_only:
                 return
             self._complete[claim.key] = claim
-            self._claim_of.update(dict.fromkeys((*claim.reads, *claim.delivered), claim))
-            waiting = sum(len(one.reads) + len(one.delivered) for one in self._complete.values())
+            self._claim_of.update(dict.fromkeys(claim.profiles(), claim))
+            waiting = sum(len(one.profiles()) for one in self._complete.values())
         if waiting >= MERGE_AFTER_PROFILES:
             self.merge()
 
@@ -196,7 +227,7 @@ class ProfileLedger:
         with self._guard:
             for claim in merged:
                 self._complete.pop(claim.key, None)
-                for key in (*claim.reads, *claim.delivered):
+                for key in claim.profiles():
                     if self._claim_of.get(key) is claim:
                         del self._claim_of[key]
 
@@ -206,18 +237,22 @@ class ProfileLedger:
             return
         self._rows.lock(connection)
         there = self._rows.delete(connection, [claim.key for claim in claims])
+        moved = [claim for claim in claims if claim.key in there]
         delivered: dict[bytes, KnownProfile] = {}
-        reads: dict[bytes, str] = {}
-        for claim in claims:
-            if claim.key in there:
-                delivered |= {
-                    key: version
-                    for key, version in claim.delivered.items()
-                    if version.read_at >= delivered.get(key, version).read_at
-                }
-                reads |= {key: read_at for key, read_at in claim.reads.items() if read_at > reads.get(key, "")}
+        kept: dict[bytes, str] = {}
+        for claim in moved:
+            delivered |= {
+                key: version
+                for key, version in claim.delivered.items()
+                if version.read_at >= delivered.get(key, version).read_at
+            }
+            kept |= {key: read_at for key, read_at in claim.kept.items() if read_at > kept.get(key, "")}
         self._remember_all(connection, delivered)
-        self._note_reads(connection, reads)
+        self._note_reads(connection, kept)
+        if sent := list({key for claim in moved for key in claim.sent}):
+            known = self._in_table(connection, sent)
+            in_doubt = {key: newest(known.get(key, NEVER_DELIVERED), moved, key) for key in sent}
+            self._remember_all(connection, in_doubt)
 
     def _remember_all(self, connection: sa.Connection, delivered: Mapping[bytes, KnownProfile]) -> None:
         """Write delivered versions, in the order in which everybody writes them: that of the keys."""
@@ -248,11 +283,10 @@ class ProfileLedger:
         if not reads:
             return
         keys = sorted(reads)
-        given, parameters = self._database.given(keys, [reads[key] for key in keys])
-        no_bytes = "X''" if self._database.is_sqlite else "''"
+        given, parameters = self._database.given(keys, [reads[key] for key in keys], [UNKNOWN] * len(keys))
         connection.exec_driver_sql(
             f"{given} INSERT INTO insiderone_profiles (key, read_at, content, optins, at) "  # noqa: S608  (constants)
-            f"SELECT given.*, {no_bytes}, '{{}}', {int(time.time())} FROM given WHERE true "
+            f"SELECT given.*, '{{}}', {int(time.time())} FROM given WHERE true "
             "ON CONFLICT (key) DO UPDATE SET read_at = excluded.read_at, at = excluded.at "
             "WHERE insiderone_profiles.read_at <= excluded.read_at",
             parameters,
@@ -278,16 +312,11 @@ class ProfileLedger:
         return gone
 
     def close(self) -> None:
-        """Release and merge what there is."""
+        """Merge what there is; what is still open was sent, and nobody knows what has become of it."""
         for claim in list(self._open.values()):
-            self.release(claim)
+            self._write(claim, is_complete=True)
         self.merge()
 
 
-def _in_order(version: tuple[bytes, KnownProfile]) -> tuple[bool, str]:
-    """Deliveries by the time of their read, then what was claimed: it says nothing of what was delivered."""
-    return not version[1].content, version[1].read_at
-
-
-_CLAIM = msgspec.msgpack.Decoder(tuple[dict[bytes, str], dict[bytes, KnownProfile], bool])
+_CLAIM = msgspec.msgpack.Decoder(tuple[dict[bytes, ReadProfile], dict[bytes, str], dict[bytes, KnownProfile], bool])
 _OPTINS = msgspec.json.Decoder(dict[str, str])

@@ -68,6 +68,34 @@ def test_an_opt_in_is_sent_again_once_its_suppression_is_lifted(load, sandbox):
     assert sent_optins(sandbox) == [True, False, True]
 
 
+@pytest.mark.req("CO-05", "CO-02")
+def test_an_opt_in_is_sent_again_if_an_opt_out_may_have_arrived(load, sandbox):
+    """Its answer was lost. If it did arrive, the opt-in of before is no longer what Insider One has."""
+    suppressed = consent(suppression=[{"reason": "HARD_BOUNCE", "timestamp": "2026-05-02T10:00:00+00:00"}])
+    load([schema("profiles"), record("profiles", profile(1, subscriptions=consent()))])
+    sandbox.fault("insiderone", kind="answer_lost", times=None)
+    load([schema("profiles"), record("profiles", profile(1, subscriptions=suppressed))], max_retry_seconds=1)
+    sandbox.clear_faults()
+
+    load([schema("profiles"), record("profiles", profile(1, subscriptions=consent()))])
+
+    assert sandbox.users()[0]["attributes"]["email_optin"] is True
+
+
+@pytest.mark.req("CO-05")
+def test_an_opt_in_that_a_lost_request_left_alone_is_not_sent_again(load, sandbox):
+    """An opt-out made inside Insider One survives also the failure of a run."""
+    load([schema("profiles"), record("profiles", profile(1, subscriptions=consent()))])
+    changed = [schema("profiles"), record("profiles", profile(1, first_name="Else", subscriptions=consent()))]
+    sandbox.fault("insiderone", kind="answer_lost", times=None)
+    load(changed, max_retry_seconds=1)
+    sandbox.clear_faults()
+
+    load(changed)
+
+    assert set(sent_optins(sandbox)[1:]) == {None}
+
+
 @pytest.mark.req("CO-06")
 def test_an_older_read_never_overwrites_a_newer_one(load, sandbox):
     """Profile and subscription flow may bring one person in any order; what was read later counts."""

@@ -426,6 +426,22 @@ def test_profiles_are_written_on_every_sync_unless_skip_unchanged(load):
     assert changed.counts("profiles") == {"read": 1, "delivered": 1}
 
 
+@pytest.mark.req("IN-15")
+def test_a_version_whose_answer_was_lost_counts_as_unknown(load, sandbox):
+    """It may have arrived: so what was delivered before it is no longer what Insider One has."""
+    old, new = ([schema("profiles"), record("profiles", profile(1, first_name=name))] for name in ("Old", "New"))
+    load(old)
+    sandbox.fault("insiderone", kind="answer_lost", times=None)
+    failed = load(new, max_retry_seconds=1)
+    sandbox.clear_faults()
+
+    again = load(old, skip_unchanged=True)
+
+    assert failed.counts("profiles") == {"read": 1, "pending": 1}
+    assert again.counts("profiles") == {"read": 1, "delivered": 1}
+    assert sandbox.users()[0]["attributes"]["name"] == "Old"
+
+
 def test_dry_run_writes_the_requests_that_would_be_sent(load, sandbox, tmp_path):
     """Byte for byte what the real run sends; no STATE, no request, and the ledger does not learn from it."""
     messages = [

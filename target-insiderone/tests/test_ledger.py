@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import msgspec
 import pytest
 import sqlalchemy
 from hypothesis import HealthCheck, given, settings
@@ -14,7 +15,7 @@ from target_insiderone.database import LedgerError
 from target_insiderone.digests import Digester
 from target_insiderone.event_ledger import KnownEvent
 from target_insiderone.ledger import Ledger
-from target_insiderone.profile_ledger import NEVER_DELIVERED, KnownProfile, as_read
+from target_insiderone.profile_ledger import NEVER_DELIVERED, UNKNOWN, KnownProfile, ReadProfile, in_doubt
 
 OPEN_AND_WRITE = """
 import sys
@@ -29,10 +30,10 @@ for place in range(20):
     ledger.events.intend([(key, key, b"{}")])
     ledger.events.settle([key], [])
     shared = [digest("profile", str(number)) for number in range(place, place + 5)]
-    claim = ledger.profiles.claim(dict.fromkeys(shared, sys.argv[2]))
+    claim = ledger.profiles.claim(dict.fromkeys(shared, profile_ledger.ReadProfile(sys.argv[2], {})))
     newest = [key for key in shared if key not in claim.known or claim.known[key].read_at <= sys.argv[2]]
     version = profile_ledger.KnownProfile(sys.argv[2], b"content", None, None, {"sms_optin": sys.argv[2]})
-    ledger.profiles.remember(claim, [(key, version) for key in newest])
+    ledger.profiles.remember(claim, dict.fromkeys(newest, version))
     ledger.profiles.release(claim)
 """
 
@@ -64,18 +65,28 @@ def known(read_at: str, **optins: str) -> KnownProfile:
     return KnownProfile(read_at, b"content", None, None, optins)
 
 
+def read(read_at: str, **optins: str) -> ReadProfile:
+    """A version that is about to be delivered."""
+    return ReadProfile(read_at, optins)
+
+
+def unknown(read_at: str, **optins: str) -> KnownProfile:
+    """A version that was read then, and may have arrived or not."""
+    return KnownProfile(read_at, UNKNOWN, None, None, optins)
+
+
 def deliver(ledger: Ledger, **profiles: KnownProfile) -> None:
     """Claim profiles, and remember them as delivered."""
     versions = {key.encode(): version for key, version in profiles.items()}
-    claim = ledger.profiles.claim({key: version.read_at for key, version in versions.items()})
-    ledger.profiles.remember(claim, versions.items())
+    claim = ledger.profiles.claim({key: ReadProfile(one.read_at, one.optins) for key, one in versions.items()})
+    ledger.profiles.remember(claim, versions)
 
 
 def profiles_in(url: str, *keys: bytes) -> dict[bytes, KnownProfile]:
     """What one who opens the ledger now knows of these profiles."""
     ledger = Ledger(url, read_only=True)
     try:
-        return ledger.profiles.claim(dict.fromkeys(keys, "")).known
+        return ledger.profiles.claim(dict.fromkeys(keys, read(""))).known
     finally:
         ledger.close()
 
@@ -132,7 +143,7 @@ def test_a_read_only_ledger_changes_nothing(url, open_ledger):
 
     dry.events.settle([b"a"], [])
     deliver(dry, p=known("2026-06-01"))
-    dry.profiles.release(dry.profiles.claim({b"p": "2026-06-01"}))
+    dry.profiles.release(dry.profiles.claim({b"p": read("2026-06-01")}))
 
     assert dry.events.known([b"a"]) == {b"a": KnownEvent(b"1", b"x")}
     assert profiles_in(url, b"p") == {}
@@ -156,22 +167,25 @@ def test_more_keys_than_a_statement_takes(url, open_ledger):
 def test_a_claim_by_a_later_read_stands(url, open_ledger):
     """Two pipelines may hold one person at the same moment; who read later goes on."""
     one, other = open_ledger(url), open_ledger(url)
-    assert one.profiles.claim({b"p": "2026-06-01"}).known == {}
+    assert one.profiles.claim({b"p": read("2026-06-01")}).known == {}
 
-    assert other.profiles.claim({b"p": "2026-06-02"}).known == {b"p": KnownProfile("2026-06-01", b"", None, None, {})}
-    assert one.profiles.claim({b"p": "2026-06-01"}).known == {b"p": KnownProfile("2026-06-02", b"", None, None, {})}
+    assert other.profiles.claim({b"p": read("2026-06-02")}).known == {b"p": unknown("2026-06-01")}
+    assert one.profiles.claim({b"p": read("2026-06-01")}).known == {b"p": unknown("2026-06-02")}
     assert one.profiles.read_times([b"p", b"q"]) == {b"p": "2026-06-02"}
 
 
-def test_a_claim_keeps_what_was_delivered(url, open_ledger):
-    """A run that dies after the claim must not make the next one forget the opt-ins of before."""
+def test_after_a_claim_without_outcome_nobody_knows_what_arrived(url, open_ledger):
+    """A run that died may have sent it: what it would have changed goes again, opt-ins that it left alone do not."""
     ledger = open_ledger(url)
-    deliver(ledger, p=known("2026-06-01", email_optin="true x"))
+    deliver(ledger, p=known("2026-06-01", email_optin="true x", sms_optin="true y", whatsapp_optin="true z"))
 
-    ledger.profiles.claim({b"p": "2026-06-02"})
+    ledger.profiles.claim({b"p": read("2026-06-02", email_optin="true x", sms_optin="false y")})
 
-    assert profiles_in(url, b"p") == {b"p": known("2026-06-02", email_optin="true x")}
-    assert profiles_in(url, b"p") == open_ledger(url).profiles.claim({b"p": "2026-06-02"}).known
+    left = unknown("2026-06-02", email_optin="true x", whatsapp_optin="true z")
+    assert profiles_in(url, b"p") == {b"p": left}
+    assert open_ledger(url).profiles.claim({b"p": read("2026-06-02")}).known == {b"p": left}
+    ledger.close()
+    assert profiles_in(url, b"p") == {b"p": left}
 
 
 def test_merged_claims_leave_the_memory_and_stay_known(url, open_ledger, monkeypatch):
@@ -179,9 +193,12 @@ def test_merged_claims_leave_the_memory_and_stay_known(url, open_ledger, monkeyp
     monkeypatch.setattr("target_insiderone.profile_ledger.MERGE_AFTER_PROFILES", 4)
     ledger = open_ledger(url)
     deliver(ledger, a=known("2026-06-01"), b=known("2026-06-01"))
-    ledger.profiles.release(ledger.profiles.claim({b"a": "2026-06-02"}))
+    ledger.profiles.release(ledger.profiles.claim({b"a": read("2026-06-02")}))
     unmerged = rows(url, "insiderone_profile_batches"), rows(url, "insiderone_profiles")
-    assert ledger.profiles.claim({b"a": "", b"b": ""}).known == {b"a": known("2026-06-02"), b"b": known("2026-06-01")}
+    assert ledger.profiles.claim({b"a": read(""), b"b": read("")}).known == {
+        b"a": known("2026-06-02"),
+        b"b": known("2026-06-01"),
+    }
 
     deliver(ledger, c=known("2026-06-01"))
 
@@ -200,14 +217,14 @@ def test_versions_are_kept_as_they_are(url, open_ledger):
         "c": KnownProfile("2026-06-02", b"3" * 16, None, None, {"email_optin": "false", "sms_optin": "true y"}),
     }
     deliver(ledger, **versions)
-    ledger.profiles.release(ledger.profiles.claim({b"d": "2026-06-01", b"e": "2026-06-01T10:00:00"}))
+    ledger.profiles.release(ledger.profiles.claim({b"d": read("2026-06-01"), b"e": read("2026-06-01T10:00:00")}))
 
     ledger.close()
 
     assert profiles_in(url, *b"a b c d e".split()) == {
         **{key.encode(): version for key, version in versions.items()},
-        b"d": as_read(NEVER_DELIVERED, "2026-06-01"),
-        b"e": as_read(NEVER_DELIVERED, "2026-06-01T10:00:00"),
+        b"d": unknown("2026-06-01"),
+        b"e": unknown("2026-06-01T10:00:00"),
     }
 
 
@@ -216,54 +233,52 @@ def test_another_process_sees_at_once_what_was_delivered(url, open_ledger):
     one, other = open_ledger(url), open_ledger(url)
     deliver(one, p=known("2026-06-01", email_optin="true x"))
 
-    assert other.profiles.claim({b"p": "2026-06-02"}).known == {b"p": known("2026-06-01", email_optin="true x")}
+    assert other.profiles.claim({b"p": read("2026-06-02")}).known == {b"p": known("2026-06-01", email_optin="true x")}
     assert (rows(url, "insiderone_profiles"), rows(url, "insiderone_profile_batches")) == (1, 1)
     deliver(other, p=known("2026-06-03"))
-    assert one.profiles.claim({b"p": "2026-06-04"}).known == {b"p": known("2026-06-03")}
+    assert one.profiles.claim({b"p": read("2026-06-04")}).known == {b"p": known("2026-06-03")}
 
 
-@pytest.mark.parametrize("how", ["released", "closed", "taken over"])
+@pytest.mark.parametrize("how", ["released", "in doubt", "closed", "taken over"])
 def test_what_was_claimed_and_not_delivered_is_not_overtaken(url, open_ledger, how):
-    """It may have been delivered all the same, or have been unchanged: an older version must not follow it."""
+    """Be it unchanged, refused, or delivered all the same: an older version must not follow it."""
     ledger = open_ledger(url)
     deliver(ledger, p=known("2026-06-01"))
-    claim = ledger.profiles.claim({b"p": "2026-06-03", b"q": "2026-06-03"})
+    claim = ledger.profiles.claim({b"p": read("2026-06-03"), b"q": read("2026-06-03")})
 
-    if how == "released":
-        ledger.profiles.release(claim)
-    elif how == "closed":
+    if how == "closed":
         ledger.close()
+    elif how != "taken over":
+        ledger.profiles.release(claim, in_doubt=[b"p"] if how == "in doubt" else [])
     later = open_ledger(url)
 
     assert rows(url, "insiderone_profile_batches") == 0
-    assert later.profiles.claim({b"p": "2026-06-02", b"q": "2026-06-02"}).known == {
-        b"p": known("2026-06-03"),
-        b"q": KnownProfile("2026-06-03", b"", None, None, {}),
+    assert later.profiles.claim({b"p": read("2026-06-02"), b"q": read("2026-06-02")}).known == {
+        b"p": known("2026-06-03") if how == "released" else unknown("2026-06-03"),
+        b"q": unknown("2026-06-03"),
     }
 
 
 def test_a_claim_that_is_taken_over_is_remembered_all_the_same(url, open_ledger):
     """Who opens the ledger cannot tell a run that died from one that waits for an answer at this moment."""
     owner = open_ledger(url)
-    claim = owner.profiles.claim({b"p": "2026-06-01", b"q": "2026-06-01"})
+    claim = owner.profiles.claim({b"p": read("2026-06-01"), b"q": read("2026-06-01")})
     assert open_ledger(url).profiles.read_times([b"p"]) == {b"p": "2026-06-01"}
 
-    owner.profiles.remember(claim, [(b"p", known("2026-06-01"))])
+    owner.profiles.remember(claim, {b"p": known("2026-06-01")})
     owner.profiles.release(claim)
 
-    assert profiles_in(url, b"p", b"q") == {
-        b"p": known("2026-06-01"),
-        b"q": KnownProfile("2026-06-01", b"", None, None, {}),
-    }
+    assert profiles_in(url, b"p", b"q") == {b"p": known("2026-06-01"), b"q": unknown("2026-06-01")}
 
 
 CLAIM = """
 import sys
 from target_insiderone.ledger import Ledger
+from target_insiderone.profile_ledger import ReadProfile
 ledger = Ledger(sys.argv[1])
 for place in range(50):
     key = place.to_bytes(16, "big")
-    claim = ledger.profiles.claim({key: f"2026-06-0{sys.argv[2]}"})
+    claim = ledger.profiles.claim({key: ReadProfile(f"2026-06-0{sys.argv[2]}", {})})
     print(len(claim.known))
 """
 
@@ -286,6 +301,7 @@ steps = st.tuples(
     st.integers(0, 1),
     st.sets(st.sampled_from(KEYS), min_size=1),
     st.sets(st.sampled_from(KEYS)),
+    st.sets(st.sampled_from(KEYS)),
     st.sampled_from(["release", "release", "release", "close", "crash"]),
 )
 
@@ -298,18 +314,23 @@ def test_what_is_known_is_the_same_wherever_it_stands(monkeypatch, tmp_path_fact
     url = f"sqlite:///{tmp_path_factory.mktemp('ledger')}/ledger.sqlite"
     ledgers = [Ledger(url), Ledger(url)]
     expected: dict[bytes, KnownProfile] = {}
-    for number, (process, keys, delivered, end) in enumerate(walk):
+    for number, (process, keys, delivered, doubted, end) in enumerate(walk):
         read_at = f"2026-06-{number + 1:02}"
         ledger = ledgers[process]
-        claim = ledger.profiles.claim(dict.fromkeys(keys, read_at))
+        claim = ledger.profiles.claim(dict.fromkeys(keys, read(read_at, sms_optin=read_at)))
         assert claim.known == {key: expected[key] for key in keys & expected.keys()}
 
-        ledger.profiles.remember(claim, [(key, known(read_at, sms_optin=read_at)) for key in keys & delivered])
+        ledger.profiles.remember(claim, dict.fromkeys(keys & delivered, known(read_at, sms_optin=read_at)))
         for key in keys:
-            before = known(read_at, sms_optin=read_at) if key in delivered else expected.get(key, NEVER_DELIVERED)
-            expected[key] = as_read(before, read_at)
+            before = expected.get(key, NEVER_DELIVERED)
+            if key in delivered:
+                expected[key] = known(read_at, sms_optin=read_at)
+            elif end == "release" and key not in doubted:
+                expected[key] = msgspec.structs.replace(before, read_at=read_at)
+            else:
+                expected[key] = in_doubt(before, claim.sent[key])
         if end == "release":
-            ledger.profiles.release(claim)
+            ledger.profiles.release(claim, doubted)
         else:
             ledger.close() if end == "close" else ledger._database.close()
             ledgers[process] = Ledger(url)
