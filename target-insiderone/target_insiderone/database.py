@@ -151,9 +151,12 @@ class Database:
     def given(self, *columns: Column) -> tuple[str, tuple[Any, ...]]:
         """A common table expression ``given (column_0, …)`` whose rows are the places of *columns*; its parameters.
 
-        A column has at least one place. It holds either texts, which do not end in a blank, or bytes of one length, not
-        all of them zero, or None. A statement that takes them from few parameters needs a fraction of the time of one
-        with a parameter for each.
+        A column has at least one place. It holds either texts, which do not end in a blank, or bytes of one length,
+        and where there is a None among them, none that are all zero. A statement that takes them from few parameters
+        needs a fraction of the time of one with a parameter for each.
+
+        Raises:
+            ValueError: Bytes of several lengths.
         """
         names = ", ".join(f"column_{number}" for number in range(len(columns)))
         if not self.is_sqlite:
@@ -182,7 +185,9 @@ def _joined(column: Column) -> tuple[str, bytes]:
         width = max(map(len, texts))
         return f"rtrim(CAST({_piece(width)} AS TEXT))", b"".join([text.ljust(width) for text in texts])
     values = cast("Sequence[bytes | None]", column)
-    width = next((len(value) for value in values if value is not None), 0)
+    width, *others = {len(value) for value in values if value is not None} or {0}
+    if others:
+        raise ValueError("the bytes of a column have several lengths")
     if None not in values:
         return _piece(width), b"".join(cast("Sequence[bytes]", values))
     nothing = bytes(width)

@@ -85,18 +85,23 @@ class Claim(NamedTuple):
 
 
 def newest(known: KnownProfile, claims: Sequence[Claim], key: bytes) -> KnownProfile:
-    """What is known of a profile, once these claims are taken into account."""
+    """What is known of a profile, once these claims are taken into account, in the order of their reads.
+
+    Of two with one time, the one in doubt counts: to send a version once more does no harm.
+    """
+    versions: list[tuple[str, KnownProfile | ReadProfile | None]] = []
     for claim in claims:
-        version = claim.delivered.get(key)
-        if version is not None and version.read_at >= known.read_at:
-            known = version
-    for claim in claims:
-        if claim.kept.get(key, "") > known.read_at:
-            known = msgspec.structs.replace(known, read_at=claim.kept[key])
-    for claim in claims:
-        sent = claim.sent.get(key)
-        if sent is not None and sent.read_at >= known.read_at:
-            known = in_doubt(known, sent)
+        if version := claim.delivered.get(key) or claim.sent.get(key):
+            versions.append((version.read_at, version))
+        elif key in claim.kept:
+            versions.append((claim.kept[key], None))
+    for read_at, version in sorted(versions, key=lambda read: (read[0], isinstance(read[1], ReadProfile))):
+        if read_at < known.read_at:
+            continue
+        if version is None:
+            known = msgspec.structs.replace(known, read_at=read_at)
+        else:
+            known = in_doubt(known, version) if isinstance(version, ReadProfile) else version
     return known
 
 
@@ -164,7 +169,7 @@ class ProfileLedger:
         table = _profiles.c
         columns = (table.key, table.read_at, table.content, table.email, table.phone_number, table.optins)
         return {
-            key: KnownProfile(read_at, content, email, phone, _OPTINS.decode(optins))
+            key: KnownProfile(read_at, content or UNKNOWN, email, phone, _OPTINS.decode(optins))
             for key, read_at, content, email, phone, optins in self._database.read(connection, columns, keys)
         }
 
@@ -238,6 +243,8 @@ class ProfileLedger:
         self._rows.lock(connection)
         there = self._rows.delete(connection, [claim.key for claim in claims])
         moved = [claim for claim in claims if claim.key in there]
+        doubted = {key for claim in moved for key in claim.sent}
+        before = self._in_table(connection, list(doubted))
         delivered: dict[bytes, KnownProfile] = {}
         kept: dict[bytes, str] = {}
         for claim in moved:
@@ -247,12 +254,10 @@ class ProfileLedger:
                 if version.read_at >= delivered.get(key, version).read_at
             }
             kept |= {key: read_at for key, read_at in claim.kept.items() if read_at > kept.get(key, "")}
+        for key in doubted:
+            delivered[key] = newest(before.get(key, NEVER_DELIVERED), moved, key)
         self._remember_all(connection, delivered)
         self._note_reads(connection, kept)
-        if sent := list({key for claim in moved for key in claim.sent}):
-            known = self._in_table(connection, sent)
-            in_doubt = {key: newest(known.get(key, NEVER_DELIVERED), moved, key) for key in sent}
-            self._remember_all(connection, in_doubt)
 
     def _remember_all(self, connection: sa.Connection, delivered: Mapping[bytes, KnownProfile]) -> None:
         """Write delivered versions, in the order in which everybody writes them: that of the keys."""

@@ -17,6 +17,8 @@ from target_insiderone.event_ledger import KnownEvent
 from target_insiderone.ledger import Ledger
 from target_insiderone.profile_ledger import NEVER_DELIVERED, UNKNOWN, KnownProfile, ReadProfile, in_doubt
 
+CONTENT = b"0123456789abcdef"
+
 OPEN_AND_WRITE = """
 import sys
 from target_insiderone import event_ledger, profile_ledger
@@ -32,7 +34,7 @@ for place in range(20):
     shared = [digest("profile", str(number)) for number in range(place, place + 5)]
     claim = ledger.profiles.claim(dict.fromkeys(shared, profile_ledger.ReadProfile(sys.argv[2], {})))
     newest = [key for key in shared if key not in claim.known or claim.known[key].read_at <= sys.argv[2]]
-    version = profile_ledger.KnownProfile(sys.argv[2], b"content", None, None, {"sms_optin": sys.argv[2]})
+    version = profile_ledger.KnownProfile(sys.argv[2], b"0123456789abcdef", None, None, {"sms_optin": sys.argv[2]})
     ledger.profiles.remember(claim, dict.fromkeys(newest, version))
     ledger.profiles.release(claim)
 """
@@ -62,7 +64,7 @@ def open_ledger():
 
 def known(read_at: str, **optins: str) -> KnownProfile:
     """A delivered version that was read then."""
-    return KnownProfile(read_at, b"content", None, None, optins)
+    return KnownProfile(read_at, CONTENT, None, None, optins)
 
 
 def read(read_at: str, **optins: str) -> ReadProfile:
@@ -389,11 +391,15 @@ def test_a_ledger_of_before_the_batches_is_read_and_written_on(url, open_ledger)
         for table in OLD_TABLES:
             connection.exec_driver_sql(table.format(bytes="BYTEA" if "postgres" in url else "BLOB"))
         events = sqlalchemy.table("insiderone_events", *map(sqlalchemy.column, ("key", "content", "intent", "at")))
-        rows = [(b"sent", b"1", None), (b"open", b"2", b"bytes"), (b"other", b"3", b"more")]
+        rows = [(b"sent", b"1", None), (b"open", b"2", b"bytes"), (b"rest", b"3", b"more")]
         connection.execute(
             sqlalchemy.insert(events),
             [{"key": key, "content": content, "intent": intent, "at": 1} for key, content, intent in rows],
         )
+        names = ("key", "read_at", "content", "optins", "at")
+        profiles = sqlalchemy.table("insiderone_profiles", *map(sqlalchemy.column, names))
+        claimed = dict(zip(names, (b"c", "2026-05-01", b"", "{}", 1), strict=True))
+        connection.execute(sqlalchemy.insert(profiles), [claimed])
     engine.dispose()
     ledger = open_ledger(url)
     assert ledger.events.known([b"sent", b"open"]) == {
@@ -401,15 +407,16 @@ def test_a_ledger_of_before_the_batches_is_read_and_written_on(url, open_ledger)
         b"open": KnownEvent(b"2", b"bytes"),
     }
 
-    ledger.events.settle([b"open"], [b"other"])
+    ledger.events.settle([b"open"], [b"rest"])
     deliver(ledger, p=known("2026-06-01"))
+    ledger.profiles.release(ledger.profiles.claim({b"c": read("2026-06-01"), b"p": read("2026-06-01")}), [b"c", b"p"])
 
     later = open_ledger(url)
-    assert later.events.known([b"sent", b"open", b"other"]) == {
+    assert later.events.known([b"sent", b"open", b"rest"]) == {
         b"sent": KnownEvent(b"1", None),
         b"open": KnownEvent(b"2", None),
     }
-    assert profiles_in(url, b"p")[b"p"].read_at == "2026-06-01"
+    assert profiles_in(url, b"c", b"p") == {b"c": unknown("2026-06-01"), b"p": unknown("2026-06-01")}
 
 
 def test_a_batch_that_is_taken_over_gets_its_outcome_all_the_same(url, open_ledger):
