@@ -38,7 +38,7 @@ def prepare_process() -> None:
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)
     if sys.platform == "linux":
-        import fcntl  # noqa: PLC0415  (Unix)
+        import fcntl  # noqa: PLC0415  (Windows has none)
 
         with suppress(OSError):  # standard output is no pipe
             fcntl.fcntl(1, fcntl.F_SETPIPE_SZ, PIPE_BYTES)

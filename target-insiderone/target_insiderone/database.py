@@ -120,19 +120,17 @@ class Database:
         marks, on_conflict, rule = after.partition(" ON CONFLICT ")
         return Upsert(before + values_word, marks, on_conflict + rule, ROWS_PARAMETERS // len(names))
 
-    def upsert(self, connection: sa.Connection, statement: Upsert, rows: list[Row]) -> int:
-        """Insert or change *rows*, each key once, in the order of their keys; returns how many were not left alone.
+    def upsert(self, connection: sa.Connection, statement: Upsert, rows: list[Row]) -> None:
+        """Insert or change *rows*, each key once, in the order of their keys.
 
         One order for all, so that two pipelines never wait for each other in a ring. Many rows go into one statement:
         while SQLite works on it, other threads can run; between two statements, they have to be waited for.
         """
         rows.sort(key=itemgetter(0))
-        touched = 0
         for start in range(0, len(rows), statement.most_rows):
             some = rows[start : start + statement.most_rows]
             text = statement.before + ", ".join([statement.marks] * len(some)) + statement.after
-            touched += connection.exec_driver_sql(text, tuple(chain.from_iterable(some))).rowcount
-        return touched
+            connection.exec_driver_sql(text, tuple(chain.from_iterable(some)))
 
     def read(self, connection: sa.Connection, columns: Sequence[sa.Column[Any]], keys: Sequence[bytes]) -> list[Row]:
         """The values of *columns* where the first of them is one of *keys*, which have one length."""

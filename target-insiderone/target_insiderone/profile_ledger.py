@@ -212,7 +212,7 @@ class ProfileLedger:
         for key in claim.known.keys() & claim.delivered.keys():
             del claim.known[key]
         with self._guard:
-            del self._open[claim.key]
+            self._open.pop(claim.key, None)
             if self._read_only:
                 return
             self._complete[claim.key] = claim
