@@ -16,6 +16,7 @@ from singer_sdk import typing as th
 from singer_sdk.plugin_base import JSONSchemaValidator
 
 from tap_klaviyo.datetimes import parse_moment
+from tap_klaviyo.disclosure import shown
 from tap_klaviyo.metrics import CONSENT_METRICS
 
 if TYPE_CHECKING:
@@ -235,7 +236,7 @@ def unknown_settings(config: Mapping[str, Any], known: Iterable[str]) -> list[st
     """Describe the settings that nothing reads."""
     names = sorted(known)
     return [
-        f"`{name}` is no setting of this tap and has no effect{_suggestion(name, names)}"
+        f"`{shown(name)}` is no setting of this tap and has no effect{_suggestion(name, names)}"
         for name in sorted(set(config) - set(names) - set(NOT_OFFERED))
     ]
 

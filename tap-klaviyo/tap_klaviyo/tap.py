@@ -20,10 +20,11 @@ from singer_sdk.helpers.capabilities import CapabilitiesEnum, PluginCapabilities
 from typing_extensions import override
 
 from tap_klaviyo.client import ClientSettings, KlaviyoClient
+from tap_klaviyo.disclosure import keep_secret, scrub_log
 from tap_klaviyo.errors import RefusedInputError, RejectedKeyError, frames
 from tap_klaviyo.fetching import prepare_process
 from tap_klaviyo.metrics import MetricDirectory
-from tap_klaviyo.settings import SETTINGS, Settings, problems, typed, unknown_settings
+from tap_klaviyo.settings import SECRETS, SETTINGS, Settings, problems, typed, unknown_settings
 from tap_klaviyo.streams.base import Account, KlaviyoStream
 from tap_klaviyo.streams.events import Events
 from tap_klaviyo.streams.profiles import Profiles
@@ -81,6 +82,7 @@ class TapKlaviyo(Tap):
         """Check the settings; messages name a setting's path and the remedy, never a value."""
         schema = self.config_jsonschema
         self.append_builtin_config(schema)
+        keep_secret(self._config.get(name) for name in SECRETS)
         mistakes = problems(self._config, schema)
         if raise_errors and mistakes:
             raise ConfigValidationError("settings", errors=mistakes)
@@ -231,6 +233,7 @@ def _json_object(path: Path, option: str) -> dict[str, Any]:
 def main() -> None:
     """Run the command line, and end the process; the exit codes are explained in the README."""
     prepare_process()
+    scrub_log()
     sys.exit(_exit_code_of_command())
 
 
@@ -243,7 +246,7 @@ def _exit_code_of_command() -> int:
             TapKlaviyo.logger.error("configuration: %s", mistake)
         return CONFIGURATION
     except click.ClickException as error:
-        error.show()
+        TapKlaviyo.logger.error("%s", error.format_message())
         return CONFIGURATION
     except (click.Abort, KeyboardInterrupt):
         return 128 + signal.SIGINT

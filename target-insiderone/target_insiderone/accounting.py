@@ -7,6 +7,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from target_insiderone.disclosure import shown, shown_once
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -75,7 +77,8 @@ class Accounts:
         do not add up to what was read, and is empty unless there is a bug.
         """
         total = self._total()
-        streams = {stream: _stream_report(stream, total, pending[stream]) for stream in sorted(total.read)}
+        names = shown_once(sorted(total.read))
+        streams = {names[stream]: _stream_report(stream, total, pending[stream]) for stream in sorted(total.read)}
         unbalanced = [
             stream
             for stream, figures in streams.items()
@@ -107,9 +110,12 @@ def _stream_report(stream: str, total: Tally, pending: int) -> dict[str, Any]:
     figures["reasons"] = {outcome: reasons for outcome, reasons in named.items() if reasons}
     if any(events.values()):
         figures["events"] = {outcome: sum(reasons.values()) for outcome, reasons in events.items() if reasons}
-    notes = {f"{code} {name}".strip(): count for (of, code, name), count in sorted(total.notes.items()) if of == stream}
+    notes: Counter[str] = Counter()
+    for (of, code, name), count in sorted(total.notes.items()):
+        if of == stream:
+            notes[f"{code} {shown(name)}".strip()] += count
     if notes:
-        figures["notes"] = notes
+        figures["notes"] = dict(notes)
     return figures
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import logging
 import os
 from pathlib import Path
 from typing import Any
+
+from target_insiderone.disclosure import shown
 
 log = logging.getLogger("target-insiderone")
 
@@ -17,8 +20,8 @@ class AlreadyRunningError(Exception):
 
     def __init__(self, stream: str) -> None:
         super().__init__(
-            f"stream {stream}: another run of this integration is loading it; wait for it, or give this pipeline an "
-            "`integration_name` of its own"
+            f"stream {shown(stream)}: another run of this integration is loading it; wait for it, or give this "
+            "pipeline an `integration_name` of its own"
         )
 
 
@@ -99,4 +102,6 @@ def _write_whole(path: Path, text: str) -> None:
 
 
 def _file_name(stream: str) -> str:
+    if shown(stream) != stream:
+        return hashlib.blake2b(stream.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
     return "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in stream)

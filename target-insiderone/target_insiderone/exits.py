@@ -16,6 +16,7 @@ from target_insiderone.answers import AnswerMismatchError
 from target_insiderone.client import GaveUpError, StopSendingError
 from target_insiderone.data_dir import AlreadyRunningError
 from target_insiderone.database import LedgerError
+from target_insiderone.disclosure import scrub_log
 from target_insiderone.errors import SettingsError
 from target_insiderone.interruption import StoppedBySignalError
 from target_insiderone.run import OutputGoneError, TooManyRejectsError, UnbalancedError
@@ -46,6 +47,7 @@ log = logging.getLogger("target-insiderone")
 
 def run_command(command: Callable[..., Any]) -> None:
     """Run a click command and exit."""
+    scrub_log()
     ended_by: Exception | None = None
     try:
         code = command(standalone_mode=False)

@@ -9,6 +9,7 @@ import jsonschema_rs
 
 from target_insiderone.config_schema import CONFIG_JSONSCHEMA, PROPERTIES
 from target_insiderone.configured import path_of
+from target_insiderone.disclosure import shown
 from target_insiderone.errors import Finding
 from target_insiderone.event_checks import check_events
 from target_insiderone.mapping_checks import check_mappings
@@ -105,7 +106,7 @@ def _schema_findings(kind: str, expected: Any, parts: list[str | int], config: M
         known = sorted(_schema_at(parts)["properties"])
         for name in expected:
             yield Finding(
-                path_of([*parts, name]),
+                path_of([*parts, shown(name)]),
                 "there is no such key",
                 did_you_mean(name, known, f"the keys are {', '.join(known)}"),
             )
@@ -155,9 +156,9 @@ def _check_names(config: Mapping[str, Any]) -> Iterator[Finding]:
             continue
         near = same_letters(name, PROPERTIES) or similar(name, PROPERTIES)
         if near:
-            yield Finding(name, "there is no such setting", f"did you mean `{near}`?")
+            yield Finding(shown(name), "there is no such setting", f"did you mean `{near}`?")
         else:
-            yield Finding(name, "there is no such setting, it has no effect", "remove it", "warning")
+            yield Finding(shown(name), "there is no such setting, it has no effect", "remove it", "warning")
 
 
 def _check_empty(value: Any, parts: list[str | int]) -> Iterator[Finding]:

@@ -6,6 +6,7 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from target_insiderone.disclosure import shown
 from target_insiderone.dispatch import Dispatch, SharedParts
 from target_insiderone.items import attributes_body
 from target_insiderone.profile_ledger import Claim, KnownProfile, ReadProfile
@@ -164,7 +165,7 @@ class ProfileDelivery(Dispatch):
             log.warning(
                 "stream %s, profile %s: identifier_changed: its %s is another one than last time; Insider One may now "
                 "hold two users for it unless a stable identifier is mapped too",
-                item.source.stream,
+                shown(item.source.stream),
                 shown_key(item),
                 name,
             )

@@ -18,6 +18,7 @@ from target_insiderone.config_schema import PROPERTIES
 from target_insiderone.data_dir import AlreadyRunningError, DataDir
 from target_insiderone.delivery import Delivery
 from target_insiderone.digests import Digester
+from target_insiderone.disclosure import shown
 from target_insiderone.dispatch import DeliverySettings, SharedParts
 from target_insiderone.dry_run import DryRunClient
 from target_insiderone.lanes import Lanes
@@ -134,7 +135,7 @@ class Run:
         """Log a warning that would be the same for many records, once."""
         if (stream, words) not in self._said:
             self._said.add((stream, words))
-            log.warning("%s%s", f"stream {stream}: " if stream else "", words)
+            log.warning("%s%s", f"stream {shown(stream)}: " if stream else "", words)
 
     def unreadable(self, line: bytes) -> None:
         """Count a line that is no Singer message, and keep it with the rejects."""
@@ -178,7 +179,7 @@ class Run:
         pending = self.lanes.staged() - self.accounts.settled()
         return {
             "run_id": self.id,
-            "integration_name": self.settings.integration_name,
+            "integration_name": shown(self.settings.integration_name),
             "settings_hash": self._settings_hash,
             "started": self._started.isoformat(timespec="seconds"),
             "finished": datetime.now(tz=UTC).isoformat(timespec="seconds"),

@@ -23,6 +23,7 @@ def check_settings(config: Mapping[str, Any]) -> Iterator[Finding]:
     yield from _check_partner(config.get("partner_name"))
     for name in ("partner_name", "api_key"):
         yield from _check_header(name, config.get(name))
+    yield from _check_integration(config)
     yield from _check_currency(config.get("default_currency"))
     yield from _check_country(config.get("phone_number_settings"))
     yield from _check_max_rejects(config.get("max_rejects"))
@@ -47,6 +48,12 @@ def _check_header(name: str, value: Any) -> Iterator[Finding]:
         yield Finding(
             name, "holds characters that no request can carry", "copy it again, without line breaks or accents"
         )
+
+
+def _check_integration(config: Mapping[str, Any]) -> Iterator[Finding]:
+    name, key = config.get("integration_name"), config.get("api_key")
+    if isinstance(name, str) and (name.startswith("pk_") or (isinstance(key, str) and key.strip() and key in name)):
+        yield Finding("integration_name", "holds a key", "give the pipeline a name of your own, such as `klaviyo`")
 
 
 def _check_currency(currency: Any) -> Iterator[Finding]:

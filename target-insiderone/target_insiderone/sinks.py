@@ -17,6 +17,7 @@ from singer_sdk.exceptions import InvalidJSONSchema, InvalidRecord
 from singer_sdk.sinks import Sink
 from singer_sdk.sinks.core import BaseJSONSchemaValidator
 
+from target_insiderone.disclosure import shown
 from target_insiderone.errors import Filtered, Rejected
 from target_insiderone.exact_json import decode, encode
 from target_insiderone.items import Arrival, EventItem, EventLine, ProfileItem, Source
@@ -207,7 +208,7 @@ class InsiderOneSink(Sink):
         for code, field in notes:
             self._staging.tally.notes[self.stream_name, code, field] += 1
             if code in NOTE_HINTS:
-                self._staging.warn_once(self.stream_name, NOTE_HINTS[code].format(field=field))
+                self._staging.warn_once(self.stream_name, NOTE_HINTS[code].format(field=shown(field)))
 
     def source(self, key: str, person: str, arrival: Arrival) -> Source:
         """Where the item of a record comes from."""

@@ -21,6 +21,7 @@ from singer_sdk.plugin_base import _ConfigInput
 from singer_sdk.singerlib.exceptions import InvalidInputLine
 
 from target_insiderone.config_schema import PROPERTIES
+from target_insiderone.disclosure import keep_secret, shown
 from target_insiderone.errors import Finding, SettingsError
 from target_insiderone.exits import run_command
 from target_insiderone.findings import find
@@ -150,11 +151,11 @@ class TargetInsiderOne(Target):
             return RemovedSink
         kind = self.settings.stream_kinds.get(stream_name)
         if kind is None:
-            known = ", ".join(sorted(self.settings.stream_kinds))
+            known = ", ".join(map(shown, sorted(self.settings.stream_kinds)))
             raise SettingsError(
                 [
                     Finding(
-                        f"stream_kinds.{stream_name}",
+                        f"stream_kinds.{shown(stream_name)}",
                         "the input has a stream that is neither of profiles nor of events",
                         f"add it to stream_kinds as profile or event, or deselect it in the tap (known: {known})",
                     )
@@ -172,7 +173,7 @@ class TargetInsiderOne(Target):
         """Make the stream's sink, and learn whether its records pass without a stream map."""
         stream = message_dict["stream"]
         if not isinstance(message_dict["schema"].get("properties"), dict):
-            raise InvalidInputLine(f"stream {stream}: its SCHEMA has no properties; look at the tap")
+            raise InvalidInputLine(f"stream {shown(stream)}: its SCHEMA has no properties; look at the tap")
         super()._process_schema_message(message_dict)
         self.run.lock(stream)
         self.run.data_dir.write_schema(stream, message_dict["schema"])
@@ -203,7 +204,9 @@ class TargetInsiderOne(Target):
             sink.take(record, arrival)
             return
         if stream not in self.mapper.stream_maps:
-            raise RecordsWithoutSchemaException(f"stream {stream}: a RECORD came before its SCHEMA; look at the tap")
+            raise RecordsWithoutSchemaException(
+                f"stream {shown(stream)}: a RECORD came before its SCHEMA; look at the tap"
+            )
         for stream_map in self.mapper.stream_maps[stream]:
             self._take_mapped(stream_map, dict(record), arrival)
 
@@ -240,7 +243,9 @@ class TargetInsiderOne(Target):
         Raises:
             InvalidInputLine: Always.
         """
-        raise InvalidInputLine(f"stream {message_dict['stream']}: BATCH messages are not supported; unset batch_config")
+        raise InvalidInputLine(
+            f"stream {shown(message_dict['stream'])}: BATCH messages are not supported; unset batch_config"
+        )
 
     def _count_unreadable(self, line: bytes) -> None:
         self.run.unreadable(line)
@@ -308,7 +313,8 @@ def prepare_process() -> None:
 
 def name_log_lines(config: Mapping[str, Any]) -> None:
     """Put the integration's name into every log line, so that the lines of several pipelines can be told apart."""
-    name = config.get("integration_name") or PROPERTIES["integration_name"]["default"]
+    keep_secret(value for name, value in config.items() if PROPERTIES.get(name, {}).get("writeOnly"))
+    name = shown(config.get("integration_name") or PROPERTIES["integration_name"]["default"])
 
     def prefix(record: logging.LogRecord) -> bool:
         if not hasattr(record, "integration_name"):

@@ -60,6 +60,9 @@ INPUTS = {
     "a record without a schema": [record()],
     "a schema without properties": [SCHEMA | {"schema": {"title": EMAIL}}, record()],
     "a schema that is none": [SCHEMA | {"schema": {"properties": {"email": {"pattern": f"({EMAIL}"}}}}, record()],
+    "a stream named as an address": [SCHEMA | {"stream": EMAIL}],
+    "a record of a stream named as an address": [record() | {"stream": EMAIL}],
+    "files of a stream named as an address": [{"type": "BATCH", "stream": EMAIL}],
     "records in files": [SCHEMA, {"type": "BATCH", "stream": "profiles", "manifest": [f"file:///{EMAIL}"]}],
 }
 
@@ -102,6 +105,10 @@ SETTINGS = {
     "a callback": {"error_callback_endpoint": f"no address {KEY}"},
     "a mapping that is text": {"attribute_mappings": EMAIL},
     "a fixed value of a wrong type": {"fixed_attributes": [{"attribute": "age", "value": EMAIL}]},
+    "a key as an unknown setting": {KEY: "x"},
+    "a key as the name of the integration": {"integration_name": KEY},
+    "an address as a kind's stream": {"stream_kinds": {EMAIL: "people"}},
+    "an address as a key of a row": {"attribute_mappings": [{"source_field": "a", "attribute": "b", EMAIL: PHONE}]},
     "a stream map": {"stream_maps": {"profiles": {"mail": f"nonsense('{EMAIL}'"}}},
 }
 
@@ -150,6 +157,23 @@ def test_input_that_fails_does_not_come_out(told, messages):
 
     assert "exit code" in text or '"rejected": 4' in text
     assert "Traceback" not in text
+    assert canaries_in(text) == []
+
+
+def test_properties_and_streams_named_as_addresses_do_not_come_out(told):
+    """Notes of the summary name properties, and its figures are those of streams: either name is data."""
+    wildcard = [{"source_field": "properties.*", "attribute": "*"}]
+    odd = record(properties={EMAIL: {"a": 1}, PHONE: [{}], "Favourite": {}})
+    kinds = {EMAIL: "profile"}
+
+    _, text = told(
+        [SCHEMA, SCHEMA | {"stream": EMAIL}, odd, odd | {"stream": EMAIL}],
+        api_key=TOKEN,
+        attribute_mappings=wildcard,
+        stream_kinds={"profiles": "profile"} | kinds,
+    )
+
+    assert "property_left_out Favourite" in text
     assert canaries_in(text) == []
 
 

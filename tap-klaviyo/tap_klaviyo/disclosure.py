@@ -1,0 +1,99 @@
+"""What may be shown of names and lines that settings or input have chosen: no address, no number, no key.
+
+Names of streams, properties, settings and integrations come from outside; whoever pastes a key or an address there must
+not find it in a log, a summary or a message.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+LONGEST_NAME = 60
+SHORTEST_SECRET = 6
+"""Shorter ones are left alone: they would take ordinary words out of the lines."""
+
+_PLAIN = re.compile(r"[\w .,:/$()&#'*\[\]-]+")
+_NUMBER = re.compile(r"\d(?:[ .,:/()-]*\d){6}")
+_WORD = re.compile(r"[^\W_]+")
+_KEY_START = re.compile(r"(?:pk|sk)_", re.IGNORECASE)
+_DIGIT_BESIDE_LETTER = re.compile(r"(?<=\d)(?=[^\W\d_])|(?<=[^\W\d_])(?=\d)")
+
+_HIDDEN: tuple[tuple[str, re.Pattern[str], str], ...] = (
+    ("@", re.compile(r"[^\s@\"'<>,;=()\[\]{}]{1,64}@[^\s@\"'<>,;()\[\]{}]{1,255}"), "(address)"),
+    ("+", re.compile(r"\+\d{7,15}"), "(number)"),
+    ("_", re.compile(r"\b[ps]k_[\w-]{6,}", re.IGNORECASE), "(key)"),
+)
+"""What a line never shows: a character that must be there, the pattern, what stands instead."""
+
+_secrets: set[str] = set()
+
+
+def shown(name: object) -> str:
+    """A name as it may be shown: itself where it is plain and short, else its length.
+
+    >>> shown("Favourite Size"), shown("ada@example.com"), shown("canary-6f1e")
+    ('Favourite Size', '(a name of 15 characters)', '(a name of 11 characters)')
+    """
+    text = name if isinstance(name, str) else str(name)
+    plain = len(text) <= LONGEST_NAME and _PLAIN.fullmatch(text) and not _is_number_or_key(text)
+    return text if plain or not text else f"(a name of {len(text)} characters)"
+
+
+def _is_number_or_key(text: str) -> bool:
+    if _NUMBER.search(text) or _KEY_START.search(text) or any(secret in text for secret in _secrets):
+        return True
+    return any(
+        len(_DIGIT_BESIDE_LETTER.findall(word)) > 2 or (len(word) >= 16 and not word.isalpha())
+        for word in _WORD.findall(text)
+    )
+
+
+def shown_once(names: Iterable[str]) -> dict[str, str]:
+    """Names as they may be shown, each told apart from the others: name -> what is shown."""
+    found: dict[str, str] = {}
+    taken: set[str] = set()
+    for name in names:
+        text, number = shown(name), 2
+        while text in taken:
+            text, number = f"{shown(name)} {number}", number + 1
+        taken.add(text)
+        found[name] = text
+    return found
+
+
+def scrub(line: str) -> str:
+    """A line without addresses, numbers in E.164, keys and the secrets of this process."""
+    for secret in _secrets:
+        line = line.replace(secret, "(secret)")
+    for sign, pattern, instead in _HIDDEN:
+        if sign in line:
+            line = pattern.sub(instead, line)
+    return line
+
+
+def keep_secret(values: Iterable[object]) -> None:
+    """Let no line show these values."""
+    _secrets.update(value for value in values if isinstance(value, str) and len(value) >= SHORTEST_SECRET)
+
+
+def scrub_log() -> None:
+    """Scrub every line that is logged from now on, whoever logs it: the last line of defence."""
+    make = logging.getLogRecordFactory()
+
+    def make_scrubbed(*arguments: Any, **options: Any) -> logging.LogRecord:
+        record = make(*arguments, **options)
+        record.name = scrub(record.name)  # the SDK names loggers after streams
+        try:
+            line = record.getMessage()
+        except (TypeError, ValueError, KeyError):  # a mistake in the line itself, which its handler tells
+            return record
+        if (scrubbed := scrub(line)) != line:
+            record.msg, record.args = scrubbed, ()
+        return record
+
+    logging.setLogRecordFactory(make_scrubbed)
