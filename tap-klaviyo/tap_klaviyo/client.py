@@ -18,6 +18,7 @@ from urllib.request import getproxies, proxy_bypass
 import msgspec
 import urllib3
 
+from tap_klaviyo.addresses import origin_of, target_of
 from tap_klaviyo.answers import TransientError, failure_of, failure_of_connection, http_date
 from tap_klaviyo.connections import POOLS
 from tap_klaviyo.datetimes import whole_second
@@ -89,6 +90,7 @@ class KlaviyoClient:
 
     def __init__(self, settings: ClientSettings) -> None:
         self._settings = settings
+        self._origin = origin_of(settings.api_url)
         self._pool = _connection_pool(settings)
         self._turnstile = Turnstile(settings.rate_limit_percent, settings.max_retry_seconds)
         self._lock = threading.Lock()
@@ -118,14 +120,15 @@ class KlaviyoClient:
     def follow(self, link: str, decode: Callable[[bytes], Document]) -> Fetched[Document]:
         """Read the page that a ``links.next`` names.
 
-        Its host is ignored: the key is sent to ``api_url`` and nowhere else.
+        The key is sent to ``api_url`` and nowhere else.
 
         Raises:
+            ForeignLinkError: It leads elsewhere.
             RejectedKeyError: The key is not valid.
             StreamError: The page cannot be had; the subclass tells why.
         """
-        parts = urlsplit(link)
-        return self._read(parts.path, parts.query, decode)
+        path, query = target_of(link, self._origin)
+        return self._read(path, query, decode)
 
     def run_start(self, path: str) -> datetime:
         """Return the latest moment that is safely past for the server: its ``Date``, less five seconds.
@@ -183,9 +186,7 @@ class KlaviyoClient:
             self._requests += 1
         began = time.monotonic()
         try:
-            response = self._pool.request(
-                "GET", f"{self._settings.api_url.rstrip('/')}{path}?{query}", redirect=False, retries=False
-            )
+            response = self._pool.request("GET", f"{self._origin.url}{path}?{query}", redirect=False, retries=False)
         except urllib3.exceptions.HTTPError as error:
             raise failure_of_connection(error) from None
         seconds, arrived = time.monotonic() - began, datetime.now(UTC)

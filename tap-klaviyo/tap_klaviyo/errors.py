@@ -8,6 +8,7 @@
         ├── MissingScopeError   403: the key lacks a scope
         ├── RefusedRequestError another 4xx (or a redirect): repeating it would not help
         ├── QuotaSpentError     the quota returns later than the run is willing to wait
+        ├── ForeignLinkError    the next page lies elsewhere than at ``api_url``
         ├── RetriesSpentError   the API did not recover within ``max_retry_seconds``
         └── UnreadableStateError the bookmark in the state is none
     RefusedInputError           settings, state or catalog cannot be used: exit code 2, before any request
@@ -56,6 +57,10 @@ class QuotaSpentError(StreamError):
 
 class RetriesSpentError(StreamError):
     """Every attempt within ``max_retry_seconds`` failed."""
+
+
+class ForeignLinkError(StreamError):
+    """A page names its successor at another address, which must not get the key."""
 
 
 class UnreadableStateError(StreamError):

@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 from difflib import get_close_matches
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import msgspec
 from singer_sdk import typing as th
 from singer_sdk.plugin_base import JSONSchemaValidator
 
+from tap_klaviyo.addresses import OFFICIAL, mistake_in
 from tap_klaviyo.datetimes import parse_moment
 from tap_klaviyo.disclosure import shown
 from tap_klaviyo.metrics import CONSENT_METRICS
@@ -313,9 +313,8 @@ def _field_problems(fields: Sequence[str]) -> list[str]:
 
 def _address_problems(config: Mapping[str, Any]) -> list[str]:
     found = []
-    address = urlsplit(config.get("api_url") or "https://a.klaviyo.com")
-    if address.scheme not in {"http", "https"} or not address.hostname:
-        found.append("`api_url` must begin with https:// (or http://) and name a host")
+    if mistake := mistake_in(config.get("api_url") or OFFICIAL):
+        found.append(f"`api_url` {mistake}")
     if not re.fullmatch(r"\d{4}-\d\d-\d\d(\.pre)?", config.get("revision") or "2026-07-15"):
         found.append("`revision` must be a date, YYYY-MM-DD")
     return found

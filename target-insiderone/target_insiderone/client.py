@@ -213,7 +213,11 @@ class InsiderOneClient:
         except requests.RequestException as error:
             return None, f"no answer ({type(error).__name__})", None
         if answer.status_code in RETRIED:
-            return None, f"status {answer.status_code}", retry_after_seconds(answer.headers.get("Retry-After"))
+            return (
+                None,
+                f"status {answer.status_code}",
+                retry_after_seconds(answer.headers.get("Retry-After"), answer.headers.get("Date")),
+            )
         if answer.status_code != requests.codes.ok:
             refuse(answer.status_code, answer.text)
         try:
@@ -267,14 +271,26 @@ def refuse(status: int, text: str) -> NoReturn:
     raise StopSendingError(status, "this status is not documented for the endpoint; check `api_url` and any proxy")
 
 
-def retry_after_seconds(header: str | None) -> float | None:
-    """Seconds of a ``Retry-After`` header, a number or an HTTP date; None where it is absent or unreadable."""
+def retry_after_seconds(header: str | None, date: str | None = None) -> float | None:
+    """Seconds of a ``Retry-After`` header, a number or an HTTP date; None where it is absent or unreadable.
+
+    A date counts from the answer's own *date*, if that can be read: our clock may be wrong.
+    """
     if header is None:
         return None
     if re.fullmatch(r"\s*\d+(\.\d+)?\s*", header):
         return min(float(header), LONGEST_RETRY_AFTER_SECONDS)
-    try:
-        at = email.utils.parsedate_to_datetime(header)
-    except ValueError:
+    until = _http_date(header)
+    if until is None:
         return None
-    return max(0.0, (at.replace(tzinfo=at.tzinfo or UTC) - datetime.now(tz=UTC)).total_seconds())
+    seconds = (until - (_http_date(date or "") or datetime.now(tz=UTC))).total_seconds()
+    return min(max(0.0, seconds), LONGEST_RETRY_AFTER_SECONDS)
+
+
+def _http_date(text: str) -> datetime | None:
+    """Read a date of HTTP; None where it is none, or beyond the year 9999 in UTC."""
+    try:
+        at = email.utils.parsedate_to_datetime(text)
+        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None

@@ -15,6 +15,10 @@ from target_insiderone.phone import region_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+_CLEAN_URL = re.compile(r"[\x21-\x5b\x5d-\x7e]+")
+"""Printable ASCII without blanks and backslashes, which programs read in several ways."""
+
+_LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
 _MAX_REJECTS = re.compile(r"[0-9]+%?")
 
 
@@ -89,15 +93,37 @@ def _check_max_rejects(limit: Any) -> Iterator[Finding]:
 def _check_url(name: str, url: Any) -> Iterator[Finding]:
     if not isinstance(url, str) or not url.strip():
         return
+    scheme = url.partition("://")[0].lower()
+    host = _host_of(url)
+    if scheme not in {"http", "https"} or (scheme == "http" and host and not _is_loopback(host)):
+        yield Finding(name, "is no https URL", "write https://...; http is taken for this machine only (the sandbox)")
+    elif host is None:
+        yield Finding(
+            name,
+            "is no valid address",
+            "write https://host or https://host:port, without blanks, user and password; ports are 1 to 65535",
+        )
+    elif name == "api_url" and (urlsplit(url).path.strip("/") or "?" in url or "#" in url):
+        yield Finding(name, "holds more than an address", "end it with the host (and port): the paths are added")
+
+
+def _host_of(url: str) -> str | None:
+    """The host of an address, read strictly; None where the address could be read in two ways, or in none."""
     try:
-        scheme, host = urlsplit(url).scheme, urlsplit(url).hostname
+        parts = urlsplit(url)
+        host, port = (parts.hostname or "").removesuffix("."), parts.port
     except ValueError:
-        scheme, host = "", None
-    if scheme == "https" and host:
-        return
-    if scheme == "http" and host and _is_loopback(host):
-        return
-    yield Finding(name, "is no https URL", "write https://...; http is taken for this machine only (the sandbox)")
+        return None
+    if not _CLEAN_URL.fullmatch(url) or "@" in parts.netloc or port == 0 or parts.netloc.endswith(":"):
+        return None
+    if parts.netloc.startswith("[") and parts.netloc.partition("]")[2][:1] not in {"", ":"}:
+        return None
+    if parts.netloc.startswith("[") or host.rpartition(".")[2].isdecimal():
+        try:
+            return str(ip_address(host))
+        except ValueError:
+            return None
+    return host if len(host) <= 253 and all(_LABEL.fullmatch(label) for label in host.split(".")) else None
 
 
 def _is_loopback(host: str) -> bool:

@@ -72,6 +72,10 @@ def test_attribute_delete_may_answer_an_empty_object():
         ("-5", None),
         ("1" * 400, 30 * 86_400.0),
         ("nan", None),
+        ("Fri, 31 Dec 9999 23:59:59 -2359", None),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 30 * 86_400.0),
+        ("Mon, 01 Jan 0001 00:00:00 +2359", 0.0),
+        ("Mon, 99 Jun 2026 12:00:00 GMT", None),
     ],
 )
 def test_retry_after_in_seconds(header, seconds):
@@ -88,6 +92,11 @@ def test_retry_after_as_a_date():
     assert later is not None
     assert 80 < later <= 90
     assert retry_after_seconds(format_datetime(now - timedelta(hours=1), usegmt=True)) == 0.0
+
+
+def test_retry_after_as_a_date_counts_from_the_date_of_the_answer():
+    """A clock of ours that is an hour ahead must not undercut it."""
+    assert retry_after_seconds("Mon, 01 Jun 2026 12:00:25 GMT", "Mon, 01 Jun 2026 12:00:00 GMT") == 25
 
 
 @pytest.mark.req("IN-60")

@@ -247,6 +247,47 @@ def test_plain_http_is_for_this_machine_only(api_url):
 
 
 @pytest.mark.req("IN-04")
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://a.example:0",
+        "https://a.example:65536",
+        "https://a.example:",
+        "https://a.example:x",
+        "https://a..example",
+        "https://.example",
+        "https://-a.example",
+        "https://a.example/ ",
+        "https://a b.example",
+        "https://a.example\t",
+        "https://user:word@a.example",
+        "https://@a.example",
+        "https://a.example\\@b.example",
+        "https://1.2.3",
+        "https://1.2.3.256",
+        "https://[::1",
+        "https://[1.2.3.4]",
+        "https://[::1]x",
+        "https://",
+        "https:///x",
+        "https:a.example",
+        "//a.example",
+        "a.example",
+        "a.example:443",
+        "ftp://a.example",
+        "https://xn--\u00fc.example",
+        "https://" + "a" * 64 + ".example",
+        "https://a.example/api",
+        "https://a.example?x=1",
+        "https://a.example?",
+        "https://a.example#x",
+    ],
+)
+def test_odd_address_is_an_error(address):
+    """Before any request: each of these was an unforeseen ending, or retries for 15 minutes."""
+    assert [finding.path for finding in find({**ACCOUNT, **BY_EMAIL, "api_url": address})] == ["api_url"]
+
+
 @pytest.mark.parametrize("name", ["api_key", "ledger_url", "error_callback_endpoint", "partner_name", "max_rejects"])
 @pytest.mark.parametrize("wrong", [CANARY, f"HTTP://{CANARY} /", [CANARY], {CANARY: CANARY}, 4711.5], ids=repr)
 def test_no_finding_shows_the_value_of_a_setting(name, wrong):

@@ -1,0 +1,106 @@
+"""Where the key may go: what `api_url` has to look like, and which links belong to it."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import ip_address
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from tap_klaviyo.errors import ForeignLinkError
+
+OFFICIAL = "https://a.klaviyo.com"
+_PORTS = {"http": 80, "https": 443}
+_LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
+_CLEAN = re.compile(r"[\x21-\x5b\x5d-\x7e]+")
+"""Printable ASCII without blanks and backslashes, which programs read in several ways."""
+
+
+class Origin(NamedTuple):
+    """Where requests go."""
+
+    scheme: str
+    host: str
+    port: int
+
+    @property
+    def url(self) -> str:
+        """Without a path."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}" + ("" if self.port == _PORTS[self.scheme] else f":{self.port}")
+
+
+def origin_of(address: str) -> Origin:
+    """Take an address apart, strictly: what could be read in two ways is none.
+
+    Raises:
+        ValueError: It is no http(s) address of a host; the message says why, and shows nothing of it.
+    """
+    if not _CLEAN.fullmatch(address):
+        raise ValueError("holds blanks or other characters that no address has")
+    parts = urlsplit(address)
+    if parts.scheme not in _PORTS or not parts.netloc:
+        raise ValueError("must begin with https:// (or http://) and name a host")
+    if "@" in parts.netloc:
+        raise ValueError("holds a user or a password, which do not belong there")
+    try:
+        host, port = (parts.hostname or "").removesuffix("."), parts.port
+    except ValueError:
+        raise ValueError("names a port that is none (1 to 65535)") from None
+    if port == 0 or parts.netloc.endswith(":"):
+        raise ValueError("names a port that is none (1 to 65535)")
+    in_brackets = parts.netloc.startswith("[")
+    if (in_brackets and parts.netloc.partition("]")[2][:1] not in {"", ":"}) or not _is_host(host, in_brackets):
+        raise ValueError("names no valid host")
+    return Origin(parts.scheme, host, port or _PORTS[parts.scheme])
+
+
+def _is_host(host: str, in_brackets: bool) -> bool:
+    if in_brackets:
+        try:
+            return ip_address(host).version == 6
+        except ValueError:
+            return False
+    labels = host.split(".")
+    if labels[-1].isdecimal():  # so it can only be an IPv4 address
+        try:
+            return ip_address(host).version == 4
+        except ValueError:
+            return False
+    return len(host) <= 253 and all(_LABEL.fullmatch(label) for label in labels)
+
+
+def mistake_in(address: str) -> str | None:
+    """Say what is wrong with an ``api_url``, without showing it; None if nothing is."""
+    try:
+        origin_of(address)
+    except ValueError as error:
+        return str(error)
+    parts = urlsplit(address)
+    if parts.path.strip("/") or "?" in address or "#" in address:
+        return "must end with the host (and port): the paths are added by the tap"
+    return None
+
+
+def target_of(link: str, origin: Origin) -> tuple[str, str]:
+    """Take a ``links.next`` apart into path and query, if it belongs to *origin*.
+
+    A link of Klaviyo's own host belongs to every origin: a gateway passes on what Klaviyo writes. The path alone is
+    taken from it, so that the key goes to *origin* all the same.
+
+    Raises:
+        ForeignLinkError: It leads elsewhere, or could be read so.
+    """
+    try:
+        belongs = link.startswith("/") and not link.startswith("//") and bool(_CLEAN.fullmatch(link))
+        if not belongs:
+            belongs = origin_of(link) in {origin, origin_of(OFFICIAL)}
+        parts = urlsplit(link)
+    except ValueError:
+        belongs = False
+    if not belongs or not parts.path.startswith("/") or parts.path.startswith("//"):
+        raise ForeignLinkError(
+            "the link to the next page leads to another address than `api_url`: it is not followed, and the key is not "
+            "sent there. Does a proxy between here and Klaviyo change the answers?"
+        )
+    return parts.path, parts.query
