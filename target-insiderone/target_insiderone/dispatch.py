@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, get_args
 
 from target_insiderone.exact_json import decode
 from target_insiderone.items import upsert_body
 from target_insiderone.rejects import Reject
 from target_insiderone.remedies import REMEDIES
-from target_insiderone.sending import Sender
+from target_insiderone.sending import Evidence, Sender
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from target_insiderone.accounting import Outcome, Tally
     from target_insiderone.answers import Outcome as Answer
@@ -26,6 +26,12 @@ if TYPE_CHECKING:
     from target_insiderone.sending import Answered, Verdict
 
 
+Kind = Literal["upsert", "upsert with skip_hook", "attribute/delete"]
+"""What the API may accept or refuse as such, whatever the rows."""
+
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+
 @dataclass(frozen=True, slots=True)
 class DeliverySettings:
     """What delivery needs of the settings."""
@@ -37,13 +43,17 @@ class DeliverySettings:
 
 @dataclass(slots=True)
 class SharedParts:
-    """What all lanes share; each of them is safe to use from several threads. *ledger* is None when switched off."""
+    """What all lanes share; each of them is safe to use from several threads. *ledger* is None when switched off.
+
+    *evidence*: what has been learned of upserts, of those with ``skip_hook``, and of attribute/delete.
+    """
 
     client: InsiderOneClient | DryRunClient
     ledger: Ledger | None
     rejects: RejectsFile
     checkpoints: Checkpoints
     settings: DeliverySettings
+    evidence: Mapping[Kind, Evidence] = field(default_factory=lambda: {kind: Evidence() for kind in KINDS})
 
 
 class Dispatch:
@@ -71,7 +81,8 @@ class Dispatch:
         def post(body: bytes, count: int) -> tuple[Answer, int]:
             return self.shared.client.upsert(body, count, before_retry)
 
-        return self._upserts.send(users, body_of, post, answered)
+        evidence = self.shared.evidence["upsert with skip_hook" if skip_hook else "upsert"]
+        return self._upserts.send(users, body_of, post, answered, evidence)
 
     def reject(self, source: Source, refusal: Refusal, event: EventLine | None = None) -> None:
         """Keep a refused record, or one event of it, with the reason."""

@@ -130,6 +130,7 @@ class ProfileDelivery(Dispatch):
             attributes_body,
             self.shared.client.delete_attributes,
             partial(self._profiles_answered, [item for item, _ in deletions], claim, lambda _: True),
+            self.shared.evidence["attribute/delete"],
         )
         refused |= {id(item): verdict for (item, _), verdict in zip(deletions, verdicts, strict=True) if verdict}
         in_doubt = [item.ledger_key for item, _ in deletions if id(item) in refused]

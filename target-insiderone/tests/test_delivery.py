@@ -156,6 +156,21 @@ def test_a_400_that_names_no_row_is_narrowed_down(load, sandbox):
 
 
 @pytest.mark.req("IN-60")
+def test_many_bad_rows_with_one_text_do_not_block_their_stream(load, sandbox):
+    """Twenty rows refused alone in one text were taken for the request's fault, although their batch would have passed."""
+    sandbox.fault(
+        "insiderone", kind="status", status=400, body='{"error": "cannot be stored"}', query="odd", times=None
+    )
+    bad = [record("profiles", profile(number, email=f"odd{number}@shop.example")) for number in range(25)]
+    good = [record("profiles", profile(number)) for number in range(25, 100)]
+
+    ended = load([schema("profiles"), *bad, *good, state({"n": 1})], max_parallel_requests=1, max_rejects="50%")
+
+    assert ended.counts("profiles") == {"read": 100, "delivered": 75, "rejected": 25}
+    assert (ended.code, len(ended.states)) == (0, 1)
+
+
+@pytest.mark.req("IN-60")
 def test_twenty_rows_with_one_text_are_not_the_rows_fault(load, sandbox):
     """Then the request as such is refused, and turning the whole input into rejects would lose it."""
     sandbox.fault("insiderone", kind="status", status=400, body='{"error": "no such thing"}', times=None)

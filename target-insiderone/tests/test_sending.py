@@ -1,0 +1,89 @@
+"""Whether a 400 that names no row is the rows' fault or the request's, in a process of one's own."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+
+import pytest
+from target_insiderone.answers import Outcome
+from target_insiderone.client import RowRefusedError, StopSendingError
+from target_insiderone.sending import Evidence, Sender
+
+BOUND = 80
+"""Requests until a run stops that is refused whatever it sends."""
+
+
+def send(count: int, bad, evidence: Evidence, text_of=lambda _: "cannot be stored") -> tuple[set[int], int]:
+    """Send the users 0 to *count*, of whom the API refuses the *bad*; (positions refused, requests)."""
+    told: list[int] = []
+    requests: Counter[str] = Counter()
+
+    def post(body: bytes, users: int) -> tuple[Outcome, int]:
+        if found := sorted(set(json.loads(body)) & set(bad)):
+            requests["refused"] += 1
+            raise RowRefusedError(text_of(found[0]))
+        return Outcome(users, {}), 1
+
+    def body_of(users) -> bytes:
+        return b"[" + b",".join(users) + b"]"
+
+    def answered(start, verdicts, _doubtful) -> None:
+        told.extend(range(start, start + len(verdicts)))
+
+    users = [str(number).encode() for number in range(count)]
+    try:
+        verdicts = Sender(requests, "upsert").send(users, body_of, post, answered, evidence)
+    except StopSendingError:
+        return set(), requests["upsert"]
+    assert sorted(told) == list(range(count))
+    return {place for place, verdict in enumerate(verdicts) if verdict}, requests["upsert"]
+
+
+@pytest.mark.req("IN-60")
+@pytest.mark.parametrize(
+    ("count", "bad"),
+    [
+        pytest.param(26, range(25), id="all but the last"),
+        pytest.param(100, range(25), id="the first"),
+        pytest.param(1_000, range(25), id="the first of many"),
+        pytest.param(1_000, range(975, 1_000), id="the last"),
+        pytest.param(1_000, {*range(25), *range(30, 1_000, 33)}, id="the first, and some in every part"),
+        pytest.param(1_000, range(0, 1_000, 2), id="every other one"),
+        pytest.param(40, range(1, 40), id="all but the first"),
+    ],
+)
+def test_bad_rows_with_one_text_cost_themselves_where_others_pass(count, bad):
+    """Twenty rows with one text were taken for the request's fault, and blocked their stream for ever."""
+    refused, _ = send(count, bad, Evidence())
+
+    assert refused == set(bad)
+
+
+@pytest.mark.req("IN-60")
+@pytest.mark.parametrize("count", [20, 25, 100, 1_000])
+def test_a_request_that_is_refused_whatever_it_holds_stops_the_run_soon(count):
+    """Else the whole input would turn into rejects, one request each."""
+    refused, requests = send(count, range(count), Evidence())
+
+    assert refused == set()
+    assert requests <= BOUND
+
+
+@pytest.mark.req("IN-60")
+def test_rows_refused_in_several_words_are_at_fault():
+    """What the API says of each row differs, so it has looked at the rows."""
+    refused, _ = send(50, range(50), Evidence(), text_of=lambda number: f"row {number % 2}")
+
+    assert refused == set(range(50))
+
+
+@pytest.mark.req("IN-60")
+def test_what_one_lane_got_accepted_counts_for_all():
+    """A batch of nothing but bad rows must not stop a run in which requests pass."""
+    evidence = Evidence()
+    send(10, (), evidence)
+
+    refused, _ = send(50, range(50), evidence)
+
+    assert refused == set(range(50))
