@@ -31,11 +31,14 @@ class Checkpoints:
     """Holds the STATEs of the input back until what stands before them is settled.
 
     *write* receives each STATE value that became due, in order; several that became due at once are one call with the
-    newest. It runs in the thread that settled the last record, one call at a time.
+    newest. It runs in the thread that settled the last record, one call at a time. While *may_pass* says no, they are
+    held: one that became due is written with the next that may pass, or by :meth:`release`.
     """
 
-    def __init__(self, write: Callable[[State], None]) -> None:
+    def __init__(self, write: Callable[[State], None], may_pass: Callable[[], bool] = lambda: True) -> None:
         self._write = write
+        self._may_pass = may_pass
+        self._held: State | None = None
         self._lock = threading.Lock()
         self._waiting: deque[Segment] = deque()
         self._written: State | None = None
@@ -61,10 +64,19 @@ class Checkpoints:
                 segment.settled += 1
             self._write_what_is_due()
 
+    def release(self) -> None:
+        """Write the STATE that is due and was held, if there is one."""
+        with self._lock:
+            self._write_held()
+
     def _write_what_is_due(self) -> None:
-        due: State | None = None
         while self._waiting and self._waiting[0].opened == self._waiting[0].settled:
-            due = self._waiting.popleft().state
+            self._held = self._waiting.popleft().state
+        if self._held is not None and self._may_pass():
+            self._write_held()
+
+    def _write_held(self) -> None:
+        due, self._held = self._held, None
         if due is None or due == self._written:
             return
         self._write(due)

@@ -282,6 +282,14 @@ PROPERTIES: dict[str, Schema] = {
         default="10%",
         unit="rows or percent",
     ),
+    "on_nothing_delivered": _choice(
+        "Nothing delivered",
+        "What becomes of a run of which nothing was delivered in a stream, because no record had a mapped identifier "
+        "or attribute, or all were rejected: fail (exit code 3, no STATE) or warn. Where fewer than 100 records came, "
+        "none of them rejected, settings that delivered before only warn.",
+        "fail",
+        "warn",
+    ),
     "rejects_max_mb": _count("Size of the rejects file", "The oldest go first.", default=512, unit="MB"),
     "rejects_max_days": _count("Age of rejects", "Older rejects go.", default=90, unit="days"),
     "dry_run": _flag(

@@ -7,8 +7,12 @@ import hashlib
 import json
 import logging
 import os
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 from target_insiderone.disclosure import shown
 
@@ -46,6 +50,16 @@ class DataDir:
         return self.folder / "rejects.jsonl"
 
     @property
+    def unidentified(self) -> Path:
+        """The records that have none of the mapped identifiers, in the form of rejects."""
+        return self.folder / "unidentified.jsonl"
+
+    @property
+    def kept_records(self) -> tuple[Path, ...]:
+        """Every file that keeps records as they came."""
+        return self.rejects, self.unidentified
+
+    @property
     def ledger(self) -> Path:
         """The SQLite ledger; created here, so that it is 0600 from its first byte."""
         path = self.folder / "ledger.sqlite"
@@ -69,6 +83,14 @@ class DataDir:
     def write_schema(self, stream: str, schema: dict[str, Any]) -> None:
         """Keep the SCHEMA of a stream, so that a replay holds its rejects against it."""
         _write_whole(self.folder / f"schema-{_file_name(stream)}.json", json.dumps(schema))
+
+    def summaries(self) -> Iterator[dict[str, Any]]:
+        """The summaries of past runs that can be read, newest first."""
+        for path in sorted(self.folder.glob("summary-*.json"), reverse=True):
+            with suppress(OSError, ValueError):
+                summary = json.loads(path.read_text())
+                if isinstance(summary, dict):
+                    yield summary
 
     def read_schema(self, stream: str) -> dict[str, Any] | None:
         """The SCHEMA of a stream as the last run got it."""

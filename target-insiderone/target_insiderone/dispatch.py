@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from target_insiderone.dry_run import DryRunClient
     from target_insiderone.items import EventLine, Source
     from target_insiderone.ledger import Ledger
+    from target_insiderone.progress import Progress
     from target_insiderone.rejects import RejectsFile
     from target_insiderone.sending import Answered, Verdict
 
@@ -53,6 +54,7 @@ class SharedParts:
     rejects: RejectsFile
     checkpoints: Checkpoints
     settings: DeliverySettings
+    progress: Progress
     evidence: Mapping[Kind, Evidence] = field(default_factory=lambda: {kind: Evidence() for kind in KINDS})
 
 
@@ -107,7 +109,10 @@ class Dispatch:
         """Count the outcomes, then let the STATEs pass that waited for them (rejects are on the disk before)."""
         self.tally.records.update([(source.stream, outcome, reason) for source, outcome, reason in settled])
         self.tally.settled.update([source.stream for source, _, _ in settled])
+        reached = self.shared.progress.reached
         for source, outcome, reason in settled:
+            if source.stream not in reached:
+                self.shared.progress.note(source.stream, outcome, reason)
             if source.arrival.settled is not None:
                 source.arrival.settled(outcome, reason)
         self.shared.checkpoints.settle([source.segment for source, _, _ in settled])

@@ -143,6 +143,7 @@ class EventDelivery(Dispatch):
                     self.reject(source, refusal, event)
             settled.append((source, *outcome_of_record(parcel.item, code, any_sent=bool(parcel.events))))
         for stream, count in (+delivered).items():
+            self.shared.progress.note(stream, "delivered", "")
             self.tally.event(stream, "delivered", count=count)
         self.settle(settled)
 

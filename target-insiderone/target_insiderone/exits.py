@@ -19,7 +19,7 @@ from target_insiderone.database import LedgerError
 from target_insiderone.disclosure import scrub_log
 from target_insiderone.errors import SettingsError
 from target_insiderone.interruption import StoppedBySignalError
-from target_insiderone.run import OutputGoneError, TooManyRejectsError, UnbalancedError
+from target_insiderone.run import NothingDeliveredError, OutputGoneError, TooManyRejectsError, UnbalancedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,6 +32,7 @@ EXIT_CODES: dict[type[Exception], int] = {
     StopSendingError: CONFIGURATION,
     LedgerError: CONFIGURATION,
     TooManyRejectsError: TOO_MANY_REJECTS,
+    NothingDeliveredError: TOO_MANY_REJECTS,
     GaveUpError: FAILED,
     AnswerMismatchError: FAILED,
     AlreadyRunningError: FAILED,
@@ -91,5 +92,6 @@ WORDED: tuple[tuple[type[Exception], int, Callable[[Any], str]], ...] = (
 MEANINGS = {
     FAILED: "the run failed; the last STATE says what is settled, so run again once the cause is gone",
     CONFIGURATION: "settings or credentials; correct them and run again",
-    TOO_MANY_REJECTS: "too many records were rejected; see the rejects file, correct the mapping or the records",
+    TOO_MANY_REJECTS: "too many records were rejected, or nothing was delivered; see the lines above and the rejects "
+    "file, correct the mapping or the records",
 }

@@ -13,6 +13,10 @@ _SIMILARITY = 0.85
 _SHORTEST_ANAGRAM = 6
 """Shorter words are too easily one another's anagrams (name, mean) to be a slip for sure."""
 
+_SHORTEST_SLIP = 4
+"""Words of three letters are too easily one edit apart (tag, tax)."""
+
+_DIGITS = re.compile(r"\d")
 _SEPARATORS = re.compile(r"[\W_]+")
 
 
@@ -22,9 +26,9 @@ def same_letters(name: str, known: Iterable[str]) -> str | None:
     >>> same_letters("emial_optin", ["email_optin"]), same_letters("unit_saleprice", ["unit_sale_price"])
     ('email_optin', 'unit_sale_price')
     """
-    letters = _letters(name)
+    letters = letters_of(name)
     for candidate in known:
-        known_letters = _letters(candidate)
+        known_letters = letters_of(candidate)
         if letters == known_letters:
             return candidate
         if len(letters) >= _SHORTEST_ANAGRAM and sorted(letters) == sorted(known_letters):
@@ -48,5 +52,48 @@ def did_you_mean(name: str, known: Iterable[str], otherwise: str) -> str:
     return f"did you mean `{near}`?" if near else otherwise
 
 
-def _letters(name: str) -> str:
+def slip_of(name: str, met: Iterable[str], *, most_edits: int = 2) -> str | None:
+    """Find, among names that were met, the one of which *name* is most likely a slip of the hand.
+
+    That is one with the same letters in another case or division, else the one that is fewest edits away (a letter
+    more, less, changed, or two that changed places); short names bear one edit. Names that differ in digits alone are
+    two names.
+
+    >>> slip_of("emial", ["id", "email"]), slip_of("items", ["Items"]), slip_of("address1", ["address2"])
+    ('email', 'Items', None)
+    """
+    letters = letters_of(name)
+    best: tuple[int, str] | None = None
+    for candidate in sorted(met):
+        known = letters_of(candidate)
+        if known == letters:
+            return candidate
+        allowed = min(most_edits, 1 if len(letters) < _SHORTEST_ANAGRAM else 2)
+        if len(letters) < _SHORTEST_SLIP or _DIGITS.sub("", known) == _DIGITS.sub("", letters):
+            continue
+        edits = _edits(letters, known, allowed)
+        if edits <= allowed and (best is None or edits < best[0]):
+            best = edits, candidate
+    return best[1] if best else None
+
+
+def _edits(first: str, second: str, most: int) -> int:
+    """How many edits lie between two words (optimal string alignment); more than *most* are not counted exactly."""
+    if abs(len(first) - len(second)) > most:
+        return most + 1
+    before: list[int] = []
+    last = list(range(len(second) + 1))
+    for row, letter in enumerate(first, start=1):
+        now = [row]
+        for column, other in enumerate(second, start=1):
+            cost = min(last[column] + 1, now[column - 1] + 1, last[column - 1] + (letter != other))
+            if row > 1 and column > 1 and letter == second[column - 2] and first[row - 2] == other:
+                cost = min(cost, before[column - 2] + 1)
+            now.append(cost)
+        before, last = last, now
+    return last[-1]
+
+
+def letters_of(name: str) -> str:
+    """A name without case and division: what two spellings of it have in common."""
     return _SEPARATORS.sub("", name).lower()

@@ -21,18 +21,28 @@ from target_insiderone.digests import Digester
 from target_insiderone.disclosure import shown
 from target_insiderone.dispatch import DeliverySettings, SharedParts
 from target_insiderone.dry_run import DryRunClient
+from target_insiderone.history import delivered_before
 from target_insiderone.lanes import Lanes
 from target_insiderone.ledger import Ledger
 from target_insiderone.mapping import compile_events, compile_profiles
+from target_insiderone.progress import QUIET_ROWS, Progress, barren_streams
 from target_insiderone.rejects import Reject, RejectsFile
 from target_insiderone.remedies import REMEDIES, SKIP_HOOK
+from target_insiderone.sightings import Sightings
 from target_insiderone.sinks import Staging
+from target_insiderone.unidentified import Unidentified
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from target_insiderone.interruption import Interruption
+    from target_insiderone.progress import Barren
     from target_insiderone.settings import Settings
 
 log = logging.getLogger("target-insiderone")
+
+DECIDING = ("identifier_mappings", "identifier_settings", "stream_maps", "stream_map_config", "flattening_enabled")
+"""Settings that decide whether a person is found in a record; where they delivered before, they do so again."""
 
 PERCENT_FROM_ROWS = 100
 """A percentage in ``max_rejects`` counts from this many rows on."""
@@ -40,6 +50,10 @@ PERCENT_FROM_ROWS = 100
 
 class TooManyRejectsError(Exception):
     """More records were rejected than ``max_rejects`` allows."""
+
+
+class NothingDeliveredError(Exception):
+    """Nothing of a stream was delivered, and not because somebody wished it so."""
 
 
 class OutputGoneError(Exception):
@@ -67,6 +81,7 @@ class Run:
         self.tally = self.accounts.new_tally()
         self._interruption = interruption
         self._settings_hash = hash_of_settings(config)
+        self._mapping_hash = hash_of_settings({name: config.get(name) for name in DECIDING})
         self._started = datetime.now(tz=UTC)
         self._said: set[tuple[str, str]] = set()
         self._open_parts(version)
@@ -77,10 +92,14 @@ class Run:
         self.data_dir = DataDir(settings.data_dir, settings.integration_name)
         rejects = self.data_dir.dry_run_rejects(self.id) if settings.dry_run else self.data_dir.rejects
         self.rejects = RejectsFile(rejects, run_id=self.id)
+        self.unidentified = None if settings.dry_run else Unidentified(self.data_dir.unidentified, run_id=self.id)
         size, days = settings.rejects_max_mb, settings.rejects_max_days
-        if dropped := self.rejects.compact(max_bytes=size * 1_000_000, max_days=days):
-            log.warning("rejects: the oldest %d went, beyond %d MB or %d days", dropped, size, days)
-        self.checkpoints = Checkpoints(self._write_state)
+        for file in (self.rejects, *([self.unidentified.file] if self.unidentified else [])):
+            if dropped := file.compact(max_bytes=size * 1_000_000, max_days=days):
+                log.warning("%s: the oldest %d went, beyond %d MB or %d days", file.path.name, dropped, size, days)
+        self.progress = Progress()
+        self.sightings = Sightings(settings)
+        self.checkpoints = Checkpoints(self._write_state, self._may_pass)
         self.ledger: Ledger | None = None
         if settings.ledger_days:
             url = settings.ledger_url or f"sqlite:///{self.data_dir.ledger}"
@@ -91,7 +110,9 @@ class Run:
             client = DryRunClient(self.data_dir.dry_run(self.id))
         else:
             client = InsiderOneClient(client_settings(settings, version), self._interruption.stopping)
-        shared = SharedParts(client, self.ledger, self.rejects, self.checkpoints, delivery_settings(settings))
+        shared = SharedParts(
+            client, self.ledger, self.rejects, self.checkpoints, delivery_settings(settings), self.progress
+        )
         self.lanes = Lanes(
             [Delivery(shared, self.accounts.new_tally()).deliver for _ in range(settings.max_parallel_requests)],
             max_rows=settings.batch_size_rows,
@@ -108,6 +129,9 @@ class Run:
             lanes=self.lanes,
             digest=Digester(settings.scope),
             warn_once=self.warn_once,
+            sightings=self.sightings,
+            progress=self.progress,
+            unidentified=self.unidentified,
         )
 
     def _say_what_matters(self) -> None:
@@ -141,6 +165,7 @@ class Run:
         """Count a line that is no Singer message, and keep it with the rejects."""
         self.tally.read[UNREADABLE] += 1
         self.tally.record(UNREADABLE, "rejected", "unreadable")
+        self.progress.note(UNREADABLE, "rejected", "unreadable")
         text = line.decode("utf-8", "replace").rstrip("\n")
         self.rejects.add(Reject(UNREADABLE, "", (), "unreadable", "", REMEDIES["unreadable"], text))
 
@@ -159,8 +184,9 @@ class Run:
         try:
             self.lanes.finish()
         finally:
-            self.rejects.sync()
+            self._sync()
             report = self._report()
+            self._say_what_was_missing()
             self._show(report)
             if self.ledger:
                 self.ledger.close()
@@ -174,6 +200,54 @@ class Run:
                 f"{rejected} of {read} records were rejected, more than `max_rejects` ({self.settings.max_rejects}) "
                 f"allows; they and the reasons are in {self.rejects.path}"
             )
+        if not self._interruption.stopping.is_set():
+            self._judge(barren_streams(report["streams"], self.sightings.slipped()))
+            self.checkpoints.release()
+
+    def _judge(self, barren: Sequence[Barren]) -> None:
+        """Say of which streams nothing was delivered.
+
+        Raises:
+            NothingDeliveredError: It may be a mistake of the settings.
+        """
+        doubted = [stream for stream in barren if not self._is_quiet(stream)]
+        for stream in barren:
+            log.warning("%s", stream)
+        if doubted and self.settings.on_nothing_delivered == "fail":
+            raise NothingDeliveredError(
+                "; ".join(map(str, doubted)) + ": no STATE passes them, so they are read again; correct the mapping, "
+                "or set `on_nothing_delivered` to warn if that is as it should be"
+            )
+
+    def _is_quiet(self, barren: Barren) -> bool:
+        """Whether few records came, none of them rejected, by settings that delivered before."""
+        if barren.read >= QUIET_ROWS or barren.rejected:
+            return False
+        return delivered_before(self.data_dir.summaries(), barren.stream, self._mapping_hash)
+
+    def _may_pass(self) -> bool:
+        """Whether a STATE may be written before the run's end: nothing that came so far is in doubt."""
+        if self.settings.on_nothing_delivered == "warn":
+            return True
+        return self.progress.may_pass() and self.sightings.slipped().keys() <= self.progress.reached
+
+    def _sync(self) -> None:
+        """Wait until the disk has what was left out."""
+        self.rejects.sync()
+        if self.unidentified is not None:
+            self.unidentified.file.sync()
+
+    def _say_what_was_missing(self) -> None:
+        """Name the sources that no record had: as a warning where the settings seem to be wrong."""
+        for stream, missing in self.sightings.missing().items():
+            plain = []
+            for source in missing:
+                if source.suggestion:
+                    log.warning("stream %s: %s", stream, source)
+                else:
+                    plain.append(source)
+            if plain:
+                log.info("stream %s: %s", stream, "; ".join(map(str, plain)))
 
     def _report(self) -> dict[str, Any]:
         pending = self.lanes.staged() - self.accounts.settled()
@@ -183,6 +257,7 @@ class Run:
             "settings_hash": self._settings_hash,
             "started": self._started.isoformat(timespec="seconds"),
             "finished": datetime.now(tz=UTC).isoformat(timespec="seconds"),
+            "mapping_hash": self._mapping_hash,
             "dry_run": self.settings.dry_run,
             **self.accounts.report(pending),
             "rejects_file": str(self.rejects.path),
@@ -197,7 +272,7 @@ class Run:
 
     def _write_state(self, state: State) -> None:
         """Write one STATE to standard output, after the rejects before it are on the disk."""
-        self.rejects.sync()
+        self._sync()
         if self.settings.dry_run:
             return
         try:

@@ -110,6 +110,7 @@ class Settings:
     ledger_days: int
     skip_unchanged: bool
     max_rejects: str
+    on_nothing_delivered: Literal["fail", "warn"]
     rejects_max_mb: int
     rejects_max_days: int
     dry_run: bool

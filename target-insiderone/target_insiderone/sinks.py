@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import jsonschema_rs
 from singer_sdk.exceptions import InvalidJSONSchema, InvalidRecord
@@ -23,6 +23,7 @@ from target_insiderone.exact_json import decode, encode
 from target_insiderone.items import Arrival, EventItem, EventLine, ProfileItem, Source
 from target_insiderone.rejects import Reject
 from target_insiderone.remedies import NOTE_HINTS, REMEDIES, SKIP_HOOK
+from target_insiderone.unidentified import raw_record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -32,7 +33,11 @@ if TYPE_CHECKING:
     from target_insiderone.items import Item
     from target_insiderone.lanes import Group, Lanes
     from target_insiderone.mapping import MappedEvent, MappedProfile
+    from target_insiderone.progress import Progress
     from target_insiderone.rejects import RejectsFile
+    from target_insiderone.settings import StreamKind
+    from target_insiderone.sightings import Sightings
+    from target_insiderone.unidentified import Unidentified
 
 Record = dict[str, Any]
 
@@ -52,6 +57,9 @@ class Staging:
     lanes: Lanes
     digest: Callable[..., bytes]
     warn_once: Callable[[str, str], None]
+    sightings: Sightings
+    progress: Progress
+    unidentified: Unidentified | None
 
 
 class RecordValidator(BaseJSONSchemaValidator):
@@ -97,9 +105,14 @@ class InvalidDateTimeError(InvalidRecord):
 class InsiderOneSink(Sink):
     """Takes the records of one stream; sending is the lanes' business, so nothing is drained here."""
 
+    kind: ClassVar[StreamKind]
+
     def bind(self, staging: Staging) -> None:
-        """Connect the sink with the run."""
+        """Connect the sink with the run, and hold the mapping against the stream's SCHEMA."""
         self._staging = staging
+        self._look = staging.sightings.open(self.stream_name, self.kind, self.schema)
+        for slip in staging.sightings.slips(self.kind, self.schema):
+            staging.warn_once(self.stream_name, slip)
 
     def get_validator(self) -> BaseJSONSchemaValidator:
         """Validate with the compiled schema, always."""
@@ -118,8 +131,11 @@ class InsiderOneSink(Sink):
         try:
             key = self.key_of(record)
             self.check(record)
+            self._look(record)
             self.stage(record, key, arrival)
         except Filtered as left_out:
+            if left_out.reason == "no_identifier":
+                self.keep_unidentified(key, arrival)
             self.settle(arrival, "filtered", left_out.reason)
             if left_out.hint:
                 self._staging.warn_once(self.stream_name, left_out.hint)
@@ -136,6 +152,7 @@ class InsiderOneSink(Sink):
     def settle(self, arrival: Arrival, outcome: Outcome, reason: str) -> None:
         """Count a record that needs no request."""
         self._staging.tally.record(self.stream_name, outcome, reason)
+        self._staging.progress.note(self.stream_name, outcome, reason)
         if arrival.settled is not None:
             arrival.settled(outcome, reason)
 
@@ -197,6 +214,23 @@ class InsiderOneSink(Sink):
             )
         )
 
+    def keep_unidentified(self, key: str, arrival: Arrival) -> None:
+        """Keep a record that has none of the mapped identifiers, so that it can be brought once they are corrected."""
+        if self._staging.unidentified is not None:
+            self._staging.unidentified.add(
+                Reject(
+                    stream=self.stream_name,
+                    key=key,
+                    key_properties=self.key_properties,
+                    code="no_identifier",
+                    field="",
+                    remedy=REMEDIES["no_identifier"],
+                    record=raw_record(arrival.line),
+                    time_extracted=arrival.time_extracted,
+                    attempt=arrival.attempt,
+                )
+            )
+
     def reject_unmapped(self, record: Record, arrival: Arrival) -> None:
         """Reject a record for which an expression of the stream maps fails."""
         key = "|".join(str(record.get(name, "")) for name in self.key_properties)
@@ -222,6 +256,8 @@ class InsiderOneSink(Sink):
 
 class ProfileSink(InsiderOneSink):
     """Streams of kind ``profile``: each record is one user with attributes."""
+
+    kind = "profile"
 
     def stage(self, record: Record, key: str, arrival: Arrival) -> None:
         """Stage one profile."""
@@ -266,6 +302,8 @@ class ProfileSink(InsiderOneSink):
 
 class EventSink(InsiderOneSink):
     """Streams of kind ``event``: each record becomes the events that its metric is mapped to."""
+
+    kind = "event"
 
     def stage(self, record: Record, key: str, arrival: Arrival) -> None:
         """Stage the events of one record; lines that fail alone are rejected alone."""

@@ -54,6 +54,14 @@ def steps_of(name: str) -> _Steps:
     )
 
 
+def is_present(name: str, holder: Record) -> bool:
+    """Whether *holder* has the key *name*, or a value at the end of it as a path, be it null."""
+    if name in holder:
+        return True
+    (head, *_), *tail = steps_of(name)
+    return bool(tail) and head in holder and _walk(holder[head], tuple(tail)) is not _MISSING
+
+
 def first_of(getters: Sequence[Getter]) -> Getter:
     """Compile several getters into one that takes the first value that is not null."""
     if len(getters) == 1:

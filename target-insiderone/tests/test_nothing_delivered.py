@@ -1,0 +1,254 @@
+"""A run that delivers nothing is no success: what it says, what it keeps, and when it may pass all the same."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from singer_messages import order, profile, record, schema, state
+
+BY_EMAIL = [{"identifier_type": "email", "source_field": "email"}]
+MISSPELT = [{"identifier_type": "email", "source_field": "emial"}]
+
+
+def people(count, **fields):
+    """A stream of profiles with a STATE after every tenth."""
+    messages = [schema("profiles")]
+    for number in range(count):
+        messages.append(record("profiles", profile(number, **fields)))
+        if number % 10 == 9:
+            messages.append(state({"n": number}))
+    return [*messages, state({"n": count})]
+
+
+def test_a_wrong_letter_in_an_identifier_fails_the_run_and_holds_the_state(load):
+    """Everybody was filtered, the exit code was 0 and the bookmark moved: the people were lost for good."""
+    ended = load(people(500), identifier_mappings=MISSPELT)
+
+    assert ended.code == 3
+    assert ended.states == []
+    assert ended.counts("profiles") == {"read": 500, "filtered": 500}
+    assert (
+        "identifier_mappings[0].source_field `emial` is no field that the SCHEMA declares; did you mean `email`?"
+        in (ended.logs)
+    )
+    assert "`emial`: found in 0 of 500 records; did you mean `email`?" in ended.logs
+    assert "of 500 records nothing was delivered (no_identifier 500)" in ended.logs
+    assert "person1@" not in ended.logs
+    assert load(people(500)).states[-1] == {"bookmarks": {"n": 500}}
+
+
+def test_whoever_wants_it_otherwise_gets_a_warning(load):
+    """A shop may know that hours come in which nobody can be identified."""
+    ended = load(people(20), identifier_mappings=MISSPELT, on_nothing_delivered="warn")
+
+    assert (ended.code, ended.states[-1]) == (0, {"bookmarks": {"n": 20}})
+    assert "nothing was delivered (no_identifier 20)" in ended.logs
+
+
+@pytest.mark.parametrize(
+    ("stream", "row", "said"),
+    [
+        pytest.param(
+            "profiles",
+            {"attribute_mappings": [{"source_field": "frist_name", "attribute": "name"}]},
+            "attribute_mappings[0].source_field `frist_name` is no field that the SCHEMA declares; did you mean "
+            "`first_name`?",
+            id="field of the SCHEMA",
+        ),
+        pytest.param(
+            "profiles",
+            {"attribute_mappings": [{"source_field": "First Name", "attribute": "name"}]},
+            "`First Name`: found in 0 of 30 records; did you mean `first_name`?",
+            id="case of a field",
+        ),
+        pytest.param(
+            "profiles",
+            {"attribute_mappings": [{"source_field": "teir", "attribute": "tier"}]},
+            "attribute_mappings[0].source_field `teir`: found in 0 of 30 records; did you mean `tier`?",
+            id="property",
+        ),
+        pytest.param(
+            "profiles",
+            {"attribute_mappings": [{"source_field": "properties.teir", "attribute": "tier"}]},
+            "`properties.teir`: found in 0 of 30 records; did you mean `properties.tier`?",
+            id="property with its path",
+        ),
+        pytest.param(
+            "profiles",
+            {"attribute_mappings": [{"source_field": "size.shoo", "attribute": "shoe"}]},
+            "`size.shoo`: found in 0 of 30 records; did you mean `size.shoe`?",
+            id="path",
+        ),
+        pytest.param(
+            "profiles",
+            {"attribute_mappings": [{"source_field": ["first_name", "Loyalty Teir"], "attribute": "name"}]},
+            "`Loyalty Teir`: found in 0 of 30 records; did you mean `Loyalty Tier`?",
+            id="one of several sources",
+        ),
+        pytest.param(
+            "events",
+            {"event_mappings": [{"metric_name": "Placed Order", "event_type": "seen", "for_each": "items"}]},
+            "event_mappings[0].for_each `items`: found in 0 of 30 records; did you mean `Items`?",
+            id="list of items",
+        ),
+        pytest.param(
+            "events",
+            {
+                "event_mappings": [
+                    {
+                        "metric_name": "Placed Order",
+                        "event_type": "seen",
+                        "for_each": "Items",
+                        "parameter_mappings": [{"source_field": "Quantitiy", "parameter": "quantity"}],
+                    }
+                ]
+            },
+            "event_mappings[0].parameter_mappings[0].source_field `Quantitiy`: found in 0 of 30 records; did you mean "
+            "`Quantity`?",
+            id="field of an item",
+        ),
+        pytest.param(
+            "events",
+            {"event_parameter_mappings": [{"source_field": "$vlaue", "parameter": "order_value"}]},
+            "event_parameter_mappings[0].source_field `$vlaue`: found in 0 of 30 records; did you mean `$value`?",
+            id="parameter of all events",
+        ),
+    ],
+)
+def test_a_wrong_letter_in_another_source_is_said(load, stream, row, said):
+    """The run goes on, since the people arrive; but somebody waits for that attribute in vain."""
+    inside = {"tier": "gold", "Loyalty Tier": 1, "size": {"shoe": 42}, "ada@shop.example": 1}
+    rows = [profile(n, properties=inside) if stream == "profiles" else order(n, items=2) for n in range(30)]
+
+    settings = {"fixed_attributes": [{"attribute": "data_source", "value": "klaviyo"}], **row}
+    ended = load([schema(stream), *(record(stream, fields) for fields in rows)], **settings)
+
+    assert ended.code == 0, ended.logs
+    assert [line for line in ended.logs.splitlines() if said in line and "WARNING" in line] != []
+
+
+def test_names_that_are_as_they_should_be_are_no_warning(load):
+    """The log of a healthy shop stays quiet.
+
+    One of several spellings is met; a field is declared and never there; nobody has a property; a name looks like an
+    address.
+    """
+    rows = [
+        {"source_field": ["Tier", "tier", "$tier"], "attribute": "tier"},
+        {"source_field": "updated", "attribute": "klaviyo_updated"},
+        {"source_field": "Never There", "attribute": "never_there"},
+        {"source_field": "address1", "attribute": "street"},
+        {"source_field": "bob@shop.example", "attribute": "odd"},
+        {"source_field": "first_name", "attribute": "name"},
+    ]
+    inside = {"tier": "gold", "address2": "x", "rob@shop.example": 1}
+
+    ended = load(
+        [schema("profiles"), *(record("profiles", profile(n, properties=inside)) for n in range(9))],
+        attribute_mappings=rows,
+    )
+
+    assert ended.code == 0
+    assert [line for line in ended.logs.splitlines() if "did you mean" in line] == []
+    assert "rob@shop" not in ended.logs
+    assert "bob@shop" not in ended.logs
+
+
+def test_profiles_without_any_mapped_attribute_fail_the_run(load):
+    """With `frist_name` as the only row, everybody is filtered as `no_attributes`."""
+    ended = load(people(12), attribute_mappings=[{"source_field": "frist_name", "attribute": "name"}])
+
+    assert (ended.code, ended.states) == (3, [])
+    assert "no_attributes 12" in ended.logs
+
+
+def test_a_misspelt_metric_fails_the_run(load):
+    """Its events are unmapped, which looks like a wish; but the mapped metric was never met, and this one nearly is."""
+    orders = [record("events", order(number, metric_name="Placed Order")) for number in range(5)]
+    mapping = [{"metric_name": "Plcaed Order", "event_type": "bought"}]
+
+    ended = load([schema("events"), *orders, state({"n": 5})], event_mappings=mapping)
+
+    assert (ended.code, ended.states) == (3, [])
+    assert "event_mappings[0].metric_name `Plcaed Order`: found in 0 of 5 records; did you mean `Placed Order`?" in (
+        ended.logs
+    )
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        pytest.param([record("events", order(1, metric_name="Opened Email"))], id="unmapped metric"),
+        pytest.param([record("events", order(1, datetime="2001-01-01T00:00:00Z"))], id="retention"),
+        pytest.param([], id="no record"),
+    ],
+)
+def test_what_the_settings_leave_out_by_wish_passes(load, messages):
+    """An hour in which nothing but unmapped metrics came is a good hour."""
+    ended = load([schema("events"), *messages, state({"n": 1})], event_retention="skip")
+
+    assert (ended.code, ended.states) == (0, [{"bookmarks": {"n": 1}}])
+
+
+@pytest.mark.parametrize("count", [1, 92])
+def test_a_run_of_which_everything_is_rejected_is_never_green(load, count):
+    """`max_rejects: 10%` counts from 100 rows on, so 92 of 92 passed."""
+    ended = load(people(count, email="nonsense"), identifier_mappings=BY_EMAIL)
+
+    assert (ended.code, ended.states) == (3, [])
+    assert ended.counts("profiles") == {"read": count, "rejected": count}
+    assert len(ended.rejects) == count
+
+
+def test_states_pass_once_something_was_delivered(load):
+    """The first people have no address; as soon as one arrives, the mapping is right, and the STATE is not held."""
+    nobody = [record("profiles", {"id": f"N{number}", "email": None}) for number in range(3)]
+    messages = [schema("profiles"), *nobody, state({"n": 1}), record("profiles", profile(1)), state({"n": 2})]
+
+    ended = load(messages, identifier_mappings=BY_EMAIL)
+
+    assert ended.code == 0
+    assert ended.states[-1] == {"bookmarks": {"n": 2}}
+
+
+def test_one_odd_person_in_a_quiet_hour_is_a_warning(load):
+    """The same settings delivered before; and the first of them may be anybody."""
+    phone_only = [schema("profiles"), record("profiles", profile(9, email=None)), state({"n": 9})]
+    first = load(phone_only, identifier_mappings=BY_EMAIL)
+    load(people(3), identifier_mappings=BY_EMAIL)
+
+    again = load(phone_only, identifier_mappings=BY_EMAIL)
+    many = load(people(100, email=None), identifier_mappings=BY_EMAIL)
+    changed = load(phone_only, identifier_mappings=MISSPELT)
+
+    assert (first.code, first.states) == (3, [])
+    assert (again.code, again.states) == (0, [{"bookmarks": {"n": 9}}])
+    assert "nothing was delivered (no_identifier 1)" in again.logs
+    assert (many.code, changed.code) == (3, 3)
+
+
+def test_one_stream_that_delivers_does_not_hide_another_that_does_not(load):
+    """The pipe by hand moves all streams at once."""
+    rows = [record("events", order(1)), record("profiles", {"id": "P9", "email": "nonsense"})]
+
+    ended = load([schema("events"), schema("profiles"), *rows, state({"n": 1})])
+
+    assert (ended.code, ended.states) == (3, [])
+    assert "stream profiles: of 1 records nothing was delivered" in ended.logs
+
+
+def test_broken_lines_alone_are_no_success(load):
+    """The tap wrote something else than Singer messages."""
+    assert load(["{nonsense", state({"n": 1})]).code == 3
+
+
+def test_filtered_people_are_kept_once_and_without_a_word_in_the_log(load):
+    """A record that is read again unchanged is not written again; the file is private, like the rejects."""
+    first = load(people(3, email=None), identifier_mappings=BY_EMAIL)
+    load(people(4, email=None), identifier_mappings=BY_EMAIL)
+
+    (path,) = first.data_dir.glob("*/unidentified.jsonl")
+    kept = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [(entry["key"], entry["code"]) for entry in kept] == [(f"P{n}", "no_identifier") for n in range(4)]
+    assert path.stat().st_mode & 0o777 == 0o600
