@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from target_insiderone.accounting import UNREADABLE
+from target_insiderone.disclosure import shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,7 +52,9 @@ class Barren:
     def __str__(self) -> str:
         why = ", ".join(f"{reason} {count:,}" for reason, count in self.reasons.items())
         where = (
-            "of the input's lines" if self.stream == UNREADABLE else f"stream {self.stream}: of {self.read:,} records"
+            "of the input's lines"
+            if self.stream == UNREADABLE
+            else f"stream {shown(self.stream)}: of {self.read:,} record{'' if self.read == 1 else 's'}"
         )
         return f"{where} nothing was delivered ({why})"
 

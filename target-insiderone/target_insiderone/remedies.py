@@ -22,6 +22,9 @@ REMEDIES = {
 }
 """Reason code -> remedy, in one sentence."""
 
+MAPPING_CODES = frozenset({"no_valid_identifier", "invalid_identifier", "item_is_no_object"})
+"""Reason codes of the mapping, whose remedies stand where they are found."""
+
 SKIP_HOOK = (
     "some requests carry `skip_hook: true`, so that they start no journey; Insider One must have enabled that for your "
     "organisation (ask your Insider One contact), otherwise journeys may start all the same"

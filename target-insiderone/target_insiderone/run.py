@@ -97,6 +97,7 @@ class Run:
         for file in (self.rejects, *([self.unidentified.file] if self.unidentified else [])):
             if dropped := file.compact(max_bytes=size * 1_000_000, max_days=days):
                 log.warning("%s: the oldest %d went, beyond %d MB or %d days", file.path.name, dropped, size, days)
+        self.expects_delivery = True  # a replay may find that what is left cannot be delivered
         self.progress = Progress()
         self.sightings = Sightings(settings)
         self.checkpoints = Checkpoints(self._write_state, self._may_pass)
@@ -200,7 +201,7 @@ class Run:
                 f"{rejected} of {read} records were rejected, more than `max_rejects` ({self.settings.max_rejects}) "
                 f"allows; they and the reasons are in {self.rejects.path}"
             )
-        if not self._interruption.stopping.is_set():
+        if self.expects_delivery and not self._interruption.stopping.is_set():
             self._judge(barren_streams(report["streams"], self.sightings.slipped()))
             self.checkpoints.release()
 

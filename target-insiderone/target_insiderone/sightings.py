@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from target_insiderone.disclosure import shown
 from target_insiderone.near_miss import letters_of, slip_of
 from target_insiderone.properties import WILDCARD
 from target_insiderone.sources import NO_ITEM, Getter, Record, compile_source, is_present, steps_of
@@ -23,9 +23,6 @@ SAMPLED_LATER = 50
 NAMES_KEPT = 2_000
 METRICS_KEPT = 1_000
 DEPTH = 4
-
-_PLAIN_NAME = re.compile(r"(?!.*\d{6})[\w $#&/()'.-]{1,60}")
-"""What looks like the name of a field: no address, no number of a person."""
 
 
 class Row(NamedTuple):
@@ -49,7 +46,8 @@ class Missing(NamedTuple):
     suggestion: str | None
 
     def __str__(self) -> str:
-        where = f"{self.row.path}{named(self.source)}: found in 0 of {self.records:,} records"
+        records = f"{self.records:,} record" if self.records == 1 else f"{self.records:,} records"
+        where = f"{self.row.path} `{shown(self.source)}`: found in 0 of {records}"
         return f"{where}; did you mean `{self.suggestion}`?" if self.suggestion else where
 
 
@@ -122,7 +120,7 @@ class Watch:
     def _meant_by(self, source: str, row: Row) -> str | None:
         prefix = f"{self._bag}."
         bare = source.removeprefix(prefix)
-        near = slip_of(bare, {name for name in self._names | self._declared if _PLAIN_NAME.fullmatch(name)})
+        near = slip_of(bare, plain(self._names | self._declared))
         if near is None or near in row.sources:
             return None
         return near if bare == source or near.startswith(prefix) else f"{prefix}{near}"
@@ -237,7 +235,7 @@ class Sightings:
 
 @lru_cache(maxsize=4)  # asked again with every STATE while nothing was delivered
 def _slips_among(unmet: tuple[str, ...], met: tuple[str, ...]) -> dict[str, str]:
-    names = [metric for metric in met if _PLAIN_NAME.fullmatch(metric)]
+    names = plain(met)
     return {metric: meant for metric in unmet if (meant := slip_of(metric, names, most_edits=1))}
 
 
@@ -277,7 +275,7 @@ def slips_in(rows: Iterable[Row], declared: Collection[str]) -> Iterator[str]:
             meant = None if source in declared else slip_of(source, declared)
             if meant is None or meant in row.sources or letters_of(meant) == letters_of(source):
                 continue
-            yield f"{row.path}{named(source)} is no field that the SCHEMA declares; did you mean `{meant}`?"
+            yield f"{row.path} `{shown(source)}` is no field that the SCHEMA declares; did you mean `{meant}`?"
 
 
 def declared_names(schema: Mapping[str, Any], bag: str, at: str = "", depth: int = DEPTH) -> set[str]:
@@ -297,6 +295,6 @@ def declared_names(schema: Mapping[str, Any], bag: str, at: str = "", depth: int
     return names
 
 
-def named(name: str) -> str:
-    """A name of the settings for a message, unless it does not look like one."""
-    return f" `{name}`" if _PLAIN_NAME.fullmatch(name) else ""
+def plain(names: Iterable[str]) -> list[str]:
+    """Those names of the input that may be shown: the keys of an object may be addresses."""
+    return [name for name in names if shown(name) == name]

@@ -216,7 +216,7 @@ class InsiderOneSink(Sink):
 
     def keep_unidentified(self, key: str, arrival: Arrival) -> None:
         """Keep a record that has none of the mapped identifiers, so that it can be brought once they are corrected."""
-        if self._staging.unidentified is not None:
+        if self._staging.unidentified is not None and arrival.settled is None:  # a replayed one stands there already
             self._staging.unidentified.add(
                 Reject(
                     stream=self.stream_name,

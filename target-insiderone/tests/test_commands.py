@@ -185,6 +185,61 @@ def test_a_failing_stream_map_costs_one_record_which_replays_through_the_mended_
     assert sorted(user["attributes"]["name"] for user in sandbox.users()) == ["GOLD", "Mended"]
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        pytest.param(["--code", "invalid_emial"], "did you mean `invalid_email`?", id="code"),
+        pytest.param(["--code", "no_such_thing"], "no reject has the code `no_such_thing`", id="no code"),
+        pytest.param(["--stream", "profile"], "did you mean `profiles`?", id="stream"),
+        pytest.param(["--key", "p1"], "no reject has the key `p1`; did you mean `P1`?", id="key"),
+        pytest.param(["--key", "ada@shop.example"], "no reject has the key `(a name of 16 characters)`", id="address"),
+    ],
+)
+def test_replay_refuses_a_choice_that_nothing_can_meet(command, load, words, said):
+    """`replayed 0 reject(s)` and exit code 0 told somebody who mistyped that all was done."""
+    load([schema("profiles"), record("profiles", profile(1, email="nonsense", phone_number="1"))])
+
+    code, told = command("replay", *words)
+
+    assert code == 2
+    assert said in told
+
+
+def test_replay_of_a_known_code_that_no_reject_has_is_no_mistake(command):
+    """A nightly `replay --code too_large` may well find nothing."""
+    code, told = command("replay", "--code", "too_large")
+
+    assert (code, "replayed 0 reject(s)" in told) == (0, True)
+
+
+def test_replay_brings_who_was_filtered_for_want_of_an_identifier(command, load, sandbox):
+    """They stood nowhere: after the correction neither a replay nor the next run brought them."""
+    wrong = [{"identifier_type": "email", "source_field": "emial"}]
+    people = [record("profiles", profile(number)) for number in range(3)]
+    orders = [record("events", order(number)) for number in range(2)]
+    load([schema("profiles"), *people, schema("events"), *orders], identifier_mappings=wrong)
+
+    _, too_early = command("replay", "--unidentified", identifier_mappings=wrong)
+    code, told = command("replay", "--unidentified")
+    _, by_code = command("replay", "--code", "no_identifier")
+
+    assert "replayed 5 reject(s): filtered 5" in too_early
+    assert (code, "replayed 5 reject(s): delivered 5" in told) == (0, True), told
+    assert "replayed 0 reject(s)" in by_code
+    assert sorted(len(user["events"]) for user in sandbox.users()) == [0, 1, 1]
+
+
+def test_forget_reaches_the_unidentified(command, load):
+    """They are kept as they came, so they hold addresses that no mapping named."""
+    wrong = [{"identifier_type": "uuid", "source_field": "external_id"}]
+    ended = load([schema("profiles"), record("profiles", profile(1))], identifier_mappings=wrong)
+
+    command("forget", given="person1@shop.example\n")
+
+    (path,) = ended.data_dir.glob("*/unidentified.jsonl")
+    assert path.read_text() == ""
+
+
 def test_replay_wants_a_choice(command):
     """Replaying everything by accident is not what somebody meant who typed `replay`."""
     code, told = command("replay")

@@ -235,7 +235,7 @@ def test_one_stream_that_delivers_does_not_hide_another_that_does_not(load):
     ended = load([schema("events"), schema("profiles"), *rows, state({"n": 1})])
 
     assert (ended.code, ended.states) == (3, [])
-    assert "stream profiles: of 1 records nothing was delivered" in ended.logs
+    assert "stream profiles: of 1 record nothing was delivered" in ended.logs
 
 
 def test_broken_lines_alone_are_no_success(load):

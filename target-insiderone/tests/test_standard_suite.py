@@ -38,6 +38,7 @@ class TestTargetInsiderOne(StandardTargetTests):
             "identifier_mappings": [{"identifier_type": "uuid", "source_field": ["id", "Id", "_id"]}],
             "fixed_attributes": [{"attribute": "data_source", "value": "klaviyo"}],
             "stream_kinds": dict.fromkeys(STREAMS, "profile"),
+            "on_nothing_delivered": "warn",
         }
         runner = TargetTestRunner(TargetInsiderOne, config=settings)
         yield runner

@@ -12,7 +12,7 @@ from singer_sdk.plugin_base import _ConfigInput
 from target_insiderone.commands.check import check
 from target_insiderone.commands.forget import forget
 from target_insiderone.commands.preview import preview
-from target_insiderone.commands.replay import Choice, replay
+from target_insiderone.commands.replay import NO_IDENTIFIER, Choice, replay
 from target_insiderone.settings import parse_settings
 from target_insiderone.target import TargetInsiderOne, name_log_lines
 
@@ -55,6 +55,9 @@ def preview_command(config: tuple[str, ...], form: str, limit: int) -> None:
 @click.option("--stream", "streams", multiple=True, help="Only rejects of this stream.")
 @click.option("--key", "keys", multiple=True, help="Only rejects of this key.")
 @click.option("--all", "everything", is_flag=True, help="All rejects that were not replayed yet.")
+@click.option(
+    "--unidentified", is_flag=True, help="Records that had none of the mapped identifiers, once these are corrected."
+)
 def replay_command(
     config: tuple[str, ...],
     codes: tuple[str, ...],
@@ -62,13 +65,19 @@ def replay_command(
     keys: tuple[str, ...],
     *,
     everything: bool,
+    unidentified: bool,
 ) -> None:
     """Map and send rejected records again; what was delivered since in a newer version stays."""
-    if not (codes or streams or keys or everything):
+    if not (codes or streams or keys or everything or unidentified):
         raise click.UsageError("choose rejects with --code, --stream or --key, or take them --all")
-    counts = replay(
-        TargetInsiderOne(config=settings_of(config)), Choice(frozenset(codes), frozenset(streams), frozenset(keys))
+    choice = Choice(
+        frozenset(codes),
+        frozenset(streams),
+        frozenset(keys),
+        rejects=everything or not unidentified,
+        unidentified=unidentified or NO_IDENTIFIER in codes,
     )
+    counts = replay(TargetInsiderOne(config=settings_of(config)), choice)
     told = ", ".join(f"{outcome} {count}" for outcome, count in sorted(counts.items()))
     click.echo(f"replayed {sum(counts.values())} reject(s){': ' if told else ''}{told}")
 

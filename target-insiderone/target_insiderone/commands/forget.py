@@ -43,9 +43,11 @@ def forget(settings: Settings, addresses: Iterable[str]) -> Forgotten:
         digests = [digest(kind, spelling) for spelling in spellings for kind in ("email", "phone_number")]
         profiles = ledger.profiles.forget(digests)
         ledger.close()
-    rejects = RejectsFile(data_dir.rejects, run_id="")
     found = finder(spellings)
-    gone = rejects.rewrite(lambda entry: None if mentions(entry, found) else entry)
+    gone = sum(
+        RejectsFile(path, run_id="").rewrite(lambda entry: None if mentions(entry, found) else entry)
+        for path in data_dir.kept_records
+    )
     return Forgotten(gone, profiles, sum(_remove(path, found) for path in data_dir.root.glob("dry-run-*.jsonl")))
 
 

@@ -6,18 +6,26 @@ import logging
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+import click
+
+from target_insiderone.disclosure import shown
 from target_insiderone.errors import Finding, SettingsError
 from target_insiderone.exact_json import encode
 from target_insiderone.items import Arrival
+from target_insiderone.near_miss import slip_of
+from target_insiderone.remedies import MAPPING_CODES, REMEDIES
+from target_insiderone.sightings import plain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from target_insiderone.accounting import Outcome
+    from target_insiderone.rejects import RejectsFile
     from target_insiderone.target import TargetInsiderOne
 
+NO_IDENTIFIER: Final = "no_identifier"
 Entry = dict[str, Any]
 
 log = logging.getLogger("target-insiderone")
@@ -25,11 +33,16 @@ log = logging.getLogger("target-insiderone")
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Which rejects to replay; an empty part chooses all."""
+    """Which rejects to replay; an empty part chooses all.
+
+    *rejects* and *unidentified*: from which files.
+    """
 
     codes: frozenset[str] = frozenset()
     streams: frozenset[str] = frozenset()
     keys: frozenset[str] = frozenset()
+    rejects: bool = True
+    unidentified: bool = False
 
     def takes(self, entry: Entry) -> bool:
         """Whether *entry* is chosen; what was replayed already, or was no record, never is."""
@@ -69,15 +82,43 @@ def replay(target: TargetInsiderOne, choice: Choice) -> Counter[str]:
 
     Raises:
         SettingsError: The ledger, which guards newer data, is switched off.
+        click.UsageError: A code, a stream or a key of the choice is nowhere known.
         Exception: What ended the run; rejects that were settled before are marked all the same.
     """
     if not target.settings.ledger_days:
         finding = Finding("ledger_days", "0: without the ledger a replay could overwrite newer data", "switch it on")
         raise SettingsError([finding])
-    chosen = [entry for entry in target.run.rejects.read() if choice.takes(entry)]
+    target.run.expects_delivery = False
+    kept = [entry for file in files_of(target, choice) for entry in file.read()]
+    _refuse_slips(choice, kept, target.settings.stream_kinds)
+    chosen = [entry for entry in kept if choice.takes(entry)]
     outcomes = Outcomes()
-    target.work(lambda: _stage(target, chosen, outcomes), lambda: _mark(target, outcomes))
+    target.work(lambda: _stage(target, chosen, outcomes), lambda: _mark(target, choice, outcomes))
     return outcomes.count()
+
+
+def files_of(target: TargetInsiderOne, choice: Choice) -> list[RejectsFile]:
+    """The files to replay from."""
+    files = [target.run.rejects] if choice.rejects else []
+    if choice.unidentified and target.run.unidentified is not None:
+        files.append(target.run.unidentified.file)
+    return files
+
+
+def _refuse_slips(choice: Choice, kept: Sequence[Entry], stream_kinds: Iterable[str]) -> None:
+    """Refuse a choice that can take nothing, now or later: it is a slip, and must not pass as `replayed 0`."""
+    known: tuple[tuple[str, frozenset[str], str, Iterable[str]], ...] = (
+        ("--code", choice.codes, "code", REMEDIES.keys() | MAPPING_CODES),
+        ("--stream", choice.streams, "stream", stream_kinds),
+        ("--key", choice.keys, "key", ()),
+    )
+    for option, chosen, member, always in known:
+        met = {entry[member] for entry in kept if isinstance(entry.get(member), str)}
+        if unknown := sorted(chosen - met - {*always}):
+            near = slip_of(unknown[0], plain({*met, *always}))
+            there = "" if member == "key" else ", ".join(sorted(plain(met)))
+            hint = f"did you mean `{near}`?" if near else f"there are: {there}" if there else "look into rejects.jsonl"
+            raise click.UsageError(f"{option}: no reject has the {member} `{shown(unknown[0])}`; {hint}")
 
 
 def _stage(target: TargetInsiderOne, chosen: Iterable[Entry], outcomes: Outcomes) -> None:
@@ -97,14 +138,15 @@ def _stage(target: TargetInsiderOne, chosen: Iterable[Entry], outcomes: Outcomes
         target.take(stream, entry["record"], arrival)
 
 
-def _mark(target: TargetInsiderOne, outcomes: Outcomes) -> None:
+def _mark(target: TargetInsiderOne, choice: Choice, outcomes: Outcomes) -> None:
     at = datetime.now(tz=UTC).isoformat(timespec="seconds")
 
     def marked(entry: Entry) -> Entry:
         found = outcomes.by_id.get(entry.get("id", ""))
-        if found is not None:
+        if found is not None and found[1] != NO_IDENTIFIER:  # that one may still be brought, after another correction
             outcome, reason = found
             entry["replayed"] = {"at": at, "run_id": target.run.id, "outcome": outcome, "reason": reason}
         return entry
 
-    target.run.rejects.rewrite(marked)
+    for file in files_of(target, choice):
+        file.rewrite(marked)
