@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
     from target_insiderone.settings import Settings, StreamKind
 
+ALL_OF_THE_FIRST = 10_000
+ONE_OF = 10
+"""Sources are looked for in the first ten thousand records, then in one in ten: that costs the run nothing."""
+
 SAMPLED_AT_FIRST = 1_000
 SAMPLED_LATER = 50
 """Names are gathered from the first thousand records, then from one in fifty."""
@@ -60,36 +64,32 @@ class Watch:
         self._bag = bag
         self._declared = frozenset(declared)
         self._names: set[str] = set()
-        self._unmet = {source for row in rows for source in row.sources}
-        self._by_key: dict[str, list[str]] = {}
-        for source in sorted(self._unmet):
-            for key in {source, steps_of(source)[0][0]}:
-                self._by_key.setdefault(key, []).append(source)
+        self._unmet = {source for row in rows for source in row.sources} - self._declared
+        self._keys = {source for source in self._unmet if len(steps_of(source)) == 1}
+        self._paths = sorted(self._unmet - self._keys)
 
     def look(self, record: Record, items: Sequence[Any] = ()) -> None:
         """Look for the sources that are still unmet in a record, in its open object, and in its items."""
         self.records += 1
-        if not self._by_key:
+        if not self._unmet:
             return
         inside = record.get(self._bag)
         holders = [record, inside] if type(inside) is dict else [record]
         if items:
             holders += [item for item in items if type(item) is dict]
         for holder in holders:
-            if not holder.keys().isdisjoint(self._by_key):
-                self._meet(holder)
+            if not holder.keys().isdisjoint(self._keys):
+                met = holder.keys() & self._keys
+                self._keys -= met
+                self._unmet -= met
+            for source in self._paths:
+                if is_present(source, holder):
+                    self._unmet.discard(source)
+        if self._paths:
+            self._paths = [source for source in self._paths if source in self._unmet]
         if self.records <= SAMPLED_AT_FIRST or self.records % SAMPLED_LATER == 0:
             for holder in holders[:4]:
                 self._gather(holder, "", DEPTH)
-
-    def _meet(self, holder: Record) -> None:
-        met = {source for key in holder.keys() & self._by_key for source in self._by_key[key]}
-        self._unmet -= {source for source in met if is_present(source, holder)}
-        self._by_key = {
-            key: left
-            for key, sources in self._by_key.items()
-            if (left := [one for one in sources if one in self._unmet])
-        }
 
     def _gather(self, value: Record, at: str, depth: int) -> None:
         if depth == 0 or len(self._names) >= NAMES_KEPT:
@@ -104,15 +104,10 @@ class Watch:
 
         A source that the SCHEMA declares is spelled as it should be, whether or not a record has it.
         """
-        if not self.records:
-            return
-        unmet = self._unmet - self._declared
-        for row in self._rows:
-            row_is_empty = all(source in self._unmet for source in row.sources)
-            if row_is_empty and not unmet.issuperset(row.sources):
-                continue
+        for row in self._rows if self.records else ():
+            row_is_empty = self._unmet.issuperset(row.sources)
             for source in row.sources:
-                if source in unmet:
+                if source in self._unmet:
                     suggestion = self._meant_by(source, row)
                     if row_is_empty or suggestion:
                         yield Missing(row, source, self.records, row_is_empty, suggestion)
@@ -131,7 +126,13 @@ class ProfileSightings:
 
     def __init__(self, settings: Settings, declared: Iterable[str]) -> None:
         self._watch = Watch([*identifier_rows(settings), *attribute_rows(settings)], "properties", declared)
-        self.look = self._watch.look
+        self._read = 0
+
+    def look(self, record: Record) -> None:
+        """Look for the sources in one record; of a long stream, in one of ten."""
+        self._read += 1
+        if self._read <= ALL_OF_THE_FIRST or self._read % ONE_OF == 0:
+            self._watch.look(record)
 
     def missing(self) -> list[Missing]:
         """The sources that no record had."""
@@ -145,6 +146,8 @@ class EventSightings:
         declared = frozenset(declared)
         people = {name.removeprefix("profile.") for name in declared if name.startswith("profile.")}
         self.unmapped: Counter[str] = Counter()
+        self._mapped = 0
+        self._met: set[str] = set()
         self._person = Watch(list(identifier_rows(settings)), "properties", {*people, "id"})
         self._common = Watch(list(common_parameter_rows(settings)), "event_properties", declared)
         self._routes: dict[str, list[tuple[Getter | None, Watch]]] = {}
@@ -157,7 +160,7 @@ class EventSightings:
             self._metric_paths.setdefault(mapping.metric_name, f"event_mappings[{place}].metric_name")
 
     def look(self, record: Record) -> None:
-        """Look for the sources of its metric in one record."""
+        """Look for the sources of its metric in one record; of a long stream, in one of ten."""
         metric = record.get("metric_name")
         if type(metric) is not str:
             return
@@ -165,6 +168,10 @@ class EventSightings:
         if routes is None:
             if metric in self.unmapped or len(self.unmapped) < METRICS_KEPT:
                 self.unmapped[metric] += 1
+            return
+        self._mapped += 1
+        self._met.add(metric)
+        if self._mapped > ALL_OF_THE_FIRST and self._mapped % ONE_OF:
             return
         profile = record.get("profile")
         self._person.look(profile if type(profile) is dict else NO_ITEM)
@@ -179,7 +186,7 @@ class EventSightings:
     def missing(self) -> list[Missing]:
         """The sources that no record of their metric had, and the metrics that were nearly met."""
         watches = [self._person, self._common, *(watch for routes in self._routes.values() for _, watch in routes)]
-        total = self._person.records + sum(self.unmapped.values())
+        total = self._mapped + sum(self.unmapped.values())
         metrics = [
             Missing(Row(self._metric_paths[metric], (metric,)), metric, total, row_is_empty=True, suggestion=meant)
             for metric, meant in self._slips().items()
@@ -192,7 +199,7 @@ class EventSightings:
 
     def _slips(self) -> dict[str, str]:
         """Mapped metric that no record has -> the unmapped one that was met in its place; any thread may ask."""
-        unmet = tuple(metric for metric, routes in self._routes.items() if not routes[0][1].records)
+        unmet = tuple(metric for metric in self._routes if metric not in self._met)
         return _slips_among(unmet, tuple(self.unmapped))
 
 

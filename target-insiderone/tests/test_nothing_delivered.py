@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+from io import StringIO
 
 import pytest
 from singer_messages import order, profile, record, schema, state
+from target_insiderone.exits import ending
+from target_insiderone.run import UnbalancedError
+from target_insiderone.target import TargetInsiderOne
 
 BY_EMAIL = [{"identifier_type": "email", "source_field": "email"}]
 MISSPELT = [{"identifier_type": "email", "source_field": "emial"}]
@@ -241,6 +245,28 @@ def test_one_stream_that_delivers_does_not_hide_another_that_does_not(load):
 def test_broken_lines_alone_are_no_success(load):
     """The tap wrote something else than Singer messages."""
     assert load(["{nonsense", state({"n": 1})]).code == 3
+
+
+def test_an_account_that_does_not_add_up_fails_the_run(config, capsys):
+    """A record that vanishes between reading and settling is a bug of ours, which must not pass as success.
+
+    Without the comparison at the end of the run the summary would show it to nobody.
+    """
+    target = TargetInsiderOne(config=config)
+    lines = [schema("profiles"), record("profiles", profile(1)), state({"n": 1})]
+
+    def feed():
+        target.process_lines(StringIO("".join(json.dumps(line) + "\n" for line in lines)))
+        target.run.tally.read["profiles"] += 1  # one more was read than anybody accounts for
+
+    with pytest.raises(UnbalancedError, match="the counts of profiles do not add up") as ended:
+        target.work(feed)
+
+    assert ending(ended.value)[0] == 1
+    (summary,) = target.run.data_dir.summaries()
+    assert summary["unbalanced"] == ["profiles"]
+    assert (summary["streams"]["profiles"]["read"], summary["streams"]["profiles"]["delivered"]) == (2, 1)
+    assert "person1@" not in capsys.readouterr().err
 
 
 def test_filtered_people_are_kept_once_and_without_a_word_in_the_log(load):
