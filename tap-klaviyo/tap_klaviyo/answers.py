@@ -8,13 +8,13 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 import msgspec
-import urllib3
 
 from tap_klaviyo.errors import MissingScopeError, RefusedRequestError, RejectedKeyError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+LONGEST_REASON = 10_000  # bytes that a pattern looks through
 LONGEST_WAIT = 366 * 86_400.0  # seconds; a Retry-After beyond it is as good as for ever
 
 SCOPES: Mapping[str, str] = {
@@ -34,19 +34,9 @@ class TransientError(Exception):
         self.throttled = throttled
 
 
-def failure_of_connection(error: urllib3.exceptions.HTTPError) -> Exception:
-    """Sort what the network did. The messages of urllib3 hold addresses only, yet its type alone says enough."""
-    if isinstance(error, urllib3.exceptions.SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(error):
-        return RefusedRequestError(
-            "the certificate of `api_url` is not trusted; see SSL_CERT_FILE", status=0, parameter=None
-        )
-    return TransientError(f"no complete answer ({type(error).__name__})")
-
-
-def failure_of(path: str, response: urllib3.BaseHTTPResponse) -> Exception:
+def failure_of(path: str, status: int, headers: Mapping[str, str], body: bytes) -> Exception:
     """Sort an answer other than 200 by what can be done about it."""
-    status = response.status
-    retry_after = _seconds(response.headers)
+    retry_after = _seconds(headers)
     if status == 429:
         return TransientError("throttled (429)", retry_after, throttled=True)
     if status >= 500 or status == 408:
@@ -57,7 +47,7 @@ def failure_of(path: str, response: urllib3.BaseHTTPResponse) -> Exception:
             status=status,
             parameter=None,
         )
-    blame = _blame(response.data)
+    blame = _blame(body)
     if status == 401:
         return RejectedKeyError(
             "Klaviyo rejected the `api_key` (401): is it a private key (pk_…), of this account, and not revoked?"
@@ -65,7 +55,7 @@ def failure_of(path: str, response: urllib3.BaseHTTPResponse) -> Exception:
     if status == 403 and blame is None:
         return TransientError("the edge refused the request (403, no JSON:API body)", retry_after)
     if status == 403:
-        scope = _scope(response.data) or SCOPES.get(path.rstrip("/"), "an unnamed scope")
+        scope = _scope(body[:LONGEST_REASON]) or SCOPES.get(path.rstrip("/"), "an unnamed scope")
         return MissingScopeError(
             f"GET {path}: the `api_key` lacks the scope {scope} (403); give the key that scope, or deselect the stream"
         )

@@ -11,19 +11,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import msgspec
 import urllib3
 
 from tap_klaviyo.addresses import origin_of, target_of
-from tap_klaviyo.answers import TransientError, failure_of, failure_of_connection, http_date
+from tap_klaviyo.answers import TransientError, failure_of, http_date
 from tap_klaviyo.connections import POOLS
 from tap_klaviyo.datetimes import whole_second
-from tap_klaviyo.errors import KlaviyoError, QuotaSpentError, RetriesSpentError
+from tap_klaviyo.errors import KlaviyoError, NoWayError, QuotaSpentError, RefusedRequestError, RetriesSpentError
 from tap_klaviyo.filters import query_string
+from tap_klaviyo.network import TooLargeError, Trouble, open_pool, read_whole, trouble_of
 from tap_klaviyo.quotas import buckets_of
 from tap_klaviyo.resources import decode_tolerantly
 from tap_klaviyo.turnstile import QuotaNotInTimeError, Turnstile
@@ -37,6 +36,9 @@ Parameters = Mapping[str, str | int | None]
 logger = logging.getLogger("tap-klaviyo.client")
 
 SERVER_CLOCK_MARGIN = timedelta(seconds=5)  # a filter a moment before the server's now can count as future: 400
+MOST_ANSWER_BYTES = 128_000_000
+"""Unpacked: several times what a page of the largest events holds, and less than a machine's memory."""
+
 LONGEST_BACKOFF = 60.0  # seconds
 
 _random = random.SystemRandom()
@@ -94,6 +96,7 @@ class KlaviyoClient:
         self._pool = _connection_pool(settings)
         self._turnstile = Turnstile(settings.rate_limit_percent, settings.max_retry_seconds)
         self._lock = threading.Lock()
+        self._answered = False
         self._requests = 0
         self._server_time: datetime | None = None
 
@@ -186,23 +189,37 @@ class KlaviyoClient:
             self._requests += 1
         began = time.monotonic()
         try:
-            response = self._pool.request("GET", f"{self._origin.url}{path}?{query}", redirect=False, retries=False)
+            response = self._pool.request(
+                "GET", f"{self._origin.url}{path}?{query}", redirect=False, retries=False, preload_content=False
+            )
+            body = read_whole(response, MOST_ANSWER_BYTES)
         except urllib3.exceptions.HTTPError as error:
-            raise failure_of_connection(error) from None
+            raise self._failure_of(trouble_of(error, self._origin.url, answered=self._answered)) from None
+        except TooLargeError:
+            raise RefusedRequestError(
+                f"GET {path}: the answer holds more than {MOST_ANSWER_BYTES // 1_000_000} MB, unpacked, and is not "
+                "read; for events, lower `events_page_size`",
+                status=response.status,
+                parameter=None,
+            ) from None
+        self._answered = True
         seconds, arrived = time.monotonic() - began, datetime.now(UTC)
         self._turnstile.answered(ticket)
         self._note_time(http_date(response.headers.get("Date")))
-        failure = None if response.status == 200 else failure_of(path, response)
+        failure = None if response.status == 200 else failure_of(path, response.status, response.headers, body)
         if not isinstance(failure, TransientError):
             self._turnstile.served(ticket, response.headers.get("RateLimit-Limit", ""))
         if failure:
             raise failure
         try:
-            return Packed(
-                partial(decode_tolerantly, response.data, decode), arrived, seconds, len(response.data)
-            ).fetched()
+            return Packed(partial(decode_tolerantly, body, decode), arrived, seconds, len(body)).fetched()
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise TransientError("the answer (200) is cut off or no JSON:API document") from None
+
+    def _failure_of(self, trouble: Trouble) -> Exception:
+        if trouble.lasting:
+            return NoWayError(f"Klaviyo cannot be reached: {trouble.words}", lasting=True)
+        return TransientError(trouble.words)
 
     def _note_time(self, moment: datetime | None) -> None:
         """Remember the server's clock; answers may overtake each other."""
@@ -213,6 +230,12 @@ class KlaviyoClient:
     def _gave_up(self, path: str, error: TransientError, attempts: int) -> KlaviyoError:
         if error.retry_after > self._settings.max_retry_seconds:
             return self._quota_spent(path, error.retry_after)
+        if not self._answered:
+            return NoWayError(
+                f"GET {path}: {error}; no answer of any kind within max_retry_seconds "
+                f"({self._settings.max_retry_seconds}), so no other stream is tried. Check `api_url` and the network",
+                lasting=False,
+            )
         return RetriesSpentError(
             f"GET {path}: {error}; given up after {attempts} attempts within max_retry_seconds "
             f"({self._settings.max_retry_seconds}). The next run continues at the bookmark"
@@ -234,21 +257,18 @@ class KlaviyoClient:
 
 def _connection_pool(settings: ClientSettings) -> urllib3.PoolManager:
     """Open a pool of connections, through the proxy that the environment names for the address, if any."""
-    address = urlsplit(settings.api_url)
-    options: dict[str, Any] = {
-        "headers": {
+    pool = open_pool(
+        settings.api_url,
+        headers={
             "Authorization": f"Klaviyo-API-Key {settings.api_key}",
             "revision": settings.revision,
             "User-Agent": settings.user_agent,
             "Accept": "application/vnd.api+json",
             "Accept-Encoding": "gzip",
         },
-        "timeout": urllib3.Timeout(settings.request_timeout_seconds),
-        "maxsize": settings.max_concurrency + 1,  # the thread that emits may ask, too
-    }
-    proxy = getproxies().get(address.scheme)
-    pool = urllib3.PoolManager(**options)
-    if proxy and not proxy_bypass(address.hostname or ""):
-        pool = urllib3.ProxyManager(proxy, **options)
-    pool.pool_classes_by_scheme = dict(POOLS)
+        timeout=urllib3.Timeout(settings.request_timeout_seconds),
+        maxsize=settings.max_concurrency + 1,  # the thread that emits may ask, too
+    )
+    if "SOCKS" not in type(pool).__name__:  # which has pools of its own
+        pool.pool_classes_by_scheme = dict(POOLS)
     return pool

@@ -4,6 +4,7 @@
 
     KlaviyoError                the message is safe to log: no value of a record, no credential
     ├── RejectedKeyError        401: the whole run ends, exit code 2
+    ├── NoWayError              Klaviyo cannot be reached at all: the whole run ends, exit code 2 or 1
     └── StreamError             this stream ends with its bookmark, the others go on
         ├── MissingScopeError   403: the key lacks a scope
         ├── RefusedRequestError another 4xx (or a redirect): repeating it would not help
@@ -31,6 +32,14 @@ class KlaviyoError(Exception):
 
 class RejectedKeyError(KlaviyoError):
     """Klaviyo does not accept the key (401)."""
+
+
+class NoWayError(KlaviyoError):
+    """Klaviyo cannot be reached, whichever stream asks; *lasting*: nor by trying again."""
+
+    def __init__(self, message: str, *, lasting: bool) -> None:
+        super().__init__(message)
+        self.lasting = lasting
 
 
 class StreamError(KlaviyoError):

@@ -21,9 +21,10 @@ from typing_extensions import override
 
 from tap_klaviyo.client import ClientSettings, KlaviyoClient
 from tap_klaviyo.disclosure import keep_secret, scrub_log
-from tap_klaviyo.errors import RefusedInputError, RejectedKeyError, frames
+from tap_klaviyo.errors import NoWayError, RefusedInputError, RejectedKeyError, frames
 from tap_klaviyo.fetching import prepare_process
 from tap_klaviyo.metrics import MetricDirectory
+from tap_klaviyo.network import NetworkSettingError
 from tap_klaviyo.settings import SECRETS, SETTINGS, Settings, problems, typed, unknown_settings
 from tap_klaviyo.streams.base import Account, KlaviyoStream
 from tap_klaviyo.streams.events import Events
@@ -106,6 +107,10 @@ class TapKlaviyo(Tap):
         except Stopped as stop:
             code, reason = int(stop.code or FAILED), "stopped by a signal; the state of what was emitted is written"
         except RejectedKeyError as error:
+            code, reason = CONFIGURATION, str(error)
+        except NoWayError as error:
+            code, reason = CONFIGURATION if error.lasting else FAILED, str(error)
+        except NetworkSettingError as error:
             code, reason = CONFIGURATION, str(error)
         except BrokenPipeError:
             code, reason = FAILED, "the reader of the output is gone; the next run repeats what it did not settle"

@@ -15,13 +15,13 @@ import time
 from collections import deque
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 import msgspec
-import requests
-from requests.adapters import HTTPAdapter
+import urllib3
 
 from target_insiderone.answers import AnswerMismatchError, Outcome, outcome_of
+from target_insiderone.network import TooLargeError, Trouble, open_pool, proxy_wants_credentials, read_whole, trouble_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,8 +32,14 @@ PROFILE = "/api/user/v1/profile"
 _NOBODY = b'{"identifiers":{"email":"nobody@target-insiderone.invalid"},"attributes":["email"]}'
 
 RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504, *range(520, 525)})
-NOT_APPLIED = frozenset({"status 429", "status 503", "no answer (ConnectTimeout)"})
-"""Why an attempt failed that Insider One surely did not apply; any other may have been, though no answer says so."""
+NOT_APPLIED = frozenset({429, 503})
+"""Statuses of requests that Insider One surely did not apply; those of other failures may have been."""
+
+MOST_ANSWER_BYTES = 32_000_000
+"""Unpacked. An answer tells of 1,000 users at most; what is longer is no answer, and could fill the memory."""
+
+MOST_CONNECTIONS = 1_000
+CONNECT_SECONDS = 10.0
 
 FIRST_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 60.0
@@ -63,6 +69,13 @@ class StopSendingError(Exception):
     def __init__(self, status: int, advice: str) -> None:
         super().__init__(f"Insider One refuses every request (status {status}): {advice}")
         self.status = status
+
+
+class NoWayError(Exception):
+    """Insider One cannot be reached, and another attempt would end alike: certificate, proxy, address."""
+
+    def __init__(self, words: str) -> None:
+        super().__init__(f"Insider One cannot be reached: {words}")
 
 
 class GaveUpError(Exception):
@@ -129,17 +142,41 @@ class RateLimit:
             self._paused_until = max(self._paused_until, time.monotonic() + seconds)
 
 
+class _Failure(NamedTuple):
+    """An attempt to be repeated: why, after how many seconds at least, and whether it may have been applied."""
+
+    reason: str
+    retry_after: float | None
+    maybe_applied: bool
+
+
 class InsiderOneClient:
-    """Posts bodies; one session a thread, all sharing the rate limit and the pause after a 429.
+    """Posts bodies; all threads share the connections, the rate limit and the pause after a 429.
 
     *stopping* ends waits early. Safe to use from several threads.
+
+    Raises:
+        NetworkSettingError: The proxy or the certificates that the environment names cannot be used.
     """
 
     def __init__(self, settings: ClientSettings, stopping: threading.Event) -> None:
         self._settings = settings
         self._stopping = stopping
         self._limit = RateLimit(settings.rate_limit_per_minute)
-        self._local = threading.local()
+        self._answered = False
+        timeout = settings.request_timeout_seconds
+        self._pool = open_pool(
+            settings.api_url,
+            maxsize=MOST_CONNECTIONS,
+            timeout=urllib3.Timeout(connect=min(timeout, CONNECT_SECONDS), read=timeout),
+            headers={
+                "X-PARTNER-NAME": settings.partner_name,
+                "X-REQUEST-TOKEN": settings.api_key,
+                "Content-Type": "application/json",
+                "User-Agent": settings.user_agent,
+                "Accept-Encoding": "gzip",
+            },
+        )
 
     def upsert(self, body: bytes, users: int, before_retry: Callable[[], None] = lambda: None) -> tuple[Outcome, int]:
         """Send one upsert body of *users* users; returns the outcome and the number of attempts it took.
@@ -150,6 +187,7 @@ class InsiderOneClient:
             StopSendingError: The request as such is refused.
             RowRefusedError: A 400 that may concern one of its rows.
             GaveUpError: The retries' budget is spent.
+            NoWayError: No attempt can succeed.
             AnswerMismatchError: The answer's counts do not add up to *users*.
             Stopped: The run was asked to stop before an answer came.
         """
@@ -162,12 +200,12 @@ class InsiderOneClient:
 
         Raises:
             StopSendingError: They are not.
-            GaveUpError: No answer came.
+            GaveUpError, NoWayError: No answer came.
         """
         try:
             self._send(PROFILE, _NOBODY, 1)
         except StopSendingError as error:
-            if error.status != requests.codes.not_found:
+            if error.status != 404:
                 raise
         except AnswerMismatchError:
             return  # an answer with a profile in it is as good
@@ -187,10 +225,11 @@ class InsiderOneClient:
             self._sleep(self._limit.reserve())
             while (pause := self._limit.pausing()) > 0:
                 self._sleep(pause)
-            outcome, reason, retry_after = self._attempt(path, body, users)
-            if outcome is not None:
+            outcome = self._attempt(path, body, users)
+            if isinstance(outcome, Outcome):
                 return replace(outcome, doubtful=doubtful), attempt
-            doubtful = doubtful or reason not in NOT_APPLIED
+            reason, retry_after, maybe_applied = outcome
+            doubtful = doubtful or maybe_applied
             deadline = deadline or time.monotonic() + self._settings.max_retry_seconds
             ceiling = min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2 ** (attempt - 1))
             delay = random.uniform(0, ceiling)  # noqa: S311  (full jitter needs no secret)
@@ -203,49 +242,54 @@ class InsiderOneClient:
             self._sleep(delay)
             before_retry()
 
-    def _attempt(self, path: str, body: bytes, users: int) -> tuple[Outcome | None, str, float | None]:
-        """One request: (outcome, "", None), or (None, why it must be tried again, Retry-After in seconds)."""
-        timeout = self._settings.request_timeout_seconds
+    def _attempt(self, path: str, body: bytes, users: int) -> Outcome | _Failure:
+        """Send one request.
+
+        Raises:
+            NoWayError, StopSendingError, RowRefusedError, AnswerMismatchError: Another attempt would end alike.
+        """
+        address = self._settings.api_url
         try:
-            answer = self._session().post(
-                self._settings.api_url + path, data=body, timeout=(min(timeout, 10.0), timeout), allow_redirects=False
+            answer = self._pool.request(
+                "POST", address + path, body=body, redirect=False, retries=False, preload_content=False
             )
-        except requests.RequestException as error:
-            return None, f"no answer ({type(error).__name__})", None
-        if answer.status_code in RETRIED:
-            return (
-                None,
-                f"status {answer.status_code}",
-                retry_after_seconds(answer.headers.get("Retry-After"), answer.headers.get("Date")),
-            )
-        if answer.status_code != requests.codes.ok:
-            refuse(answer.status_code, answer.text)
+            self._answered = True
+            content = read_whole(answer, MOST_ANSWER_BYTES)
+        except urllib3.exceptions.HTTPError as error:
+            return _failure(trouble_of(error, address, answered=self._answered))
+        except TooLargeError:
+            if answer.status == 200:
+                raise AnswerMismatchError(
+                    f"an answer of more than {MOST_ANSWER_BYTES // 1_000_000} MB; is it Insider One that answers?"
+                ) from None
+            content = b""
+        if answer.status in RETRIED:
+            wait = retry_after_seconds(answer.headers.get("Retry-After"), answer.headers.get("Date"))
+            return _Failure(f"status {answer.status}", wait, answer.status not in NOT_APPLIED)
+        if answer.status == 407:
+            return _failure(proxy_wants_credentials(address))
+        if answer.status != 200:
+            refuse(answer.status, content.decode("utf-8", "replace"))
         try:
-            parsed = msgspec.json.decode(answer.content)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            return None, "status 200 with a body that is not JSON", None
-        return outcome_of(parsed, users, empty_is_success=path == DELETE_ATTRIBUTES), "", None
+            parsed = msgspec.json.decode(content)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return _Failure("status 200 with a body that is not JSON", None, maybe_applied=True)
+        return outcome_of(parsed, users, empty_is_success=path == DELETE_ATTRIBUTES)
 
     def _sleep(self, seconds: float) -> None:
         if self._stopping.wait(max(0.0, seconds)):
             raise Stopped
 
-    def _session(self) -> requests.Session:
-        session: requests.Session | None = getattr(self._local, "session", None)
-        if session is None:
-            session = requests.Session()
-            session.headers.update(
-                {
-                    "X-PARTNER-NAME": self._settings.partner_name,
-                    "X-REQUEST-TOKEN": self._settings.api_key,
-                    "Content-Type": "application/json",
-                    "User-Agent": self._settings.user_agent,
-                }
-            )
-            session.mount("https://", HTTPAdapter(pool_connections=1, pool_maxsize=1))
-            session.mount("http://", HTTPAdapter(pool_connections=1, pool_maxsize=1))
-            self._local.session = session
-        return session
+
+def _failure(trouble: Trouble) -> _Failure:
+    """What came of an attempt that got no answer.
+
+    Raises:
+        NoWayError: The next one would get none either.
+    """
+    if trouble.lasting:
+        raise NoWayError(trouble.words)
+    return _Failure(trouble.words, None, trouble.sent)
 
 
 def refuse(status: int, text: str) -> NoReturn:
@@ -255,15 +299,15 @@ def refuse(status: int, text: str) -> NoReturn:
         StopSendingError: It concerns the request.
         RowRefusedError: A 400 that may concern a row.
     """
-    if status == requests.codes.unauthorized:
+    if status == 401:
         raise StopSendingError(
             status, "the key was rejected; is `api_key` a current UCD (Unified Customer Database) key?"
         )
-    if status == requests.codes.forbidden:
+    if status == 403:
         raise StopSendingError(
             status, "access denied; check `partner_name`, that `api_key` is a UCD key, and the account's IP allow-list"
         )
-    if status == requests.codes.bad_request:
+    if status == 400:
         for words, advice in _REQUEST_LEVEL_400.items():
             if words in text.lower():
                 raise StopSendingError(status, advice)

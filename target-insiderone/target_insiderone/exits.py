@@ -13,12 +13,13 @@ from singer_sdk.singerlib.exceptions import InvalidInputLine
 from sqlalchemy.exc import SQLAlchemyError
 
 from target_insiderone.answers import AnswerMismatchError
-from target_insiderone.client import GaveUpError, StopSendingError
+from target_insiderone.client import GaveUpError, NoWayError, StopSendingError
 from target_insiderone.data_dir import AlreadyRunningError
 from target_insiderone.database import LedgerError
 from target_insiderone.disclosure import scrub_log
 from target_insiderone.errors import SettingsError
 from target_insiderone.interruption import StoppedBySignalError
+from target_insiderone.network import NetworkSettingError
 from target_insiderone.run import NothingDeliveredError, OutputGoneError, TooManyRejectsError, UnbalancedError
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ FAILED, CONFIGURATION, TOO_MANY_REJECTS, SIGNALLED = 1, 2, 3, 128
 EXIT_CODES: dict[type[Exception], int] = {
     StreamMapConfigError: CONFIGURATION,
     StopSendingError: CONFIGURATION,
+    NoWayError: CONFIGURATION,
+    NetworkSettingError: CONFIGURATION,
     LedgerError: CONFIGURATION,
     TooManyRejectsError: TOO_MANY_REJECTS,
     NothingDeliveredError: TOO_MANY_REJECTS,

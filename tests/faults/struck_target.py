@@ -16,7 +16,6 @@ from sabotage import SABOTAGES
 from striking import Trigger, after, before, halved, replace
 from target_insiderone import rejects, target
 from target_insiderone.checkpoints import Checkpoints
-from target_insiderone.client import InsiderOneClient
 from target_insiderone.event_ledger import EventLedger
 from target_insiderone.profile_ledger import ProfileLedger
 from target_insiderone.reader import MessageReader
@@ -124,14 +123,13 @@ POINTS: dict[str, Callable[[Trigger], None]] = {
 
 def name_requests(run: int) -> None:
     """Put run and lane on every request, so that the journal tells which request was a lane's last."""
-    original = InsiderOneClient._session
+    original = HTTPConnection.endheaders
 
-    def session(client: InsiderOneClient) -> Any:
-        opened = original(client)
-        opened.headers[LANE_HEADER] = f"{run}/{threading.current_thread().name}"
-        return opened
+    def endheaders(connection: HTTPConnection, *arguments: Any, **options: Any) -> None:
+        connection.putheader(LANE_HEADER, f"{run}/{threading.current_thread().name}")
+        original(connection, *arguments, **options)
 
-    replace(InsiderOneClient, "_session", session)
+    replace(HTTPConnection, "endheaders", endheaders)
 
 
 def main() -> None:

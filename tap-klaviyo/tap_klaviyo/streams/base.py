@@ -20,7 +20,7 @@ from typing_extensions import override
 from tap_klaviyo import schemas
 from tap_klaviyo.bookmarks import Bookmark, SavedBookmark, read_state
 from tap_klaviyo.datetimes import whole_second
-from tap_klaviyo.errors import RejectedKeyError, StreamError, frames
+from tap_klaviyo.errors import NoWayError, RejectedKeyError, StreamError, frames
 from tap_klaviyo.fetching import Fetcher
 from tap_klaviyo.resources import decode_exactly
 from tap_klaviyo.streams.rows import PageBudget, PageLimitReached, Row
@@ -145,7 +145,7 @@ class KlaviyoStream(Stream):
         """Run, and sort what ends the run.
 
         Raises:
-            RejectedKeyError: No stream can be read.
+            RejectedKeyError, NoWayError: No stream can be read.
             BrokenPipeError: Nobody reads what is written.
         """
         try:
@@ -155,7 +155,7 @@ class KlaviyoStream(Stream):
                 yield from self.records(run)
             run.bookmark.complete(run.upper)
             run.outcome = "complete"
-        except (RejectedKeyError, BrokenPipeError):
+        except (RejectedKeyError, NoWayError, BrokenPipeError):
             raise
         except PageLimitReached:
             self._stopped_at_limit()

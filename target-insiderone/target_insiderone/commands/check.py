@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from target_insiderone.client import GaveUpError, InsiderOneClient, StopSendingError
+from target_insiderone.client import GaveUpError, InsiderOneClient, NoWayError, StopSendingError
 from target_insiderone.data_dir import DataDir
 from target_insiderone.database import LedgerError
 from target_insiderone.errors import Finding
 from target_insiderone.findings import find
 from target_insiderone.ledger import Ledger
+from target_insiderone.network import NetworkSettingError
 from target_insiderone.run import client_settings
 from target_insiderone.settings import parse_settings
 from target_insiderone.vocabulary import ATTRIBUTES, PARAMETERS, RETENTION_DAYS, full_name
@@ -106,11 +107,11 @@ def _ledger_findings(settings: Settings) -> list[Finding]:
 
 def _credential_findings(settings: Settings, version: str) -> list[Finding]:
     """Whether Insider One knows partner and key: reads a profile that does not exist."""
-    client = InsiderOneClient(replace(client_settings(settings, version), max_retry_seconds=RETRY_SECONDS), Event())
+    quick = replace(client_settings(settings, version), max_retry_seconds=RETRY_SECONDS)
     try:
-        client.try_credentials()
+        InsiderOneClient(quick, Event()).try_credentials()
     except StopSendingError as error:
         return [Finding("api_key", str(error), "correct partner_name or api_key")]
-    except GaveUpError as error:
+    except (GaveUpError, NoWayError, NetworkSettingError) as error:
         return [Finding("api_url", str(error), "check the address, proxies and the network")]
     return []
