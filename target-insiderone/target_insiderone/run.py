@@ -133,6 +133,7 @@ class Run:
             sightings=self.sightings,
             progress=self.progress,
             unidentified=self.unidentified,
+            skip_hook=settings.skip_hook,
         )
 
     def _say_what_matters(self) -> None:

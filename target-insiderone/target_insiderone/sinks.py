@@ -60,6 +60,7 @@ class Staging:
     sightings: Sightings
     progress: Progress
     unidentified: Unidentified | None
+    skip_hook: bool = False
 
 
 class RecordValidator(BaseJSONSchemaValidator):
@@ -244,6 +245,9 @@ class InsiderOneSink(Sink):
             if code in NOTE_HINTS:
                 self._staging.warn_once(self.stream_name, NOTE_HINTS[code].format(field=shown(field)))
 
+    def leave_out(self, why: Filtered | Rejected, event_type: str, number: int | None) -> None:
+        """Tell that one event of a record is not sent; it is counted elsewhere, a preview shows it."""
+
     def source(self, key: str, person: str, arrival: Arrival) -> Source:
         """Where the item of a record comes from."""
         return Source(self.stream_name, key, self.key_properties, arrival, self._staging.checkpoints.current, person)
@@ -316,7 +320,8 @@ class EventSink(InsiderOneSink):
         for number, event_type, why in mapped.rejected:
             self.reject(why, key, arrival, event_type, number)
             staging.tally.event(self.stream_name, "rejected", why.code)
-        for _, _, left_out in mapped.filtered:
+        for number, event_type, left_out in mapped.filtered:
+            self.leave_out(left_out, event_type, number)
             staging.tally.event(self.stream_name, "filtered", left_out.reason)
         if mapped.old:
             staging.warn_once("", SKIP_HOOK)

@@ -57,6 +57,7 @@ class TargetInsiderOne(Target):
     """Singer target for Insider One: maps records to users and events, upserts them, and accounts for each."""
 
     name = "target-insiderone"
+    sinks: ClassVar[dict[str, type[InsiderOneSink]]] = SINKS
     config_jsonschema: ClassVar[dict[str, Any]] = CONFIG_JSONSCHEMA
     capabilities: ClassVar[list[CapabilitiesEnum]] = [
         PluginCapabilities.ABOUT,
@@ -161,7 +162,7 @@ class TargetInsiderOne(Target):
                     )
                 ]
             )
-        return SINKS[kind]
+        return self.sinks[kind]
 
     def expect_rejects(self, stream: str, key_properties: Sequence[str]) -> None:
         """Get ready to :meth:`take` rejects of *stream*; they are held against the SCHEMA of the stream's last run."""

@@ -75,6 +75,7 @@ def test_preview_shows_what_would_be_sent_and_what_not(command, sandbox):
         schema("profiles"),
         record("profiles", profile(1, phone_number="12", organization="Acme", properties={"tier": "gold", "odd": 1})),
         record("profiles", {"id": "P2"}),
+        schema("events"),
         record("events", order(3, items=2)),
     ]
 
@@ -92,13 +93,130 @@ def test_preview_shows_what_would_be_sent_and_what_not(command, sandbox):
 
 def test_preview_is_readable_as_text_and_stops_at_its_limit(command):
     """The default form is for people."""
-    lines = [record("profiles", profile(number)) for number in range(3)]
+    lines = [schema("profiles"), *(record("profiles", profile(number)) for number in range(3))]
 
     _, told = command("preview", "--limit", "2", given="".join(json.dumps(line) + "\n" for line in lines))
 
     assert "profiles P0: sent" in told
     assert '"name": "Name 1"' in told
     assert "profiles P2" not in told
+
+
+@pytest.fixture
+def shown(command, tmp_path):
+    """What `preview --format json` shows of messages; nothing of it is kept."""
+
+    def run(lines, *words, **settings):
+        given = "".join(json.dumps(line) + "\n" for line in lines)
+        code, told = command("preview", "--format", "json", *words, given=given, **settings)
+        assert not (tmp_path / "data").exists()
+        return code, [json.loads(line) for line in told.splitlines() if line.startswith("{")], told
+
+    return run
+
+
+def test_preview_does_what_a_run_would_do(shown):
+    """It knew neither stream maps nor SCHEMA, and its key was always `id`."""
+    renamed = {"people": {"__source__": "profiles", "first_name": "'Mapped'"}, "profiles": None}
+    kinds = {"people": "profile", "profiles": "profile"}
+
+    code, mapped, _ = shown(
+        [schema("profiles", key="email"), record("profiles", profile(1))], stream_maps=renamed, stream_kinds=kinds
+    )
+    _, invalid, _ = shown(
+        [
+            schema("profiles"),
+            record("profiles", profile(1, first_name=5)),
+            record("profiles", profile(2)),
+        ],
+        stream_maps={"profiles": {"__filter__": "id == 'P1'"}},
+    )
+
+    assert code == 0
+    assert [(row["stream"], row["key"], row["user"]["attributes"]["name"]) for row in mapped] == [
+        ("people", "person1@shop.example", "Mapped")
+    ]
+    assert [row["outcome"] for row in invalid] == ["rejected", "filtered"]
+    assert "invalid_record (first_name)" in invalid[0]["reason"]
+    assert invalid[1]["reason"] == "stream_map"
+
+
+def test_preview_of_a_record_without_schema_ends_as_a_run_would(shown, load, command):
+    """Unless an earlier run has left one: so single lines can be tried."""
+    line = record("profiles", profile(1, first_name=5))
+    code, rows, told = shown([line])
+    load([schema("profiles")])
+
+    _, later = command("preview", given=json.dumps(line) + "\n")
+
+    assert (code, rows) == (1, [])
+    assert "a RECORD came before its SCHEMA" in told
+    assert "rejected, invalid_record (first_name)" in later
+
+
+@pytest.mark.parametrize(
+    ("words", "keys"),
+    [
+        pytest.param(["--stream", "profiles"], ["P1", "P2"], id="stream"),
+        pytest.param(["--metric", "Placed Order"], ["E1"], id="metric"),
+        pytest.param(["--key", "E3"], ["E3"], id="key"),
+        pytest.param(["--limit", "1"], ["E1", "E2", "P1"], id="limit"),
+    ],
+)
+def test_preview_shows_what_was_asked_for(shown, words, keys):
+    """The first records of an account are all page views; somebody wants to see an order, or one person."""
+    events = [order(1), order(2, metric_name="Opened Email"), order(3, metric_name="Viewed Product")]
+    lines = [schema("events"), *(record("events", event) for event in events), schema("profiles")]
+
+    _, rows, told = shown([*lines, *(record("profiles", profile(n)) for n in (1, 2))], *words)
+
+    assert [row["key"] for row in rows] == keys
+    if words[0] == "--limit":
+        assert "events: sent 2, filtered 1 (unmapped_metric)" in told
+        assert "profiles: sent 2" in told
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--metric", "Placed order"], "did you mean `Placed Order`?"),
+        (["--stream", "event"], "did you mean `events`?"),
+        (["--key", "nobody"], "no record of the input is chosen, of 1"),
+    ],
+)
+def test_preview_says_that_nothing_was_chosen(shown, words, said):
+    """An empty screen and exit code 0 would tell that nothing is to be sent."""
+    code, rows, told = shown([schema("events"), record("events", order(1))], *words)
+
+    assert (code, rows) == (2, [])
+    assert said in told
+
+
+def test_preview_names_sources_that_no_record_has(shown):
+    """The place to find a wrong letter is before the first run."""
+    misspelt = [{"identifier_type": "email", "source_field": "emial"}]
+
+    _, rows, told = shown([schema("profiles"), record("profiles", profile(1))], identifier_mappings=misspelt)
+
+    assert [row["reason"] for row in rows] == ["no_identifier"]
+    assert "`emial`: found in 0 of 1 record; did you mean `email`?" in told
+
+
+def test_preview_reads_to_the_end_though_nobody_looks(target_command, config, tmp_path):
+    """`tap | preview | head` ended with errors of both, because each closed the pipe that the other wrote to."""
+    path = tmp_path / "command.json"
+    path.write_text(json.dumps(config))
+    lines = [schema("profiles"), *(record("profiles", profile(number)) for number in range(2_000))]
+    script = '"$0" preview --config "$1" --limit 2000 < "$2" | head -n 1; echo "${PIPESTATUS[0]}"'
+    (tmp_path / "lines").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+    done = subprocess.run(
+        ["bash", "-c", script, target_command, path, tmp_path / "lines"], capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout.splitlines()[-1] == "0"
+    assert "ERROR" not in done.stderr
+    assert "profiles: sent 2,000" in done.stderr
 
 
 def test_replay_delivers_rejects_after_the_mapping_was_corrected(command, load, sandbox):

@@ -11,8 +11,8 @@ from singer_sdk.plugin_base import _ConfigInput
 
 from target_insiderone.commands.check import check
 from target_insiderone.commands.forget import forget
-from target_insiderone.commands.preview import preview
-from target_insiderone.commands.replay import NO_IDENTIFIER, Choice, replay
+from target_insiderone.commands.preview import Choice, preview
+from target_insiderone.commands.replay import NO_IDENTIFIER, RejectChoice, replay
 from target_insiderone.settings import parse_settings
 from target_insiderone.target import TargetInsiderOne, name_log_lines
 
@@ -43,10 +43,17 @@ def check_command(config: tuple[str, ...], tap_configs: tuple[Path, ...]) -> int
 @commands.command("preview")
 @config_option
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
-@click.option("--limit", default=20, show_default=True, help="Records to show.")
-def preview_command(config: tuple[str, ...], form: str, limit: int) -> None:
-    """Show what Singer lines from standard input would become, and what would be left out and why."""
-    preview(settings_of(config), sys.stdin.buffer, as_json=form == "json", limit=limit)
+@click.option(
+    "--limit", default=20, show_default=True, help="Records to show of each stream; of those filtered, one a reason."
+)
+@click.option("--stream", help="Only records of this stream.")
+@click.option("--metric", help="Only events of this metric.")
+@click.option("--key", help="Only the record with this key.")
+def preview_command(
+    config: tuple[str, ...], form: str, limit: int, stream: str | None, metric: str | None, key: str | None
+) -> None:
+    """Show what Singer lines from standard input would become in a run, and what would be left out and why."""
+    preview(settings_of(config), None, Choice(stream, metric, key), as_json=form == "json", limit=limit)
 
 
 @commands.command("replay")
@@ -70,7 +77,7 @@ def replay_command(
     """Map and send rejected records again; what was delivered since in a newer version stays."""
     if not (codes or streams or keys or everything or unidentified):
         raise click.UsageError("choose rejects with --code, --stream or --key, or take them --all")
-    choice = Choice(
+    choice = RejectChoice(
         frozenset(codes),
         frozenset(streams),
         frozenset(keys),

@@ -32,7 +32,7 @@ log = logging.getLogger("target-insiderone")
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class RejectChoice:
     """Which rejects to replay; an empty part chooses all.
 
     *rejects* and *unidentified*: from which files.
@@ -74,7 +74,7 @@ class Outcomes:
         return Counter(outcome for outcome, _ in self.by_id.values())
 
 
-def replay(target: TargetInsiderOne, choice: Choice) -> Counter[str]:
+def replay(target: TargetInsiderOne, choice: RejectChoice) -> Counter[str]:
     """Map and send the chosen rejects again and mark what became of each; returns the outcomes.
 
     What was delivered in the meantime in a newer version is not overwritten (``duplicate``); what is refused again
@@ -97,7 +97,7 @@ def replay(target: TargetInsiderOne, choice: Choice) -> Counter[str]:
     return outcomes.count()
 
 
-def files_of(target: TargetInsiderOne, choice: Choice) -> list[RejectsFile]:
+def files_of(target: TargetInsiderOne, choice: RejectChoice) -> list[RejectsFile]:
     """The files to replay from."""
     files = [target.run.rejects] if choice.rejects else []
     if choice.unidentified and target.run.unidentified is not None:
@@ -105,7 +105,7 @@ def files_of(target: TargetInsiderOne, choice: Choice) -> list[RejectsFile]:
     return files
 
 
-def _refuse_slips(choice: Choice, kept: Sequence[Entry], stream_kinds: Iterable[str]) -> None:
+def _refuse_slips(choice: RejectChoice, kept: Sequence[Entry], stream_kinds: Iterable[str]) -> None:
     """Refuse a choice that can take nothing, now or later: it is a slip, and must not pass as `replayed 0`."""
     known: tuple[tuple[str, frozenset[str], str, Iterable[str]], ...] = (
         ("--code", choice.codes, "code", REMEDIES.keys() | MAPPING_CODES),
@@ -138,7 +138,7 @@ def _stage(target: TargetInsiderOne, chosen: Iterable[Entry], outcomes: Outcomes
         target.take(stream, entry["record"], arrival)
 
 
-def _mark(target: TargetInsiderOne, choice: Choice, outcomes: Outcomes) -> None:
+def _mark(target: TargetInsiderOne, choice: RejectChoice, outcomes: Outcomes) -> None:
     at = datetime.now(tz=UTC).isoformat(timespec="seconds")
 
     def marked(entry: Entry) -> Entry:
