@@ -147,9 +147,10 @@ PROPERTIES: dict[str, Schema] = {
         "for the account.",
     ),
     "skip_hook_older_than_hours": _count(
-        "Skip hook for old events",
-        "Events older than this go in requests of their own with skip_hook: true, so that a backfill starts no "
-        "journey; 0 switches it off.",
+        "Skip hook for what is old",
+        "Events that happened, and profiles that last changed, longer ago than this go in requests of their own with "
+        "skip_hook: true; 0 switches it off. What is younger may start journeys: for a backfill that starts none at "
+        "all, set skip_hook.",
         default=24,
         unit="hours",
         minimum=0,

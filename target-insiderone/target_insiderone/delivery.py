@@ -29,6 +29,6 @@ class Delivery:
             StopSendingError, GaveUpError, AnswerMismatchError, Stopped: Its items then stay pending.
         """
         if profiles := [item for item in batch.items if isinstance(item, ProfileItem)]:
-            self._profiles.deliver(profiles)
+            self._profiles.deliver(profiles, skip_hook=self._skip_hook or batch.group == "old profiles")
         if events := [item for item in batch.items if isinstance(item, EventItem)]:
             self._events.deliver(events, skip_hook=self._skip_hook or batch.group == "old events")

@@ -11,7 +11,7 @@ import threading
 import time
 from collections import Counter, deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from target_insiderone.client import Stopped
 
@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 
     from target_insiderone.items import Item
 
-Group = Literal["profiles", "events", "old events"]
-"""What may share a request: old events travel with ``skip_hook: true``."""
+Group = Literal["profiles", "old profiles", "events", "old events"]
+"""What may share a request: what is old travels with ``skip_hook: true``."""
 
-GROUPS: tuple[Group, ...] = ("profiles", "events", "old events")
+GROUPS: tuple[Group, ...] = get_args(Group)
+PROFILE_GROUPS: frozenset[Group] = frozenset({"profiles", "old profiles"})
 
 LOOK_EVERY_RECORDS = 250
 FLUSH_AFTER_RECORDS = 4_500
@@ -50,10 +51,11 @@ class Batch:
 
 @dataclass(slots=True)
 class Place:
-    """The lane of a person, as long as *open_items* of theirs are not settled."""
+    """The lane of a person, as long as *open_items* of theirs are open; *profiles*: the group of the last profile."""
 
     lane: Lane
     open_items: int = 0
+    profiles: Group | None = None
 
 
 class Lane:
@@ -141,7 +143,7 @@ class Lanes:
 
     def add(self, group: Group, item: Item) -> None:
         """Stage one item; blocks while all lanes are busy and a batch waits already."""
-        lane = self._lane_of(item.source.person)
+        lane = self._lane_of(item.source.person, group)
         size = item.size
         lane.staged[item.source.stream] += 1
         filling = lane.filling.get(group)
@@ -156,14 +158,23 @@ class Lanes:
         if len(batch.items) >= self._max_rows:
             self._send(lane, group)
 
-    def _lane_of(self, person: str) -> Lane:
-        """The lane that holds open records of the person; if none does, the one that is being filled."""
+    def _lane_of(self, person: str, group: Group) -> Lane:
+        """The lane that holds open records of the person; if none does, the one that is being filled.
+
+        Where these are of the other group of profiles, they are sent first: batches of one lane go out in the order in
+        which they are handed over, and what has just changed must not be overwritten by what it was days ago.
+        """
+        last: Group | None = None
         with self._placing:
             place = self._place_of.get(person)
             if place is None:
                 place = self._place_of[person] = Place(self._filled)
             place.open_items += 1
-            return place.lane
+            if group in PROFILE_GROUPS:
+                last, place.profiles = place.profiles, group
+        if last is not None and last != group:
+            self._send(place.lane, last)
+        return place.lane
 
     def _settled(self, batch: Batch) -> None:
         """Let the persons of a batch take any lane again, unless other records of theirs are open.

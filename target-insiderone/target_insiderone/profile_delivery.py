@@ -45,7 +45,7 @@ class ProfileDelivery(Dispatch):
         super().__init__(shared, tally)
         self._deletions = Sender(tally.requests, "attribute/delete")
 
-    def deliver(self, items: Sequence[ProfileItem]) -> None:
+    def deliver(self, items: Sequence[ProfileItem], *, skip_hook: bool) -> None:
         """Send the newest versions; look again if a newer one turns up between two attempts."""
         ledger = self.shared.ledger
         settled: list[tuple[Source, Outcome, str]] = []
@@ -67,7 +67,9 @@ class ProfileDelivery(Dispatch):
         while True:
             outcomes: list[tuple[Source, Outcome, str]] = []
             try:
-                in_doubt = self._send_profiles(self._choose_profiles(waiting, claim.known, outcomes), claim, outcomes)
+                in_doubt = self._send_profiles(
+                    self._choose_profiles(waiting, claim.known, outcomes), claim, outcomes, skip_hook=skip_hook
+                )
                 break
             except SupersededError as error:
                 waiting = still_newest(waiting, error.read_times, settled)
@@ -100,6 +102,8 @@ class ProfileDelivery(Dispatch):
         chosen: Sequence[tuple[ProfileItem, bytes]],
         claim: Claim,
         settled: list[tuple[Source, Outcome, str]],
+        *,
+        skip_hook: bool,
     ) -> list[bytes]:
         """Upsert users, then clear attributes, and note all outcomes in *settled*.
 
@@ -120,7 +124,7 @@ class ProfileDelivery(Dispatch):
         verdicts = self.upsert(
             [user for _, user in upserts],
             partial(self._profiles_answered, [item for item, _ in upserts], claim, lambda item: not item.delete),
-            skip_hook=self.shared.settings.skip_hook,
+            skip_hook=skip_hook,
             before_retry=look_again,
         )
         refused |= {id(item): verdict for (item, _), verdict in zip(upserts, verdicts, strict=True) if verdict}

@@ -21,6 +21,7 @@ from target_insiderone.digests import Digester
 from target_insiderone.disclosure import shown
 from target_insiderone.dispatch import DeliverySettings, SharedParts
 from target_insiderone.dry_run import DryRunClient
+from target_insiderone.events import HOUR_SECONDS
 from target_insiderone.history import delivered_before
 from target_insiderone.lanes import Lanes
 from target_insiderone.ledger import Ledger
@@ -133,7 +134,9 @@ class Run:
             sightings=self.sightings,
             progress=self.progress,
             unidentified=self.unidentified,
+            inform_once=self.inform_once,
             skip_hook=settings.skip_hook,
+            old_seconds=settings.skip_hook_older_than_hours * HOUR_SECONDS or float("inf"),
         )
 
     def _say_what_matters(self) -> None:
@@ -159,9 +162,16 @@ class Run:
 
     def warn_once(self, stream: str, words: str) -> None:
         """Log a warning that would be the same for many records, once."""
+        self._say_once(logging.WARNING, stream, words)
+
+    def inform_once(self, stream: str, words: str) -> None:
+        """Log what is as it should be, and worth knowing, once."""
+        self._say_once(logging.INFO, stream, words)
+
+    def _say_once(self, level: int, stream: str, words: str) -> None:
         if (stream, words) not in self._said:
             self._said.add((stream, words))
-            log.warning("%s%s", f"stream {shown(stream)}: " if stream else "", words)
+            log.log(level, "%s%s", f"stream {shown(stream)}: " if stream else "", words)
 
     def unreadable(self, line: bytes) -> None:
         """Count a line that is no Singer message, and keep it with the rejects."""

@@ -17,6 +17,7 @@ from singer_sdk.exceptions import InvalidJSONSchema, InvalidRecord
 from singer_sdk.sinks import Sink
 from singer_sdk.sinks.core import BaseJSONSchemaValidator
 
+from target_insiderone.dates import read_moment
 from target_insiderone.disclosure import shown
 from target_insiderone.errors import Filtered, Rejected
 from target_insiderone.exact_json import decode, encode
@@ -24,6 +25,7 @@ from target_insiderone.items import Arrival, EventItem, EventLine, ProfileItem, 
 from target_insiderone.rejects import Reject
 from target_insiderone.remedies import NOTE_HINTS, REMEDIES, SKIP_HOOK
 from target_insiderone.unidentified import raw_record
+from target_insiderone.values import UnusableValueError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -40,6 +42,9 @@ if TYPE_CHECKING:
     from target_insiderone.unidentified import Unidentified
 
 Record = dict[str, Any]
+
+CHANGED_AT = ("updated", "changed_at")
+"""Fields that say when a profile, or a person's consent, last changed in Klaviyo."""
 
 NOT_APPENDED = b',"not_append":true}'
 """How an encoded user ends whose arrays replace those that Insider One has."""
@@ -60,7 +65,9 @@ class Staging:
     sightings: Sightings
     progress: Progress
     unidentified: Unidentified | None
-    skip_hook: bool = False
+    inform_once: Callable[[str, str], None]
+    skip_hook: bool
+    old_seconds: float
 
 
 class RecordValidator(BaseJSONSchemaValidator):
@@ -275,8 +282,11 @@ class ProfileSink(InsiderOneSink):
         members, tail = encode(attributes)[1:-1], NOT_APPENDED if "not_append" in mapped.user else b"}"
         if mapped.notes:
             self.note(mapped.notes)
+        is_old = changed_before(record, time.time() - staging.old_seconds)
+        if is_old:
+            staging.inform_once("", SKIP_HOOK)
         self.hand_over(
-            "profiles",
+            "old profiles" if is_old else "profiles",
             ProfileItem(
                 source=self.source(key, person, arrival),
                 read_at=read_time(arrival.time_extracted),
@@ -324,7 +334,7 @@ class EventSink(InsiderOneSink):
             self.leave_out(left_out, event_type, number)
             staging.tally.event(self.stream_name, "filtered", left_out.reason)
         if mapped.old:
-            staging.warn_once("", SKIP_HOOK)
+            staging.inform_once("", SKIP_HOOK)
         if not mapped.events:
             self._settle_without_request(mapped, arrival)
             return
@@ -378,6 +388,21 @@ def only_event(mapped: MappedEvent, only: tuple[str, int | None]) -> MappedEvent
         rejected=[made for made in mapped.rejected if (made[1], made[0]) == only],
         filtered=[made for made in mapped.filtered if (made[1], made[0]) == only],
     )
+
+
+def changed_before(record: Record, moment: float) -> bool:
+    """Whether a profile, its consent included, last changed before *moment* (epoch seconds); if it says when."""
+    told = False
+    for name in CHANGED_AT:
+        value = record.get(name)
+        if value is not None:
+            try:
+                if read_moment(value).timestamp() >= moment:
+                    return False
+            except UnusableValueError:
+                continue
+            told = True
+    return told
 
 
 def read_time(time_extracted: object) -> str:

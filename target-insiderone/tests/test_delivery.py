@@ -274,6 +274,56 @@ def test_old_events_travel_apart_with_skip_hook(load, sandbox):
     assert ended.logs.count("must have enabled") == 1
 
 
+@pytest.mark.req("IN-37")
+@pytest.mark.parametrize(
+    ("fields", "settings", "flag"),
+    [
+        pytest.param({"updated": hours_ago(30)}, {}, True, id="old"),
+        pytest.param({"updated": hours_ago(30), "changed_at": hours_ago(1)}, {}, False, id="consent is new"),
+        pytest.param({"updated": hours_ago(1), "changed_at": hours_ago(30)}, {}, False, id="profile is new"),
+        pytest.param({"updated": None}, {}, False, id="says nothing"),
+        pytest.param({"updated": hours_ago(30)}, {"skip_hook_older_than_hours": 0}, False, id="switched off"),
+        pytest.param({"updated": hours_ago(30)}, {"skip_hook_older_than_hours": 48}, False, id="within two days"),
+    ],
+)
+def test_profiles_that_changed_long_ago_travel_apart_with_skip_hook(load, sandbox, fields, settings, flag):
+    """A backfill of profiles started the journeys of everybody: only events carried the flag."""
+    people = [record("profiles", profile(1, **fields)), record("profiles", profile(2, updated=hours_ago(1)))]
+
+    ended = load([schema("profiles"), *people], max_parallel_requests=1, **settings)
+
+    flags = {
+        user["identifiers"]["email"]: body.get("skip_hook", False)
+        for body in upserts(sandbox)
+        for user in body["users"]
+    }
+    assert flags == {"person1@shop.example": flag, "person2@shop.example": False}
+    assert "WARNING" not in "".join(line for line in ended.logs.splitlines() if "must have enabled" in line)
+
+
+def test_versions_of_a_profile_keep_their_order_across_requests(load, sandbox):
+    """Old and new versions travel in requests of their own, which must not pass one another.
+
+    The batch of the new ones is begun first here, so without care it would go before or after the others.
+    """
+    fresh = [record("profiles", profile(number, updated=hours_ago(1))) for number in range(2, 5)]
+    versions = [
+        record("profiles", profile(1, first_name="Old", updated=hours_ago(40))),
+        record("profiles", profile(1, first_name="New", updated=hours_ago(1))),
+        record("profiles", profile(1, first_name="Older", updated=hours_ago(60))),
+    ]
+
+    load([schema("profiles"), *fresh, *versions], ledger_days=0)
+
+    names = [
+        user["attributes"]["name"]
+        for body in upserts(sandbox)
+        for user in body["users"]
+        if user["identifiers"]["email"] == "person1@shop.example"
+    ]
+    assert names == ["Old", "New", "Older"]
+
+
 def test_a_profile_field_that_events_lack_is_said_once(load):
     """Without it people are not recognised by their phone number, and only the tap's settings can change that."""
     ended = load([schema("events"), *(record("events", order(number)) for number in range(5))])

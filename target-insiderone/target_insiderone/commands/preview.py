@@ -43,6 +43,10 @@ Beside them where they apply: ``skip_hook`` (true) and ``clears``, the user of a
 """
 
 
+EVENT_FIELDS = frozenset({"id", "datetime", "metric_name", "profile_id", "profile", "event_properties"})
+"""Fields of an event that go into the request without a row of their own."""
+
+
 @dataclass(frozen=True, slots=True)
 class Choice:
     """Which records to show; None: all."""
@@ -77,7 +81,7 @@ class PreviewSink(InsiderOneSink):
         found = self._found()
         found["key"] = key
         super().take(record, arrival)
-        found["not_mapped"] = record
+        found["record"] = record
 
     def hand_over(self, group: Group, item: Item) -> None:
         """Show a complete item instead of sending it."""
@@ -204,7 +208,9 @@ class PreviewTarget(TargetInsiderOne):
         self._current.clear()
         super().take(stream, record, arrival)
         for found in self._current.values():
-            found["not_mapped"] = not_mapped(found.get("not_mapped") or {}, self._mapped)
+            record = found.pop("record", {})
+            if found["outcome"] != "filtered":
+                found["not_mapped"] = not_mapped(record, self._mapped)
             self._show(found)
 
     def _count_unreadable(self, line: bytes) -> None:
@@ -323,7 +329,8 @@ def mapped_fields(settings: Settings) -> frozenset[str]:
 
 def not_mapped(record: Mapping[str, Any], mapped: frozenset[str]) -> list[str]:
     """The fields of *record*, and of its open object, that no mapping names."""
-    fields = [name for name in record if name not in {"properties", "event_properties"}]
+    own = EVENT_FIELDS if "event_properties" in record else {"properties"}
+    fields = [name for name in record if name not in own]
     inside = record.get("properties") or record.get("event_properties")
     if isinstance(inside, dict) and "properties.*" not in mapped:
         fields += [f"properties.{name}" if "properties" in record else f"event_properties.{name}" for name in inside]
