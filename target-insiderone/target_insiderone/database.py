@@ -30,6 +30,17 @@ ROWS_PARAMETERS = 20_000
 TABLES = sa.MetaData()
 """What the ledger consists of; the modules that use a table describe it."""
 
+FORMAT = 2
+"""What stands in the tables, as a number that grows; those of before it was written down count as 1."""
+
+FACTS = sa.Table(
+    "insiderone_facts",
+    TABLES,
+    sa.Column("key", sa.LargeBinary(16), primary_key=True),
+    sa.Column("value", sa.Text, nullable=False),
+)
+"""What the ledger knows of itself: its ``format``, and what `Database.note_fact` adds."""
+
 Row = tuple[Any, ...]
 
 Column = Sequence[str] | Sequence[bytes] | Sequence[bytes | None]
@@ -66,19 +77,26 @@ class Database:
         self.is_sqlite = self.engine.dialect.name == "sqlite"
         self._turn = threading.Lock()
 
-    def create(self) -> None:
+    def create(self, upgrade: Callable[[sa.Connection], None]) -> None:
         """Create the `TABLES` that are missing; another process may be doing the same now, hence the second try.
 
+        *upgrade* is called once, when tables of before format 2 may be there.
+
         Raises:
-            LedgerError: It cannot be done.
+            LedgerError: It cannot be done, or a newer version has written them.
         """
         for last_try in (False, True):
             try:
                 with self.transaction() as connection:
+                    connection.execute(sa.schema.CreateTable(FACTS, if_not_exists=True))
+                    is_unmarked = self.note_fact(connection, b"format", str(FORMAT))
+                    check_format(self.fact(connection, b"format"))
                     for table in TABLES.sorted_tables:
                         connection.execute(sa.schema.CreateTable(table, if_not_exists=True))
                         for index in table.indexes:
                             connection.execute(sa.schema.CreateIndex(index, if_not_exists=True))
+                    if is_unmarked:
+                        upgrade(connection)
             except sa.exc.SQLAlchemyError as error:
                 if last_try:
                     raise LedgerError(
@@ -86,6 +104,15 @@ class Database:
                     ) from None
             else:
                 return
+
+    def note_fact(self, connection: sa.Connection, key: bytes, value: str) -> bool:
+        """Note something the ledger is to know of itself; False if it is noted already, and stays as it is."""
+        insert = _INSERTS[self.engine.dialect.name](FACTS).values(key=key, value=value)
+        return connection.execute(insert.on_conflict_do_nothing(index_elements=["key"])).rowcount > 0
+
+    def fact(self, connection: sa.Connection, key: bytes) -> str:
+        """What was noted under *key*, or nothing."""
+        return connection.execute(sa.select(FACTS.c.value).where(FACTS.c.key == key)).scalar() or ""
 
     @contextmanager
     def transaction(self) -> Iterator[sa.Connection]:
@@ -174,6 +201,19 @@ class Database:
         """Close the connections, none of them in the middle of a transaction."""
         with self._in_turn():
             self.engine.dispose()
+
+
+def check_format(found: str) -> None:
+    """Refuse a ledger of which this version cannot know what stands in it.
+
+    Raises:
+        LedgerError: A newer version wrote it.
+    """
+    if not found.isdigit() or int(found) > FORMAT:
+        raise LedgerError(
+            f"the ledger was written by a newer version of target-insiderone (format {found[:10]!r}, known here: up to "
+            f"{FORMAT}): install that version again; without its memory events would be sent twice"
+        )
 
 
 def _joined(column: Column) -> tuple[str, bytes]:

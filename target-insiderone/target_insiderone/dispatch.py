@@ -46,7 +46,8 @@ class DeliverySettings:
 class SharedParts:
     """What all lanes share; each of them is safe to use from several threads. *ledger* is None when switched off.
 
-    *evidence*: what has been learned of upserts, of those with ``skip_hook``, and of attribute/delete.
+    *content_of*: by which digest the ledger knows bytes of an event. *evidence*: what has been learned of upserts, of
+    those with ``skip_hook``, and of attribute/delete.
     """
 
     client: InsiderOneClient | DryRunClient
@@ -55,6 +56,7 @@ class SharedParts:
     checkpoints: Checkpoints
     settings: DeliverySettings
     progress: Progress
+    content_of: Callable[[bytes], bytes]
     evidence: Mapping[Kind, Evidence] = field(default_factory=lambda: {kind: Evidence() for kind in KINDS})
 
 

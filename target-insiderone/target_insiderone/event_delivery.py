@@ -9,21 +9,24 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from target_insiderone.dispatch import Dispatch
+from target_insiderone.items import event_user
+from target_insiderone.vocabulary import LINE_PARAMETER
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from target_insiderone.accounting import Outcome
     from target_insiderone.answers import Refusal
     from target_insiderone.event_ledger import KnownEvent
-    from target_insiderone.items import EventItem, EventLine, Source
+    from target_insiderone.items import EventItem, EventLine
     from target_insiderone.sending import Verdict
 
 
 class Parcel(msgspec.Struct, gc=False):
-    """The events of one item that are to be sent."""
+    """Events of one item that are to be sent as one user."""
 
     item: EventItem
+    identifiers: bytes
     events: list[EventLine]
 
 
@@ -38,40 +41,67 @@ class EventDelivery(Dispatch):
         parcels = self._pack(items, known)
         if ledger:
             ledger.events.intend(
-                (event.key, event.content, event.body)
+                (event.key, event.content, event.intent(parcel.identifiers))
                 for parcel in parcels
                 for event in parcel.events
                 if event.key is not None and event.key not in known
             )
         refusals = self._send_events(parcels, skip_hook=skip_hook)
-        self._settle_events(parcels, refusals)
+        self._settle_events(items, parcels, refusals)
 
     def _pack(self, items: Sequence[EventItem], known: Mapping[bytes, KnownEvent]) -> list[Parcel]:
-        """For each item the events to send, with their bytes.
+        """The events to send, with their bytes.
 
-        An event that may have been delivered by a run that died goes again byte-identical (``uncertain``); one that
-        was delivered does not go again, nor does a repetition within the batch.
+        An event that may have been delivered by a run that died goes again byte-identical (``uncertain``), identifiers
+        included: its person's may have changed since, and it must not stand with two users. One that was delivered does
+        not go again, nor does a repetition within the batch.
         """
         seen: set[bytes] = set()
         parcels = []
         for item in items:
-            events = []
-            for event in item.events:
-                if event.key is None:
-                    events.append(event)
-                elif event.key in seen:
-                    self.tally.event(item.source.stream, "duplicate", "repeated")
-                else:
-                    seen.add(event.key)
-                    if event.key not in known or self._goes_again(item.source.stream, event, known[event.key]):
-                        events.append(event)
-            parcels.append(Parcel(item, events))
+            by_user: dict[bytes, list[EventLine]] = {}
+            for event in self._to_send(item, known, seen):
+                by_user.setdefault(event.identifiers or item.identifiers, []).append(event)
+            parcels += [Parcel(item, identifiers, events) for identifiers, events in by_user.items()]
         return parcels
+
+    def _to_send(self, item: EventItem, known: Mapping[bytes, KnownEvent], seen: set[bytes]) -> Iterator[EventLine]:
+        """Those events of one item that are to be sent; their keys go into *seen*."""
+        stream = item.source.stream
+        moved = self._moved_lines(item, known) if known else ()
+        for event in item.events:
+            if event.key is None:
+                yield event
+            elif event.key in seen:
+                self.tally.event(stream, "duplicate", "repeated")
+            elif event.key in moved:
+                self.tally.event(stream, "duplicate", "moved_line")
+            else:
+                seen.add(event.key)
+                if event.key not in known or self._goes_again(stream, event, known[event.key]):
+                    yield event
+
+    def _moved_lines(self, item: EventItem, known: Mapping[bytes, KnownEvent]) -> set[bytes]:
+        """Keys of lines not known by their number that went out under another one, where another line stands now."""
+        lines = [(event.key, event) for event in item.events if event.key is not None and event.line is not None]
+        changed = [
+            (event.event_type, event.line, known[key].content)
+            for key, event in lines
+            if key in known and known[key].content != event.content
+        ]
+        return {
+            key
+            for key, event in lines
+            for event_type, line, content in changed
+            if key not in known
+            and event_type == event.event_type
+            and self.shared.content_of(renumbered(event, line)) == content
+        }
 
     def _goes_again(self, stream: str, event: EventLine, before: KnownEvent) -> bool:
         """Give a known event the bytes sent before, if what became of them is open; else it is a duplicate."""
         if before.intent is not None:
-            event.body = before.intent
+            event.go_again(before.intent)
             self._note_uncertain(stream, event)
             return True
         self.tally.event(stream, "duplicate", "already_delivered")
@@ -85,10 +115,10 @@ class EventDelivery(Dispatch):
         Returns id(event) -> why it was refused.
         """
         refusals: dict[int, Refusal] = {}
-        waiting = [parcel for parcel in parcels if parcel.events]
+        waiting = parcels
         while waiting:
             again: list[Parcel] = []
-            users = [parcel.item.user([event.body for event in parcel.events]) for parcel in waiting]
+            users = [event_user(parcel.identifiers, [event.body for event in parcel.events]) for parcel in waiting]
             self.upsert(users, partial(self._events_answered, waiting, refusals, again), skip_hook=skip_hook)
             waiting = again
         return refusals
@@ -119,7 +149,7 @@ class EventDelivery(Dispatch):
             refusals |= {id(parcel.events[place]): refusal for place, refusal in found.items()}
             refused += [parcel.events[place] for place in found]
             if left := [event for place, event in enumerate(parcel.events) if place not in found]:
-                again.append(Parcel(parcel.item, left))
+                again.append(Parcel(parcel.item, parcel.identifiers, left))
         if self.shared.ledger:
             self.shared.ledger.events.settle(keys_of(delivered), keys_of(refused))
 
@@ -129,28 +159,42 @@ class EventDelivery(Dispatch):
             event.uncertain = True
             self.tally.notes[stream, "uncertain", event.event_type] += 1
 
-    def _settle_events(self, parcels: Sequence[Parcel], refusals: Mapping[int, Refusal]) -> None:
-        settled: list[tuple[Source, Outcome, str]] = []
+    def _settle_events(
+        self, items: Sequence[EventItem], parcels: Sequence[Parcel], refusals: Mapping[int, Refusal]
+    ) -> None:
         delivered: Counter[str] = Counter()
+        sent: set[int] = set()
+        codes: dict[int, str] = {}
         for parcel in parcels:
-            source, code = parcel.item.source, ""
+            source = parcel.item.source
+            sent.add(id(parcel.item))
             delivered[source.stream] += len(parcel.events)
             for event in parcel.events if refusals else ():
                 if refusal := refusals.get(id(event)):
-                    code = code or refusal.code
+                    codes.setdefault(id(parcel.item), refusal.code)
                     delivered[source.stream] -= 1
                     self.tally.event(source.stream, "rejected", refusal.code)
                     self.reject(source, refusal, event)
-            settled.append((source, *outcome_of_record(parcel.item, code, any_sent=bool(parcel.events))))
         for stream, count in (+delivered).items():
             self.shared.progress.note(stream, "delivered", "")
             self.tally.event(stream, "delivered", count=count)
-        self.settle(settled)
+        self.settle(
+            [
+                (item.source, *outcome_of_record(item, codes.get(id(item), ""), any_sent=id(item) in sent))
+                for item in items
+            ]
+        )
 
 
 def keys_of(events: Sequence[EventLine]) -> list[bytes]:
     """What the ledger knows the events by, of those that it can know."""
     return [event.key for event in events if event.key is not None]
+
+
+def renumbered(event: EventLine, line: int | None) -> bytes:
+    """The bytes of a line as they would be under another number; only as a key does the name stand before a colon."""
+    name = f'"{LINE_PARAMETER}":'
+    return event.body.replace(f"{name}{event.line}".encode(), f"{name}{line}".encode(), 1)
 
 
 def refused_events(verdict: Sequence[Refusal], count: int) -> dict[int, Refusal]:

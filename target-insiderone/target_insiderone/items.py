@@ -95,7 +95,7 @@ class EventLine(msgspec.Struct, gc=False):
     """One event made of a record.
 
     *key* is what the ledger knows it by, None where the record has no id. *uncertain*: an earlier request with it may
-    have been applied.
+    have been applied; *identifiers*: those of that request, if they are known.
     """
 
     key: bytes | None
@@ -104,6 +104,17 @@ class EventLine(msgspec.Struct, gc=False):
     event_type: str
     line: int | None
     uncertain: bool = False
+    identifiers: bytes | None = None
+
+    def intent(self, identifiers: bytes) -> bytes:
+        """What the ledger keeps of it until its outcome is known: whose it is said to be, and its exact bytes."""
+        return identifiers + b"\n" + self.body
+
+    def go_again(self, intent: bytes) -> None:
+        """Become what was sent before. Version 0.1.0 kept no identifiers."""
+        identifiers, has_identifiers, body = intent.partition(b"\n")
+        self.body = body if has_identifiers else intent
+        self.identifiers = identifiers if has_identifiers else None
 
 
 class EventItem(msgspec.Struct, gc=False):
@@ -122,12 +133,13 @@ class EventItem(msgspec.Struct, gc=False):
             size += len(event.body)
         return size
 
-    def user(self, bodies: Sequence[bytes]) -> bytes:
-        """The encoded user with these events."""
-        return b'{"identifiers":' + self.identifiers + b',"events":[' + b",".join(bodies) + b"]}"
-
 
 Item = ProfileItem | EventItem
+
+
+def event_user(identifiers: bytes, bodies: Sequence[bytes]) -> bytes:
+    """An encoded user with these events."""
+    return b'{"identifiers":' + identifiers + b',"events":[' + b",".join(bodies) + b"]}"
 
 
 def attributes_body(users: Sequence[bytes]) -> bytes:

@@ -37,7 +37,7 @@ class Ledger:
         self._holding: Connection | None = None
         self.events = EventLedger(self._database, read_only=read_only)
         self.profiles = ProfileLedger(self._database, read_only=read_only)
-        self._database.create()
+        self._database.create(self.profiles.upgrade)
         self._take_over()
 
     def _take_over(self) -> None:

@@ -127,6 +127,9 @@ class ProfileLedger:
         self._complete: dict[bytes, Claim] = {}
         self._claim_of: dict[bytes, Claim] = {}  # profile's key -> the complete claim it is in, until it is merged
 
+    def upgrade(self, connection: sa.Connection) -> None:
+        """Read a ledger of version 0.1.0, which noted the time of a version also before it was delivered."""
+
     def claim(self, versions: Mapping[bytes, ReadProfile]) -> Claim:
         """Note that versions are about to be delivered.
 

@@ -9,6 +9,7 @@ import os
 import sys
 import uuid
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from target_insiderone.accounting import UNREADABLE, Accounts, as_table, reasons_of
@@ -112,8 +113,15 @@ class Run:
             client = DryRunClient(self.data_dir.dry_run(self.id))
         else:
             client = InsiderOneClient(client_settings(settings, version), self._interruption.stopping)
+        digest = Digester(settings.scope)
         shared = SharedParts(
-            client, self.ledger, self.rejects, self.checkpoints, delivery_settings(settings), self.progress
+            client,
+            self.ledger,
+            self.rejects,
+            self.checkpoints,
+            delivery_settings(settings),
+            self.progress,
+            content_of=partial(digest, "content"),
         )
         self.lanes = Lanes(
             [Delivery(shared, self.accounts.new_tally()).deliver for _ in range(settings.max_parallel_requests)],
@@ -129,7 +137,7 @@ class Run:
             rejects=self.rejects,
             checkpoints=self.checkpoints,
             lanes=self.lanes,
-            digest=Digester(settings.scope),
+            digest=digest,
             warn_once=self.warn_once,
             sightings=self.sightings,
             progress=self.progress,

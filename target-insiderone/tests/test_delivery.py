@@ -157,7 +157,7 @@ def test_a_400_that_names_no_row_is_narrowed_down(load, sandbox):
 
 @pytest.mark.req("IN-60")
 def test_many_bad_rows_with_one_text_do_not_block_their_stream(load, sandbox):
-    """Twenty rows refused alone in one text were taken for the request's fault, although their batch would have passed."""
+    """Twenty rows with one text were taken for the fault of the request, although half of it would have passed."""
     sandbox.fault(
         "insiderone", kind="status", status=400, body='{"error": "cannot be stored"}', query="odd", times=None
     )

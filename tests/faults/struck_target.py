@@ -25,7 +25,7 @@ from target_insiderone.sending import Sender
 from urllib3.connection import HTTPConnection
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 
 def strike_uncommitted(trigger: Trigger) -> None:
@@ -53,20 +53,23 @@ def strike_waiting_answer(trigger: Trigger) -> None:
 
 def strike_between_halves(trigger: Trigger) -> None:
     """Fire when one half of a bisected batch has its verdicts, and the other half has not."""
-    depth = threading.local()
-    original = Sender.send
+    batch = threading.local()
+    send, attempt = Sender.send, Sender._try
 
-    def send(sender: Sender, *arguments: Any) -> Any:
-        depth.now = getattr(depth, "now", 0) + 1
-        try:
-            verdicts = original(sender, *arguments)
-        finally:
-            depth.now -= 1
-        if depth.now and any(verdict is None for verdict in verdicts):
+    def noting(sender: Sender, users: Sequence[bytes], *arguments: Any) -> Any:
+        batch.users, batch.is_answered = len(users), False
+        return send(sender, users, *arguments)
+
+    def attempting(sender: Sender, users: Sequence[bytes], *arguments: Any) -> Any:
+        if batch.is_answered:
+            batch.is_answered = False
             trigger.pull()
-        return verdicts
+        found = attempt(sender, users, *arguments)
+        batch.is_answered = found is not None and len(users) < batch.users and None in found[0]
+        return found
 
-    replace(Sender, "send", send)
+    replace(Sender, "send", noting)
+    replace(Sender, "_try", attempting)
 
 
 def strike_answer_read(trigger: Trigger) -> None:
