@@ -89,13 +89,12 @@ class EventDelivery(Dispatch):
             for key, event in lines
             if key in known and known[key].content != event.content
         ]
+        fresh = [(key, event) for key, event in lines if key not in known] if changed else []
         return {
             key
-            for key, event in lines
+            for key, event in fresh
             for event_type, line, content in changed
-            if key not in known
-            and event_type == event.event_type
-            and self.shared.content_of(renumbered(event, line)) == content
+            if event_type == event.event_type and self.shared.content_of(renumbered(event, line)) == content
         }
 
     def _goes_again(self, stream: str, event: EventLine, before: KnownEvent) -> bool:
