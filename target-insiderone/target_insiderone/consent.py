@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from target_insiderone.digests import shortened
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -48,8 +50,8 @@ def consent_stamp(value: Any) -> str:
     'SUBSCRIBED 2026-08-14T09:12:40+00:00'
     """
     if type(value) is dict:
-        return f"{value.get('consent')} {value.get('consent_timestamp')}"
-    return str(value)
+        return shortened(f"{value.get('consent')} {value.get('consent_timestamp')}")
+    return shortened(str(value))
 
 
 def consent_source(source: str) -> str:

@@ -73,7 +73,7 @@ def to_country(value: Any) -> str:
         UnusableValueError: No country is called so; nothing is guessed.
     """
     if type(value) is str:
-        code = _find(value)
+        code = _find(value) if len(value) <= LONGEST_NAME else None
         if code is not None:
             return code
     raise UnusableValueError("country_unmappable")
@@ -87,6 +87,9 @@ def fold(name: str) -> str:
     """
     plain = name if name.isascii() else unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
     return " ".join(plain.casefold().split())
+
+
+LONGEST_NAME = 200  # longer ones are not remembered
 
 
 @lru_cache(maxsize=2_000)

@@ -4,6 +4,18 @@ from __future__ import annotations
 
 import hashlib
 
+LONGEST_TEXT = 120
+
+
+def shortened(text: str) -> str:
+    """A text for the ledger: itself, or a digest where it is longer than what the ledger is made for.
+
+    All rows of a statement are as wide as the widest one.
+    """
+    if len(text) <= LONGEST_TEXT:
+        return text
+    return f"digest {hashlib.blake2b(text.encode('utf-8', 'surrogatepass'), digest_size=16).hexdigest()}"
+
 
 class Digester:
     """Makes 16-byte digests within a *scope* (partner and integration name): other scopes never meet the same key."""

@@ -8,7 +8,7 @@ import traceback
 from typing import TYPE_CHECKING, Any
 
 import click
-from singer_sdk.exceptions import RecordsWithoutSchemaException, StreamMapConfigError
+from singer_sdk.exceptions import InvalidJSONSchema, RecordsWithoutSchemaException, StreamMapConfigError
 from singer_sdk.singerlib.exceptions import InvalidInputLine
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -20,6 +20,7 @@ from target_insiderone.disclosure import scrub_log
 from target_insiderone.errors import SettingsError
 from target_insiderone.interruption import StoppedBySignalError
 from target_insiderone.network import NetworkSettingError
+from target_insiderone.reader import DEEPEST, HEADROOM
 from target_insiderone.run import NothingDeliveredError, OutputGoneError, TooManyRejectsError, UnbalancedError
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ FAILED, CONFIGURATION, TOO_MANY_REJECTS, SIGNALLED = 1, 2, 3, 128
 
 EXIT_CODES: dict[type[Exception], int] = {
     StreamMapConfigError: CONFIGURATION,
+    InvalidJSONSchema: CONFIGURATION,
     StopSendingError: CONFIGURATION,
     NoWayError: CONFIGURATION,
     NetworkSettingError: CONFIGURATION,
@@ -52,6 +54,7 @@ log = logging.getLogger("target-insiderone")
 def run_command(command: Callable[..., Any]) -> None:
     """Run a click command and exit."""
     scrub_log()
+    sys.setrecursionlimit(DEEPEST + HEADROOM)
     ended_by: Exception | None = None
     try:
         code = command(standalone_mode=False)

@@ -34,6 +34,9 @@ FLUSH_AFTER_SECONDS = 20.0
 STATE is due every 10,000 records or 30 s. Half of the records may wait for their batch to be full, half for the answer:
 so a slow answer costs least."""
 
+MOST_HELD_BYTES = 10_000_000
+"""A batch goes out incomplete where its records hold more than this: most of it may be what is not sent."""
+
 GRACE_SECONDS = 8.0
 """How long requests under way may take to finish after the run was asked to stop."""
 
@@ -47,6 +50,8 @@ class Batch:
     first_record: int = 0
     items: list[Item] = field(default_factory=list)
     size: int = 0
+    held: int = 0
+    """Bytes of the lines that its items came in, which stay in memory with them."""
 
 
 @dataclass(slots=True)
@@ -147,7 +152,8 @@ class Lanes:
         size = item.size
         lane.staged[item.source.stream] += 1
         filling = lane.filling.get(group)
-        if filling is not None and filling.size + size > self._max_bytes:
+        held = len(item.source.arrival.line)
+        if filling is not None and (filling.size + size > self._max_bytes or filling.held + held > MOST_HELD_BYTES):
             self._send(lane, group)
         with lane.filling_lock:
             batch = lane.filling.get(group)
@@ -155,6 +161,7 @@ class Lanes:
                 batch = lane.filling[group] = Batch(group, first_record=self._records)
             batch.items.append(item)
             batch.size += size
+            batch.held += held
         if len(batch.items) >= self._max_rows:
             self._send(lane, group)
 

@@ -18,6 +18,7 @@ E164: Final = re.compile(r"\+[1-9][0-9]{6,14}")
 
 _SEPARATORS: Final = dict.fromkeys(map(ord, " \t\r\n.-/()\u00a0\u2007\u202f\u2010\u2011\u2012\u2013\u2014\u200e\u200f"))
 _CALLING_CODE: Final = re.compile(r"\+?([1-9][0-9]{0,2})")
+LONGEST_NUMBER: Final = 40
 _REMEMBERED = 10_000
 
 
@@ -42,7 +43,7 @@ def compile_phone(default_country: str | None, *, normalize: bool) -> Callable[[
             return number
         if normalize:
             number = number.translate(_SEPARATORS)
-            if number and number[0] != "+":
+            if number and number[0] != "+" and len(number) <= LONGEST_NUMBER:  # what is longer is not remembered
                 number = from_national(number)
         if not E164.fullmatch(number):
             raise UnusableValueError("invalid_phone_number")

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from target_insiderone.batch_rows import BatchRows, batch_table
 from target_insiderone.database import TABLES
+from target_insiderone.digests import shortened
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -274,7 +275,7 @@ class ProfileLedger:
             [version.content for version in versions],
             [version.email for version in versions],
             [version.phone_number for version in versions],
-            [msgspec.json.encode(version.optins).decode() for version in versions],
+            [_encoded(version.optins) for version in versions],
         )
         connection.exec_driver_sql(
             f"{given} INSERT INTO insiderone_profiles "  # noqa: S608  (constants)
@@ -324,6 +325,11 @@ class ProfileLedger:
         for claim in list(self._open.values()):
             self._write(claim, is_complete=True)
         self.merge()
+
+
+def _encoded(optins: Mapping[str, str]) -> str:
+    """Opt-ins as JSON; an earlier version has kept some that are too long."""
+    return msgspec.json.encode({name: shortened(token) for name, token in optins.items()}).decode()
 
 
 _CLAIM = msgspec.msgpack.Decoder(tuple[dict[bytes, ReadProfile], dict[bytes, str], dict[bytes, KnownProfile], bool])

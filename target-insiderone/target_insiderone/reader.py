@@ -24,6 +24,9 @@ Message = dict[str, Any]
 BUFFER_BYTES = 1 << 18
 """As much of the input is read at once: each time the reading thread lets the others in, and waits for its turn."""
 
+DEEPEST, HEADROOM = 1_000, 500
+"""How deep a line may be nested, the interpreter's frames included; what is done with it later has room for more."""
+
 REQUIRED = {
     "RECORD": (("stream", str), ("record", dict)),
     "SCHEMA": (("stream", str), ("schema", dict)),
@@ -63,10 +66,13 @@ class MessageReader(GenericSingerReader[bytes]):
         Raises:
             InvalidInputLine: It is no message; the text says nothing of the line, which may hold personal data.
         """
+        sys.setrecursionlimit(DEEPEST)
         try:
             message = decode(line)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ArithmeticError):
             raise InvalidInputLine("a line is no valid JSON") from None
+        finally:
+            sys.setrecursionlimit(DEEPEST + HEADROOM)
         if type(message) is not dict or type(message.get("type")) is not str:
             raise InvalidInputLine("a line is no Singer message")
         for name, kind in REQUIRED.get(message["type"], ()):

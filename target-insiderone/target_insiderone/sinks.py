@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 import jsonschema_rs
 from singer_sdk.exceptions import InvalidJSONSchema, InvalidRecord
@@ -79,9 +79,12 @@ class RecordValidator(BaseJSONSchemaValidator):
     def __init__(self, schema: dict[str, Any]) -> None:
         super().__init__(schema)
         try:
-            self._validator = jsonschema_rs.validator_for(schema, validate_formats=False)
-        except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
-            raise InvalidJSONSchema(f"the SCHEMA cannot be used ({type(error).__name__})") from None
+            self._validator = jsonschema_rs.validator_for(schema, validate_formats=False, retriever=refuse_to_fetch)
+        except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError):
+            raise InvalidJSONSchema(
+                "its SCHEMA cannot be used: it is no JSON Schema, refers to another document (nothing is fetched), or "
+                "is nested too deep; look at the tap"
+            ) from None
         self._dates = [
             name
             for name, declared in schema.get("properties", {}).items()
@@ -104,6 +107,15 @@ class RecordValidator(BaseJSONSchemaValidator):
                     datetime.fromisoformat(value)
                 except ValueError:
                     raise InvalidDateTimeError(name, record) from None
+
+
+def refuse_to_fetch(_address: str) -> NoReturn:
+    """Fetch nothing that a SCHEMA names, neither from the network nor from a file.
+
+    Raises:
+        ValueError: Always.
+    """
+    raise ValueError("a SCHEMA refers to another document")
 
 
 class InvalidDateTimeError(InvalidRecord):

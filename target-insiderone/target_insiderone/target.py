@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from singer_sdk import Target
-from singer_sdk.exceptions import RecordsWithoutSchemaException
+from singer_sdk.exceptions import InvalidJSONSchema, RecordsWithoutSchemaException
 from singer_sdk.helpers.capabilities import PluginCapabilities
 from singer_sdk.logging import ConsoleFormatter
 from singer_sdk.mapper import RemoveRecordTransform, SameRecordTransform
@@ -175,7 +175,10 @@ class TargetInsiderOne(Target):
         stream = message_dict["stream"]
         if not isinstance(message_dict["schema"].get("properties"), dict):
             raise InvalidInputLine(f"stream {shown(stream)}: its SCHEMA has no properties; look at the tap")
-        super()._process_schema_message(message_dict)
+        try:
+            super()._process_schema_message(message_dict)
+        except InvalidJSONSchema as error:
+            raise InvalidJSONSchema(f"stream {shown(stream)}: {error}") from None
         self.run.lock(stream)
         self.run.data_dir.write_schema(stream, message_dict["schema"])
         self._plain.pop(stream, None)

@@ -24,6 +24,7 @@ Raises UnusableValueError, and nothing else, for a value that it cannot take.
 
 _TRUE: Final = frozenset({"true", "t", "yes", "y", "on", "1"})
 _FALSE: Final = frozenset({"false", "f", "no", "n", "off", "0"})
+LONGEST_LOCALE = 40
 _LOCALE = re.compile(r"([A-Za-z]{2,3})(?:[-_]([A-Za-z]{4}))?(?:[-_]([A-Za-z]{2}|[0-9]{3}))?")
 _JSON = msgspec.json.Encoder(decimal_format="number", order="sorted")
 
@@ -102,7 +103,7 @@ def _on_text(change: Callable[[str], str]) -> Transform:
 
 def _to_locale(value: Any) -> str:
     """Write ``en-US`` as ``en_US``."""
-    locale = _read_locale(value) if type(value) is str else None
+    locale = _read_locale(value) if type(value) is str and len(value) <= LONGEST_LOCALE else None
     if locale is None:
         raise UnusableValueError("not_a_locale")
     return locale

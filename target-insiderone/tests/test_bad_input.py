@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import io
 import json
+import re
+import socket
+import subprocess
 
 import pytest
 from singer_messages import order, profile, record, schema, state
+from singer_sdk.exceptions import InvalidJSONSchema
 from target_insiderone.reader import MessageReader
+from target_insiderone.sinks import RecordValidator
 
 CANARY = "canary.person@secret.example"
 
@@ -116,22 +121,91 @@ def test_a_stream_can_be_given_a_kind(load):
 
 
 @pytest.mark.parametrize(
-    "message",
+    ("code", "declared"),
     [
-        pytest.param({"type": "SCHEMA", "stream": "profiles", "schema": {"type": "object"}}, id="without properties"),
-        pytest.param(
-            {"type": "SCHEMA", "stream": "profiles", "schema": {"properties": {"id": {"type": "nonsense"}}}},
-            id="invalid",
-        ),
+        pytest.param(1, {"type": "object"}, id="without properties"),
+        pytest.param(2, {"properties": {"id": {"type": "nonsense"}}}, id="invalid"),
+        pytest.param(2, {"properties": {"id": {"$ref": "#/nowhere"}}}, id="reference to nothing"),
+        pytest.param(2, {"properties": {"id": json.loads('{"not":' * 300 + "{}" + "}" * 300)}}, id="nested deep"),
     ],
 )
-def test_a_schema_that_cannot_be_used_ends_the_run(load, message):
+def test_a_schema_that_cannot_be_used_ends_the_run(load, code, declared):
     """Without a schema nothing can be validated."""
-    ended = load([message, record("profiles", profile(1))])
+    ended = load([{"type": "SCHEMA", "stream": "profiles", "schema": declared}, record("profiles", profile(1))])
 
-    assert ended.code == 1
-    assert "SCHEMA" in ended.logs
+    assert ended.code == code
+    assert "stream profiles: its SCHEMA" in ended.logs
+    assert "unforeseen" not in ended.logs
     assert "Traceback" not in ended.logs
+
+
+ELSEWHERE = {
+    "a property": {"properties": {"id": {"$ref": "{url}/a.json"}}},
+    "within": {"properties": {"id": {"anyOf": [{"type": "string"}, {"$ref": "{url}/a.json#/x"}]}}},
+    "beside its own address": {"$id": "{url}/schema", "properties": {"id": {"$ref": "a.json"}}},
+    "its own meta-schema": {"$schema": "{url}/a.json", "properties": {"id": {}}},
+    "a file": {"properties": {"id": {"$ref": "file://{path}"}}},
+}
+
+
+@pytest.mark.parametrize("declared", ELSEWHERE.values(), ids=ELSEWHERE.keys())
+def test_nothing_is_fetched_that_a_schema_names(tmp_path, declared):
+    """Whoever writes the input could have the target ask any address of its network, or read any file."""
+    (tmp_path / "a.json").write_text('{"type": "string"}')
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        text = json.dumps(declared).replace("{url}", url).replace("{path}", str(tmp_path / "a.json"))
+
+        with pytest.raises(InvalidJSONSchema, match="nothing is fetched"):
+            RecordValidator(json.loads(text))
+
+        listener.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+
+
+def test_a_schema_that_names_another_document_ends_the_run(load):
+    """With the name of the stream, as a mistake to correct."""
+    declared = {"properties": {"id": {"$ref": "http://127.0.0.1:9/id.json"}}}
+
+    ended = load([{"type": "SCHEMA", "stream": "profiles", "schema": declared}, record("profiles", profile(1))])
+
+    assert ended.code == 2
+    assert "stream profiles: its SCHEMA cannot be used" in ended.logs
+
+
+def test_records_nested_to_the_limit_of_what_can_be_read_are_rejects(load):
+    """What could just be read could not be decoded again a few calls deeper, to be kept as a reject: the run ended."""
+    bad = [profile(number, first_name=7, properties={"deep": "DEEP"}) for number in range(940, 1_000)]
+    lines = [
+        json.dumps(record("profiles", fields)).replace('"DEEP"', "[" * number + "]" * number)
+        for number, fields in enumerate(bad, 940)
+    ]
+
+    for _ in range(2):  # the second run finds them in its file
+        ended = load([schema("profiles"), *lines, record("profiles", profile(1)), state({"n": 1})], max_rejects="60")
+
+        assert ended.code == 0, ended.logs
+        assert ended.counts("profiles")["delivered"] == 1
+        assert len(ended.states) == 1
+        rejects = (ended.data_dir / "klaviyo/rejects.jsonl").read_text()  # json cannot decode them
+        assert set(re.findall(r'"code":"(\w+)"', rejects)) == {"invalid_record", "unreadable"}
+        assert {f'"key":"P{number}"' in rejects for number in range(940, 970)} == {True}
+
+
+def test_rejects_nested_deep_are_replayed(load, target_command, tmp_path):
+    """A command decodes them as well as a run does."""
+    bad = json.dumps(record("profiles", profile(1, first_name=7, properties={"deep": "DEEP"})))
+    load([schema("profiles"), bad.replace('"DEEP"', "[" * 970 + "]" * 970)], max_rejects="60")
+
+    done = subprocess.run(
+        [target_command, "replay", "--all", "--config", tmp_path / "config.json"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert "replayed 1 reject" in done.stdout
 
 
 def test_messages_that_singer_does_not_define_are_passed_over(load):

@@ -226,3 +226,12 @@ def test_identifiers_stand_in_the_order_of_the_settings():
     identifiers, _ = identify(ADA, *rows)
 
     assert list(identifiers) == ["uuid", "email"]
+
+
+def test_text_of_megabytes_is_no_email():
+    """The pattern needs the square of the length in time: this would take an hour."""
+    mapping = [{"identifier_type": "email", "source_field": "email"}]
+    resolve = compile_profiles(settings_of(identifier_mappings=mapping))
+
+    with pytest.raises(Rejected):
+        resolve({"email": "@" * 3_000_000})

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from target_insiderone.checkpoints import Segment
 from target_insiderone.items import Arrival, EventItem, Source
-from target_insiderone.lanes import Lanes
+from target_insiderone.lanes import MOST_HELD_BYTES, Lanes
 
 SECONDS = 30
 
@@ -59,6 +59,20 @@ def lanes_to(api: Api, *, max_rows: int, lanes: int = 2) -> Lanes:
     return Lanes(
         [api.deliver] * lanes, max_rows=max_rows, max_bytes=1_000_000, stopping=threading.Event(), wake=api.failed.set
     )
+
+
+def test_a_batch_holds_few_records_that_came_in_long_lines():
+    """Their lines stay in memory until they are settled, however little of them is sent."""
+    api = Api()
+    lanes = lanes_to(api, max_rows=1_000, lanes=1)
+    long = Arrival(b"x" * (MOST_HELD_BYTES // 2), None)
+    for number in range(4):
+        one = item("ada", number)
+        one.source.arrival = long
+        lanes.add("events", one)
+    lanes.finish()
+
+    assert api.begun == [["0", "1"], ["2", "3"]]
 
 
 @pytest.mark.req("IN-61")

@@ -484,3 +484,30 @@ def test_two_machines_share_one_ledger(load, postgres_url, tmp_path):
 
     assert other.counts("profiles") == {"read": 1, "duplicate": 1}
     assert other.counts("events") == {"read": 1, "duplicate": 1}
+
+
+def test_optin_of_a_long_consent_is_kept_short(load):
+    """All rows of a statement are as wide as the widest: one value of 150 kB made gigabytes of 10,000 rows."""
+    marketing = {"consent": "SUBSCRIBED", "consent_timestamp": "x" * 150_000}
+    people = [profile(number, subscriptions={"email": {"marketing": marketing}}) for number in (1, 2)]
+
+    ended = load([schema("profiles"), *(record("profiles", person) for person in people)])
+
+    assert ended.code == 0
+    engine = sqlalchemy.create_engine(f"sqlite:///{ended.data_dir}/klaviyo/ledger.sqlite")
+    with engine.connect() as connection:
+        (longest,) = connection.exec_driver_sql("SELECT max(length(optins)) FROM insiderone_profiles").one()
+    engine.dispose()
+    assert 20 < longest < 200
+
+
+def test_long_optins_of_an_earlier_version_are_merged_short(open_ledger, url):
+    """They stand in batches that every run takes over: there it failed again and again."""
+    ledger = open_ledger(url)
+    known = KnownProfile("2026-06-01", b"c" * 16, None, None, {"email_optin": "true " + "x" * 150_000})
+    claim = ledger.profiles.claim({b"k" * 16: ReadProfile("2026-06-01", {})})
+    ledger.profiles.remember(claim, {b"k" * 16: known})
+    ledger.profiles.merge()
+
+    (found,) = ledger.profiles.claim({b"k" * 16: ReadProfile("2026-06-02", {})}).known.values()
+    assert len(found.optins["email_optin"]) < 200
