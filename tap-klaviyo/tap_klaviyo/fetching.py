@@ -22,19 +22,23 @@ T = TypeVar("T")
 
 SWITCH_SECONDS = 0.0001
 M_ARENA_MAX, ARENAS = -8, 2  # malloc.h
+DEEPEST, STACK_BYTES = 12_000, 16 << 20  # levels; each needs at most 400 bytes of the stack
 PIPE_BYTES = 1 << 20  # as much as Linux lets anybody have
 
 
 def prepare_process() -> None:
     """Adjust the interpreter to one thread that computes and others that hardly do, and to pages that wait in memory.
 
-    A request has to go out at once, although records are being written; by itself it would wait for 5 ms. The garbage
-    collector would look through all pages that wait to be emitted, again and again, for circles that are not there.
-    glibc keeps up to eight heaps per processor, each of which retains what the largest bodies needed: with 16 threads
-    that is more than all those pages. And a pipe holds 64 kB, so that the tap and who reads from it would wait for each
-    other 16 times in a page of 1 MB.
+    A request has to go out at once, although records are being written; by itself it would wait for 5 ms. The
+    garbage collector would look through all pages that wait to be emitted, again and again, for circles that are
+    not there. glibc keeps up to eight heaps per processor, each of which retains what the largest bodies needed:
+    with 16 threads that is more than all those pages. A property may be nested deeper than Python decodes by
+    itself. And a pipe holds 64 kB, so that the tap and who reads from it would wait for each other 16 times in a
+    page of 1 MB.
     """
     sys.setswitchinterval(SWITCH_SECONDS)
+    sys.setrecursionlimit(DEEPEST)
+    threading.stack_size(STACK_BYTES)
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)
     if sys.platform == "linux":

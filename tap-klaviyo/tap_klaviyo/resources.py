@@ -109,6 +109,12 @@ class EventPage(msgspec.Struct, gc=False):
 
 
 _PIECE = 1 << 16  # bytes
+RESOURCE_DEPTH = 3  # in an object's array
+DEEPEST = 900
+"""How deep a resource may be nested at least; the command decodes them to `fetching.DEEPEST`."""
+
+_BRACKETS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}]', re.DOTALL)
+_ID = re.compile(rb'"id"\s*:\s*("[\w-]{1,64}")')
 _ESCAPES = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"  # a pair: one character
     rb"|(?P<lone>\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
@@ -129,11 +135,33 @@ def decode_tolerantly(body: bytes, decode: Callable[[bytes], Document]) -> Docum
     _check_utf8(body)
     try:
         return decode(body)
+    except RecursionError:
+        return decode(without_deep(body))
     except msgspec.DecodeError:
         mended = _ESCAPES.sub(lambda escape: rb"\ufffd" if escape["lone"] else escape[0], body)
         if mended == body:
             raise
         return decode(mended)
+
+
+def without_deep(body: bytes) -> bytes:
+    """Leave of resources that are nested deeper than `DEEPEST` their ids alone, which makes odd resources of them."""
+    pieces: list[bytes] = []
+    depth = deepest = begin = done = 0
+    for token in _BRACKETS.finditer(body):
+        sign = body[token.start()]
+        if sign in b"[{":
+            depth += 1
+            if depth == RESOURCE_DEPTH:
+                begin, deepest = token.start(), depth
+            deepest = max(deepest, depth)
+        elif sign in b"]}":
+            if depth == RESOURCE_DEPTH and deepest > DEEPEST:
+                known = _ID.search(body, begin, begin + 200)
+                pieces += [body[done:begin], b'{"id":%b}' % known[1] if known else b"null"]
+                done = token.end()
+            depth -= 1
+    return b"".join([*pieces, body[done:]])
 
 
 def _check_utf8(body: bytes) -> None:

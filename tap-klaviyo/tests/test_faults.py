@@ -327,3 +327,20 @@ def test_pages_that_name_each_other_as_the_next_do_not_hold_the_run_for_ever(tap
 
     assert outcome.code == 1
     assert "names one as the next that was read before" in outcome.log
+
+
+def test_property_nested_deep_is_passed_on(tap, sandbox):
+    """Nobody looks into it: 5,000 levels ended the stream, since the decoder had room for fewer."""
+    deep = "[" * 5_000 + "]" * 5_000
+    people = [
+        f'{{"type":"profile","id":"{key}","attributes":{{"updated":"2026-05-01T00:00:00Z","properties":{{"x":{value}}}}}}}'
+        for key, value in (("1", "1"), ("2", deep))
+    ]
+    page = f'{{"data":[{",".join(people)}],"links":{{"self":"x","next":null}}}}'
+    sandbox.fault("klaviyo", kind="status", status=200, body=page, path="/api/profiles", query="updated,", times=None)
+
+    outcome = tap(streams=["profiles"])
+
+    assert outcome.code == 0, outcome.log
+    assert f'"properties":{{"x":{deep}}}' in outcome.output
+    assert outcome.output.count('"RECORD"') == 2

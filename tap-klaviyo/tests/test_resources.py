@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from tap_klaviyo.resources import decode_exactly, decode_tolerantly, encode, read_event_page, read_page
+from tap_klaviyo.resources import decode_exactly, decode_tolerantly, encode, read_event_page, read_page, without_deep
 
 any_text = st.text(st.characters(codec=None, exclude_categories=())) | st.text('\ud83e\udde6\\u"dD8', max_size=8)
 numbers = st.from_regex(r"-?(0|[1-9][0-9]{0,40})(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,4})?", fullmatch=True)
@@ -99,3 +99,21 @@ def test_zero_false_empty_and_null_stay_apart(text):
 def test_integers_become_int_and_other_numbers_decimal():
     """Stream maps calculate with them."""
     assert [type(value) for value in decode("[1, 12345678901234567890, 1.0, 1e2]")] == [int, int, Decimal, Decimal]
+
+
+@pytest.mark.parametrize("depth", [5_000, 200_000])
+@pytest.mark.parametrize("opening", [b"[", b'{"a":'])
+def test_resource_nested_too_deep_keeps_its_id_alone(depth, opening):
+    """It is one odd resource of its page; the others are read."""
+    closing = b"]" if opening == b"[" else b"}"
+    deep = opening * depth + b"1" + closing * depth
+    others = [b'{"id":"%d","attributes":{"text":"[[{\\"]"}}' % number for number in (1, 3)]
+    body = b'{"data":[%b,{"type":"profile","id":"2","attributes":{"x":%b}},%b],"links":{}}' % (
+        others[0],
+        deep,
+        others[1],
+    )
+
+    mended = without_deep(body)
+
+    assert mended == b'{"data":[%b,{"id":"2"},%b],"links":{}}' % tuple(others)
