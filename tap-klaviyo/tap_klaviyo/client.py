@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
 import urllib3
@@ -24,7 +24,8 @@ from tap_klaviyo.errors import KlaviyoError, NoWayError, QuotaSpentError, Refuse
 from tap_klaviyo.filters import query_string
 from tap_klaviyo.network import TooLargeError, Trouble, open_pool, read_whole, trouble_of
 from tap_klaviyo.quotas import buckets_of
-from tap_klaviyo.resources import decode_tolerantly
+from tap_klaviyo.resources import OddPageError, decode_tolerantly
+from tap_klaviyo.server_clock import TOLERANCE, ServerClock
 from tap_klaviyo.turnstile import QuotaNotInTimeError, Turnstile
 
 if TYPE_CHECKING:
@@ -40,6 +41,9 @@ MOST_ANSWER_BYTES = 128_000_000
 """Unpacked: several times what a page of the largest events holds, and less than a machine's memory."""
 
 LONGEST_BACKOFF = 60.0  # seconds
+ODD_PAGE_ATTEMPTS = 3
+"""As often is a page asked for of which nothing can be read, before its few records are left out."""
+NO_DOCUMENT = "the answer (200) is cut off or no JSON:API document"
 
 _random = random.SystemRandom()
 
@@ -65,7 +69,7 @@ class Packed(Generic[Document]):
     unpack: Callable[[], Document] = field(repr=False)
     """Decodes the body; it has been done before, without an error."""
     at: datetime
-    """When it had arrived."""
+    """When its request was sent, by the server's clock: it tells nothing of what happened later."""
     seconds: float
     """From the request to the end of its answer; waits for the quota and failed attempts are not in it."""
     size: int
@@ -87,6 +91,14 @@ class Fetched(Packed[Document]):
         return Packed(self.unpack, self.at, self.seconds, self.size)
 
 
+class OddAnswerError(TransientError):
+    """A page came of which nothing can be read, although it is one; *rest* is that page without its records."""
+
+    def __init__(self, rest: Fetched[Any] | None) -> None:
+        super().__init__(NO_DOCUMENT)
+        self.rest = rest
+
+
 class KlaviyoClient:
     """Reads documents; any number of threads may ask at once."""
 
@@ -98,7 +110,9 @@ class KlaviyoClient:
         self._lock = threading.Lock()
         self._answered = False
         self._requests = 0
-        self._server_time: datetime | None = None
+        self._clock = ServerClock()
+        self._last_date: datetime | None = None
+        """The ``Date`` of any answer, for messages alone."""
 
     @property
     def requests(self) -> int:
@@ -134,13 +148,20 @@ class KlaviyoClient:
         return self._read(path, query, decode)
 
     def run_start(self, path: str) -> datetime:
-        """Return the latest moment that is safely past for the server: its ``Date``, less five seconds.
+        """Return the latest moment that is safely past: by the server's ``Date``, less five seconds.
 
-        The tap's own clock may be wrong. Where no answer has come yet, one record of *path* is asked for.
+        This machine's clock has a say too: the server's may be `server_clock.TOLERANCE` ahead of it, and no more. Where
+        no answer has come yet, one record of *path* is asked for.
         """
-        if self._server_time is None:
+        if not self._clock.is_known:
             self.get(path, {"page[size]": 1}, lambda _: None)
-        return (self._server_time or datetime.now(UTC)).replace(microsecond=0) - SERVER_CLOCK_MARGIN
+        if (lead := self._clock.lead()) > TOLERANCE:
+            logger.warning(
+                "the server's clock is %d s ahead of this machine's; what happened after this machine's time is left to "
+                "later runs. Is this machine's clock right?",
+                lead.total_seconds(),
+            )
+        return self._clock.latest().replace(microsecond=0) - SERVER_CLOCK_MARGIN
 
     def _read(self, path: str, query: str, decode: Callable[[bytes], Document]) -> Fetched[Document]:
         """Ask until there is an answer that can be decoded, or the time for retries is over."""
@@ -152,6 +173,10 @@ class KlaviyoClient:
                 with self._turnstile.passage(ticket):
                     try:
                         return self._attempt(path, query, ticket, decode)
+                    except OddAnswerError as odd:
+                        if attempt >= ODD_PAGE_ATTEMPTS and odd.rest is not None:
+                            return odd.rest
+                        wait = self._failed(path, ticket, odd, attempt)
                     except TransientError as error:
                         wait = self._failed(path, ticket, error, attempt)
             except QuotaNotInTimeError as error:
@@ -187,7 +212,7 @@ class KlaviyoClient:
         """
         with self._lock:
             self._requests += 1
-        began = time.monotonic()
+        began, sent = time.monotonic(), datetime.now(UTC)
         try:
             response = self._pool.request(
                 "GET", f"{self._origin.url}{path}?{query}", redirect=False, retries=False, preload_content=False
@@ -205,27 +230,27 @@ class KlaviyoClient:
         self._answered = True
         seconds, arrived = time.monotonic() - began, datetime.now(UTC)
         self._turnstile.answered(ticket)
-        self._note_time(http_date(response.headers.get("Date")))
+        date = http_date(response.headers.get("Date"))
+        self._last_date = date or self._last_date
+        if response.status == 200:  # what failed may come from a machine between here and Klaviyo
+            self._clock.tell(date, sent, arrived)
         failure = None if response.status == 200 else failure_of(path, response.status, response.headers, body)
         if not isinstance(failure, TransientError):
             self._turnstile.served(ticket, response.headers.get("RateLimit-Limit", ""))
         if failure:
             raise failure
+        at, size = self._clock.moment_of(sent), len(body)
         try:
-            return Packed(partial(decode_tolerantly, body, decode), arrived, seconds, len(body)).fetched()
+            return Packed(partial(decode_tolerantly, body, decode), at, seconds, size).fetched()
+        except OddPageError as odd:
+            raise OddAnswerError(_without_records(odd, at, seconds, size)) from None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            raise TransientError("the answer (200) is cut off or no JSON:API document") from None
+            raise TransientError(NO_DOCUMENT) from None
 
     def _failure_of(self, trouble: Trouble) -> Exception:
         if trouble.lasting:
             return NoWayError(f"Klaviyo cannot be reached: {trouble.words}", lasting=True)
         return TransientError(trouble.words)
-
-    def _note_time(self, moment: datetime | None) -> None:
-        """Remember the server's clock; answers may overtake each other."""
-        if moment is not None:
-            with self._lock:
-                self._server_time = max(moment, self._server_time or moment)
 
     def _gave_up(self, path: str, error: TransientError, attempts: int) -> KlaviyoError:
         if error.retry_after > self._settings.max_retry_seconds:
@@ -248,11 +273,15 @@ class KlaviyoClient:
                 f"GET {path}: throttled (429) for longer than max_retry_seconds ({budget}) allows, and no word of when "
                 "that ends. Does another client use up the account's quota? The next run continues at the bookmark"
             )
-        returns = (self._server_time or datetime.now(UTC)) + timedelta(seconds=math.ceil(seconds))
+        returns = (self._last_date or datetime.now(UTC)) + timedelta(seconds=math.ceil(seconds))
         return QuotaSpentError(
             f"GET {path}: the quota is spent and returns at {whole_second(returns)}, later than max_retry_seconds "
             f"({budget}) allows to wait. Run again then; the bookmark is kept"
         )
+
+
+def _without_records(odd: OddPageError, at: datetime, seconds: float, size: int) -> Fetched[Any] | None:
+    return None if odd.page is None else Fetched(lambda: odd.page, at, seconds, size, odd.page)
 
 
 def _connection_pool(settings: ClientSettings) -> urllib3.PoolManager:

@@ -11,7 +11,7 @@ import codecs
 import json
 import re
 from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
 
@@ -93,11 +93,21 @@ class Event(msgspec.Struct, gc=False):
     relationships: EventRelationships
 
 
+class Odd(msgspec.Struct, frozen=True, gc=False):
+    """A resource that is none: its place in the page, and its id, if it shows one."""
+
+    place: str
+    """``data[4]`` or ``included[17]``."""
+    id: str | None
+
+
 class Page(msgspec.Struct, gc=False):
     """A page of any collection. One without links is not whole: the last page says so by ``next: null``."""
 
     data: list[Resource]
     links: Links
+    odd: tuple[Odd, ...] = msgspec.field(default=(), name="-odd-resources")
+    """What had to be left out; never in a body."""
 
 
 class EventPage(msgspec.Struct, gc=False):
@@ -106,6 +116,7 @@ class EventPage(msgspec.Struct, gc=False):
     data: list[Event]
     links: Links
     included: list[Included] = []
+    odd: tuple[Odd, ...] = msgspec.field(default=(), name="-odd-resources")
 
 
 _PIECE = 1 << 16  # bytes
@@ -177,8 +188,87 @@ def _check_utf8(body: bytes) -> None:
     decode(b"", final=True)
 
 
-read_page = msgspec.json.Decoder(Page).decode
-read_event_page = msgspec.json.Decoder(EventPage).decode
+class _AnyPage(msgspec.Struct, gc=False):
+    """A page whose resources may be anything."""
+
+    data: list[msgspec.Raw]
+    links: Links
+    included: list[msgspec.Raw] = []
+
+
+class _Named(msgspec.Struct, gc=False):
+    """What a resource that is none may still tell."""
+
+    id: str | int | None = None
+
+
+class OddPageError(msgspec.ValidationError):
+    """Not one of a page's resources can be read; *page* holds what is left, if they were few enough to be left out."""
+
+    def __init__(self, page: Any) -> None:
+        super().__init__("a page of which no resource can be read")
+        self.page = page
+
+
+# Made once, by the thread that imports: threads that make a type's first decoder at the same time crash the process.
+_read_any_page = msgspec.json.Decoder(_AnyPage).decode
+_read_included = msgspec.json.Decoder(Included).decode
+_read_named = msgspec.json.Decoder(_Named).decode
+
+FEW = 10
+"""A page with more resources of which none can be read is a change of the API, not an odd resource or two."""
+
+
+class PageReader(Generic[Document]):
+    """Reads pages; a resource that is none (its attributes are null, its id a number) costs itself alone."""
+
+    def __init__(self, page_type: type[Document], resource_type: type[Any]) -> None:
+        self._page_type: Callable[..., Document] = page_type
+        self._read = msgspec.json.Decoder(page_type).decode
+        self._read_resource = msgspec.json.Decoder(resource_type).decode
+
+    def __call__(self, body: bytes) -> Document:
+        """Decode a page.
+
+        Raises:
+            OddPageError: It has resources, and none of them can be read.
+            msgspec.DecodeError: It is no page.
+        """
+        try:
+            return self._read(body)
+        except msgspec.ValidationError:
+            page = _read_any_page(body)
+        odd: list[Odd] = []
+        members: dict[str, Any] = {"data": _readable("data", page.data, self._read_resource, odd)}
+        if page.included:
+            members["included"] = _readable("included", page.included, _read_included, odd)
+        made = self._page_type(**members, links=page.links, odd=tuple(odd))
+        if page.data and not members["data"]:
+            raise OddPageError(made if len(page.data) <= FEW else None)
+        return made
+
+
+def _readable(member: str, values: list[msgspec.Raw], read: Callable[[msgspec.Raw], Any], odd: list[Odd]) -> list[Any]:
+    """Decode resources; note those that are none in *odd*."""
+    found = []
+    for place, value in enumerate(values):
+        try:
+            found.append(read(value))
+        except msgspec.ValidationError:
+            odd.append(Odd(f"{member}[{place}]", _id_of(value)))
+    return found
+
+
+def _id_of(value: msgspec.Raw) -> str | None:
+    try:
+        named = _read_named(value).id
+    except msgspec.ValidationError:
+        return None
+    return None if named is None else str(named)
+
+
+read_page = PageReader(Page, Resource)
+read_event_page = PageReader(EventPage, Event)
 encode = msgspec.json.Encoder(decimal_format="number").encode
 
 

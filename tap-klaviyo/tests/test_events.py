@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import datetime
 
 import pytest
 from klaviyo_insiderone_sandbox.testing import KLAVIYO_KEY_THREE_FLOWS
@@ -462,10 +463,18 @@ def test_page_in_several_lines_still_makes_one_line_a_record(tap, account):
 
 
 @pytest.mark.req("CS-11")
-def test_time_extracted_is_when_the_page_came(tap, account):
-    """All records of one page share it."""
+def test_time_extracted_is_when_the_page_was_asked_for(tap, account):
+    """All records of one page share the moment its request was sent: a slow answer shows an old truth."""
+    account.clock()
     account.add_events([event(f"E{n}", "2026-05-30T10:00:00Z") for n in range(5)])
+    account.latency("klaviyo", 0.3)
     outcome = tap(streams=["events"], events_page_size=3)
     times = [message["time_extracted"] for message in outcome.messages if message["type"] == "RECORD"]
+    received = [entry["at"] for entry in account.journal() if "sort=datetime" in entry["query"]]
 
     assert [times.count(moment) for moment in dict.fromkeys(times)] == [3, 2]
+    assert len(received) == 2
+    assert all(
+        datetime.fromisoformat(sent) <= datetime.fromisoformat(at)
+        for sent, at in zip(dict.fromkeys(times), received, strict=True)
+    )

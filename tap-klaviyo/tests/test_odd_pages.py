@@ -120,3 +120,91 @@ def test_attribute_named_id_does_not_rename_its_record(tap, account, stream):
     outcome = tap(streams=[stream])
 
     assert sorted(outcome.ids(stream)) == (PEOPLE if stream == "profiles" else ["E0", "E1", "E2"])
+
+
+ODD = {
+    "attributes null": {"attributes": None},
+    "attributes a list": {"attributes": []},
+    "no attributes": {"attributes": ...},
+    "numeric id": {"id": 17},
+    "id null": {"id": None},
+    "no id": {"id": ...},
+    "relationships null": {"relationships": None},
+    "no relationships": {"relationships": ...},
+    "a list": [],
+    "null": None,
+    "a string": "P",
+}
+"""What a resource may look like that is none; ``...`` takes a member out."""
+
+
+def made_odd(resource: dict[str, Any], change: Any) -> Any:
+    """A resource with a change of `ODD`."""
+    if not isinstance(change, dict):
+        return change
+    return {name: value for name, value in (resource | change).items() if value is not ...}
+
+
+@pytest.mark.parametrize("change", ODD.values(), ids=ODD)
+@pytest.mark.parametrize("stream", ["profiles", "events"])
+def test_odd_resource_costs_itself_alone(tap, account, stream, change):
+    """The whole page was refused for one resource, again in every run, and with it all that followed it."""
+    query = {
+        "profiles": "/api/profiles?sort=updated&page%5Bsize%5D=100",
+        "events": "/api/events?sort=datetime&include=metric,profile",
+    }[stream]
+    document = page(account, query)
+    tolerable = stream == "profiles" and isinstance(change, dict) and "relationships" in change
+    document["data"][1] = made_odd(document["data"][1], change)
+    answer_with(account, f"/api/{stream}", document)
+
+    outcome = tap(streams=[stream])
+
+    everything = {"profiles": PEOPLE, "events": ["E0", "E1", "E2"]}[stream]
+    assert outcome.code == 0
+    assert sorted(outcome.ids(stream)) == [key for place, key in enumerate(everything) if place != 1 or tolerable]
+    assert ('"unreadable":1' in outcome.log) is not tolerable
+    assert f"stream {stream}: " in outcome.log or tolerable
+    assert outcome.state["bookmarks"][stream]["replication_key_value"] == "2026-06-01T11:59:55Z"
+
+
+def test_odd_resource_that_comes_alone_does_not_hold_the_stream(tap, account):
+    """A quiet run reads one page of one record: if that one is odd, nothing of the page can be read, for ever."""
+    document = page(account, "/api/events?sort=datetime&include=metric,profile")
+    document["data"] = [document["data"][0] | {"attributes": None}]
+    account.fault(
+        "klaviyo", kind="status", status=200, body=json.dumps(document), path="/api/events", query="sort=", times=None
+    )
+
+    outcome = tap(streams=["events"], max_retry_seconds=30)
+
+    assert (outcome.code, outcome.ids("events")) == (0, [])
+    assert '"unreadable":1' in outcome.log
+
+
+def test_page_of_which_nothing_can_be_read_is_asked_for_again(tap, account):
+    """Many resources that all cannot be read are a fault of the answer, which may pass."""
+    document = page(account, "/api/profiles?sort=updated&page%5Bsize%5D=100")
+    document["data"] = [one | {"attributes": None} for one in document["data"]]
+    answer_with(account, "/api/profiles", document)
+
+    outcome = tap(streams=["profiles"])
+
+    assert outcome.code == 0
+    assert sorted(outcome.ids("profiles")) == PEOPLE
+    assert "unreadable" not in outcome.log
+
+
+def test_odd_included_resource_leaves_its_event(tap, account):
+    """The event comes without the fields of its profile, as if the profile were gone; the others are whole."""
+    document = page(account, "/api/events?sort=datetime&include=metric,profile")
+    odd = next(one for one in document["included"] if one["type"] == "profile")
+    odd["attributes"] = None
+    answer_with(account, "/api/events", document)
+
+    outcome = tap(streams=["events"])
+
+    people = {record["profile_id"]: record["profile"] for record in outcome.records("events")}
+    assert outcome.code == 0
+    assert [key for key, fields in people.items() if fields is None] == [odd["id"]]
+    assert len(people) == 3

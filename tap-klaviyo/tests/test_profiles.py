@@ -21,11 +21,12 @@ def bounds(query: str) -> dict[str, str]:
 @pytest.mark.req("IN-32", "IN-43", "IN-49", "CS-10", "C-25")
 def test_first_run_reads_everything_and_the_next_only_changes(tap, sandbox, queries):
     """Without a bookmark there is no lower bound, with one there is; every bound ends in Z."""
+    sandbox.clock(now="2026-06-01T00:00:00Z")
     sandbox.seed(profiles=230, events=0, hostile=True)
     first = tap(streams=["profiles"])
     everybody = sorted(profile["id"] for profile in sandbox.klaviyo_profiles())
-    sandbox.clock(now="2030-01-01T00:00:00Z")
-    sandbox.touch(everybody[:3], at="2029-12-31T00:00:00Z")
+    sandbox.clock(now="2026-09-01T00:00:00Z")
+    sandbox.touch(everybody[:3], at="2026-08-31T00:00:00Z")
     second = tap(streams=["profiles"], state=first.state)
 
     assert sorted(first.ids("profiles")) == everybody

@@ -16,6 +16,7 @@ from tap_klaviyo.errors import RefusedRequestError
 from tap_klaviyo.filters import all_of, compare, equals
 from tap_klaviyo.metrics import Metric, MetricDirectory, metric_of, near_miss, resolve
 from tap_klaviyo.resources import Event, EventPage, read_event_page
+from tap_klaviyo.streams.pages import leave_out
 from tap_klaviyo.streams.rows import span_of, version_of
 
 if TYPE_CHECKING:
@@ -245,6 +246,7 @@ class EventChains(Generic[R]):
         everything = metric is not None or self._selection.names is None
         for page in reading.slices():
             run.budget.pages += 1
+            leave_out(self.stream, page.fetched.document.odd, run.tally)
             context = PageContext(page.fetched)
             rows = []
             for event in page.fetched.document.data:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import re
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
 if TYPE_CHECKING:
@@ -10,7 +12,9 @@ if TYPE_CHECKING:
 
     from tap_klaviyo.client import Fetched
     from tap_klaviyo.errors import RefusedRequestError
-    from tap_klaviyo.resources import Links
+    from tap_klaviyo.resources import Links, Odd
+
+logger = logging.getLogger("tap-klaviyo.pages")
 
 
 class Listing(Protocol):
@@ -59,3 +63,19 @@ class Slice(NamedTuple, Generic[P]):
     def holds(self, second: str) -> bool:
         """Tell whether a record of this second belongs to the window; one without a time belongs where it is met."""
         return self.start <= second < self.end or not second
+
+
+def leave_out(stream: str, odd: Sequence[Odd], tally: dict[str, int]) -> None:
+    """Count the resources of a page that cannot be read (``unreadable``), and name each of them in a WARNING."""
+    if not odd:
+        return
+    tally["unreadable"] = tally.get("unreadable", 0) + len(odd)
+    for one in odd:
+        is_plain = one.id is not None and re.fullmatch(r"(?=.*[A-Za-z])[A-Za-z0-9_-]{1,40}", one.id)
+        logger.warning(
+            "stream %s: %s (%s) is not as Klaviyo documents resources (id, attributes, relationships) and is left out; "
+            "the others go on. Tell Klaviyo's support if it stays so",
+            stream,
+            f"the resource {one.id}" if is_plain else "a resource without a plain id",
+            one.place,
+        )

@@ -13,6 +13,7 @@ from tap_klaviyo.datetimes import consent_times_rfc3339, prediction_times_rfc333
 from tap_klaviyo.filters import all_of, compare
 from tap_klaviyo.resources import Page, Resource, read_page
 from tap_klaviyo.streams.base import KlaviyoStream, Run
+from tap_klaviyo.streams.pages import leave_out
 from tap_klaviyo.streams.predictions import ADDITIONAL, FIELD, PredictiveReader, ProfileSchema
 from tap_klaviyo.streams.rows import Row, span_of, version_of
 
@@ -61,6 +62,7 @@ class Profiles(KlaviyoStream):
         source = ProfileSource(self.account.client, with_predictions=self._with_predictions)
         for page in self.reading(run, source, run.budget.check).slices():
             run.budget.pages += 1
+            leave_out(self.name, page.fetched.document.odd, run.tally)
             yield profile_rows(page)
 
 

@@ -14,6 +14,7 @@ from tap_klaviyo.metrics import CONSENT_METRICS
 from tap_klaviyo.resources import read_page
 from tap_klaviyo.streams.base import KlaviyoStream, Run
 from tap_klaviyo.streams.event_chains import PATH, EventChains, PageRequest, Selection
+from tap_klaviyo.streams.pages import leave_out
 from tap_klaviyo.streams.predictions import ADDITIONAL
 from tap_klaviyo.streams.profiles import PAGE_SIZE, Profiles, profile_record
 from tap_klaviyo.streams.rows import PageLimitReached, Row
@@ -135,8 +136,11 @@ class SubscriptionChanges(KlaviyoStream):
             while not errand.taken:
                 if not run.fetcher.take(SETTLE_SECONDS):
                     self.settle()
-            rows = changed_profiles(batch, errand.result())
-            run.tally["gone"] += len(batch) - len(rows)
+            pages = errand.result()
+            odd = [one for page in pages for one in page.document.odd]
+            leave_out(self.name, odd, run.tally)
+            rows = changed_profiles(batch, pages)
+            run.tally["gone"] += max(len(batch) - len(rows) - len(odd), 0)
             yield from self.write(rows)
             self.count(run, rows)
             self.lines.check()

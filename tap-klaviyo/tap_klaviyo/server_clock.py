@@ -1,0 +1,64 @@
+"""Klaviyo's clock, as its good answers tell it; it is trusted only as far as this machine's clock bears it out.
+
+A bookmark says "everything before this has been read", so a clock that is ahead loses records. An answer that failed
+may come from a machine between here and Klaviyo, and its ``Date`` counts for nothing. The ``Date`` of a good answer may
+be `TOLERANCE` ahead of the own clock at most, which the default overlap reads again.
+"""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime, timedelta
+
+TOLERANCE = timedelta(seconds=60)
+"""By how much the server's clock may be ahead of this machine's."""
+
+GRAIN = timedelta(seconds=1)  # of a ``Date``
+
+
+class ServerClock:
+    """The server's time; any number of threads may tell and ask it.
+
+    An answer's ``Date`` was written between its request and its arrival, which bounds what must be added to the own
+    clock. The bounds of all answers are narrowed down together; an answer that contradicts them begins anew, so that
+    one odd ``Date`` is forgotten with the next right one.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._latest: datetime | None = None
+        self._least = timedelta.min
+        self._most = timedelta.max
+
+    @property
+    def is_known(self) -> bool:
+        """Whether a good answer has told the time."""
+        return self._latest is not None
+
+    def tell(self, date: datetime | None, sent: datetime, arrived: datetime) -> None:
+        """Note the ``Date`` of a good answer, and when, by the own clock, its request was sent and it had arrived."""
+        if date is None:
+            return
+        least, most = date - arrived, date + GRAIN - sent
+        with self._lock:
+            if least > self._most or most < self._least:
+                self._least, self._most = least, most
+            else:
+                self._least, self._most = max(least, self._least), min(most, self._most)
+            self._latest = max(date, self._latest or date)  # answers may overtake each other
+
+    def moment_of(self, own: datetime) -> datetime:
+        """Return the server's time at a moment of the own clock; at most `TOLERANCE` after that."""
+        with self._lock:
+            correction = min(max(timedelta(0), self._least), self._most)
+        return own + min(correction, TOLERANCE)
+
+    def latest(self, now: datetime | None = None) -> datetime:
+        """Return the latest time that the server told; at most `TOLERANCE` after *now* of the own clock."""
+        own = now or datetime.now(UTC)
+        return own if self._latest is None else min(self._latest, own + TOLERANCE)
+
+    def lead(self, now: datetime | None = None) -> timedelta:
+        """Return how far the server's clock is ahead of the own one; negative where it is behind."""
+        own = now or datetime.now(UTC)
+        return timedelta(0) if self._latest is None else self._latest - own

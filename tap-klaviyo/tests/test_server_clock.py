@@ -1,0 +1,72 @@
+"""Whose clock says how far a run reads, and when a record was read."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+from tap_klaviyo.server_clock import TOLERANCE, ServerClock
+
+NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+
+
+def told(*answers: tuple[float, float, float]) -> ServerClock:
+    """A clock that was told of answers: seconds after `NOW` of their Date, of the request, of the arrival."""
+    clock = ServerClock()
+    for date, sent, arrived in answers:
+        clock.tell(NOW + date * SECOND, NOW + sent * SECOND, NOW + arrived * SECOND)
+    return clock
+
+
+@pytest.mark.parametrize(
+    ("answers", "sent", "moment"),
+    [
+        pytest.param([], 3, 3, id="nothing is known"),
+        pytest.param([(1, 0, 2)], 0, 0, id="the clocks agree"),
+        pytest.param([(-600, 0, 2)], 0, -599, id="the server's is behind"),
+        pytest.param([(32, 0, 2)], 0, 30, id="the server's is ahead"),
+        pytest.param([(86_400, 0, 2)], 0, 60, id="an odd Date, a day ahead"),
+        pytest.param([(86_400, 0, 2), (3, 2, 4)], 4, 4, id="forgotten with the next right one"),
+    ],
+)
+def test_records_are_dated_by_the_request(answers, sent, moment):
+    """The own clock is corrected by what the answers bear out, and put forward by the tolerance at most."""
+    assert told(*answers).moment_of(NOW + sent * SECOND) == NOW + moment * SECOND
+
+
+def test_run_reads_no_further_than_either_clock_bears_out():
+    """The smaller of both clocks counts, with the tolerance: what nobody has read must not lie before a bookmark."""
+    assert told((-600, 0, 2)).latest(NOW) == NOW - 600 * SECOND
+    assert told((30, 0, 2)).latest(NOW) == NOW + 30 * SECOND
+    assert told((86_400, 0, 2)).latest(NOW) == NOW + TOLERANCE
+
+
+@pytest.mark.parametrize("status", [503, 429, 403], ids=str)
+@pytest.mark.parametrize("ahead", [timedelta(minutes=10), timedelta(days=1)], ids=str)
+def test_date_of_a_failed_answer_moves_no_bookmark(tap, sandbox, profiles, status, ahead):
+    """A proxy's 503 that was ten minutes ahead moved the bookmark past changes that nobody had read."""
+    sandbox.clock(frozen="2026-06-01T12:00:00Z")
+    sandbox.add_profiles(profiles(3, updated="2026-06-01T11:00:00Z"))
+    date = format_datetime(NOW + ahead, usegmt=True)
+    sandbox.fault("klaviyo", kind="status", status=status, body="<html>", headers={"Date": date})
+
+    outcome = tap(streams=["profiles"])
+
+    assert outcome.code == 0
+    assert outcome.state["bookmarks"]["profiles"]["replication_key_value"] == "2026-06-01T11:59:55Z"
+
+
+def test_server_that_is_ahead_of_this_machine_is_not_believed(tap, sandbox, profiles):
+    """One odd Date in a good answer moves the bookmark by no more than the tolerance, and a WARNING says so."""
+    sandbox.clock(now="2036-01-01T00:00:00Z")
+    sandbox.add_profiles(profiles(1, updated="2026-06-01T11:00:00Z"))
+
+    before = datetime.now(UTC)
+    outcome = tap(streams=["profiles"])
+
+    bookmark = datetime.fromisoformat(outcome.state["bookmarks"]["profiles"]["replication_key_value"])
+    assert bookmark - datetime.now(UTC) < TOLERANCE
+    assert bookmark > before
+    assert "Is this machine's clock right?" in outcome.log
