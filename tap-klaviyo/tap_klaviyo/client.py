@@ -155,10 +155,11 @@ class KlaviyoClient:
         """
         if not self._clock.is_known:
             self.get(path, {"page[size]": 1}, lambda _: None)
-        if (lead := self._clock.lead()) > TOLERANCE:
+        lead = self._clock.lead()
+        if lead > TOLERANCE:
             logger.warning(
-                "the server's clock is %d s ahead of this machine's; what happened after this machine's time is left to "
-                "later runs. Is this machine's clock right?",
+                "the server's clock is %d s ahead of this machine's; what happened after this machine's time is left "
+                "to later runs. Is this machine's clock right?",
                 lead.total_seconds(),
             )
         return self._clock.latest().replace(microsecond=0) - SERVER_CLOCK_MARGIN

@@ -8,7 +8,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, ClassVar, cast
@@ -30,7 +30,7 @@ from tap_klaviyo.streams.base import Account, KlaviyoStream
 from tap_klaviyo.streams.events import Events
 from tap_klaviyo.streams.profiles import Profiles
 from tap_klaviyo.streams.subscriptions import SubscriptionChanges
-from tap_klaviyo.writer import LineWriter, Stopped
+from tap_klaviyo.writer import CountingWriter, LineWriter, Stopped
 
 if TYPE_CHECKING:
     from singer_sdk.streams import Stream
@@ -162,7 +162,17 @@ class TapKlaviyo(Tap):
         cls.print_version(print_fn=cls.logger.info)
         given = {name: _json(inputs.get(name), f"--{name}") for name in ("state", "catalog")}
         tap = cls._configured(inputs.get("config"), **given)
+        tap.say_if_nothing_is_selected()
         sys.exit(tap.run(tap.sync_all))
+
+    def say_if_nothing_is_selected(self) -> None:
+        """Warn of a catalog that selects no stream: ``select: [profile.*]`` would be green and silent."""
+        if not any(stream.selected for stream in self.streams.values()):
+            self.logger.warning(
+                "no stream is selected, so nothing is read; the names are %s (in meltano.yml, for instance, "
+                "`select: [profiles.*]`)",
+                ", ".join(f"`{name}`" for name in self.streams),
+            )
 
     @override
     @classmethod
@@ -170,8 +180,25 @@ class TapKlaviyo(Tap):
         """Read one record of every stream (``--test``), or only write the schemas (``--test=schema``)."""
         if value == "disabled":
             return
-        tap = cls._configured(ctx.params.get("config"))
-        ctx.exit(tap.run(tap.write_schemas if value == "schema" else tap.run_connection_test))
+        if value == "schema":
+            tap = cls._configured(ctx.params.get("config"))
+            ctx.exit(tap.run(tap.write_schemas))
+        counter = CountingWriter()
+        tap = cls._configured(ctx.params.get("config"), message_writer=counter)
+        code = tap.run(tap.run_connection_test)
+        for line in tap.verdicts(counter.records):
+            click.echo(line)
+        ctx.exit(code)
+
+    def verdicts(self, records: Mapping[str, int]) -> Iterator[str]:
+        """Tell in a line for each stream whether it can be read; *records*: stream -> how many came."""
+        for name in self.streams:
+            if name in self.account.failed:
+                yield f"{name}: failed, see the ERROR line above"
+            elif records.get(name):
+                yield f"{name}: can be read"
+            else:
+                yield f"{name}: can be read, and is empty (in the time that a first run would read)"
 
     @override
     @classmethod

@@ -5,6 +5,7 @@ from __future__ import annotations
 import select
 import signal
 import sys
+from collections import Counter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -109,6 +110,20 @@ class LineWriter(GenericSingerWriter[bytes, Message]):
     def _stop(self, signum: int) -> NoReturn:
         self._signal = None
         raise Stopped(128 + signum)
+
+
+class CountingWriter(LineWriter):
+    """Counts records instead of writing them: a test of the connection shows nobody's data."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: Counter[str] = Counter()
+        """Stream -> its records."""
+
+    def write_message(self, message: Message) -> None:
+        """Count a record."""
+        if isinstance(message, RecordMessage):
+            self.records[message.stream] += 1
 
 
 def encode_line(message: dict[str, Any]) -> bytes:

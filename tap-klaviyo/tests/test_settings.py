@@ -150,17 +150,30 @@ def test_description_and_discovery_work_without_settings(tap, tmp_path):
 
 @pytest.mark.req("IN-08")
 def test_connection_test_covers_every_stream(tap, sandbox):
-    """One record of each; a missing scope shows before the first real run."""
+    """A line of verdict for each, and nobody's data; a missing scope shows before the first real run."""
     sandbox.seed(profiles=50, events=200)
     fine = tap("--test")
     sandbox.add_key("pk_profiles_only", ["profiles:read"])
     poor = tap("--test", api_key="pk_profiles_only")
+    sandbox.reset()
+    empty = tap("--test")
 
     assert fine.code == 0
-    streams = ("profiles", "events", "subscription_changes")
-    assert [len(fine.records(stream)) for stream in streams] == [1, 1, 1]
+    assert fine.output == "events: can be read\nprofiles: can be read\nsubscription_changes: can be read\n"
+    assert not re.search(r"summary|WARNING", fine.log)
     assert poor.code == 4
     assert "lacks the scope events:read" in poor.log
+    assert poor.output.splitlines()[:2] == ["events: failed, see the ERROR line above", "profiles: can be read"]
+    assert (empty.code, empty.output.count("and is empty")) == (0, 3)
+
+
+def test_catalog_that_selects_nothing_is_said(tap):
+    """A pattern in `select` that matches no stream would otherwise be a green run that reads nothing, for ever."""
+    outcome = tap(streams=["profile"])
+
+    assert outcome.code == 0
+    assert "WARNING" in outcome.log
+    assert "no stream is selected, so nothing is read; the names are `events`, `profiles`" in outcome.log
 
 
 @pytest.mark.req("IN-05")

@@ -138,7 +138,8 @@ class KlaviyoStream(Stream):
             if self._run:
                 self._run.fetcher.close()
                 self.account.client.abandon()
-            self._summarise(self.account.client.requests - requests)
+            if self.ABORT_AT_RECORD_COUNT is None:  # a test of the connection is no run
+                self._summarise(self.account.client.requests - requests)
         self._run = None
 
     def _read(self) -> Iterator[Record]:
@@ -246,7 +247,8 @@ class KlaviyoStream(Stream):
         lower = start - timedelta(hours=hours) if hours else settings.start
         bound = f"what happened since {whole_second(lower)}" if lower else "everything"
         reason = "the state holds no bookmark" if self._is_incremental else "the catalog asks for a full read"
-        self.logger.warning("stream %s: %s; reading %s", self.name, reason, bound)
+        if self.ABORT_AT_RECORD_COUNT is None:
+            self.logger.warning("stream %s: %s; reading %s", self.name, reason, bound)
         return lower
 
     # -- state -----------------------------------------------------------------------------------------------------
