@@ -20,7 +20,7 @@ import click
 from target_insiderone.data_dir import DataDir
 from target_insiderone.disclosure import shown
 from target_insiderone.exact_json import decode, encode
-from target_insiderone.items import ProfileItem
+from target_insiderone.items import ProfileItem, event_user, event_user
 from target_insiderone.near_miss import slip_of
 from target_insiderone.run import Run
 from target_insiderone.sightings import plain
@@ -93,7 +93,7 @@ class PreviewSink(InsiderOneSink):
             if clears := item.deletion():
                 found["clears"] = decode(clears)
         else:
-            found["user"] = decode(item.user([event.body for event in item.events]))
+            found["user"] = decode(event_user(item.identifiers, [event.body for event in item.events]))
         if group.startswith("old") or self._staging.skip_hook:
             found["skip_hook"] = True
 
