@@ -232,18 +232,10 @@ def fingerprint(config: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(public, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
 
-def unknown_settings(config: Mapping[str, Any], known: Iterable[str]) -> list[str]:
-    """Describe the settings that nothing reads."""
-    names = sorted(known)
-    return [
-        f"`{shown(name)}` is no setting of this tap and has no effect{_suggestion(name, names)}"
-        for name in sorted(set(config) - set(names) - set(NOT_OFFERED))
-    ]
-
-
 def problems(config: Mapping[str, Any], schema: Mapping[str, Any], now: datetime | None = None) -> list[str]:
     """Describe what is wrong with the settings: path, mistake, remedy, and never a value."""
     mistakes = [_mistake(error) for error in JSONSchemaValidator(schema).iter_errors(config)]
+    mistakes += _unknown_settings(config, schema["properties"])
     if mistakes:
         return mistakes
     return [
@@ -267,6 +259,15 @@ def _mistake(error: Any) -> str:
     if error.validator in bounds:
         return f"`{path}` must be {bounds[error.validator]} {error.validator_value}"
     return f"`{path}` does not satisfy `{error.validator}`"
+
+
+def _unknown_settings(config: Mapping[str, Any], known: Iterable[str]) -> list[str]:
+    names = sorted(known)
+    return [
+        f"`{shown(name)}` is no setting of this tap{_suggestion(name, names) or '; remove it'}"
+        for name in sorted(set(config) - set(names) - set(NOT_OFFERED))
+        if config[name] is not None
+    ]
 
 
 def _key_problems(key: str) -> list[str]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
-import re
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,6 +15,7 @@ import click
 from singer_sdk import Tap
 from singer_sdk.exceptions import ConfigurationError, ConfigValidationError, MappingError
 from singer_sdk.helpers.capabilities import CapabilitiesEnum, PluginCapabilities, TapCapabilities
+from singer_sdk.plugin_base import _ConfigInput
 from typing_extensions import override
 
 from tap_klaviyo.client import ClientSettings, KlaviyoClient
@@ -25,11 +24,13 @@ from tap_klaviyo.errors import NoWayError, RefusedInputError, RejectedKeyError, 
 from tap_klaviyo.fetching import prepare_process
 from tap_klaviyo.metrics import MetricDirectory
 from tap_klaviyo.network import NetworkSettingError
-from tap_klaviyo.settings import SECRETS, SETTINGS, Settings, problems, typed, unknown_settings
+from tap_klaviyo.settings import SECRETS, SETTINGS, Settings, problems, typed
 from tap_klaviyo.streams.base import Account, KlaviyoStream
 from tap_klaviyo.streams.events import Events
 from tap_klaviyo.streams.profiles import Profiles
 from tap_klaviyo.streams.subscriptions import SubscriptionChanges
+from tap_klaviyo.texts import UnreadableError, json_object
+from tap_klaviyo.variables import settings_of_file, settings_of_variables
 from tap_klaviyo.writer import CountingWriter, LineWriter, Stopped
 
 if TYPE_CHECKING:
@@ -87,8 +88,6 @@ class TapKlaviyo(Tap):
         mistakes = problems(self._config, schema)
         if raise_errors and mistakes:
             raise ConfigValidationError("settings", errors=mistakes)
-        for hint in unknown_settings(self._config, schema["properties"]):
-            self.logger.warning(hint)
         return mistakes
 
     @override
@@ -203,11 +202,20 @@ class TapKlaviyo(Tap):
     @override
     @classmethod
     def cb_config(cls, ctx: click.Context, param: click.Option, value: tuple[str, ...]) -> Any:
-        """Read the files that ``--config`` names."""
+        """Read what ``--config`` names (the SDK would let a file .env of any folder above win over the environment).
+
+        Raises:
+            UnreadableError: A file or a variable cannot be read.
+        """
+        cls.append_builtin_config(cls.config_jsonschema)
+        declared = cls.config_jsonschema["properties"]
+        config: dict[str, Any] = {}
         for path in value:
             if path != "ENV":
-                _json_object(Path(path), "--config")
-        return super().cb_config(ctx, param, value)
+                config |= settings_of_file(Path(path), declared)
+        if "ENV" in value:
+            config |= settings_of_variables(os.environ, declared, cls._env_var_prefix)
+        return _ConfigInput(config={name: setting for name, setting in config.items() if setting is not None})
 
     @classmethod
     def _configured(cls, config: Any, **inputs: Any) -> TapKlaviyo:
@@ -217,16 +225,11 @@ class TapKlaviyo(Tap):
             RefusedInputError: It cannot be used.
         """
         try:
-            return cls(
-                config=config.config if config else {}, parse_env_config=bool(config and config.parse_env), **inputs
-            )
+            return cls(config=config.config if config else {}, **inputs)
         except ConfigValidationError as error:
             raise RefusedInputError(error.errors) from None
         except (ConfigurationError, MappingError) as error:
             raise RefusedInputError([f"`stream_maps` cannot be used ({type(error).__name__})"]) from None
-        except ValueError:
-            names = ", ".join(unreadable_variables(os.environ)) or "a variable of the environment"
-            raise RefusedInputError([f"{names}: not of the type that the setting has"]) from None
 
 
 def client_settings(settings: Settings) -> ClientSettings:
@@ -234,32 +237,9 @@ def client_settings(settings: Settings) -> ClientSettings:
     return ClientSettings(**{name: getattr(settings, name) for name in ClientSettings.__dataclass_fields__})
 
 
-def unreadable_variables(environment: Mapping[str, str]) -> list[str]:
-    """Name the variables ``TAP_KLAVIYO_…`` whose text is not of the type that the setting has."""
-    return [
-        name
-        for setting, declared in SETTINGS["properties"].items()
-        if (name := f"TAP_KLAVIYO_{setting.upper()}") in environment
-        and "integer" in declared["type"]
-        and not re.fullmatch(r"\s*[+-]?\d+\s*", environment[name])
-    ]
-
-
 def _json(file: IO[str] | None, option: str) -> Any:
     """Read a file that the command line names."""
-    return None if file is None else _json_object(Path(file.name), option)
-
-
-def _json_object(path: Path, option: str) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_bytes())
-    except OSError as error:
-        raise RefusedInputError([f"{option}: {path} cannot be read ({error.strerror})"]) from None
-    except ValueError:
-        raise RefusedInputError([f"{option}: {path} holds no JSON"]) from None
-    if not isinstance(content, dict):
-        raise RefusedInputError([f"{option}: {path} holds no JSON object"])
-    return content
+    return None if file is None else json_object(Path(file.name), option)
 
 
 def main() -> None:
@@ -273,7 +253,7 @@ def _exit_code_of_command() -> int:
     """Run the command line; whatever goes wrong is told without a traceback and without a value."""
     try:
         return int(TapKlaviyo.cli.main(prog_name=TapKlaviyo.name, standalone_mode=False) or 0)
-    except RefusedInputError as error:
+    except (RefusedInputError, UnreadableError) as error:
         for mistake in error.mistakes:
             TapKlaviyo.logger.error("configuration: %s", mistake)
         return CONFIGURATION

@@ -87,12 +87,15 @@ def test_unusable_file_is_named(tap, tmp_path, option, content):
     assert "Traceback" not in outcome.log
 
 
-def test_unknown_setting_is_reported_with_a_suggestion(tap):
-    """A typo must not be taken for a wish that is honoured."""
-    outcome = tap(streams=["profiles"], max_page=2)
+def test_unknown_setting_is_refused_with_a_suggestion(tap, sandbox):
+    """`start-date` was passed over with a warning, and everything was read; a null, which Meltano may pass, is none."""
+    outcome = tap(**{"start-date": "2026-01-01", "pk_0123456789abcdef": 1, "nothing": None})
 
-    assert outcome.code == 0
-    assert any("`max_page` is no setting" in line and "`max_pages`?" in line for line in outcome.warnings())
+    assert outcome.code == 2
+    assert "`start-date` is no setting of this tap; did you mean `start_date`?" in outcome.log
+    assert "pk_0123456789abcdef" not in outcome.log
+    assert "nothing" not in outcome.log
+    assert sandbox.journal() == []
 
 
 def test_variable_of_the_wrong_type_is_named(tap):

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 from target_insiderone.disclosure import shown
+from target_insiderone.exact_json import decode, encode
 
 log = logging.getLogger("target-insiderone")
 
@@ -82,7 +83,7 @@ class DataDir:
 
     def write_schema(self, stream: str, schema: dict[str, Any]) -> None:
         """Keep the SCHEMA of a stream, so that a replay holds its rejects against it."""
-        _write_whole(self.folder / f"schema-{_file_name(stream)}.json", json.dumps(schema))
+        _write_whole(self.folder / f"schema-{_file_name(stream)}.json", encode(schema).decode())
 
     def summaries(self) -> Iterator[dict[str, Any]]:
         """The summaries of past runs that can be read, newest first."""
@@ -95,7 +96,7 @@ class DataDir:
     def read_schema(self, stream: str) -> dict[str, Any] | None:
         """The SCHEMA of a stream as the last run got it."""
         path = self.folder / f"schema-{_file_name(stream)}.json"
-        return dict(json.loads(path.read_text())) if path.exists() else None
+        return dict(decode(path.read_bytes())) if path.exists() else None
 
     def lock(self, stream: str) -> None:
         """Hold *stream* for this run; the lock goes with the process, however it ends.

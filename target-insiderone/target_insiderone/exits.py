@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
+import select
 import sys
+import time
 import traceback
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -22,6 +26,7 @@ from target_insiderone.interruption import StoppedBySignalError
 from target_insiderone.network import NetworkSettingError
 from target_insiderone.reader import DEEPEST, HEADROOM
 from target_insiderone.run import NothingDeliveredError, OutputGoneError, TooManyRejectsError, UnbalancedError
+from target_insiderone.texts import UnreadableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,16 +48,20 @@ EXIT_CODES: dict[type[Exception], int] = {
     AlreadyRunningError: FAILED,
     RecordsWithoutSchemaException: FAILED,
     InvalidInputLine: FAILED,
+    InvalidJSONSchema: FAILED,
     UnbalancedError: FAILED,
     OutputGoneError: FAILED,
 }
 """The endings that are foreseen; their messages are ours, or known to be free of personal data."""
 
+DRAIN_SECONDS, QUIET_SECONDS = 30, 5
+"""How long the input is read on after the run has ended, in all and without a byte."""
+
 log = logging.getLogger("target-insiderone")
 
 
-def run_command(command: Callable[..., Any]) -> None:
-    """Run a click command and exit."""
+def run_command(command: Callable[..., Any], *, reads_input: bool = False) -> None:
+    """Run a click command and exit; what *reads_input* leaves nobody with a closed pipe for a mistake in settings."""
     scrub_log()
     sys.setrecursionlimit(DEEPEST + HEADROOM)
     ended_by: Exception | None = None
@@ -66,7 +75,21 @@ def run_command(command: Callable[..., Any]) -> None:
     for line in lines:
         log.error("%s", line)
     log.error("exit code %d: %s", code, MEANINGS.get(code, "stopped by a signal; the last STATE says what is settled"))
+    if reads_input and code == CONFIGURATION:
+        drain(0)
     sys.exit(code)
+
+
+def drain(file: int) -> None:
+    """Read the rest of the input and drop it, as long as it keeps coming, and for :data:`DRAIN_SECONDS` at most.
+
+    Whoever writes it (Meltano) would fail on a closed pipe, and hide the reason behind a traceback of its own.
+    """
+    until = time.monotonic() + DRAIN_SECONDS
+    with suppress(OSError, KeyboardInterrupt):
+        while not os.isatty(file) and time.monotonic() < until and select.select([file], [], [], QUIET_SECONDS)[0]:
+            if not os.read(file, 1 << 20):
+                return
 
 
 def ending(error: Exception) -> tuple[int, list[str]]:
@@ -75,8 +98,8 @@ def ending(error: Exception) -> tuple[int, list[str]]:
         return SIGNALLED + error.signum, [str(error)]
     if isinstance(error, SettingsError):
         return CONFIGURATION, [f"setting {finding}" for finding in error.findings]
-    if isinstance(error, ValueError) and (line := getattr(error, "lineno", None)):  # json's or simplejson's
-        return CONFIGURATION, [f"--config: no valid JSON at line {line}"]
+    if isinstance(error, UnreadableError):
+        return CONFIGURATION, list(error.mistakes)
     for kind, code, words in WORDED:
         if isinstance(error, kind):
             return code, [words(error)]

@@ -14,6 +14,7 @@ from target_insiderone.errors import Finding
 from target_insiderone.event_checks import check_events
 from target_insiderone.mapping_checks import check_mappings
 from target_insiderone.near_miss import did_you_mean, same_letters, similar
+from target_insiderone.sdk_checks import check_sdk_settings
 from target_insiderone.setting_checks import check_settings
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ def find(config: Mapping[str, Any]) -> list[Finding]:
         *check_settings(given),
         *check_mappings(given),
         *check_events(given),
+        *check_sdk_settings(given),
     ]
 
 
@@ -154,11 +156,10 @@ def _check_names(config: Mapping[str, Any]) -> Iterator[Finding]:
             if config[name] != harmless:
                 yield Finding(name, "this setting of the Singer SDK is refused", f"remove it: {reason}")
             continue
-        near = same_letters(name, PROPERTIES) or similar(name, PROPERTIES)
-        if near:
-            yield Finding(shown(name), "there is no such setting", f"did you mean `{near}`?")
-        else:
-            yield Finding(shown(name), "there is no such setting, it has no effect", "remove it", "warning")
+        known = [*PROPERTIES, *sorted(SDK_SETTINGS)]
+        near = same_letters(name, known) or similar(name, known, similarity=0.75)
+        suggestion = f"did you mean `{near}`?" if near else "remove it: nothing would read it"
+        yield Finding(shown(name), "there is no such setting", suggestion)
 
 
 def _check_empty(value: Any, parts: list[str | int]) -> Iterator[Finding]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from codecs import BOM_UTF8
 from collections import Counter
 from io import UnsupportedOperation
 from typing import IO, TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from singer_sdk.singerlib.exceptions import InvalidInputLine
 
 from target_insiderone.exact_json import decode
 from target_insiderone.interruption import Interrupted
+from target_insiderone.texts import lines_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +31,7 @@ DEEPEST, HEADROOM = 1_000, 500
 
 REQUIRED = {
     "RECORD": (("stream", str), ("record", dict)),
-    "SCHEMA": (("stream", str), ("schema", dict)),
+    "SCHEMA": (("stream", str),),  # what else it must hold is told with the name of its stream
     "STATE": (("value", dict),),
     "ACTIVATE_VERSION": (("stream", str),),
     "BATCH": (("stream", str),),
@@ -80,6 +82,16 @@ class MessageReader(GenericSingerReader[bytes]):
                 raise InvalidInputLine(f"a {message['type']} message has no usable '{name}'")
         return message
 
+    def _message(self) -> Message:
+        """The message of the present line; a byte order mark before it goes (files that were joined hold several)."""
+        try:
+            return self.deserialize_json(self.line)
+        except InvalidInputLine:
+            if not self.line.startswith(BOM_UTF8):
+                raise
+        self.line = self.line.removeprefix(BOM_UTF8)
+        return self.deserialize_json(self.line)
+
     def process_lines(
         self, file_input: IO[Any] | None, callbacks: dict[str, Callable[[Message], None]]
     ) -> Counter[str]:
@@ -89,7 +101,8 @@ class MessageReader(GenericSingerReader[bytes]):
             Interrupted: The run was asked to stop.
         """
         seen: Counter[str] = Counter()
-        readline = (file_input or self.default_input).readline
+        readline: Callable[[], Any] = (file_input or self.default_input).readline
+        is_first = True
         interruption = self.interruption
         is_stopping = interruption.stopping.is_set
         while True:
@@ -98,13 +111,16 @@ class MessageReader(GenericSingerReader[bytes]):
                 raise Interrupted
             line = readline()
             interruption.reading = False
+            if is_first and isinstance(line, bytes):
+                line, readline = lines_of(readline, line, "the input")
+            is_first = False
             if not line:
                 return seen
             self.line = line if isinstance(line, bytes) else line.encode()  # --input and the SDK's runner give text
             if self.line.isspace():
                 continue
             try:
-                message = self.deserialize_json(self.line)
+                message = self._message()
             except InvalidInputLine:
                 self.on_unreadable(self.line)
                 continue

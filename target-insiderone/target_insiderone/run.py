@@ -23,6 +23,7 @@ from target_insiderone.disclosure import shown
 from target_insiderone.dispatch import DeliverySettings, SharedParts
 from target_insiderone.dry_run import DryRunClient
 from target_insiderone.events import HOUR_SECONDS
+from target_insiderone.exact_json import encode
 from target_insiderone.history import delivered_before
 from target_insiderone.lanes import Lanes
 from target_insiderone.ledger import Ledger
@@ -296,7 +297,7 @@ class Run:
         if self.settings.dry_run:
             return
         try:
-            sys.stdout.write(json.dumps(state) + "\n")
+            sys.stdout.write(encode(state).decode() + "\n")
             sys.stdout.flush()
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains once more at its end

@@ -80,10 +80,10 @@ class RecordValidator(BaseJSONSchemaValidator):
         super().__init__(schema)
         try:
             self._validator = jsonschema_rs.validator_for(schema, validate_formats=False, retriever=refuse_to_fetch)
-        except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError):
+        except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
             raise InvalidJSONSchema(
-                "its SCHEMA cannot be used: it is no JSON Schema, refers to another document (nothing is fetched), or "
-                "is nested too deep; look at the tap"
+                f"its SCHEMA cannot be used{place_of(error)}: it is no JSON Schema, refers to another document (nothing "
+                "is fetched), or is nested too deep; look at the tap"
             ) from None
         self._dates = [
             name
@@ -118,6 +118,12 @@ def refuse_to_fetch(_address: str) -> NoReturn:
     raise ValueError("a SCHEMA refers to another document")
 
 
+def place_of(error: Exception) -> str:
+    """Where in a SCHEMA its mistake stands, if the error says so: a path of names that are fit to be shown."""
+    path = ".".join(shown(part) for part in getattr(error, "instance_path", ()))
+    return f" at {path}" if path else ""
+
+
 class InvalidDateTimeError(InvalidRecord):
     """A declared date-time that is none."""
 
@@ -135,8 +141,15 @@ class InsiderOneSink(Sink):
             staging.warn_once(self.stream_name, slip)
 
     def get_validator(self) -> BaseJSONSchemaValidator:
-        """Validate with the compiled schema, always."""
-        return RecordValidator(self.schema)
+        """Validate with the compiled schema, always.
+
+        Raises:
+            InvalidJSONSchema: The SCHEMA, after the stream maps, is none.
+        """
+        try:
+            return RecordValidator(self.schema)
+        except InvalidJSONSchema as error:
+            raise InvalidJSONSchema(f"stream {shown(self.stream_name)}: {error}") from None
 
     def process_batch(self, context: dict[str, Any]) -> None:
         """Nothing waits here: the lanes send."""

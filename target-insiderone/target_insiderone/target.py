@@ -10,10 +10,12 @@ import re
 import sys
 from contextlib import suppress
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import click
 from singer_sdk import Target
-from singer_sdk.exceptions import InvalidJSONSchema, RecordsWithoutSchemaException
+from singer_sdk.exceptions import InvalidJSONSchema, RecordsWithoutSchemaException, StreamMapConfigError
 from singer_sdk.helpers.capabilities import PluginCapabilities
 from singer_sdk.logging import ConsoleFormatter
 from singer_sdk.mapper import RemoveRecordTransform, SameRecordTransform
@@ -22,22 +24,23 @@ from singer_sdk.singerlib.exceptions import InvalidInputLine
 
 from target_insiderone.config_schema import PROPERTIES
 from target_insiderone.disclosure import keep_secret, shown
-from target_insiderone.errors import Finding, SettingsError
+from target_insiderone.errors import Finding, InsiderOneTargetError, SettingsError
 from target_insiderone.exits import run_command
 from target_insiderone.findings import find
 from target_insiderone.interruption import Interrupted, Interruption, StoppedBySignalError
 from target_insiderone.items import Arrival
 from target_insiderone.reader import MessageReader
 from target_insiderone.run import Run
+from target_insiderone.schema_messages import check_schema_message, unusable_maps
 from target_insiderone.settings import CONFIG_JSONSCHEMA, Settings, parse_settings
 from target_insiderone.sinks import EventSink, InsiderOneSink, ProfileSink, RemovedSink
+from target_insiderone.variables import settings_of_file, settings_of_variables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from types import FrameType
     from typing import IO
 
-    import click
     from singer_sdk.helpers.capabilities import CapabilitiesEnum
     from singer_sdk.mapper import StreamMap
     from singer_sdk.sinks import Sink
@@ -68,8 +71,9 @@ class TargetInsiderOne(Target):
     message_reader_class = MessageReader
     message_reader: MessageReader
 
-    def __init__(self, **arguments: Any) -> None:
-        super().__init__(**arguments)
+    def __init__(self, config: Mapping[str, Any] | None = None, **arguments: Any) -> None:
+        given = {name: value for name, value in (config or {}).items() if value is not None}  # as Meltano gives them
+        super().__init__(config=given, **arguments)
         self._interruption = Interruption()
         self._plain: dict[str, InsiderOneSink] = {}
         self._warned: set[str] = set()
@@ -173,12 +177,13 @@ class TargetInsiderOne(Target):
     def _process_schema_message(self, message_dict: Message) -> None:
         """Make the stream's sink, and learn whether its records pass without a stream map."""
         stream = message_dict["stream"]
-        if not isinstance(message_dict["schema"].get("properties"), dict):
-            raise InvalidInputLine(f"stream {shown(stream)}: its SCHEMA has no properties; look at the tap")
+        check_schema_message(message_dict)
         try:
             super()._process_schema_message(message_dict)
-        except InvalidJSONSchema as error:
-            raise InvalidJSONSchema(f"stream {shown(stream)}: {error}") from None
+        except (InsiderOneTargetError, InvalidJSONSchema, StreamMapConfigError):
+            raise
+        except Exception as error:  # noqa: BLE001  (the SDK's maps and flattening raise anything)
+            raise unusable_maps(stream, error, self._config) from None
         self.run.lock(stream)
         self.run.data_dir.write_schema(stream, message_dict["schema"])
         self._plain.pop(stream, None)
@@ -266,13 +271,33 @@ class TargetInsiderOne(Target):
     def get_singer_command(cls) -> click.Command:
         """The SDK's command, whose help also names ours."""
         command = super().get_singer_command()
+        for option in command.params:
+            if option.name == "file_input":
+                option.type = click.File("rb")  # so that its encoding is looked at, as that of standard input
         command.epilog = "Commands beside loading: check, preview, replay, forget (each with a --help of its own)."
         return command
 
     @classmethod
-    def config_of(cls, given: _ConfigInput) -> dict[str, Any]:
-        """The settings of the files given, and of the environment where ENV stands among them."""
-        return {**given.config, **(cls._env_var_config if given.parse_env else {})}
+    def config_from(cls, paths: Sequence[str]) -> dict[str, Any]:
+        """The settings of the files given, and of the environment, which wins, where ENV stands among them.
+
+        Raises:
+            UnreadableError: A file or a variable cannot be read.
+        """
+        cls.append_builtin_config(cls.config_jsonschema)
+        declared = cls.config_jsonschema["properties"]
+        config: dict[str, Any] = {}
+        for path in paths:
+            if path != "ENV":
+                config |= settings_of_file(Path(path), declared)
+        if "ENV" in paths:
+            config |= settings_of_variables(os.environ, declared, cls._env_var_prefix)
+        return config
+
+    @classmethod
+    def cb_config(cls, ctx: click.Context, param: click.Option, value: tuple[str, ...]) -> _ConfigInput:  # noqa: ARG003
+        """Read what ``--config`` names (the SDK would let a file .env of any folder above win over the environment)."""
+        return _ConfigInput(config=cls.config_from(value))
 
     def _setup_signal_handlers(self) -> None:
         """Leave signals alone until the input is read (:meth:`load`)."""
@@ -294,7 +319,7 @@ class TargetInsiderOne(Target):
         if about:
             cls.print_about(about_format)
             return
-        settings = cls.config_of(config or _ConfigInput())
+        settings = (config or _ConfigInput()).config
         name_log_lines(settings)
         cls.print_version(print_fn=cls.logger.info)
         cls(config=settings).load(file_input)
@@ -346,7 +371,7 @@ def main() -> None:
         log_to_stderr()
         run_command(lambda **options: commands(sys.argv[1:], **options))
     else:
-        run_command(TargetInsiderOne.cli)
+        run_command(TargetInsiderOne.cli, reads_input=not any(word.startswith("--input") for word in sys.argv))
 
 
 if __name__ == "__main__":

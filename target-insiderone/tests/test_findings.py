@@ -160,7 +160,7 @@ EXPECTED = {
     ("validate_records", "error"): "remove it",
     ("add_record_metadata", "error"): "remove it",
     ("load_method", "error"): "remove it",
-    ("colour", "warning"): "remove it",
+    ("colour", "error"): "remove it",
 }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from threading import Event
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,8 @@ from target_insiderone.ledger import Ledger
 from target_insiderone.network import NetworkSettingError
 from target_insiderone.run import client_settings
 from target_insiderone.settings import parse_settings
+from target_insiderone.texts import UnreadableError
+from target_insiderone.variables import settings_of_file
 from target_insiderone.vocabulary import ATTRIBUTES, PARAMETERS, RETENTION_DAYS, full_name
 
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from target_insiderone.settings import Settings
+
+TAP_SETTINGS = {"lookback_window_days": {"type": "integer"}}
+"""What is read of the tap's settings that may be written as a text."""
 
 RETRY_SECONDS = 10
 """A check is for somebody who waits."""
@@ -70,8 +74,12 @@ def _tap_findings(settings: Settings, tap_configs: Iterable[Path]) -> list[Findi
     findings = []
     mapped = {mapping.metric_name for mapping in settings.event_mappings}
     for path in tap_configs:
-        tap = json.loads(path.read_text())
-        days = tap.get("lookback_window_days") or 0
+        tap = settings_of_file(path, TAP_SETTINGS, "--tap-config")
+        days, metrics = tap.get("lookback_window_days") or 0, tap.get("event_metrics") or mapped
+        if not isinstance(days, int) or not isinstance(metrics, (list, set)):
+            raise UnreadableError(
+                [f"--tap-config: {path}: lookback_window_days is no number, or event_metrics no list"]
+            )
         if settings.ledger_days < days:
             findings.append(
                 Finding(
@@ -87,7 +95,7 @@ def _tap_findings(settings: Settings, tap_configs: Iterable[Path]) -> list[Findi
                 "add it to event_metrics, or remove the mapping",
                 "warning",
             )
-            for metric in sorted(mapped - set(tap.get("event_metrics") or mapped))
+            for metric in sorted(mapped - set(metrics))
         ]
     return findings
 

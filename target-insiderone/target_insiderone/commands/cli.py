@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from singer_sdk.plugin_base import _ConfigInput
 
 from target_insiderone.commands.check import check
 from target_insiderone.commands.forget import forget
@@ -102,6 +101,6 @@ def forget_command(config: tuple[str, ...]) -> None:
 
 def settings_of(paths: tuple[str, ...]) -> dict[str, Any]:
     """The settings of one command; its log lines carry the integration's name."""
-    config = TargetInsiderOne.config_of(_ConfigInput.from_cli_args(*paths))
+    config = TargetInsiderOne.config_from(paths)
     name_log_lines(config)
     return config

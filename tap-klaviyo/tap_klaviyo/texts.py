@@ -1,0 +1,120 @@
+"""Texts from outside: files, input and lists of addresses, in whatever encoding a program has written them."""
+
+from __future__ import annotations
+
+import codecs
+import json
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+_NOT_UTF8 = (
+    codecs.BOM_UTF16_LE,
+    codecs.BOM_UTF16_BE,
+    codecs.BOM_UTF32_BE,
+    b'{\0"\0',
+    b'\0{\0"',
+    b"{\0\0\0",
+    b"\0\0\0{",
+)
+
+
+class UnreadableError(Exception):
+    """What the user named (a file, a variable, the input) cannot be read; no mistake shows a value."""
+
+    def __init__(self, mistakes: Sequence[str]) -> None:
+        self.mistakes = tuple(mistakes)
+        super().__init__("\n".join(mistakes))
+
+
+def text_of(raw: bytes, where: str) -> str:
+    """Decode UTF-8, UTF-16 or UTF-32; a byte order mark is no part of the text.
+
+    Raises:
+        UnreadableError: It is none of them; *where* is named.
+    """
+    encoding = json.detect_encoding(raw)
+    try:
+        return raw.decode(encoding).removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        raise UnreadableError([_not_encoded(where, encoding, error.start)]) from None
+
+
+def _not_encoded(where: str, encoding: str, place: int) -> str:
+    name = "UTF-8" if encoding.startswith("utf-8") else encoding.upper()
+    return f"{where}: is not {name} (byte {place + 1} of it); save it as UTF-8"
+
+
+def json_object(path: Path, option: str) -> dict[str, Any]:
+    """Read the file that *option* names, which holds one JSON object; decimals come as Decimal.
+
+    Raises:
+        UnreadableError: It cannot be read, or holds something else.
+    """
+    where = f"{option}: {path}"
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        raise UnreadableError([f"{option}: no such file: {path}"]) from None
+    except OSError as error:
+        raise UnreadableError([f"{where}: cannot be read ({error.strerror})"]) from None
+    try:
+        content = parse_json(text_of(raw, where))
+    except json.JSONDecodeError as error:
+        raise UnreadableError([f"{where}: no valid JSON at line {error.lineno}"]) from None
+    except (ValueError, RecursionError):
+        raise UnreadableError([f"{where}: no valid JSON"]) from None
+    if not isinstance(content, dict):
+        raise UnreadableError([f"{where}: holds no JSON object"])
+    return content
+
+
+def parse_json(text: str) -> Any:
+    """Parse JSON, and nothing beside it (Python's own parser takes NaN and Infinity); decimals come as Decimal.
+
+    Raises:
+        ValueError, RecursionError: It is none.
+    """
+    return json.loads(text, parse_float=Decimal, parse_constant=_refuse)
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(constant)
+
+
+def lines_of(readline: Callable[[], bytes], first: bytes, where: str) -> tuple[bytes, Callable[[], bytes]]:
+    """The *first* line of a Singer input and what reads the others, both in UTF-8.
+
+    UTF-8 is passed on as it is, and costs nothing. UTF-16 and UTF-32 are known by a byte order mark, or by how a
+    message begins; anything else that is odd is a line, which may be broken alone.
+    """
+    if not first.startswith(_NOT_UTF8):
+        return first, readline
+    encoding = json.detect_encoding(first)
+    lines = _decoded(readline, first, encoding, where)
+    return next(lines, b""), lambda: next(lines, b"")
+
+
+def _decoded(readline: Callable[[], bytes], part: bytes, encoding: str, where: str) -> Iterator[bytes]:
+    """Lines in UTF-8 of an input in UTF-16 or UTF-32, whose line feeds are several bytes long."""
+    decoder = codecs.getincrementaldecoder(encoding)()
+    text = ""
+    while part:
+        text += _decode(decoder, part, encoding, where)
+        *whole, text = text.removeprefix("\ufeff").split("\n")
+        for line in whole:
+            yield f"{line}\n".encode()
+        part = readline()
+    text += _decode(decoder, b"", encoding, where, final=True)
+    if text:
+        yield text.encode()
+
+
+def _decode(decoder: codecs.IncrementalDecoder, part: bytes, encoding: str, where: str, *, final: bool = False) -> str:
+    try:
+        return decoder.decode(part, final)
+    except UnicodeDecodeError:
+        raise UnreadableError([f"{where}: is not {encoding.upper()} throughout; write it as UTF-8"]) from None
