@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final
 
 from tap_klaviyo.texts import UnreadableError, json_object, parse_json
@@ -19,7 +20,6 @@ FLAGS: Final = {"true": True, "yes": True, "on": True, "1": True, "false": False
 
 _INTEGER = re.compile(r"\s*[+-]?[0-9]{1,18}\s*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_SEPARATORS = re.compile(r"[\W_]+")
 
 
 def settings_of_variables(
@@ -30,8 +30,8 @@ def settings_of_variables(
     Raises:
         UnreadableError: Variables that cannot be read, all of them, by their names.
     """
-    found: dict[str, Any] = {}
-    mistakes = _misspelt(environment, declared, prefix)
+    found = _of_meltano(environment, declared, prefix)
+    mistakes = _misspelt(environment.keys() - {prefix + name.upper() for name in found}, declared, prefix)
     for name, schema in declared.items():
         variable = prefix + name.upper().replace("-", "_")
         if variable not in environment:
@@ -134,12 +134,50 @@ def _json(text: str, kind: type, meant: str) -> Any:
     return value
 
 
+def _of_meltano(environment: Mapping[str, str], declared: Mapping[str, Schema], prefix: str) -> dict[str, Any]:
+    """The settings of meltano.yml that are not declared: Meltano sets ``MELTANO_LOAD_<SETTING>`` for each, too."""
+    found = {}
+    for variable, text in environment.items():
+        rest = variable.removeprefix(prefix)
+        if rest == variable or rest.startswith("_") or _part_of_declared(rest, declared):
+            continue
+        if any(f"MELTANO_{verb}_{rest}" in environment for verb in ("EXTRACT", "LOAD")):
+            found[rest.lower()] = _as_it_looks(text)
+    return found
+
+
+def _part_of_declared(rest: str, declared: Mapping[str, Schema]) -> bool:
+    """Whether a variable is a declared setting, or a part of one (``STREAM_MAPS_PROFILES_NAME``)."""
+    names = {name.upper() for name in declared}
+    objects = {name.upper() for name, schema in declared.items() if "object" in kinds_of(schema)}
+    return rest in names or any(rest.startswith(f"{name}_") for name in objects)
+
+
+def _as_it_looks(text: str) -> Any:
+    try:
+        return parse_json(text)
+    except (ValueError, RecursionError):
+        return text
+
+
 def _misspelt(environment: Iterable[str], declared: Iterable[str], prefix: str) -> list[str]:
-    """Variables that differ from a setting's by their separators only: TARGET_INSIDERONE_DRYRUN would do nothing."""
-    known = {_SEPARATORS.sub("", name).lower(): prefix + name.upper().replace("-", "_") for name in declared}
-    return [
-        f"variable {variable}: there is no such setting; did you mean {meant}?"
-        for variable in environment
-        if variable.startswith(prefix)
-        and (meant := known.get(_SEPARATORS.sub("", variable.removeprefix(prefix)).lower())) not in {None, variable}
-    ]
+    """Variables that nearly have a setting's name: TARGET_INSIDERONE_DRYRUN would do nothing.
+
+    Others are left alone; Meltano sets them for plugins that inherit (TARGET_INSIDERONE_PROFILES_DRY_RUN).
+    """
+    known = [name.upper() for name in declared]
+    mistakes = []
+    for variable in sorted(environment):
+        rest = variable.removeprefix(prefix)
+        if rest == variable or rest in known or any(rest.endswith(f"_{name}") for name in known):
+            continue
+        meant = [name for name in known if _letters(name) == _letters(rest)]
+        meant = meant or get_close_matches(rest, known, n=1, cutoff=0.88)
+        mistakes += (
+            [f"variable {variable}: there is no such setting; did you mean {prefix}{meant[0]}?"] if meant else []
+        )
+    return mistakes
+
+
+def _letters(name: str) -> str:
+    return name.replace("_", "").upper()

@@ -48,7 +48,6 @@ EXIT_CODES: dict[type[Exception], int] = {
     AlreadyRunningError: FAILED,
     RecordsWithoutSchemaException: FAILED,
     InvalidInputLine: FAILED,
-    InvalidJSONSchema: FAILED,
     UnbalancedError: FAILED,
     OutputGoneError: FAILED,
 }

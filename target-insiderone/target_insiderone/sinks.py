@@ -82,8 +82,8 @@ class RecordValidator(BaseJSONSchemaValidator):
             self._validator = jsonschema_rs.validator_for(schema, validate_formats=False, retriever=refuse_to_fetch)
         except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
             raise InvalidJSONSchema(
-                f"its SCHEMA cannot be used{place_of(error)}: it is no JSON Schema, refers to another document (nothing "
-                "is fetched), or is nested too deep; look at the tap"
+                f"its SCHEMA cannot be used{place_of(error)}: it is no JSON Schema, refers to another document "
+                "(nothing is fetched), or is nested too deep; look at the tap"
             ) from None
         self._dates = [
             name
