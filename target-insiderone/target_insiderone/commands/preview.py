@@ -20,7 +20,7 @@ import click
 from target_insiderone.data_dir import DataDir
 from target_insiderone.disclosure import shown
 from target_insiderone.exact_json import decode, encode
-from target_insiderone.items import ProfileItem, event_user, event_user
+from target_insiderone.items import ProfileItem, event_user
 from target_insiderone.near_miss import slip_of
 from target_insiderone.run import Run
 from target_insiderone.sightings import plain
