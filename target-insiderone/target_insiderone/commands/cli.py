@@ -14,6 +14,7 @@ from target_insiderone.commands.preview import Choice, preview
 from target_insiderone.commands.replay import NO_IDENTIFIER, RejectChoice, replay
 from target_insiderone.settings import parse_settings
 from target_insiderone.target import TargetInsiderOne, name_log_lines
+from target_insiderone.texts import text_of
 
 config_option = click.option(
     "--config", "config", multiple=True, required=True, help="Settings file, or ENV for environment variables."
@@ -92,7 +93,8 @@ def replay_command(
 @config_option
 def forget_command(config: tuple[str, ...]) -> None:
     """Remove addresses, one a line on standard input, from rejects, ledger and dry runs; Insider One is not touched."""
-    gone = forget(parse_settings(settings_of(config)), sys.stdin)
+    addresses = text_of(sys.stdin.buffer.read(), "standard input").split("\n")
+    gone = forget(parse_settings(settings_of(config)), addresses)
     click.echo(
         f"removed {gone.rejects} reject(s), {gone.profiles} profile(s) of the ledger, {gone.dry_runs} dry run(s). "
         "Insider One itself is not touched: delete or anonymise the person there, too"

@@ -1,0 +1,106 @@
+"""The tap's settings come from where the user put them, and are read by their declared type, or refused by name."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from tap_klaviyo.settings import SETTINGS
+from tap_klaviyo.texts import UnreadableError
+from tap_klaviyo.variables import settings_of_variables
+
+PREFIX = "TAP_KLAVIYO_"
+
+REFUSED = {
+    "flag misspelt": ("FETCH_PREDICTIVE_ANALYTICS", "ture", "is no flag"),
+    "flag in quotes": ("FETCH_PREDICTIVE_ANALYTICS", '"true"', "stands in quotes"),
+    "flag with a blank": ("FETCH_PREDICTIVE_ANALYTICS", "TRUE ", "is no flag"),
+    "empty flag": ("FETCH_PREDICTIVE_ANALYTICS", "", "is empty"),
+    "number with a unit": ("LOOKBACK_WINDOW_DAYS", "7d", "is no whole number"),
+    "empty number": ("MAX_PAGES", "", "is empty"),
+    "broken list": ("EVENT_METRICS", '["Placed Order"', "is not a JSON list"),
+    "list in quotes": ("EVENT_METRICS", "'[\"Placed Order\"]'", "stands in quotes"),
+    "empty date": ("START_DATE", "", "is empty"),
+    "name without a separator": ("STARTDATE", "2026-01-01", "did you mean TAP_KLAVIYO_START_DATE?"),
+}
+
+
+@pytest.mark.parametrize(("name", "value", "words"), REFUSED.values(), ids=REFUSED)
+def test_variable_that_cannot_be_read_is_named(name, value, words):
+    """A flag that was not understood was false; the message holds no value."""
+    with pytest.raises(UnreadableError) as refused:
+        settings_of_variables({PREFIX + name: value}, SETTINGS["properties"], PREFIX)
+
+    (mistake,) = refused.value.mistakes
+    assert mistake.startswith(f"variable {PREFIX}{name}: ")
+    assert words in mistake
+
+
+@pytest.mark.parametrize(
+    "value", ["Placed Order,Viewed Product", "Placed Order, Viewed Product", '["Placed Order","Viewed Product"]']
+)
+def test_list_of_names_stands_in_json_or_between_commas(value):
+    """Both were right, and stay so."""
+    read = settings_of_variables({f"{PREFIX}EVENT_METRICS": value}, SETTINGS["properties"], PREFIX)
+
+    assert read == {"event_metrics": ["Placed Order", "Viewed Product"]}
+
+
+def test_no_dotenv_is_read(tap, tmp_path, monkeypatch):
+    """The SDK let a file .env of any folder above win over the environment, and over `--config`."""
+    (tmp_path / ".env").write_text("TAP_KLAVIYO_API_KEY=pk_wrong_of_dotenv\nTAP_KLAVIYO_MAX_PAGES=0\n")
+    monkeypatch.chdir(tmp_path)
+
+    assert tap("--config", "ENV", streams=["profiles"]).code == 0
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_files_are_read_in_the_encoding_they_were_written_in(tap, sandbox, profiles, tmp_path, catalog, encoding):
+    """Settings, state and catalog, as PowerShell's `>` and some editors write them."""
+    sandbox.add_profiles(profiles(2, updated="2026-01-01T00:00:00Z"))
+    files = {
+        "config": {"max_pages": 1},
+        "state": {"bookmarks": {}},
+        "catalog": catalog(["profiles"]),
+    }
+    options = []
+    for name, content in files.items():
+        path = tmp_path / f"{encoding}-{name}.json"
+        path.write_bytes(json.dumps(content).encode(encoding))
+        options += [f"--{name}", str(path)]
+
+    outcome = tap(*options)
+
+    assert (outcome.code, len(outcome.ids("profiles"))) == (0, 2), outcome.log
+
+
+@pytest.mark.parametrize("option", ["--config", "--state", "--catalog"])
+def test_file_in_an_unknown_encoding_is_named(tap, tmp_path, option):
+    """Exit code 2; it ended in a traceback or in "unexpected"."""
+    path = tmp_path / "given.json"
+    path.write_bytes('{"user_agent": "€"}'.encode("cp1252"))
+
+    outcome = tap(option, str(path))
+
+    assert outcome.code == 2
+    assert f"{option}: {path}: is not UTF-8" in outcome.log.replace("\n", "")
+
+
+def test_text_in_a_file_is_read_by_the_same_words(tap):
+    """Meltano hands texts over as they stand in meltano.yml."""
+    outcome = tap(streams=["profiles"], fetch_predictive_analytics="ture", max_pages="one")
+
+    assert outcome.code == 2
+    assert "setting fetch_predictive_analytics: is no flag" in outcome.log
+    assert "setting max_pages: is no whole number" in outcome.log
+
+
+def test_fraction_in_a_state_is_no_hindrance(tap, sandbox, profiles):
+    """Another tool may have put its own numbers there."""
+    sandbox.add_profiles(profiles(1, updated="2026-01-01T00:00:00Z"))
+    state = {"bookmarks": {"profiles": {"seen": 1764323900.25}, "other": {"at": 0.1}}}
+
+    outcome = tap(streams=["profiles"], state=state)
+
+    assert outcome.code == 0
+    assert outcome.state["bookmarks"]["other"] == {"at": 0.1}

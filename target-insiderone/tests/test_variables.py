@@ -1,0 +1,192 @@
+"""Settings come from where the user put them, and are read by their declared type, or refused by name."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+
+import pytest
+from klaviyo_insiderone_sandbox.testing import PARTNER, TOKEN
+from singer_messages import profile, record, schema
+from target_insiderone.target import TargetInsiderOne
+from target_insiderone.texts import UnreadableError
+
+PREFIX = "TARGET_INSIDERONE_"
+
+REFUSED = {
+    "flag misspelt": ("DRY_RUN", "ture", "is no flag"),
+    "flag of one letter": ("DRY_RUN", "y", "is no flag"),
+    "flag in quotes": ("DRY_RUN", '"true"', "stands in quotes"),
+    "flag with a blank": ("DRY_RUN", "TRUE ", "is no flag"),
+    "flag with a line break": ("SKIP_HOOK", "true\r", "is no flag"),
+    "empty flag": ("DRY_RUN", "", "is empty"),
+    "empty number": ("LEDGER_DAYS", "", "is empty"),
+    "number with a unit": ("LEDGER_DAYS", "30d", "is no whole number"),
+    "number with a comma": ("BATCH_SIZE_ROWS", "1,000", "is no whole number"),
+    "fraction": ("LEDGER_DAYS", "30.5", "is no whole number"),
+    "object as YAML": ("PHONE_NUMBER_SETTINGS", "{default_country: TR}", "is not a JSON object"),
+    "list for an object": ("STREAM_KINDS", "[]", "is not a JSON object"),
+    "words for rows": ("EVENT_MAPPINGS", "Placed Order", "is not a JSON list"),
+    "no JSON": ("IDENTIFIER_MAPPINGS", '[{"identifier_type": "email"', "is not a JSON list"),
+    "NaN": ("IDENTIFIER_MAPPINGS", "[NaN]", "is not a JSON list"),
+    "key in quotes": ("API_KEY", "'canary-6f1e'", "stands in quotes"),
+    "text with a line break": ("DATA_DIR", "data\r", "control character"),
+    "empty required text": ("PARTNER_NAME", " ", "is empty"),
+    "flag of the SDK": ("FLATTENING_ENABLED", "ja", "is no flag"),
+    "name without a separator": ("DRYRUN", "true", "did you mean TARGET_INSIDERONE_DRY_RUN?"),
+    "name nearly right": ("ATTRIBUTES_MAPPINGS", "[]", "did you mean TARGET_INSIDERONE_ATTRIBUTE_MAPPINGS?"),
+}
+
+
+@pytest.fixture
+def from_environment(monkeypatch):
+    """Read `--config=ENV` with these variables."""
+
+    def read(**variables: str):
+        for name, value in variables.items():
+            monkeypatch.setenv(name if name.startswith("MELTANO") else PREFIX + name, value)
+        return TargetInsiderOne.config_from(["ENV"])
+
+    return read
+
+
+@pytest.mark.parametrize(("name", "value", "words"), REFUSED.values(), ids=REFUSED)
+def test_variable_that_cannot_be_read_is_named(from_environment, name, value, words):
+    """A flag that was not understood was false: a dry run sent for real. The message holds no value."""
+    with pytest.raises(UnreadableError) as refused:
+        from_environment(**{name: value})
+
+    (mistake,) = refused.value.mistakes
+    assert mistake.startswith(f"variable {PREFIX}{name}: ")
+    assert words in mistake
+    assert "canary" not in mistake
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "read"),
+    [
+        *[("DRY_RUN", word, True) for word in ("true", "True", "YES", "on", "1")],
+        *[("DRY_RUN", word, False) for word in ("false", "FALSE", "no", "Off", "0")],
+        ("LEDGER_DAYS", " 30 ", 30),
+        ("MAX_REJECTS", "10%", "10%"),
+        ("MAX_REJECTS", "50", "50"),
+        ("DEFAULT_CURRENCY", "EUR", "EUR"),
+        ("STREAM_KINDS", '{"people": "profile"}', {"people": "profile"}),
+        ("FIXED_ATTRIBUTES", '[{"attribute": "a", "value": "b"}]', [{"attribute": "a", "value": "b"}]),
+        ("STREAM_MAPS", '{"profiles": null}', {"profiles": None}),
+    ],
+)
+def test_variable_is_read_by_its_declared_type(from_environment, name, value, read):
+    """The words of a flag are the same everywhere; numbers stand in digits, lists and objects in JSON."""
+    assert from_environment(**{name: value}) == {name.lower(): read}
+
+
+def test_variables_of_other_plugins_are_left_alone(from_environment):
+    """Meltano sets those of the plugin that inherits, too, and of extras; people refer to variables of their own."""
+    others = {"PROFILES_DRY_RUN": "x", "X_API_KEY": "x", "_LOG_PARSER": "x", "LOGLEVEL": "INFO", "SHOP_2_KEY": "x"}
+
+    assert from_environment(**others) == {}
+
+
+def test_unknown_settings_of_meltano_are_seen_by_the_commands(from_environment):
+    """`attributes_mappings:` in meltano.yml passed `check`; the run refused it. Parts of objects are no settings."""
+    config = from_environment(
+        ATTRIBUTES_MAPPINGS="[]",
+        MELTANO_LOAD_ATTRIBUTES_MAPPINGS="[]",
+        VALIDATE_RECORDS="true",
+        MELTANO_LOAD_VALIDATE_RECORDS="true",
+        STREAM_MAPS_PROFILES_NAME="x",
+        MELTANO_LOAD_STREAM_MAPS_PROFILES_NAME="x",
+    )
+
+    assert config == {"attributes_mappings": [], "validate_records": True}
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "words"),
+    [
+        ("dry_run", "ture", "setting dry_run: is no flag"),
+        ("skip_hook", "", "setting skip_hook: is empty"),
+        ("ledger_days", "30d", "setting ledger_days: is no whole number"),
+        ("flattening_enabled", "ja", "setting flattening_enabled: is no flag"),
+    ],
+)
+def test_text_in_a_file_is_read_by_the_same_words(tmp_path, setting, value, words):
+    """Meltano hands texts over as they stand in meltano.yml."""
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({setting: value}))
+
+    with pytest.raises(UnreadableError, match=words) as refused:
+        TargetInsiderOne.config_from([str(path)])
+    assert str(path) in str(refused.value)
+
+
+def test_right_texts_in_a_file_count(tmp_path):
+    """A flag is a flag, a number a number, and 30.0 is 30."""
+    path = tmp_path / "config.json"
+    path.write_text('{"dry_run": "yes", "skip_hook": false, "ledger_days": "30", "rejects_max_days": 30.0}')
+
+    assert TargetInsiderOne.config_from([str(path)]) == {
+        "dry_run": True,
+        "skip_hook": False,
+        "ledger_days": 30,
+        "rejects_max_days": 30,
+    }
+
+
+def test_the_environment_wins_and_no_dotenv_is_read(config, target_command, tmp_path, monkeypatch):
+    """The SDK looked for a file .env in every folder above, and let it win: another shop's key was used."""
+    variables = {
+        PREFIX + name.upper(): value if isinstance(value, str) else json.dumps(value) for name, value in config.items()
+    }
+    (tmp_path / ".env").write_text(f"{PREFIX}API_KEY={TOKEN}\n{PREFIX}PARTNER_NAME={PARTNER}\n{PREFIX}DRY_RUN=true\n")
+    monkeypatch.chdir(tmp_path)
+
+    def check(**changed):
+        environment = {**os.environ, **variables, **changed}
+        done = subprocess.run(
+            [target_command, "check", "--config=ENV"], capture_output=True, text=True, check=False, env=environment
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    assert check()[0] == 0
+    wrong_key, told = check(TARGET_INSIDERONE_API_KEY="wrong")
+    assert (wrong_key, "api_key" in told) == (2, True), told
+
+
+def test_misread_flag_sends_nothing(config, target_command, sandbox, tmp_path):
+    """Through the command line: exit code 2, the variable's name, and not one request; the input is read to its end."""
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(config))
+    lines = [schema("profiles"), *[record("profiles", profile(number)) for number in range(2_000)]]
+
+    done = subprocess.run(
+        [target_command, "--config", path, "--config", "ENV"],
+        input="".join(json.dumps(line) + "\n" for line in lines),
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "TARGET_INSIDERONE_DRY_RUN": "ture"},
+    )
+
+    assert done.returncode == 2
+    assert "variable TARGET_INSIDERONE_DRY_RUN: is no flag" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert sandbox.journal("insiderone") == []
+
+
+def test_writer_of_the_input_meets_no_closed_pipe(target_command, tmp_path):
+    """Meltano put 155 lines of BrokenPipe traceback behind the reason: more is written than a pipe holds."""
+    path = tmp_path / "config.json"
+    path.write_text("{}")
+    with subprocess.Popen([target_command, "--config", path], stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stderr is not None
+
+        process.stdin.write(b'{"type": "STATE", "value": {}}\n' * 200_000)
+        process.stdin.close()
+        told = process.stderr.read()
+
+    assert b"partner_name" in told
+    assert process.returncode == 2
