@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import re
 import subprocess
 
 import pytest
 from singer_messages import order, profile, record, schema, state
+from target_insiderone.panel import TYPES
+from target_insiderone.transforms import PARAMETRIC, TRANSFORMS
 
 
 @pytest.fixture
@@ -35,9 +39,94 @@ def test_check_finds_nothing_in_good_settings_and_writes_nothing(command, sandbo
 
     assert code == 0, told
     assert "nothing to correct" in told
-    assert "custom attributes: tier" in told
+    assert re.search(r"^  attribute +tier +unknown +attribute_mappings\[1\]$", told, re.MULTILINE)
     assert {request["path"] for request in sandbox.journal("insiderone")} == {"/api/user/v1/profile"}
     assert sandbox.users() == []
+
+
+NAMES = {
+    "identifier_mappings": [
+        {"identifier_type": "email", "source_field": "email"},
+        {"identifier_type": "custom.klaviyo_id", "source_field": "id"},
+    ],
+    "attribute_mappings": [
+        {"source_field": "first_name", "attribute": "name"},
+        {"source_field": "created", "attribute": "klaviyo_created"},
+        {"source_field": "visits", "attribute": "visits", "transform": ["default:0", "integer"]},
+        {"source_field": "properties.*", "attribute": "*"},
+    ],
+    "fixed_attributes": [{"attribute": "data_source", "value": "klaviyo"}],
+    "fixed_event_parameters": [{"parameter": "is_import", "value": True}],
+    "event_mappings": [
+        {
+            "metric_name": "Placed Order",
+            "event_type": "bought",
+            "for_each": "Items",
+            "parameter_mappings": [{"source_field": "ItemPrice", "parameter": "paid"}],
+            "fixed_parameters": [{"parameter": "shop", "value": 7}],
+        },
+        {"metric_name": "Viewed Product", "event_type": "product_detail_page_view"},
+    ],
+}
+TO_DEFINE = [
+    ("identifier", "klaviyo_id", "string"),
+    ("attribute", "data_source", "string"),
+    ("attribute", "klaviyo_created", "datetime"),
+    ("attribute", "visits", "number"),
+    ("event", "bought", "event"),
+    ("event parameter", "is_import", "boolean"),
+    ("event parameter", "klaviyo_event_id", "string"),
+    ("event parameter", "line", "number"),
+    ("event parameter", "paid", "unknown"),
+    ("event parameter", "shop", "number"),
+]
+
+
+def test_check_lists_all_names_that_must_be_defined(command):
+    """Fixed values, the event's id, the line and custom identifiers were not among them: what is missing is dropped."""
+    code, told = command("check", "--format", "csv", **NAMES)
+    rows = list(csv.DictReader(line for line in told.splitlines() if line.count(",") >= 3))
+
+    assert code == 0, told
+    assert [(row["kind"], row["name"], row["type"]) for row in rows] == TO_DEFINE
+    assert rows[6]["used_by"] == "bought, product_detail_page_view"
+    assert "`properties.*` makes an attribute of every property; give Singer lines with --input" in told
+
+
+def test_the_type_of_every_transform_is_known():
+    """`check` tells it to whoever defines the name; the others pass on what they are given."""
+    assert {*TRANSFORMS, *PARAMETRIC} - TYPES.keys() == {"first", "default", "map"}
+
+
+def test_check_reads_the_names_of_properties_from_records(command, tmp_path):
+    """Only the shop's records know them; five attributes of 401 people were dropped unseen."""
+    lines = [
+        schema("profiles"),
+        record("profiles", profile(1, properties={"Shoe Size": 42, "Tags": ["a"], "VIP": True, "since": "2026-01-02"})),
+        record("profiles", profile(2, properties={"Shoe Size": "42.5"})),
+        schema("events"),
+        record("events", order(1, items=1)),
+    ]
+    path = tmp_path / "lines.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+    code, told = command("check", "--format", "json", "--input", str(path), **NAMES)
+
+    listed = json.loads(told[told.index("{") : told.rindex("}") + 1])
+    types = {(row["kind"], row["name"]): row["type"] for row in listed["names"]}
+    assert code == 0
+    assert (
+        types.items()
+        >= {
+            ("attribute", "shoe_size"): "number or string",
+            ("attribute", "tags"): "string array",
+            ("attribute", "vip"): "boolean",
+            ("attribute", "since"): "datetime",
+            ("event parameter", "paid"): "number",
+        }.items()
+    )
+    assert {(kind, name) for kind, name, _ in TO_DEFINE} <= types.keys()
+    assert listed["findings"] == []
 
 
 @pytest.mark.parametrize(

@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
+import csv
+import json
+import sys
 from dataclasses import replace
 from threading import Event
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
 from target_insiderone.client import GaveUpError, InsiderOneClient, NoWayError, StopSendingError
+from target_insiderone.commands.preview import Choice, run_through
 from target_insiderone.data_dir import DataDir
 from target_insiderone.database import LedgerError
 from target_insiderone.errors import Finding
 from target_insiderone.findings import find
 from target_insiderone.ledger import Ledger
 from target_insiderone.network import NetworkSettingError
+from target_insiderone.panel import UNKNOWN, Definition, definitions, takes_all_properties, type_of_value
 from target_insiderone.run import client_settings
 from target_insiderone.settings import parse_settings
 from target_insiderone.texts import UnreadableError
 from target_insiderone.variables import settings_of_file
-from target_insiderone.vocabulary import ATTRIBUTES, PARAMETERS, RETENTION_DAYS, full_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from target_insiderone.commands.preview import Shown
     from target_insiderone.settings import Settings
 
 TAP_SETTINGS = {"lookback_window_days": {"type": "integer"}}
@@ -34,39 +39,92 @@ RETRY_SECONDS = 10
 """A check is for somebody who waits."""
 
 
-def check(config: Mapping[str, Any], tap_configs: Iterable[Path], version: str) -> int:
-    """Print what is found; returns 0 when there is nothing to correct, else 2."""
+def check(
+    config: Mapping[str, Any],
+    tap_configs: Iterable[Path],
+    version: str,
+    *,
+    lines: IO[bytes] | None = None,
+    form: str = "table",
+) -> int:
+    """Print the names to define, and what is found; returns 0 when there is nothing to correct, else 2.
+
+    *lines*: records of the shop, which tell the names of its properties. *form*: ``table``, ``csv`` or ``json``; with
+    the latter two standard output has nothing but the names, and JSON the findings too.
+    """
     findings = find(config)
+    names: list[Definition] = []
+    notes: list[str] = []
     if not any(finding.severity == "error" for finding in findings):
         settings = parse_settings(config)
         findings += [*_tap_findings(settings, tap_configs), *_ledger_findings(settings)]
         findings += _credential_findings(settings, version)
-        for names in panel_names(settings):
-            click.echo(names)
-    for finding in findings:
-        click.echo(f"{finding.severity.upper()}  {finding}")
-    click.echo(f"{len(findings)} finding(s)" if findings else "nothing to correct")
+        names = definitions(settings, _users(config, lines) if lines else ())
+        notes = list(_notes(settings, names, has_records=lines is not None))
+    _show(names, notes, findings, form)
     return 2 if findings else 0
 
 
-def panel_names(settings: Settings) -> list[str]:
-    """What must be defined in Insider One's panel, since names that are not vanish there without a word."""
-    attributes = {full_name(row.attribute, ATTRIBUTES) for row in settings.attribute_mappings if row.attribute != "*"}
-    attributes |= {full_name(row.name, ATTRIBUTES) for row in settings.fixed_attributes}
-    parameters = {
-        full_name(row.parameter, PARAMETERS)
-        for mapping in settings.event_mappings
-        for row in (*mapping.parameter_mappings, *settings.event_parameter_mappings)
-    }
-    events = {mapping.event_type for mapping in settings.event_mappings} - RETENTION_DAYS.keys()
-    found = {
-        "custom attributes": sorted(name.removeprefix("custom.") for name in attributes if name.startswith("custom.")),
-        "custom events": sorted(events),
-        "custom event parameters": sorted(
-            name.removeprefix("custom.") for name in parameters if name.startswith("custom.")
-        ),
-    }
-    return [f"to be defined in Insider One, {kind}: {', '.join(names)}" for kind, names in found.items() if names]
+def _users(config: Mapping[str, Any], lines: IO[bytes]) -> list[Mapping[str, Any]]:
+    """What the records of *lines* become; of the many that have the same names and types, one is enough."""
+    found: dict[str, Mapping[str, Any]] = {}
+
+    def keep(shown: Shown) -> None:
+        user = shown.get("user")
+        if user is not None:
+            found.setdefault(json.dumps(_names_and_types(user), sort_keys=True), user)
+
+    run_through(config, lines, Choice(), keep)
+    return list(found.values())
+
+
+def _names_and_types(value: Any) -> Any:
+    """What of a user decides which names it needs."""
+    if isinstance(value, dict):
+        return {
+            name: inner if name == "event_name" else _names_and_types(inner)
+            for name, inner in value.items()
+            if name != "identifiers"
+        }
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return [_names_and_types(inner) for inner in value]
+    return type_of_value(value)
+
+
+def _notes(settings: Settings, names: Iterable[Definition], *, has_records: bool) -> Iterator[str]:
+    """What the list cannot know."""
+    if takes_all_properties(settings):
+        if has_records:
+            yield "of `properties.*` those names are listed that the records of --input have; others may come"
+        else:
+            yield "`properties.*` makes an attribute of every property; give Singer lines with --input to list them"
+    if any(UNKNOWN in definition.type for definition in names):
+        hint = "" if has_records else "; give Singer lines with --input, or name a transform"
+        yield f"the type of some depends on the shop's values ({UNKNOWN}){hint}"
+
+
+def _show(names: Sequence[Definition], notes: Iterable[str], findings: Sequence[Finding], form: str) -> None:
+    if form == "json":
+        listed = [definition._asdict() for definition in names]
+        told = [{"severity": one.severity, "path": one.path, "text": str(one)} for one in findings]
+        click.echo(json.dumps({"names": listed, "notes": list(notes), "findings": told}, indent=2, ensure_ascii=False))
+        return
+    aside = form == "csv"
+    if aside:
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(Definition._fields)
+        writer.writerows(names)
+    elif names:
+        click.echo("to be defined in Insider One (Components > Attributes & Events), where what is not is dropped:")
+        widths = [max(len(row[column]) for row in names) for column in range(3)]
+        for row in names:
+            cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=False))
+            click.echo(f"  {'  '.join(cells)}  {row.used_by}")
+    for note in notes:
+        click.echo(note, err=aside)
+    for finding in findings:
+        click.echo(f"{finding.severity.upper()}  {finding}", err=aside)
+    click.echo(f"{len(findings)} finding(s)" if findings else "nothing to correct", err=aside)
 
 
 def _tap_findings(settings: Settings, tap_configs: Iterable[Path]) -> list[Finding]:

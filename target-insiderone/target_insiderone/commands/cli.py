@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import click
 
@@ -35,9 +35,21 @@ def commands() -> None:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Settings file of the tap, to hold against ours.",
 )
-def check_command(config: tuple[str, ...], tap_configs: tuple[Path, ...]) -> int:
-    """Check settings, mapping, ledger and credentials; nothing is written to Insider One."""
-    return check(settings_of(config), tap_configs, TargetInsiderOne.get_plugin_version())
+@click.option(
+    "--input", "lines", type=click.File("rb"), help="Singer lines (`-`: standard input): names of properties."
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "csv", "json"]),
+    default="table",
+    show_default=True,
+    help="Form of the list of names that must be defined in Insider One.",
+)
+def check_command(config: tuple[str, ...], tap_configs: tuple[Path, ...], lines: IO[bytes] | None, form: str) -> int:
+    """Check settings, mapping, ledger and credentials; list the names to define; nothing is written to Insider One."""
+    version = TargetInsiderOne.get_plugin_version()
+    return check(settings_of(config), tap_configs, version, lines=lines, form=form)
 
 
 @commands.command("preview")
