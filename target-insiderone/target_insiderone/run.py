@@ -24,7 +24,7 @@ from target_insiderone.dispatch import DeliverySettings, SharedParts
 from target_insiderone.dry_run import DryRunClient
 from target_insiderone.events import HOUR_SECONDS
 from target_insiderone.exact_json import encode
-from target_insiderone.history import delivered_before
+from target_insiderone.history import ALWAYS_RUNS, always_had_rows, delivered_before
 from target_insiderone.lanes import Lanes
 from target_insiderone.ledger import Ledger
 from target_insiderone.mapping import compile_events, compile_profiles
@@ -36,7 +36,7 @@ from target_insiderone.sinks import Staging
 from target_insiderone.unidentified import Unidentified
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from target_insiderone.interruption import Interruption
     from target_insiderone.progress import Barren
@@ -208,6 +208,7 @@ class Run:
             self._sync()
             report = self._report()
             self._say_what_was_missing()
+            self._say_what_is_empty(report["streams"])
             self._show(report)
             if self.ledger:
                 self.ledger.close()
@@ -257,6 +258,21 @@ class Run:
         self.rejects.sync()
         if self.unidentified is not None:
             self.unidentified.file.sync()
+
+    def _say_what_is_empty(self, streams: Mapping[str, Any]) -> None:
+        """Say that no stream came, or that one came without a record which always had some."""
+        if self._interruption.stopping.is_set() or not self.expects_delivery:
+            return
+        if not streams:
+            log.warning("no stream came in: is one selected in the tap (`select`, or its catalog)?")
+        for stream in (stream for stream, figures in streams.items() if not figures["read"]):
+            if always_had_rows(self.data_dir.summaries(), stream):
+                log.warning(
+                    "stream %s: no record came in, though each of the last %d runs had some; look at the tap: what it "
+                    "selects, its settings, its account",
+                    shown(stream),
+                    ALWAYS_RUNS,
+                )
 
     def _say_what_was_missing(self) -> None:
         """Name the sources that no record had: as a warning where the settings seem to be wrong."""

@@ -192,6 +192,7 @@ class TargetInsiderOne(Target):
             sink = self.get_sink(stream_map.stream_alias)
             if isinstance(sink, InsiderOneSink):
                 sink.bind(self.run.staging)
+                self.run.tally.read[stream_map.stream_alias] += 0  # a stream without a record is accounted for, too
                 if len(maps) == 1 and isinstance(stream_map, SameRecordTransform) and not stream_map.flattening_enabled:
                     self._plain[stream] = sink
 

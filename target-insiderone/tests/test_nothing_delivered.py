@@ -247,6 +247,27 @@ def test_broken_lines_alone_are_no_success(load):
     assert load(["{nonsense", state({"n": 1})]).code == 3
 
 
+def test_a_stream_that_always_had_records_and_has_none_says_so_once(load, tmp_path):
+    """A wrong selection, or an emptied account, looks like a quiet hour; the first line of defence is the tap's."""
+    past = tmp_path / "data" / "klaviyo"
+    past.mkdir(parents=True, mode=0o700)
+    for run in range(10):
+        figures = {"streams": {"profiles": {"read": run + 1, "delivered": 1}}}
+        (past / f"summary-20260101T0000{run:02}Z-x.json").write_text(json.dumps(figures))
+
+    other, empty, again = load([schema("events")]), load([schema("profiles")]), load([schema("profiles")])
+
+    words = "stream profiles: no record came in, though each of the last 10 runs had some"
+    assert [words in ended.logs for ended in (other, empty, again)] == [False, True, False]
+    assert empty.code == 0
+    assert empty.summary["streams"]["profiles"]["read"] == 0
+
+
+def test_an_input_without_any_stream_says_so(load):
+    """`select: [profile.*]` selects nothing, and was green and silent."""
+    assert "no stream came in: is one selected in the tap" in load([]).logs
+
+
 def test_an_account_that_does_not_add_up_fails_the_run(config, capsys):
     """A record that vanishes between reading and settling is a bug of ours, which must not pass as success.
 
