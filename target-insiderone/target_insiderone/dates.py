@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from target_insiderone.values import NUMBERS, UnusableValueError
+from target_insiderone.values import NUMBERS, UnusableValueError, trim
+
+if TYPE_CHECKING:
+    from decimal import Decimal
 
 SECONDS_LENGTH = len("2026-06-01T09:30:00")
 IN_UTC = frozenset({"Z", "+00:00"})
 """What follows the seconds in the forms in which Klaviyo, and tap-klaviyo, write their times: all of them in UTC."""
 
+EPOCH_FROM = 100_000_000
+"""Smaller numbers are no epoch (1973-03-03 in seconds): they are years, dates written as digits, or keys."""
+
 MILLISECONDS_FROM = 100_000_000_000
 """Epoch numbers from here on are milliseconds: as seconds they would lie beyond the year 5138."""
+
+YEARS = range(1900, 2100)
+"""What a number, or a text of digits alone, may mean; a text with hyphens may mean any year."""
+
+DIGITS_FIRST, DIGITS_LAST = 19_000_101, 20_991_231
+DIGITS_LENGTH = len("20260601")
 
 
 def to_datetime(value: Any) -> str:
@@ -51,7 +63,9 @@ def to_birthday(value: Any) -> str:
 
 
 def read_moment(value: Any) -> datetime:
-    """Read ISO 8601 text or an epoch number (seconds; milliseconds from the year 5138 on) as a moment in UTC.
+    """Read ISO 8601 text, eight digits (``20260601``) or an epoch number (seconds or milliseconds) as a moment in UTC.
+
+    A number counts only where it means a moment from 1900 to 2099; a bare year, or a key, is no moment.
 
     Raises:
         UnusableValueError: The value is no moment.
@@ -67,9 +81,8 @@ def read_moment(value: Any) -> datetime:
     if type(value) not in NUMBERS:
         raise UnusableValueError("not_a_date")
     try:
-        seconds = float(value)
-        return datetime.fromtimestamp(seconds if abs(seconds) < MILLISECONDS_FROM else seconds / 1000, UTC)
-    except (ValueError, OverflowError, OSError):
+        return _read_number(value)
+    except (ValueError, ArithmeticError, OSError):
         raise UnusableValueError("not_a_date") from None
 
 
@@ -87,7 +100,34 @@ def write_moment(moment: datetime, source: Any) -> str:
 
 
 def _read_text(value: str) -> datetime:
+    text = trim(value)
     try:
-        return datetime.fromisoformat(value.strip())
+        return _read_digits(text) if text.isdecimal() else datetime.fromisoformat(text)
     except ValueError:
         raise UnusableValueError("not_a_date") from None
+
+
+def _read_digits(text: str) -> datetime:
+    """Read ``20260601``; any other text of digits may mean anything.
+
+    Raises:
+        ValueError: It is no day of these two centuries.
+    """
+    if len(text) != DIGITS_LENGTH or int(text[:4]) not in YEARS:
+        raise ValueError(len(text))
+    return datetime(int(text[:4]), int(text[4:6]), int(text[6:]), tzinfo=UTC)
+
+
+def _read_number(number: float | Decimal) -> datetime:
+    """Read eight digits as a day, and else an epoch number.
+
+    Raises:
+        ValueError, ArithmeticError, OSError: It is neither.
+    """
+    if DIGITS_FIRST <= number <= DIGITS_LAST and number == int(number):
+        return _read_digits(str(int(number)))
+    seconds = float(number)
+    moment = datetime.fromtimestamp(seconds if abs(seconds) < MILLISECONDS_FROM else seconds / 1000, UTC)
+    if abs(seconds) < EPOCH_FROM or moment.year not in YEARS:
+        raise ValueError(moment.year)
+    return moment

@@ -12,7 +12,7 @@ from target_insiderone.generated import Fill, compile_fill
 from target_insiderone.identifiers import compile_event_identifiers
 from target_insiderone.mapped import MappedEvent
 from target_insiderone.sources import NO_ITEM, Getter, Record, compile_source
-from target_insiderone.values import UnusableValueError, to_text
+from target_insiderone.values import UnusableValueError, is_blank, to_text
 from target_insiderone.vocabulary import (
     EVENT_ID_PARAMETER,
     LINE_PARAMETER,
@@ -111,6 +111,9 @@ def _add(
     if line is not None:
         custom[LINE_PARAMETER] = line
     if route.required:
+        for name in ("event_group_id", "currency"):
+            if is_blank(parameters.get(name)):
+                del parameters[name]
         parameters.setdefault("event_group_id", key)
         for name in route.required:
             if name not in parameters:
@@ -142,7 +145,7 @@ def _read_occurrence(record: Record) -> tuple[str, str, float]:
         key = to_text(record.get("id"))
     except UnusableValueError:
         key = ""
-    if not key:
+    if is_blank(key):
         raise Rejected("missing_key", "id", "the record carries no Klaviyo event id: read it with tap-klaviyo")
     try:
         source = record.get("datetime")

@@ -2,12 +2,53 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+import json
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final
 
 import msgspec
 
-decode = msgspec.json.Decoder(float_hook=Decimal).decode
-"""JSON to Python: integers of any size stay integers, decimals become Decimal."""
-
 encode = msgspec.json.Encoder(decimal_format="number").encode
 """Python to JSON: Decimals as numbers with their exact text, keys in the order of insertion."""
+
+_decode = msgspec.json.Decoder(float_hook=Decimal).decode
+_LONGEST_INTEGER: Final = 4_300
+"""Python itself turns no longer text into an integer."""
+
+_LARGEST_EXPONENT: Final = 999_999
+
+
+def decode(text: bytes | str) -> Any:
+    """Decode JSON: integers of any size stay integers, decimals become Decimal.
+
+    What no integer and no Decimal can hold becomes a Decimal all the same: an integer of thousands of digits exactly,
+    an exponent of more than 18 digits as one of six, far beyond a double. So one number never costs a line.
+
+    Raises:
+        msgspec.DecodeError: It is no JSON.
+        UnicodeDecodeError: It is not UTF-8.
+        RecursionError: It is nested too deep.
+    """
+    try:
+        return _decode(text)
+    except (ArithmeticError, msgspec.ValidationError):
+        return json.loads(text, parse_int=_read_integer, parse_float=_read_decimal, parse_constant=_refuse)
+
+
+def _read_integer(digits: str) -> int | Decimal:
+    return int(digits) if len(digits) <= _LONGEST_INTEGER else Decimal(digits)
+
+
+def _read_decimal(digits: str) -> Decimal:
+    try:
+        return Decimal(digits)
+    except InvalidOperation:
+        mantissa, _, exponent = digits.lower().partition("e")
+        if not mantissa.strip("-0."):
+            return Decimal(0)
+        power = -_LARGEST_EXPONENT if exponent.startswith("-") else _LARGEST_EXPONENT
+        return Decimal(f"{'-' if mantissa.startswith('-') else ''}1e{power}")
+
+
+def _refuse(name: str) -> Any:
+    raise msgspec.DecodeError(f"{name} is no JSON")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from target_insiderone.sources import NO_ITEM, Getter, Record, compile_source, steps_of
-from target_insiderone.values import NUMBERS, UnusableValueError
+from target_insiderone.values import UnusableValueError, is_blank
 
 if TYPE_CHECKING:
     from target_insiderone.columns import Column
@@ -20,13 +20,13 @@ Fill = Callable[[Record, Record, dict[str, Any], dict[str, Any]], "list[Note]"]
 """(record, item, root, custom) -> notes: write the columns that have a value into *root* and *custom*; tell which
 values were unusable."""
 
-FITTING = {"text": "type(value) is str", "plain": "type(value) is str", "number": "type(value) in NUMBERS"}
+FITTING = {"text": "type(value) is str", "plain": "type(value) is str"}
 """Kind -> what is true of most of its values, which then stay as they are."""
 
 
 def compile_fill(columns: Sequence[Column], bag: str, *, with_item: bool) -> Fill:
     """Compile columns; without *with_item* the function is for records alone, its item is ``NO_ITEM``."""
-    names: dict[str, Any] = {"NO_ITEM": NO_ITEM, "NUMBERS": NUMBERS, "UnusableValueError": UnusableValueError}
+    names: dict[str, Any] = {"NO_ITEM": NO_ITEM, "UnusableValueError": UnusableValueError}
     lines = ["def fill(record, item, root, custom):", " notes = []", *_open_bag(bag)]
     for number, column in enumerate(columns):
         names |= {f"transform_{number}": column.transform, f"fit_{number}": column.fit}
@@ -61,7 +61,10 @@ def _open_bag(bag: str) -> list[str]:
 
 
 def _read(sources: Sequence[str], bag: str, names: dict[str, Any], *, with_item: bool) -> list[str]:
-    """Set ``value`` to the first source that is not null; *names* receives what the lines refer to."""
+    """Set ``value`` to the first source that is there; *names* receives what the lines refer to.
+
+    A blank text, which is rare, is found by a quick look at where it starts; then the whole search is made once more.
+    """
     lines: list[str] = []
     for source in sources:
         if len(steps_of(source)) == 1:
@@ -72,6 +75,10 @@ def _read(sources: Sequence[str], bag: str, names: dict[str, Any], *, with_item:
             path = f"{get}(record, item)"
             expression = path if with_item else f"{_path(source)} else {path}"
         lines.append(f"if value is None: value = {expression}" if lines else f"value = {expression}")
+    search = f"get_{len(names)}"
+    names |= {search: compile_source(sources, bag), "is_blank": is_blank}
+    is_visible = '"!" <= value <= "~"'
+    lines.append(f"if type(value) is str and not {is_visible} and is_blank(value): value = {search}(record, item)")
     return lines
 
 

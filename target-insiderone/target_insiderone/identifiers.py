@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from target_insiderone.errors import Filtered, Rejected
 from target_insiderone.generated import compile_get
 from target_insiderone.phone import compile_phone
-from target_insiderone.sources import NO_ITEM, Getter, Record, compile_source, first_of
+from target_insiderone.placeholders import stands_for_nobody
+from target_insiderone.sources import NO_ITEM, Getter, Record, compile_source
 from target_insiderone.transforms import Transform, compile_transforms
-from target_insiderone.values import UnusableValueError, to_text
-from target_insiderone.vocabulary import BLOCKED_IDENTIFIERS
+from target_insiderone.values import UnusableValueError, is_blank, to_text, trim
 
 if TYPE_CHECKING:
     from target_insiderone.mapped import Note
-    from target_insiderone.settings import IdentifierMapping, Settings
+    from target_insiderone.settings import Settings
 
 CUSTOM_PREFIX: Final = "custom."
 
@@ -48,7 +48,7 @@ class _Step(NamedTuple):
 
 def compile_profile_identifiers(settings: Settings) -> Resolver:
     """Compile the identifiers of a profile."""
-    return _compile_resolver(settings, lambda row: compile_get(row.sources, "properties"))
+    return _compile_resolver(settings, lambda name: compile_get([name], "properties"))
 
 
 def compile_event_identifiers(settings: Settings) -> Resolver:
@@ -57,7 +57,7 @@ def compile_event_identifiers(settings: Settings) -> Resolver:
     A mapped field of which the profile has not even the key is noted, or, where no identifier is left, named in the
     hint: the tap was not told to fetch it.
     """
-    resolve = _compile_resolver(settings, lambda row: first_of([_compile_profile_field(name) for name in row.sources]))
+    resolve = _compile_resolver(settings, _compile_profile_field)
     fields = tuple(dict.fromkeys(name for row in settings.identifier_mappings for name in row.sources if name != "id"))
     keys = set(fields)
 
@@ -81,10 +81,10 @@ def check_email(value: Any) -> str:
     Raises:
         UnusableValueError: It is no address.
     """
-    address = value.strip() if type(value) is str else ""
+    address = trim(value) if type(value) is str else ""
     if len(address) <= LONGEST_EMAIL and EMAIL.fullmatch(address):
         return address
-    raise UnusableValueError("identifier_skipped")
+    raise UnusableValueError("identifier_blocked" if address and stands_for_nobody(address) else "identifier_skipped")
 
 
 def check_key(value: Any) -> str:
@@ -93,11 +93,11 @@ def check_key(value: Any) -> str:
     Raises:
         UnusableValueError: It is no text or number, or one of the values that stand for nobody.
     """
-    key = to_text(value).strip()
-    if key.lower() in BLOCKED_IDENTIFIERS:
-        raise UnusableValueError("identifier_blocked")
+    key = trim(to_text(value))
     if not key or type(value) is bool:
         raise UnusableValueError("identifier_skipped")
+    if stands_for_nobody(key):
+        raise UnusableValueError("identifier_blocked")
     return key
 
 
@@ -106,8 +106,8 @@ def _compile_profile_field(name: str) -> Getter:
     is_id = name == "id"
 
     def get_field(record: Record, item: Record) -> Any:
-        if is_id and record.get("profile_id") is not None:
-            return record["profile_id"]
+        if is_id and (profile_id := record.get("profile_id")) is not None and not is_blank(profile_id):
+            return profile_id
         profile = record.get("profile")
         return get(profile, item) if type(profile) is dict else None
 
@@ -124,7 +124,7 @@ def _missing_hint(missing: list[str]) -> str:
     return f"the event's profile carries no {', '.join(missing)}: add it to event_profile_fields of tap-klaviyo"
 
 
-def _compile_resolver(settings: Settings, compile_getter: Callable[[IdentifierMapping], Getter]) -> Resolver:
+def _compile_resolver(settings: Settings, compile_getter: Callable[[str], Getter]) -> Resolver:
     steps = _compile_steps(settings, compile_getter)
     skip_record = settings.on_invalid_identifier == "skip_record"
 
@@ -137,7 +137,7 @@ def _compile_resolver(settings: Settings, compile_getter: Callable[[IdentifierMa
             if name in into:
                 continue
             value = get(record, NO_ITEM)
-            if value is None or (type(value) is str and (not value or value.isspace())):
+            if value is None or is_blank(value):
                 continue
             try:
                 into[name] = check(value)
@@ -155,7 +155,8 @@ def _compile_resolver(settings: Settings, compile_getter: Callable[[IdentifierMa
     return resolve
 
 
-def _compile_steps(settings: Settings, compile_getter: Callable[[IdentifierMapping], Getter]) -> tuple[_Step, ...]:
+def _compile_steps(settings: Settings, compile_getter: Callable[[str], Getter]) -> tuple[_Step, ...]:
+    """Compile one step for each source: a value that is invalid, or stands for nobody, leaves the word to the next."""
     checks: dict[str, Transform] = {
         "email": check_email,
         "phone_number": compile_phone(settings.default_country, normalize=settings.normalize_phone_numbers),
@@ -165,10 +166,11 @@ def _compile_steps(settings: Settings, compile_getter: Callable[[IdentifierMappi
             row.identifier_type,
             row.identifier_type.removeprefix(CUSTOM_PREFIX),
             row.identifier_type.startswith(CUSTOM_PREFIX),
-            compile_getter(row),
+            compile_getter(name),
             _compile_check(row.transforms, checks.get(row.identifier_type, check_key)),
         )
         for row in settings.identifier_mappings
+        for name in row.sources
     )
 
 

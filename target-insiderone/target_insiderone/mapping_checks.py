@@ -11,7 +11,7 @@ from target_insiderone.errors import Finding
 from target_insiderone.near_miss import did_you_mean, same_letters, similar
 from target_insiderone.properties import WILDCARD, WILDCARD_SOURCE, snake_case
 from target_insiderone.transforms import TransformError, compile_transforms
-from target_insiderone.values import UnusableValueError
+from target_insiderone.values import UnusableValueError, check_numbers
 from target_insiderone.vocabulary import ATTRIBUTES, CUSTOM_NAMES_LIMIT, IDENTIFIERS, OPT_INS, custom_name, full_name
 
 if TYPE_CHECKING:
@@ -99,6 +99,11 @@ def check_name(
 
 def check_fixed_value(path: str, name: str, value: Any, defaults: Mapping[str, Kind]) -> Iterator[Finding]:
     """Find fixed values that Insider One would not take as they stand."""
+    try:
+        check_numbers([value])
+    except UnusableValueError:
+        yield Finding(f"{path}.value", "no double can hold this number", "write a smaller one")
+        return
     if name not in defaults or not isinstance(value, str | int | float | list):
         return
     kind = defaults[name]

@@ -47,11 +47,12 @@ def compile_profiles(settings: Settings) -> Callable[[Record], MappedProfile]:
         attributes: dict[str, Any] = {}
         custom: dict[str, Any] = {}
         null_properties: list[str] = []
-        notes += fill(record, NO_ITEM, attributes, custom)
+        left_out = fill(record, NO_ITEM, attributes, custom)
+        notes += left_out
         optins = _fill_optins(optin_rows, record, attributes, notes, has_number="phone_number" in identifiers)
         if fill_properties is not None:
             notes += fill_properties(record, custom, null_properties)
-        delete = _deletion(columns, attributes, custom, notes, null_properties) if deletes else {}
+        delete = _deletion(columns, attributes, custom, left_out, null_properties) if deletes else {}
         attributes |= fixed_root
         custom |= fixed_custom
         if custom:

@@ -98,7 +98,10 @@ class RecordValidator(BaseJSONSchemaValidator):
             InvalidRecord: Its message is the path of the field at fault.
         """
         if not self._validator.is_valid(record):
-            error = next(iter(self._validator.iter_errors(record)))
+            try:
+                error = next(iter(self._validator.iter_errors(record)))
+            except ValueError:  # the message of the error would quote a number too long for Python to write
+                raise InvalidRecord("", record) from None
             raise InvalidRecord(".".join(map(str, error.instance_path)), record)
         for name in self._dates:
             value = record.get(name)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
+
+from target_insiderone.values import is_blank
 
 Record = dict[str, Any]
 Getter = Callable[[Record, Record], Any]
-"""(record, item) -> the value, or None where it is null or absent.
+"""(record, item) -> the value, or None where it is null or absent; a blank text, where nothing else is there.
 
 ``item`` is the line inside ``for_each``, and ``NO_ITEM`` everywhere else.
 """
@@ -25,19 +27,17 @@ The rest is None where looking for it would repeat a search: in the first step a
 
 
 def compile_source(names: Sequence[str], bag: str) -> Getter:
-    """Compile a source: of several names the first whose value is not null counts.
+    """Compile a source: of several names the first whose value is there counts.
 
     A name is looked up in the item, then in the record, each time as an exact key, and then as a dotted path with array
     indexes (``Items.0.SKU`` or ``Items[0].SKU``); *bag* names the open object of the record (``properties`` or
     ``event_properties``) whose keys count like those of the record, after them. A key that is present and null ends
-    the search.
+    the search of its name. A blank text is passed over; only where there is nothing else, it is the value.
 
     >>> get = compile_source(["title", "location.city"], "properties")
     >>> get({"title": None, "location": {"city": "Oslo"}, "properties": {}}, NO_ITEM)
     'Oslo'
     """
-    if len(names) > 1 and all(len(steps_of(name)) == 1 for name in names):
-        return _compile_keys(tuple(names), bag)
     return first_of([_compile_name(name, bag) for name in names])
 
 
@@ -63,80 +63,64 @@ def is_present(name: str, holder: Record) -> bool:
 
 
 def first_of(getters: Sequence[Getter]) -> Getter:
-    """Compile several getters into one that takes the first value that is not null."""
+    """Compile several getters into one that takes the first value that is there, else the first blank one."""
     if len(getters) == 1:
         return getters[0]
 
     def get_first(record: Record, item: Record) -> Any:
+        blank = None
         for get in getters:
             value = get(record, item)
-            if value is not None:
+            if is_blank(value):
+                blank = value if blank is None else blank
+            elif value is not None:
                 return value
-        return None
+        return blank
 
     return get_first
 
 
 def _compile_name(name: str, bag: str) -> Getter:
     steps = steps_of(name)
-    if len(steps) == 1:
-        return _compile_key(name, bag)
-    head = steps[0][0]
-    tail = steps[1:]
 
-    def get_path(record: Record, item: Record) -> Any:
-        inside = record.get(bag)
-        if type(inside) is not dict:
-            inside = NO_ITEM
-        if item:
-            if name in item:
-                return item[name]
-            value = _walk(item, steps)
-            if value is not _MISSING:
-                return value
-        if name in record:
-            return record[name]
-        if name in inside:
-            return inside[name]
-        value = _walk(record[head], tail) if head in record else _MISSING
-        if value is _MISSING and head in inside:
-            value = _walk(inside[head], tail)
-        return None if value is _MISSING else value
+    def search(record: Record, item: Record) -> Any:
+        blank = None
+        for value in _found(name, steps, bag, record, item):
+            if not is_blank(value):
+                return blank if value is None else value
+            blank = value if blank is None else blank
+        return blank
 
-    return get_path
-
-
-def _compile_key(name: str, bag: str) -> Getter:
     def get_key(record: Record, item: Record) -> Any:
         if name in item:
-            return item[name]
-        if name in record:
-            return record[name]
-        inside = record.get(bag)
-        return inside.get(name) if type(inside) is dict else None
+            value = item[name]
+        elif name in record:
+            value = record[name]
+        else:
+            inside = record.get(bag)
+            value = inside.get(name) if type(inside) is dict else None
+        return search(record, item) if is_blank(value) else value
 
-    return get_key
+    return get_key if len(steps) == 1 else search
 
 
-def _compile_keys(names: tuple[str, ...], bag: str) -> Getter:
-    """Compile several names without a path into one search; the same as the first of each alone, in half the time."""
-
-    def get_first_key(record: Record, item: Record) -> Any:
-        inside = record.get(bag)
-        if type(inside) is not dict:
-            inside = NO_ITEM
-        for name in names:
-            if name in item:
-                value = item[name]
-            elif name in record:
-                value = record[name]
-            else:
-                value = inside.get(name)
-            if value is not None:
-                return value
-        return None
-
-    return get_first_key
+def _found(name: str, steps: _Steps, bag: str, record: Record, item: Record) -> Iterator[Any]:
+    """Every value that stands under *name*, the one that counts most first."""
+    inside = record.get(bag)
+    if type(inside) is not dict:
+        inside = NO_ITEM
+    is_path = len(steps) > 1
+    if name in item:
+        yield item[name]
+    elif is_path and (value := _walk(item, steps)) is not _MISSING:
+        yield value
+    for holder in (record, inside):
+        if name in holder:
+            yield holder[name]
+    if is_path:
+        for holder in (record, inside):
+            if (value := _walk(holder, steps)) is not _MISSING:
+                yield value
 
 
 def _walk(value: Any, steps: _Steps) -> Any:

@@ -14,7 +14,16 @@ from target_insiderone.consent import NEVER_IS_FALSE, compile_consent
 from target_insiderone.countries import to_country
 from target_insiderone.dates import to_birthday, to_date, to_datetime
 from target_insiderone.near_miss import did_you_mean
-from target_insiderone.values import SCALARS, UnusableValueError, to_integer, to_number, to_text
+from target_insiderone.values import (
+    SCALARS,
+    UnusableValueError,
+    check_numbers,
+    is_blank,
+    to_integer,
+    to_number,
+    to_text,
+    trim,
+)
 
 Transform = Callable[[Any], Any]
 """A value that is not null -> the value to go on with, or None to leave it out.
@@ -40,7 +49,7 @@ class TransformError(ValueError):
 def compile_transforms(specs: Sequence[str]) -> Transform | None:
     """Compile transforms that are applied in their order; None where there is none.
 
-    A null, or an absent value, passes all but ``default``.
+    A null, or an absent value, passes all but ``default``, which also fills a blank text.
 
     >>> compile_transforms(["trim", "lower"])("  Ada ")
     'ada'
@@ -55,8 +64,8 @@ def compile_transforms(specs: Sequence[str]) -> Transform | None:
         return steps[0][0]
 
     def apply(value: Any) -> Any:
-        for step, fills_null in steps:
-            if (value is None) is fills_null:
+        for step, fills in steps:
+            if (value is None or is_blank(value)) if fills else value is not None:
                 value = step(value)
         return value
 
@@ -84,7 +93,7 @@ def _compile(spec: str) -> Transform:
 def _to_boolean(value: Any) -> bool:
     if type(value) is bool:
         return value
-    word = to_text(value).strip().lower()
+    word = trim(to_text(value)).lower()
     if word in _TRUE:
         return True
     if word in _FALSE:
@@ -111,7 +120,7 @@ def _to_locale(value: Any) -> str:
 
 @lru_cache(maxsize=1_000)
 def _read_locale(text: str) -> str | None:
-    match = _LOCALE.fullmatch(text.strip())
+    match = _LOCALE.fullmatch(trim(text))
     if match is None:
         return None
     language, script, region = match.groups(default="")
@@ -129,9 +138,12 @@ def _to_json(value: Any) -> Any:
 
 
 def _to_first(value: Any) -> Any:
-    if type(value) is list:
-        return value[0] if value else None
-    return value
+    """Take the first element that is there, else the first."""
+    if type(value) is not list:
+        return value
+    return next(
+        (element for element in value if element is not None and not is_blank(element)), next(iter(value), None)
+    )
 
 
 def _compile_join(argument: str | None) -> Transform:
@@ -157,8 +169,13 @@ def _compile_default(argument: str | None) -> Transform:
         raise TransformError("transform 'default' has no value", "write 'default:<value>', such as 'default:1'")
     try:
         fallback = json.loads(argument)
+        check_numbers([fallback])
     except json.JSONDecodeError:
         fallback = argument
+    except UnusableValueError:
+        raise TransformError(
+            "transform 'default' has a number that no double can hold", "write a smaller one"
+        ) from None
 
     def to_default(_value: Any) -> Any:
         return fallback
@@ -174,6 +191,10 @@ def _compile_map(argument: str | None) -> Transform:
         raise TransformError("the argument of transform 'map' is no JSON object", hint) from None
     if not isinstance(table, dict) or not table:
         raise TransformError("the argument of transform 'map' is no JSON object", hint)
+    try:
+        check_numbers(table.values())
+    except UnusableValueError:
+        raise TransformError("transform 'map' has a number that no double can hold", "write a smaller one") from None
 
     def to_mapped(value: Any) -> Any:
         key = to_text(value)
@@ -196,7 +217,7 @@ TRANSFORMS: Mapping[str, Transform] = {
     "string": to_text,
     "lower": _on_text(str.lower),
     "upper": _on_text(str.upper),
-    "trim": _on_text(str.strip),
+    "trim": _on_text(trim),
     "country": to_country,
     "locale": _to_locale,
     "json": _to_json,

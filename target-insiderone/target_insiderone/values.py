@@ -2,13 +2,38 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from decimal import Decimal, InvalidOperation
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 SCALARS: Final = frozenset({str, int, float, bool, Decimal})
 NUMBERS: Final = frozenset({int, float, Decimal})
 LARGEST_EXPONENT = 40
-"""Beyond 40 digits a number is a mistake, and writing it out could fill the memory."""
+"""Beyond 40 digits a number read from text, or written as text, is a mistake, and could fill the memory."""
+
+LARGEST: Final = Decimal(sys.float_info.max)
+SMALLEST: Final = Decimal(sys.float_info.min) * Decimal(sys.float_info.epsilon)
+"""What a JSON number may be, beside 0: Insider One reads it as a double, and refuses the whole request beyond one."""
+
+EXPONENTS_COMPARED: Final = 400
+DOUBLE_BITS: Final = sys.float_info.max_exp
+
+# fmt: off
+_INVISIBLE_RANGES: Final = (
+    (0x0, 0x20), (0x7F, 0xA0), (0xAD, 0xAD), (0x600, 0x605), (0x61C, 0x61C), (0x6DD, 0x6DD), (0x70F, 0x70F),
+    (0x890, 0x891), (0x8E2, 0x8E2), (0x1680, 0x1680), (0x180E, 0x180E), (0x2000, 0x200F), (0x2028, 0x202F),
+    (0x205F, 0x2064), (0x2066, 0x206F), (0x3000, 0x3000), (0xFEFF, 0xFEFF), (0xFFF9, 0xFFFB), (0x110BD, 0x110BD),
+    (0x110CD, 0x110CD), (0x13430, 0x1343F), (0x1BCA0, 0x1BCA3), (0x1D173, 0x1D17A), (0xE0001, 0xE0001),
+    (0xE0020, 0xE007F),
+)
+# fmt: on
+INVISIBLE: Final = "".join(chr(code) for first, last in _INVISIBLE_RANGES for code in range(first, last + 1))
+"""Blanks (Unicode category Z), control characters (Cc), format characters (Cf: direction and byte order marks, zero
+width blanks)."""
 
 
 class UnusableValueError(ValueError):
@@ -17,6 +42,20 @@ class UnusableValueError(ValueError):
     def __init__(self, code: str) -> None:
         self.code = code
         super().__init__(code)
+
+
+def trim(text: str) -> str:
+    """Take off what cannot be seen at both ends: blanks of every kind, control and format characters.
+
+    >>> trim("\u202a ada@example.com\u00a0")
+    'ada@example.com'
+    """
+    return text.strip() if text.isascii() and text.isprintable() else text.strip(INVISIBLE)
+
+
+def is_blank(value: Any) -> bool:
+    """Tell whether a value is a text in which nothing can be seen: it stands for none wherever another may be taken."""
+    return type(value) is str and not trim(value)
 
 
 def to_text(value: Any) -> str:
@@ -43,14 +82,14 @@ def to_number(value: Any) -> int | float | Decimal:
     (Decimal('12.50'), 7)
 
     Raises:
-        UnusableValueError: No number, or no finite one.
+        UnusableValueError: No number, or none that a double can hold.
     """
     if type(value) in NUMBERS:
-        number_given: int | float | Decimal = value
+        number_given: int | float | Decimal = _within_double(value)
         return number_given
     if type(value) is not str:
         raise UnusableValueError("not_a_number")
-    text = value.strip()
+    text = trim(value)
     try:
         number = Decimal(text)
     except InvalidOperation:
@@ -112,13 +151,43 @@ def to_plain(value: Any) -> Any:
     """Take a scalar or a flat array as it is: Insider One has no type for objects.
 
     Raises:
-        UnusableValueError: An object, or an array that holds objects or arrays.
+        UnusableValueError: An object, an array that holds objects or arrays, or a number that no double can hold.
     """
+    if type(value) in NUMBERS:
+        return _within_double(value)
     if type(value) in SCALARS:
         return value
-    if type(value) is list and all(element is None or type(element) in SCALARS for element in value):
-        return value
-    raise UnusableValueError("object_left_out")
+    if type(value) is not list or not all(element is None or type(element) in SCALARS for element in value):
+        raise UnusableValueError("object_left_out")
+    check_numbers(value)
+    return value
+
+
+def check_numbers(values: Iterable[Any]) -> None:
+    """Find among *values* the numbers that no double can hold.
+
+    Raises:
+        UnusableValueError: There is one.
+    """
+    for value in values:
+        if type(value) in NUMBERS:
+            _within_double(value)
+        elif type(value) is list:
+            check_numbers(value)
+
+
+def _within_double(number: Any) -> Any:
+    """Refuse what would reach Insider One as infinite, or as 0 though it is not: it would cost the whole request."""
+    if type(number) is Decimal:
+        near = abs(number.adjusted()) < EXPONENTS_COMPARED  # Decimals compare wrongly at the ends of their exponents
+        fits = number.is_finite() and (not number or (near and SMALLEST <= number.copy_abs() <= LARGEST))
+    elif type(number) is float:
+        fits = math.isfinite(number)
+    else:
+        fits = number.bit_length() < DOUBLE_BITS or abs(number) <= LARGEST
+    if fits:
+        return number
+    raise UnusableValueError("number_out_of_range")
 
 
 def _number_text(value: float | Decimal) -> str:

@@ -298,3 +298,43 @@ def test_input_that_is_no_file_is_read_all_the_same(monkeypatch):
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"a line\n")))
 
     assert MessageReader().default_input.readline() == b"a line\n"
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        pytest.param("1e400", id="beyond a double"),
+        pytest.param("-1e400", id="below a double"),
+        pytest.param("1e-400", id="nearer to zero than a double"),
+        pytest.param("9" * 400, id="400 digits"),
+        pytest.param("9" * 5_000, id="more digits than Python reads"),
+        pytest.param("1e9999999999999999999", id="an exponent of 19 digits"),
+    ],
+)
+def test_a_number_beyond_a_double_costs_nobody_else(load, sandbox, number):
+    """Insider One calls a request with one no JSON: 20 people got nothing, in every run again."""
+    at = "0.25"
+    odd = record("profiles", profile(1, properties={"tier": at}))
+    order_line = record("events", order(1, event_properties={"OrderId": "O", "Items": [{"ItemPrice": 0.25}]}))
+    lines = [schema("profiles"), json.dumps(odd).replace('"0.25"', number), record("profiles", profile(2))]
+    lines += [schema("events"), json.dumps(order_line).replace("0.25", number), record("events", order(2))]
+
+    ended = load([*lines, state({"n": 1})])
+
+    assert ended.code == 0, ended.logs
+    assert ended.counts("profiles") == {"read": 2, "delivered": 2}
+    assert ended.counts("events") == {"read": 2, "delivered": 1, "rejected": 1}
+    assert len(ended.states) == 1
+    assert len(sandbox.users()) == 2
+
+
+@pytest.mark.parametrize("number", ["1e400", "9" * 5_000], ids=["beyond a double", "5,000 digits"])
+def test_a_number_as_key_costs_its_record(load, number):
+    """The SCHEMA wants a text: the record is kept as it came, with every digit."""
+    odd = json.dumps(record("profiles", profile(1, id="odd"))).replace('"odd"', number)
+
+    ended = load([schema("profiles"), odd, record("profiles", profile(2)), state({"n": 1})])
+
+    assert ended.code == 0, ended.logs
+    assert ended.counts("profiles") == {"read": 2, "delivered": 1, "rejected": 1}
+    assert "unforeseen" not in ended.logs

@@ -334,3 +334,80 @@ def test_future_event_is_sent_or_skipped():
 def test_old_event_is_marked(hours, old):
     """It goes in a request of its own that starts no journey."""
     assert map_event(event("Visit"), VISIT, now=NOON + 3_600, skip_hook_older_than_hours=hours).old is old
+
+
+BLANKS = ["", "  ", "\u200b"]
+
+
+@pytest.mark.parametrize("blank", BLANKS, ids=ascii)
+def test_blank_order_id_and_currency_are_none(blank):
+    """An empty order id cost the order, an empty currency beat the default: what stands in for them counts."""
+    rows = [
+        {"source_field": ["OrderId", "$event_id"], "parameter": "event_group_id"},
+        {"source_field": "$value", "parameter": "unit_sale_price"},
+        {"source_field": "$value_currency", "parameter": "currency"},
+        {"source_field": "Quantity", "parameter": "quantity", "transform": "default:1"},
+    ]
+    mapping = {"metric_name": "Placed Order", "event_type": "purchase", "parameter_mappings": rows}
+    settings = settings_of(event_mappings=[mapping], default_currency="EUR")
+    blanks = {"OrderId": blank, "$value": 5, "$value_currency": blank, "Quantity": blank}
+
+    def parameters(**fields):
+        event = {
+            "id": "ev1",
+            "metric_name": "Placed Order",
+            "datetime": "2026-06-01T11:00:00+00:00",
+            "profile": {"email": "ada@example.com"},
+            "event_properties": {**blanks, **fields},
+        }
+        made = compile_events(settings)(event, NOON)
+        assert made.notes == ()
+        return {**made.events[0][2]["event_params"], "custom": None}
+
+    own = {"unit_sale_price": 5, "currency": "EUR", "quantity": 1, "custom": None}
+    assert parameters(**{"$event_id": "next"}) == {"event_group_id": "next", **own}
+    assert parameters() == {"event_group_id": "ev1", **own}
+
+
+@pytest.mark.parametrize("number", [10**400, Decimal("1e400"), Decimal("1e-400")], ids=str)
+def test_number_beyond_a_double_costs_its_line_alone(number):
+    """In a price the line is rejected; anywhere else it is left out and noted."""
+    mapping = {
+        "metric_name": "Placed Order",
+        "event_type": "purchase",
+        "for_each": "Items",
+        "parameter_mappings": [
+            {"source_field": "OrderId", "parameter": "event_group_id"},
+            {"source_field": "Price", "parameter": "unit_sale_price"},
+            {"source_field": "Quantity", "parameter": "quantity"},
+            {"source_field": "$value", "parameter": "order_value"},
+        ],
+    }
+    event = {
+        "id": "ev1",
+        "metric_name": "Placed Order",
+        "datetime": "2026-06-01T11:00:00+00:00",
+        "profile": {"email": "ada@example.com"},
+        "event_properties": {"$value": number, "Items": [{"Price": number}, {"Price": 5, "Quantity": number}]},
+    }
+
+    made = compile_events(settings_of(event_mappings=[mapping], default_currency="EUR"))(event, NOON)
+
+    assert [(line, why.field) for line, _, why in made.rejected] == [(1, "unit_sale_price")]
+    assert [(line, sent["event_params"].keys()) for line, _, sent in made.events] == [
+        (2, {"unit_sale_price", "event_group_id", "currency", "custom"})
+    ]
+    assert "order_value" not in made.events[0][2]["event_params"]["custom"]
+    assert {field for _, field in made.notes} == {"Price", "Quantity", "$value"}
+
+
+@pytest.mark.parametrize("at", [1985, 20, "1985", "10121985", True, 10**400], ids=repr)
+def test_time_that_is_no_moment_rejects_the_event(at):
+    """Taken for an epoch, a year put the event into 1970, where retention lost it without a word."""
+    settings = settings_of(event_mappings=[{"metric_name": "Visit", "event_type": "visit"}])
+    event = {"id": "ev1", "metric_name": "Visit", "datetime": at, "profile": {"email": "ada@example.com"}}
+
+    with pytest.raises(Rejected) as refused:
+        compile_events(settings)(event, NOON)
+
+    assert refused.value.code == "invalid_datetime"

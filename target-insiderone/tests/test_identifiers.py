@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from unicodedata import category
 
 import pytest
 from mapping_configs import ADA, settings_of
+from target_insiderone import values
 from target_insiderone.errors import Filtered, Rejected
 from target_insiderone.mapping import compile_events, compile_profiles
 
@@ -122,7 +124,33 @@ def test_email_is_lower_cased_only_on_demand():
     assert identifiers == {"email": "ada@example.com"}
 
 
-@pytest.mark.parametrize("blocked", ["undefined", "Anonymous", "0", "1", "null", 0, 1, 1.0], ids=repr)
+@pytest.mark.parametrize(
+    "blocked",
+    [
+        *(
+            "undefined",
+            "Anonymous",
+            "0",
+            "1",
+            "null",
+            0,
+            1,
+            1.0,
+            -1,
+            "None",
+            "nan",
+            "NaN",
+            "N/A",
+            "n.a.",
+            "#N/A",
+            "<NA>",
+        ),
+        *("-", "--", "?", "{}", "[]", "[object Object]", "(not set)", "NULL", '"null"', "Unknown", "guest", "True"),
+        *("0000", "0.0", "00000000-0000-0000-0000-000000000000", "{00000000-0000-0000-0000-000000000000}"),
+        *("\u200bNone\ufeff", "{{ customer.id }}", "${id}", "*|ID|*", "%%ID%%", "f" * 32),
+    ],
+    ids=repr,
+)
 def test_value_that_stands_for_nobody_is_skipped(blocked):
     """Insider One would merge all who carry it into one person."""
     record = {"email": "ada@example.com", "external_id": blocked}
@@ -134,6 +162,66 @@ def test_value_that_stands_for_nobody_is_skipped(blocked):
 
         assert identifiers == {"email": "ada@example.com"}
         assert notes == (("identifier_blocked", "uuid"),)
+
+
+@pytest.mark.parametrize("value", ["N/A", "none", "-", "0"])
+@pytest.mark.parametrize("identifier_type", ["email", "phone_number", "custom.card"])
+def test_placeholder_is_none_in_every_type(identifier_type, value):
+    """It counts as no identifier, and so never costs the record, as an invalid one may."""
+    record = {"id": "01ADA", "x": value}
+    rows = row("uuid", "id"), row(identifier_type, "x")
+
+    found = identify(record, *rows, identifier_settings={"on_invalid": "skip_record"})
+
+    assert found == ({"uuid": "01ADA"}, (("identifier_blocked", identifier_type),))
+
+
+@pytest.mark.parametrize("key", ["na-7", "guest-12", "none1", "10", "01", "2", "Nana", "000-1", "00x", "x", "é", "李"])
+def test_key_that_only_resembles_a_placeholder_is_kept(key):
+    """What tells one person from another must go along."""
+    assert identify({"external_id": key}, row("uuid", "external_id")) == ({"uuid": key}, ())
+
+
+INVISIBLE = [
+    chr(code) for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200B, 0xFEFF, 0xAD, 0xA0, 0xE0001)
+]
+
+
+@pytest.mark.parametrize("mark", INVISIBLE, ids=ascii)
+def test_invisible_characters_around_an_identifier_go(mark):
+    """Copied from a spreadsheet or a chat, they made a second user of the person, or an invalid number."""
+    record = {"email": "ada@example.com", "external_id": "crm-1", "phone_number": "+4799900001"}
+    rows = row("email", "email"), row("uuid", "external_id"), row("phone_number", "phone_number")
+
+    hidden = identify({name: f"{mark} {value}{mark}" for name, value in record.items()}, *rows)
+
+    assert hidden == identify(record, *rows)
+
+
+def test_what_cannot_be_seen_is_all_of_unicode():
+    """Every blank, control and format character that this Python knows."""
+    unseen = {c for c in map(chr, range(0x110000)) if c.isspace() or category(c) in {"Cc", "Cf", "Zs", "Zl", "Zp"}}
+
+    assert unseen <= set(values.INVISIBLE)
+    assert not {c for c in set(values.INVISIBLE) - unseen if category(c) != "Cn" and not 0x13430 <= ord(c) <= 0x1343F}
+
+
+@pytest.mark.parametrize("first", [None, "", "  ", "\u200b", "None", "-"], ids=ascii)
+def test_next_source_is_tried_where_the_first_holds_nobody(first):
+    """An empty external id hid the customer's number, and the record was filtered."""
+    record = {"external_id": first, "properties": {"Customer No.": "C-77"}}
+
+    identifiers, _ = identify(record, row("uuid", ["external_id", "Customer No."]))
+
+    assert identifiers == {"uuid": "C-77"}
+
+
+@pytest.mark.parametrize("number", [10**400, Decimal("1e400"), Decimal("-1e400"), Decimal("1e-400")], ids=str)
+def test_number_beyond_a_double_is_no_identifier(number):
+    """Written out it would be thousands of digits of nobody."""
+    identifiers, notes = identify({"id": "01ADA", "external_id": number}, row("uuid", ["external_id", "id"]))
+
+    assert (identifiers, notes) == ({"uuid": "01ADA"}, (("identifier_skipped", "uuid"),))
 
 
 @pytest.mark.req("IN-41")

@@ -14,6 +14,7 @@ from target_insiderone.errors import Filtered, Rejected
 from target_insiderone.identifiers import EMAIL
 from target_insiderone.mapping import MappedProfile, compile_events, compile_profiles
 from target_insiderone.phone import E164
+from target_insiderone.values import is_blank, trim
 from target_insiderone.vocabulary import ATTRIBUTES, BLOCKED_IDENTIFIERS, PARAMETERS, REQUIRED_PARAMETERS
 
 NOON = 1_780_315_200.0
@@ -156,7 +157,7 @@ def assert_sound_identifiers(identifiers, holder):
     assert set(identifiers) <= {"email", "phone_number", "uuid"}
     if "email" in identifiers:
         assert EMAIL.fullmatch(identifiers["email"])
-        assert identifiers["email"] == source_of(holder, "email").strip()
+        assert identifiers["email"] == trim(source_of(holder, "email"))
     if "phone_number" in identifiers:
         assert E164.fullmatch(identifiers["phone_number"])
     if "uuid" in identifiers:
@@ -164,14 +165,16 @@ def assert_sound_identifiers(identifiers, holder):
         assert identifiers["uuid"].lower() not in BLOCKED_IDENTIFIERS
         assert type(external_id) in (str, int, float, Decimal)
         if isinstance(external_id, str):
-            assert identifiers["uuid"] == external_id.strip()
+            assert identifiers["uuid"] == trim(external_id)
         else:
             assert Decimal(identifiers["uuid"]) == Decimal(str(external_id))
 
 
 def source_of(holder, name):
     """Where the default mapping finds an identifier."""
-    return holder[name] if name in holder else holder["properties"][name]
+    if name in holder and not is_blank(holder[name]):
+        return holder[name]
+    return holder["properties"][name]
 
 
 @settings(max_examples=100, deadline=None)

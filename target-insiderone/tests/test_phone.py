@@ -19,6 +19,15 @@ from target_insiderone.values import UnusableValueError
         pytest.param("(415) 555-0100", "+1", "+14155550100", id="a code that regions share"),
         pytest.param("020 7946 0958", "GB", "+442079460958", id="trunk zero of another country"),
         pytest.param("06 698 1234", "IT", "+39066981234", id="a leading zero that belongs to the number"),
+        pytest.param("444 0 333", "TR", "+904440333", id="a short number that is whole"),
+        pytest.param("030 12345678", "DE", "+493012345678", id="an area code with its trunk zero"),
+        pytest.param("0234 5678", "DE", "+492345678", id="a short number with its area code"),
+        pytest.param("30 12345678", "DE", "+493012345678", id="an area code without its trunk zero"),
+        pytest.param("49 30 123456", "DE", "+4930123456", id="the country's code, without plus"),
+        pytest.param("0049 30 123456", "TR", "+4930123456", id="another country, by its prefix"),
+        pytest.param("999 00 001", "NO", "+4799900001", id="a country without trunk zero"),
+        pytest.param("\u202a+47 999\u200b00001\u202c", None, "+4799900001", id="invisible characters"),
+        pytest.param("\u20660532 123\ufeff 45 67\u2069", "TR", "+905321234567", id="invisible characters, national"),
         pytest.param("+4799900001", "TR", "+4799900001", id="international stays"),
         pytest.param("+47 (999) 00-001", None, "+4799900001", id="separators go, no country needed"),
         pytest.param("+47\u00a0999\u201100001", None, "+4799900001", id="typographic separators"),
@@ -35,6 +44,17 @@ def test_number_becomes_e164(given, country, sent):
         pytest.param("0532 123 45 67", None, id="national without a country"),
         pytest.param("12", "TR", id="too short"),
         pytest.param("1-800-FLOWERS", "US", id="letters"),
+        pytest.param("555-0123", "US", id="no area code"),
+        pytest.param("1234567", "DE", id="no number of the country"),
+        pytest.param("234 56 78", "DE", id="maybe without its area code"),
+        pytest.param("123 45 67", "AT", id="maybe without its area code, Austria"),
+        pytest.param("7946 0958", "GB", id="no area code, Great Britain"),
+        pytest.param("555 12 34", "TR", id="no area code, Turkey"),
+        pytest.param("222 1234", "MX", id="no area code, Mexico"),
+        pytest.param("+1111111111", None, id="one digit all along"),
+        pytest.param("+1234567890", None, id="counting"),
+        pytest.param("000-0000", "TR", id="zeros"),
+        pytest.param("N/A", "TR", id="a word for nothing"),
         pytest.param("+0123456789", "TR", id="no country starts with zero"),
         pytest.param("+1234567890123456", None, id="too long"),
         pytest.param("+\u0669\u0660\u0665\u0663\u0662\u0661\u0662\u0663", None, id="digits of another script"),
@@ -56,6 +76,7 @@ def test_normalization_can_be_switched_off():
     read = compile_phone("TR", normalize=False)
 
     assert read("+905321234567") == "+905321234567"
+    assert read("\u202a+905321234567\u202c") == "+905321234567"
     for spaced in ("+90 532 123 45 67", "05321234567"):
         with pytest.raises(UnusableValueError):
             read(spaced)

@@ -250,3 +250,111 @@ def test_more_custom_attributes_than_insider_one_takes_are_noted():
 def test_snake_case(name, written):
     """Names that Insider One's panel takes; one that leaves nothing is left out by the caller."""
     assert snake_case(name) == written
+
+
+BEYOND = {
+    "1e400": Decimal("1e400"),
+    "-1e400": Decimal("-1e400"),
+    "1e-400": Decimal("1e-400"),
+    "400 digits": 10**400,
+    "largest exponent": Decimal("1e999999999999999999"),
+    "smallest exponent": Decimal("1e-999999999999999999"),
+}
+
+
+@pytest.mark.parametrize("number", BEYOND.values(), ids=BEYOND.keys())
+@pytest.mark.parametrize(
+    "row",
+    [
+        pytest.param(column("x", "x"), id="custom"),
+        pytest.param(column("x", "x", "number"), id="by number"),
+        pytest.param(column("x", "x", 'map:{"a": 1, "*": 2}'), id="by map"),
+        pytest.param(column("x", "age"), id="age"),
+        pytest.param(column("x", "static_segment_id"), id="a list of numbers"),
+        pytest.param(column("x", "name"), id="a name"),
+        pytest.param(column("in.it", "x"), id="in an object"),
+        pytest.param(column("list", "x"), id="in a list"),
+        pytest.param(column("list.1", "x"), id="of a list"),
+    ],
+)
+def test_number_beyond_a_double_is_left_out_and_noted(number, row):
+    """Insider One calls the whole request no JSON: one such value cost everybody in it, in every run."""
+    record = {"id": "01ADA", "properties": {"x": number, "in": {"it": number}, "list": [1, number]}}
+
+    mapped = map_profile(record, row, column("id", "klaviyo_id"))
+
+    assert mapped.user["attributes"] == {"custom": {"klaviyo_id": "01ADA"}}
+    assert len(mapped.notes) == 1
+
+
+def test_numbers_beyond_a_double_are_left_out_of_all_properties():
+    """As a number or in a list; in an object written as text they are text."""
+    properties = {
+        "a": Decimal("1e400"),
+        "b": [10**400],
+        "c": {"d": Decimal("1e400")},
+        "e": Decimal("1e300"),
+        "f": 2**1023,
+    }
+
+    mapped = map_profile({"properties": properties}, column("properties.*", "*", "json"))
+
+    assert mapped.user["attributes"]["custom"] == {
+        "b": f"[{10**400}]",
+        "c": '{"d":1E+400}',
+        "e": Decimal("1e300"),
+        "f": 2**1023,
+    }
+    assert mapped.notes == (("number_out_of_range", "a"),)
+
+
+@pytest.mark.parametrize(
+    ("properties", "custom", "deleted"),
+    [
+        pytest.param({"Shoe Size": None, "shoe_size": "42"}, {"shoe_size": "42"}, [], id="null first"),
+        pytest.param({"Shoe Size": "42", "shoe_size": None}, {"shoe_size": "42"}, [], id="null last"),
+        pytest.param({"Shoe Size": {"eu": 42}, "shoe_size": None}, {}, [], id="unusable is not null"),
+        pytest.param({"Shoe Size": None, "shoe_size": None}, {}, ["shoe_size"], id="both null: cleared once"),
+        pytest.param({"Shoe Size": "", "shoe_size": "42"}, {"shoe_size": "42"}, [], id="a blank gives way"),
+        pytest.param({"Shoe Size": 0, "shoe_size": None}, {"shoe_size": 0}, [], id="zero stays"),
+    ],
+)
+def test_null_property_clears_nothing_that_another_wrote(properties, custom, deleted):
+    """Two names become one attribute: it was written, and deleted a moment later."""
+    rows = column("id", "klaviyo_id"), column("properties.*", "*")
+
+    mapped = map_profile({"properties": properties}, *rows, null_handling="delete")
+
+    assert mapped.user["attributes"]["custom"] == {"klaviyo_id": "01ADA", **custom}
+    assert mapped.delete.get("custom", {}).get("whole", []) == deleted
+
+
+@pytest.mark.parametrize("name", ["title", "id", "locale", "created", "organization"])
+@pytest.mark.parametrize("field", [None, "field"], ids=["null field", "field"])
+def test_property_with_the_name_of_a_field_is_delivered(name, field):
+    """The row reads the field of that name; its property was nobody's, and vanished without a note."""
+    record = {name: field, "properties": {name: "property"}}
+
+    mapped = map_profile(record, column(name, "from_field"), column("properties.*", "*"))
+
+    expected = {name: "property"} if field is None else {"from_field": field, name: "property"}
+    assert mapped.user["attributes"]["custom"] == expected
+    assert mapped.notes == ()
+
+
+def test_property_whose_name_is_taken_is_noted():
+    """Where the row of the field has that very name, the property cannot go along; it is said."""
+    rows = column("title", "title"), column("id", "klaviyo_id"), column("properties.*", "*")
+
+    mapped = map_profile({"title": None, "properties": {"title": "Dr"}}, *rows)
+
+    assert mapped.user["attributes"] == {"custom": {"klaviyo_id": "01ADA"}}
+    assert mapped.notes == (("property_collision", "title"),)
+
+
+@pytest.mark.parametrize("rows", [["title"], ["properties.title"]], ids=["by name", "by path"])
+def test_property_that_a_row_reads_goes_once(rows):
+    """Without a field of that name the row reads the property: it is not written under its own name, too."""
+    mapped = map_profile({"properties": {"title": "Dr"}}, column(rows, "salutation"), column("properties.*", "*"))
+
+    assert mapped.user["attributes"] == {"custom": {"salutation": "Dr"}}

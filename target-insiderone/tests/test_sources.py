@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from target_insiderone.generated import compile_get
 from target_insiderone.sources import NO_ITEM, compile_source
 
 RECORD = {
@@ -84,6 +85,46 @@ def test_item_is_read_before_the_event(source, value):
     event = {"event_properties": {"SKU": "event", "OrderId": "order", "Price": 5, "Shop": {"City": "Oslo"}}}
 
     assert compile_source([source], "event_properties")(event, item) == value
+
+
+@pytest.mark.parametrize(
+    ("sources", "value"),
+    [
+        pytest.param(["blank", "Favourite Size"], "M", id="an empty text is passed over"),
+        pytest.param(["spaces", "deep.blank", "deep.size"], "L", id="blanks, and at the end of a path"),
+        pytest.param(["title"], "inside", id="an empty field leaves the word to the property"),
+        pytest.param(["deep.title"], "deeper", id="also at the end of a path"),
+        pytest.param(["blank", "nowhere", "null"], "", id="an empty text is the value where there is nothing else"),
+        pytest.param(["zero", "Favourite Size"], 0, id="zero is there"),
+        pytest.param(["false", "Favourite Size"], False, id="false is there"),
+        pytest.param(["Price"], 5, id="an empty text of the item leaves the word to the event"),
+        pytest.param(["Code"], None, id="a null of the item ends the search"),
+    ],
+)
+def test_blank_text_hides_nothing(sources, value):
+    """Shops write an empty text where they have nothing to say: what is there counts, wherever it stands."""
+    record = {
+        "title": "",
+        "deep": {"title": "\u200b", "blank": " ", "size": "L"},
+        "properties": {
+            "title": "inside",
+            "deep": {"title": "deeper"},
+            "deep.blank": "",
+            "blank": "",
+            "spaces": " \u00a0\ufeff",
+            "null": None,
+            "zero": 0,
+            "false": False,
+            "Favourite Size": "M",
+            "Price": 5,
+            "Code": "of the event",
+        },
+    }
+    item = {"Price": " ", "Code": None} if sources[0] in {"Price", "Code"} else NO_ITEM
+
+    assert compile_source(sources, "properties")(record, item) == value
+    if item is NO_ITEM:
+        assert compile_get(sources, "properties")(record, item) == value
 
 
 @pytest.mark.parametrize("bag", [None, [], "text", 7], ids=repr)

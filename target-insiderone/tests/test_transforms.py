@@ -47,6 +47,18 @@ CASES = {
     "json leaves a scalar": ("json", "plain", "plain"),
     "first of a list": ("first", ["a", "b"], "a"),
     "first of an empty list": ("first", [], None),
+    "first of a list that is there": ("first", ["", None, 0], 0),
+    "first of a list of blanks": ("first", [" ", ""], " "),
+    "date of eight digits": ("date", "19851210", "1985-12-10"),
+    "date of a number of eight digits": ("date", 19851210, "1985-12-10"),
+    "datetime of a number of eight digits": ("datetime", Decimal("20260601.0"), "2026-06-01T00:00:00Z"),
+    "birthday of a number of eight digits": ("birthday", 19851210, "1985-12-10T00:00:00Z"),
+    "birthday of an epoch before 1970": ("birthday", -126230400, "1966-01-01T00:00:00Z"),
+    "birthday of epoch milliseconds": ("birthday", 503020800000, "1985-12-10T00:00:00Z"),
+    "date of the year 1": ("date", "0001-01-01", "0001-01-01"),
+    "date of the year 9999": ("date", "9999-12-31T00:00:00Z", "9999-12-31"),
+    "date between invisible characters": ("date", "\ufeff2026-06-01\u200b", "2026-06-01"),
+    "trim of invisible characters": ("trim", "\u202a Ada\u00a0\u202c", "Ada"),
     "first of one value": ("first", "a", "a"),
     "map": ('map:{"1": "gold"}', 1, "gold"),
     "map by a boolean": ('map:{"true": "yes"}', True, "yes"),
@@ -69,6 +81,21 @@ def test_transform(transform, value, result):
     [
         pytest.param("date", "31.12.2026", id="ambiguous order of day and month"),
         pytest.param("datetime", "soon", id="no time"),
+        pytest.param("birthday", 1985, id="a year is no epoch"),
+        pytest.param("birthday", "1985", id="a year is no date"),
+        pytest.param("birthday", 0, id="zero is no birthday"),
+        pytest.param("birthday", 10121985, id="day, month, year"),
+        pytest.param("birthday", 31531985, id="digits of no date"),
+        pytest.param("birthday", 1985.5, id="a year and a half"),
+        pytest.param("date", 42, id="a small number is no epoch"),
+        pytest.param("date", "10121985", id="digits in another order"),
+        pytest.param("date", "5321234567", id="digits of a phone number"),
+        pytest.param("datetime", 9_999_999_999, id="beyond the plausible years"),
+        pytest.param("datetime", 20260601093000, id="digits of date and time"),
+        pytest.param("datetime", "2026060110930", id="digits that Python reads as date and time"),
+        pytest.param("datetime", Decimal("1e400"), id="beyond a double"),
+        pytest.param("number", Decimal("1e400"), id="a number beyond a double"),
+        pytest.param("integer", 10**400, id="an integer beyond a double"),
         pytest.param("datetime", True, id="a boolean is no epoch"),
         pytest.param("datetime", 10**400, id="beyond all calendars"),
         pytest.param("birthday", {"year": 1985}, id="an object"),
@@ -96,11 +123,11 @@ def test_value_that_a_transform_cannot_take_is_refused(transform, value):
 
 @pytest.mark.parametrize(
     ("value", "result"),
-    [(None, 1), (0, 0), (False, False), ("", "")],
-    ids=["null is filled", "zero is a value", "false is a value", "empty is a value"],
+    [(None, 1), ("", 1), (" \u200b", 1), (0, 0), (False, False)],
+    ids=["null is filled", "empty is filled", "blank is filled", "zero is a value", "false is a value"],
 )
-def test_default_fills_nothing_but_null(value, result):
-    """Absent, empty, zero and false are four different things."""
+def test_default_fills_what_is_not_there(value, result):
+    """Klaviyo writes an empty text where nothing was filled in; zero and false are answers."""
     filled = compile_transforms(["default:1"])(value)
 
     assert (filled, type(filled)) == (result, type(result))
@@ -125,11 +152,23 @@ def test_transforms_apply_in_their_order():
         ("consent:all", "write 'consent' or 'consent:never=false'"),
         ("lower:x", "write 'lower'"),
         ("default", "write 'default:<value>', such as 'default:1'"),
+        ("default:1e400", "write a smaller one"),
+        ('map:{"a": [1, 1e400]}', "write a smaller one"),
         ("map:[1]", """write 'map:{"from": "to", "*": "anything else"}'"""),
         ("map", """write 'map:{"from": "to", "*": "anything else"}'"""),
         ("Zzz!", "one of birthday, "),
     ],
-    ids=["near miss", "consent", "no argument taken", "default", "map of a list", "map of nothing", "no near miss"],
+    ids=[
+        "near miss",
+        "consent",
+        "no argument taken",
+        "default",
+        "default beyond a double",
+        "map beyond a double",
+        "map of a list",
+        "map of nothing",
+        "no near miss",
+    ],
 )
 def test_unknown_transform_is_an_error_of_the_settings(transform, suggestion):
     """Found when the settings are read, with what to write instead."""
