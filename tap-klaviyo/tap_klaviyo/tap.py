@@ -30,7 +30,7 @@ from tap_klaviyo.streams.events import Events
 from tap_klaviyo.streams.profiles import Profiles
 from tap_klaviyo.streams.subscriptions import SubscriptionChanges
 from tap_klaviyo.texts import UnreadableError, json_object
-from tap_klaviyo.variables import settings_of_file, settings_of_variables
+from tap_klaviyo.variables import check_log_level, settings_of_file, settings_of_variables
 from tap_klaviyo.writer import CountingWriter, LineWriter, Stopped
 
 if TYPE_CHECKING:
@@ -252,6 +252,7 @@ def main() -> None:
 def _exit_code_of_command() -> int:
     """Run the command line; whatever goes wrong is told without a traceback and without a value."""
     try:
+        check_log_level(os.environ, "TAP_KLAVIYO_")
         return int(TapKlaviyo.cli.main(prog_name=TapKlaviyo.name, standalone_mode=False) or 0)
     except (RefusedInputError, UnreadableError) as error:
         for mistake in error.mistakes:

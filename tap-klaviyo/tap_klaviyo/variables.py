@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from decimal import Decimal
 from difflib import get_close_matches
@@ -43,6 +44,18 @@ def settings_of_variables(
     if mistakes:
         raise UnreadableError(mistakes)
     return found
+
+
+def check_log_level(environment: Mapping[str, str], prefix: str) -> None:
+    """Refuse a level that logging does not know, before it is asked for.
+
+    Raises:
+        UnreadableError: ``<prefix>LOGLEVEL``, or ``LOGLEVEL``, is none.
+    """
+    variable = next((name for name in (f"{prefix}LOGLEVEL", "LOGLEVEL") if environment.get(name)), None)
+    levels = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+    if variable and environment[variable].upper() not in logging.getLevelNamesMapping():
+        raise UnreadableError([f"variable {variable}: is no level of logging; write {', '.join(levels)}"])
 
 
 def settings_of_file(path: Path, declared: Mapping[str, Schema], option: str = "--config") -> dict[str, Any]:

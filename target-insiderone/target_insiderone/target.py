@@ -34,7 +34,7 @@ from target_insiderone.run import Run
 from target_insiderone.schema_messages import check_schema_message, unusable_maps
 from target_insiderone.settings import CONFIG_JSONSCHEMA, Settings, parse_settings
 from target_insiderone.sinks import EventSink, InsiderOneSink, ProfileSink, RemovedSink
-from target_insiderone.variables import settings_of_file, settings_of_variables
+from target_insiderone.variables import check_log_level, settings_of_file, settings_of_variables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -367,12 +367,17 @@ def main() -> None:
     """The console script: loading, or one of the commands; every ending is sorted into the exit codes of the README."""
     from target_insiderone.commands.cli import commands  # noqa: PLC0415  (it imports this module)
 
-    name = sys.argv[1] if len(sys.argv) > 1 else ""
-    if name in commands.commands:
+    is_command = len(sys.argv) > 1 and sys.argv[1] in commands.commands
+
+    def work(**options: Any) -> Any:
+        check_log_level(os.environ, "TARGET_INSIDERONE_")
+        if not is_command:
+            return TargetInsiderOne.cli(**options)
         log_to_stderr()
-        run_command(lambda **options: commands(sys.argv[1:], **options))
-    else:
-        run_command(TargetInsiderOne.cli, reads_input=not any(word.startswith("--input") for word in sys.argv))
+        return commands(sys.argv[1:], **options)
+
+    reads_input = not is_command and not any(word.startswith("--input") for word in sys.argv)
+    run_command(work, reads_input=reads_input)
 
 
 if __name__ == "__main__":

@@ -190,3 +190,20 @@ def test_writer_of_the_input_meets_no_closed_pipe(target_command, tmp_path):
 
     assert b"partner_name" in told
     assert process.returncode == 2
+
+
+@pytest.mark.parametrize("words", [[], ["check"]], ids=["loading", "check"])
+def test_unknown_level_of_logging_is_named(target_command, words):
+    """It ended in a traceback, before anything of ours could tell it."""
+    done = subprocess.run(
+        [target_command, *words, "--config=ENV"],
+        input="",
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "TARGET_INSIDERONE_LOGLEVEL": "loud"},
+    )
+
+    assert done.returncode == 2
+    assert "variable TARGET_INSIDERONE_LOGLEVEL: is no level of logging" in done.stderr
+    assert "Traceback" not in done.stderr
