@@ -25,6 +25,7 @@ from tap_klaviyo.fetching import prepare_process
 from tap_klaviyo.metrics import MetricDirectory
 from tap_klaviyo.network import NetworkSettingError
 from tap_klaviyo.settings import SECRETS, SETTINGS, Settings, problems, typed
+from tap_klaviyo.standard_streams import open_closed_streams
 from tap_klaviyo.streams.base import Account, KlaviyoStream
 from tap_klaviyo.streams.events import Events
 from tap_klaviyo.streams.profiles import Profiles
@@ -111,8 +112,12 @@ class TapKlaviyo(Tap):
             code, reason = CONFIGURATION if error.lasting else FAILED, str(error)
         except NetworkSettingError as error:
             code, reason = CONFIGURATION, str(error)
-        except BrokenPipeError:
-            code, reason = FAILED, "the reader of the output is gone; the next run repeats what it did not settle"
+        except BrokenPipeError as error:
+            code = FAILED
+            reason = (
+                f"the reader of the output is gone, or it cannot be written ({error.strerror}); the next run repeats "
+                "what it did not settle"
+            )
         else:
             return self._exit_code()
         self._settle()
@@ -244,6 +249,7 @@ def _json(file: IO[str] | None, option: str) -> Any:
 
 def main() -> None:
     """Run the command line, and end the process; the exit codes are explained in the README."""
+    open_closed_streams()
     prepare_process()
     scrub_log()
     sys.exit(_exit_code_of_command())

@@ -93,7 +93,10 @@ class LineWriter(GenericSingerWriter[bytes, Message]):
         output = getattr(sys.stdout.buffer, "raw", sys.stdout.buffer)
         rest = memoryview(lines)
         while rest:
-            written = output.write(rest)
+            try:
+                written = output.write(rest)
+            except OSError as error:  # closed, a full disk: for the run it is all one
+                raise BrokenPipeError(error.errno, error.strerror) from None
             if written is None:  # the pipe is full, and set not to block
                 select.select([], [output], [])
             else:

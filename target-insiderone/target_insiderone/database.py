@@ -5,9 +5,11 @@ SQLAlchemy writes the statements; the rows go past it, since its way with a row 
 
 from __future__ import annotations
 
+import os
+import socket
 import threading
 from collections.abc import Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from itertools import chain
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -26,6 +28,9 @@ _INSERTS: dict[str, Callable[[sa.Table], _Insert]] = {"sqlite": sqlite.insert, "
 
 ROWS_PARAMETERS = 20_000
 """How many parameters a statement carries that writes rows: fewer than either database takes."""
+
+CONNECT_SECONDS, PING_SECONDS, TRANSACTION_SECONDS = 10, 10.0, 300.0
+"""How long a PostgreSQL server may take for each of them, before the ledger counts as failed."""
 
 TABLES = sa.MetaData()
 """What the ledger consists of; the modules that use a table describe it."""
@@ -118,7 +123,11 @@ class Database:
     def transaction(self) -> Iterator[sa.Connection]:
         """Open a connection whose changes are committed at the end."""
         with self._in_turn(), self.engine.begin() as connection:
-            yield connection
+            if self.is_sqlite:
+                yield connection
+            else:
+                with _answering(connection.connection.dbapi_connection, TRANSACTION_SECONDS):
+                    yield connection
 
     def _in_turn(self) -> AbstractContextManager[object]:
         return self._turn if self.is_sqlite else nullcontext()
@@ -250,7 +259,45 @@ def _open(url: str) -> sa.Engine:
 
 
 def _open_postgresql(url: str) -> sa.Engine:
-    return sa.create_engine(url, pool_pre_ping=True, hide_parameters=True, paramstyle="format")
+    """Open a pool, none of whose connections waits for ever for a server that takes it and does not answer."""
+    by_libpq = sa.make_url(url).get_dialect().driver in {"psycopg", "psycopg2"}
+    given = {"connect_timeout": CONNECT_SECONDS} if by_libpq and "connect_timeout" not in sa.make_url(url).query else {}
+    engine = sa.create_engine(url, hide_parameters=True, paramstyle="format", connect_args=given)
+    sa.event.listen(engine, "checkout", _ping)
+    return engine
+
+
+def _ping(connection: Any, _record: Any, _proxy: Any) -> None:
+    """Have a connection that was idle answer, or be replaced.
+
+    Raises:
+        sa.exc.DisconnectionError: It is dead.
+    """
+    try:
+        with _answering(connection, PING_SECONDS):
+            cursor = connection.cursor()
+            cursor.execute("SELECT 1")
+            cursor.close()
+            connection.rollback()
+    except Exception:  # noqa: BLE001  (whatever the driver raises: this connection is of no use)
+        raise sa.exc.DisconnectionError from None
+
+
+@contextmanager
+def _answering(connection: Any, seconds: float) -> Iterator[None]:
+    """Cut a connection whose server does not answer in time: drivers wait for ever, and cannot be told otherwise."""
+    timer = threading.Timer(seconds, _cut, (connection,))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _cut(connection: Any) -> None:
+    with suppress(Exception), socket.socket(fileno=os.dup(connection.fileno())) as copy:
+        copy.shutdown(socket.SHUT_RDWR)
 
 
 def _open_sqlite(url: str) -> sa.Engine:

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import signal
 import threading
 from typing import TYPE_CHECKING, Any
 
+from target_insiderone.lanes import GRACE_SECONDS
+
 if TYPE_CHECKING:
     from types import FrameType
+
+log = logging.getLogger("target-insiderone")
 
 WAKE = signal.SIGUSR1
 """Sent to ourselves to end a blocking read of the input when a lane has failed."""
 
+
+ENDING_SECONDS = GRACE_SECONDS + 1.0
+"""How long a run may take to end once a signal has come; most who stop a process kill it ten seconds later."""
+
+OVERDUE = (
+    "what the run waits for (the ledger's database, or the reader of the STATE) did not answer within %g s of the "
+    "signal; what was not settled is read again. exit code %d"
+)
 
 HANDLED = (signal.SIGTERM, signal.SIGINT, WAKE)
 
@@ -39,6 +53,9 @@ class Interruption:
         self.stopping = threading.Event()
         self.reading = False
         self.signum: int | None = None
+        self._woken = False
+        self._signalled = threading.Event()
+        self._ended = threading.Event()
         self._previous: dict[signal.Signals, Any] = {}
 
     def install(self) -> None:
@@ -46,17 +63,22 @@ class Interruption:
         if threading.current_thread() is not threading.main_thread():
             return
         self._previous = {signum: signal.signal(signum, self.handle) for signum in HANDLED}
+        threading.Thread(target=self._watch, name="watch", daemon=True).start()
 
     def uninstall(self) -> None:
-        """Put the handlers back that were there before."""
+        """Put the handlers back that were there before: the run has ended."""
+        self._ended.set()
         for signum, handler in self._previous.items():
             signal.signal(signum, handler)
         self._previous = {}
 
     def handle(self, signum: int, _frame: FrameType | None = None) -> None:
-        """Note the first signal and end a blocking read."""
+        """Note the first signal and end a blocking read; a `WAKE` that is not our own means nothing."""
+        if signum == WAKE and not self._woken:
+            return
         if signum != WAKE and self.signum is None:
             self.signum = signum
+            self._signalled.set()
         self.stopping.set()
         if self.reading:
             self.reading = False
@@ -64,6 +86,21 @@ class Interruption:
 
     def wake(self) -> None:
         """End the run from another thread."""
+        self._woken = True
         self.stopping.set()
         if self._previous:
             signal.pthread_kill(threading.main_thread().ident or 0, WAKE)
+
+    def _watch(self) -> None:
+        """End the process where a signal could not: the main thread waits for a database, or for who reads the STATE.
+
+        Nothing is lost by it: STATE passes what is settled alone, and what the ledger has not heard of is in doubt.
+        """
+        self._signalled.wait()
+        if self._ended.wait(ENDING_SECONDS):
+            return
+        code = 128 + (self.signum or 0)
+        telling = threading.Thread(target=log.error, args=(OVERDUE, ENDING_SECONDS, code), daemon=True)
+        telling.start()
+        telling.join(1.0)  # the log may be what everything waits for
+        os._exit(code)

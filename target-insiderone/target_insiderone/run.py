@@ -62,8 +62,10 @@ class NothingDeliveredError(Exception):
 class OutputGoneError(Exception):
     """Nobody reads the STATE any more."""
 
-    def __init__(self) -> None:
-        super().__init__("standard output is closed: nobody takes the STATE, so the run ends here")
+    def __init__(self, why: str) -> None:
+        super().__init__(
+            f"standard output is closed, or cannot be written ({why}): nobody takes the STATE, so the run ends here"
+        )
 
 
 class UnbalancedError(Exception):
@@ -315,9 +317,9 @@ class Run:
         try:
             sys.stdout.write(encode(state).decode() + "\n")
             sys.stdout.flush()
-        except BrokenPipeError:
+        except OSError as error:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains once more at its end
-            raise OutputGoneError from None
+            raise OutputGoneError(error.strerror or type(error).__name__) from None
 
 
 def show_table(report: dict[str, Any]) -> None:

@@ -34,6 +34,7 @@ from target_insiderone.run import Run
 from target_insiderone.schema_messages import check_schema_message, unusable_maps
 from target_insiderone.settings import CONFIG_JSONSCHEMA, Settings, parse_settings
 from target_insiderone.sinks import EventSink, InsiderOneSink, ProfileSink, RemovedSink
+from target_insiderone.standard_streams import open_closed_streams
 from target_insiderone.variables import check_log_level, settings_of_file, settings_of_variables
 
 if TYPE_CHECKING:
@@ -367,6 +368,7 @@ def main() -> None:
     """The console script: loading, or one of the commands; every ending is sorted into the exit codes of the README."""
     from target_insiderone.commands.cli import commands  # noqa: PLC0415  (it imports this module)
 
+    open_closed_streams()
     is_command = len(sys.argv) > 1 and sys.argv[1] in commands.commands
 
     def work(**options: Any) -> Any:

@@ -1,0 +1,230 @@
+"""How a run ends that something from outside breaks off: signals, closed streams, databases that do not answer."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import sqlite3
+import subprocess
+import threading
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+import sqlalchemy
+from singer_messages import profile, record, schema, state
+from target_insiderone import client, database, interruption
+from target_insiderone.client import ClientSettings, InsiderOneClient
+from target_insiderone.database import Database, LedgerError
+from target_insiderone.ledger import Ledger
+
+MESSAGES = [schema("profiles"), record("profiles", profile(1)), state({"n": 1})]
+LINES = "".join(json.dumps(message) + "\n" for message in MESSAGES)
+
+
+@pytest.fixture
+def started(config, tmp_path, target_command):
+    """Start the command on MESSAGES; its input stays open."""
+    processes = []
+
+    def start(**settings):
+        path = tmp_path / "config.json"
+        path.write_text(json.dumps(config | settings))
+        process = subprocess.Popen(
+            [target_command, "--config", path],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        processes.append(process)
+        process.stdin.write(LINES)
+        process.stdin.flush()
+        return process
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+def figures(tmp_path):
+    """What the run counted."""
+    (summary,) = (tmp_path / "data" / "klaviyo").glob("summary-*.json")
+    return json.loads(summary.read_text())["streams"]["profiles"]
+
+
+def test_a_wake_up_call_that_is_not_our_own_means_nothing(started):
+    """SIGUSR1 wakes the reading thread when a lane fails; from outside it ended the run with 0, and records pending."""
+    process = started(batch_size_rows=1)
+    process.stdout.readline()
+
+    process.send_signal(signal.SIGUSR1)
+    process.stdin.write(json.dumps(record("profiles", profile(2))) + "\n")
+    _, logs = process.communicate(timeout=60)
+
+    assert process.returncode == 0
+    assert '"read": 2, "delivered": 2' in logs
+
+
+def test_requests_under_way_have_time_to_end_after_a_signal(started, sandbox, tmp_path):
+    """Ended at once, they would be in doubt, and go again."""
+    sandbox.latency("insiderone", 1.0)
+    process = started(batch_size_rows=1)
+    while not sandbox.status()["insiderone"]["requests"]:
+        assert process.poll() is None
+
+    process.send_signal(signal.SIGTERM)
+    out, _ = process.communicate(timeout=60)
+
+    assert process.returncode == 143
+    assert figures(tmp_path)["delivered"] == 1
+    assert figures(tmp_path)["pending"] == 0
+    assert len(out.splitlines()) == 1
+
+
+@contextmanager
+def silent_server():
+    """Take connections, and never answer."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(60)
+        yield listener, f"postgresql+psycopg://tester@127.0.0.1:{listener.getsockname()[1]}/postgres"
+
+
+def test_a_signal_is_heard_while_the_ledger_does_not_answer(started):
+    """The main thread opens the ledger, and no handler can run: the run was held for minutes."""
+    with silent_server() as (listener, url):
+        process = started(ledger_url=url)
+        connection, _ = listener.accept()
+        with connection:
+            process.send_signal(signal.SIGTERM)
+            _, logs = process.communicate(timeout=60)
+
+    assert process.returncode == 143
+    assert "did not answer within 9 s of the signal" in logs
+
+
+def test_a_signal_is_heard_while_the_ledger_is_locked(started, load, tmp_path):
+    """SQLite waits for a minute, within one call."""
+    load(MESSAGES)
+    blocking = sqlite3.connect(tmp_path / "data/klaviyo/ledger.sqlite", isolation_level=None)
+    blocking.execute("BEGIN IMMEDIATE")
+    process = started()
+    ledger = str((tmp_path / "data/klaviyo/ledger.sqlite").resolve())
+    while ledger not in open_files(process.pid):
+        assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    blocking.close()
+
+    assert process.returncode == 143
+
+
+def open_files(pid):
+    """The files that a process has open."""
+    found = set()
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):
+            found.add(str(entry.readlink()))
+    return found
+
+
+def test_a_server_that_never_answers_is_no_ledger(monkeypatch):
+    """It takes the connection, as a port that is forwarded to nowhere does."""
+    monkeypatch.setattr(database, "CONNECT_SECONDS", 2)  # the least that libpq knows
+    with silent_server() as (_, url), pytest.raises(LedgerError, match="cannot be opened"):
+        Ledger(url)
+
+
+def test_a_transaction_that_is_not_answered_fails(postgres_url, monkeypatch):
+    """The driver waits for ever, be the server stopped or the way to it cut."""
+    monkeypatch.setattr(database, "TRANSACTION_SECONDS", 0.3)
+    ledger = Database(postgres_url)
+
+    with pytest.raises(sqlalchemy.exc.OperationalError), ledger.transaction() as connection:
+        connection.exec_driver_sql("SELECT pg_sleep(5)")
+
+    with ledger.transaction() as connection:  # the next one gets a connection that works
+        assert connection.exec_driver_sql("SELECT 1").scalar() == 1
+    ledger.close()
+
+
+def test_a_connection_that_died_while_it_was_idle_is_replaced(postgres_url):
+    """Servers restart between two batches."""
+    ledger = Database(postgres_url)
+    with ledger.transaction() as connection:
+        pid = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar()
+    other = Database(postgres_url)
+    with other.transaction() as connection:
+        connection.exec_driver_sql(f"SELECT pg_terminate_backend({pid})")
+    other.close()
+
+    with ledger.transaction() as connection:
+        assert connection.exec_driver_sql("SELECT 1").scalar() == 1
+    ledger.close()
+
+
+CLOSED = {
+    "output": (">&-", 1, "standard output is closed, or cannot be written (Bad file descriptor)"),
+    "output, a full disk": (">/dev/full", 1, "cannot be written (No space left on device)"),
+    "errors": ("2>&-", 0, ""),
+    "output and errors": (">&- 2>&-", 1, ""),
+    "input": ("<&-", 1, "Bad file descriptor"),
+    "all": ("<&- >&- 2>&-", 1, ""),
+}
+
+
+@pytest.mark.parametrize(("closed", "code", "said"), CLOSED.values(), ids=CLOSED.keys())
+def test_closed_streams_are_no_unforeseen_ending(config, tmp_path, target_command, closed, code, said):
+    """The ledger took the number of standard output, and STATE went into it."""
+    (tmp_path / "config.json").write_text(json.dumps(config | {"batch_size_rows": 1}))
+    (tmp_path / "input").write_text(LINES)
+    done = subprocess.run(
+        ["bash", "-c", f"{target_command} --config config.json < input {closed}"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert done.returncode == code, done.stderr
+    assert said in done.stderr
+    assert "nforeseen" not in done.stderr
+    assert "Exception ignored" not in done.stderr
+    for path in (tmp_path / "data").rglob("ledger.sqlite"):
+        assert path.read_bytes()[:6] == b"SQLite"
+
+
+class Waits(threading.Event):
+    """Notes how long somebody would have waited, and lets nobody wait."""
+
+    def __init__(self):
+        super().__init__()
+        self.seconds = []
+
+    def wait(self, timeout=None):
+        """Note it."""
+        self.seconds.append(timeout)
+        return False
+
+
+@pytest.mark.req("IN-60")
+def test_the_next_attempt_waits_as_long_as_retry_after_says(sandbox, config, monkeypatch):
+    """An account that is asked again too soon stays throttled."""
+    monkeypatch.setattr(client.random, "uniform", lambda *_: 0.0)
+    sandbox.fault("insiderone", kind="status", status=429, headers={"Retry-After": "0.2"})
+    waits = Waits()
+    settings = ClientSettings(sandbox.insiderone_url, config["partner_name"], config["api_key"], "test", 5, 60, 1_000)
+    body = b'{"users":[{"identifiers":{"email":"a@b.co"},"attributes":{"name":"x"}}]}'
+
+    outcome, attempts = InsiderOneClient(settings, waits).upsert(body, 1)
+
+    assert (outcome.accepted, attempts) == (1, 2)
+    assert 0.2 in waits.seconds
+
+
+def test_a_run_has_less_time_to_end_than_those_give_who_stop_it():
+    """Ten seconds, as Docker and Kubernetes of old: then they kill."""
+    assert interruption.GRACE_SECONDS < interruption.ENDING_SECONDS < 10
