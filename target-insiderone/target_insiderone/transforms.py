@@ -34,6 +34,14 @@ Raises UnusableValueError, and nothing else, for a value that it cannot take.
 _TRUE: Final = frozenset({"true", "t", "yes", "y", "on", "1"})
 _FALSE: Final = frozenset({"false", "f", "no", "n", "off", "0"})
 LONGEST_LOCALE = 40
+LONGEST_NUMBER = 100
+_BLANK_GROUPS: Final = r"[ '\u2019\u00a0\u2009\u202f]"
+_WRITTEN: Final[Mapping[str, tuple[str, str]]] = {
+    "comma": (rf"\.|{_BLANK_GROUPS}", ","),
+    "point": (rf",|{_BLANK_GROUPS}", r"\."),
+}
+"""Argument of ``number`` -> what parts groups of three digits, and the decimal sign."""
+_CURRENCY_SIGN: Final = re.compile(r"^[$\u00a2-\u00a5\u20a0-\u20c0]|[$\u00a2-\u00a5\u20a0-\u20c0]$")
 _LOCALE = re.compile(r"([A-Za-z]{2,3})(?:[-_]([A-Za-z]{4}))?(?:[-_]([A-Za-z]{2}|[0-9]{3}))?")
 _JSON = msgspec.json.Encoder(decimal_format="number", order="sorted")
 
@@ -164,6 +172,32 @@ def _compile_consent(argument: str | None) -> Transform:
     return compile_consent(never_is_false=argument is not None)
 
 
+def _compile_number(argument: str | None) -> Transform:
+    """Compile the reading of numbers: as JSON writes them, or as shops do, with a decimal comma or a decimal point."""
+    if argument is None:
+        return to_number
+    if argument not in _WRITTEN:
+        raise TransformError(
+            "unknown argument of transform 'number'",
+            "write 'number', 'number:comma' (1.234,50) or 'number:point' (1,234.50)",
+        )
+    grouping, decimal_sign = _WRITTEN[argument]
+    written = re.compile(
+        rf"([+-]?)([0-9]+|[0-9]{{1,3}}(?:({grouping})[0-9]{{3}}(?:\3[0-9]{{3}})*))(?:{decimal_sign}([0-9]+))?"
+    )
+
+    def to_written_number(value: Any) -> Any:
+        if type(value) is not str or len(value) > LONGEST_NUMBER:
+            return to_number(value)
+        match = written.fullmatch(trim(_CURRENCY_SIGN.sub("", trim(value))).replace("\u2212", "-"))
+        if match is None:
+            raise UnusableValueError("not_a_number")
+        sign, whole, _, fraction = match.groups()
+        return to_number(f"{sign}{''.join(filter(str.isdigit, whole))}{'.' + fraction if fraction else ''}")
+
+    return to_written_number
+
+
 def _compile_default(argument: str | None) -> Transform:
     if not argument:
         raise TransformError("transform 'default' has no value", "write 'default:<value>', such as 'default:1'")
@@ -211,7 +245,6 @@ TRANSFORMS: Mapping[str, Transform] = {
     "date": to_date,
     "datetime": to_datetime,
     "birthday": to_birthday,
-    "number": to_number,
     "integer": to_integer,
     "boolean": _to_boolean,
     "string": to_text,
@@ -228,6 +261,7 @@ TRANSFORMS: Mapping[str, Transform] = {
 PARAMETRIC: Mapping[str, Callable[[str | None], Transform]] = {
     "consent": _compile_consent,
     "join": _compile_join,
+    "number": _compile_number,
     "default": _compile_default,
     "map": _compile_map,
 }
