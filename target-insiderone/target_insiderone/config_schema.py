@@ -287,7 +287,7 @@ PROPERTIES: dict[str, Schema] = {
         "Nothing delivered",
         "What becomes of a run of which nothing was delivered in a stream, because no record had a mapped identifier "
         "or attribute, or all were rejected: fail (exit code 3, no STATE) or warn. Where fewer than 100 records came, "
-        "none of them rejected, settings that delivered before only warn.",
+        "none newly rejected, settings that delivered before only warn.",
         "fail",
         "warn",
     ),

@@ -244,10 +244,19 @@ class Run:
             )
 
     def _is_quiet(self, barren: Barren) -> bool:
-        """Whether few records came, none of them rejected, by settings that delivered before."""
-        if barren.read >= QUIET_ROWS or barren.rejected:
+        """Whether few records came, none of them rejected for the first time, by settings that delivered before."""
+        if barren.read >= QUIET_ROWS or (barren.rejected and self._rejects_for_the_first_time(barren.stream)):
             return False
         return delivered_before(self.data_dir.summaries(), barren.stream, self._mapping_hash)
+
+    def _rejects_for_the_first_time(self, stream: str) -> bool:
+        """Whether this run rejected a record of *stream* that no earlier run has rejected."""
+        now: set[object] = set()
+        before: set[object] = set()
+        for entry in self.rejects.read():
+            if entry.get("stream") == stream:
+                (now if entry.get("run_id") == self.id else before).add(entry.get("key"))
+        return not now <= before
 
     def _may_pass(self) -> bool:
         """Whether a STATE may be written before the run's end: nothing that came so far is in doubt."""

@@ -232,6 +232,20 @@ def test_one_odd_person_in_a_quiet_hour_is_a_warning(load):
     assert (many.code, changed.code) == (3, 3)
 
 
+def test_a_reject_that_is_read_again_in_a_quiet_hour_is_a_warning(load):
+    """The first time it fails the run; it is kept by then, and must not hold the STATE for ever."""
+    load(people(3), identifier_mappings=BY_EMAIL)
+    bad = [schema("profiles"), record("profiles", profile(7, email="nonsense")), state({"n": 7})]
+
+    first = load(bad, identifier_mappings=BY_EMAIL)
+    again = load(bad, identifier_mappings=BY_EMAIL)
+    another = load([*bad, record("profiles", profile(8, email="nonsense"))], identifier_mappings=BY_EMAIL)
+
+    assert (first.code, first.states) == (3, [])
+    assert (again.code, again.states) == (0, [{"bookmarks": {"n": 7}}])
+    assert another.code == 3
+
+
 def test_one_stream_that_delivers_does_not_hide_another_that_does_not(load):
     """The pipe by hand moves all streams at once."""
     rows = [record("events", order(1)), record("profiles", {"id": "P9", "email": "nonsense"})]
