@@ -18,6 +18,7 @@ from tap_klaviyo.addresses import OFFICIAL, mistake_in
 from tap_klaviyo.datetimes import parse_moment
 from tap_klaviyo.disclosure import shown
 from tap_klaviyo.metrics import CONSENT_METRICS
+from tap_klaviyo.sdk_checks import check_sdk_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -234,6 +235,9 @@ def fingerprint(config: Mapping[str, Any]) -> str:
 
 def problems(config: Mapping[str, Any], schema: Mapping[str, Any], now: datetime | None = None) -> list[str]:
     """Describe what is wrong with the settings: path, mistake, remedy, and never a value."""
+    mistakes = [f"`{found.path}` {found.message}; {found.suggestion}" for found in check_sdk_settings(config)]
+    if mistakes:  # the SDK's own schema stumbles over some of them
+        return mistakes
     mistakes = [_mistake(error) for error in JSONSchemaValidator(schema).iter_errors(config)]
     mistakes += _unknown_settings(config, schema["properties"])
     if mistakes:

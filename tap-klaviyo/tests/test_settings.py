@@ -35,6 +35,12 @@ MISTAKES = {
     "subscriptions on events": ({"event_profile_fields": ["subscriptions"]}, "gives no subscriptions with events"),
     "address without scheme": ({"api_url": "a.klaviyo.com"}, "`api_url` must begin with https://"),
     "revision in words": ({"revision": "latest"}, "`revision` must be a date"),
+    "map without an expression": ({"stream_maps": {"profiles": {"x": "email +"}}}, "`stream_maps.profiles.x` is no"),
+    "map with an unknown function": ({"stream_maps": {"profiles": {"x": "sha25(email)"}}}, "no function `sha25`"),
+    "map of the others": ({"stream_maps": {"profiles": {"__else__": "x"}}}, "`stream_maps.profiles.__else__`"),
+    "map of a number": ({"stream_maps": {"profiles": {"x": 5}}}, "`stream_maps.profiles.x` is of the wrong type"),
+    "maps as a list": ({"stream_maps": []}, "`stream_maps` is of the wrong type"),
+    "flattening without a depth": ({"flattening_enabled": True}, "`flattening_max_depth` is missing"),
     "batch files": ({"batch_config": {"x": 1}}, "`batch_config` is not offered"),
 }
 
