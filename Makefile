@@ -13,10 +13,11 @@ BIN := $(VENV)/bin
 PLOTS := .venv-plots
 PYTHON ?= python3
 export UV_COMPILE_BYTECODE := 1
+EXPORT := --frozen --quiet --all-packages --all-extras --no-dev --no-emit-workspace --no-hashes --no-annotate --no-header
 # Should a plugin ever crash: where.
 export PYTHONFAULTHANDLER := 1
 
-.PHONY: help setup plugins demo sandbox test lint types pytest parity format soak bench plot clean
+.PHONY: help setup plugins demo sandbox test lint types pytest parity format soak bench plot lock clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -26,12 +27,12 @@ setup: $(VENV)/.ready  ## Install everything into .venv, as the lock file says
 $(VENV)/.ready: uv.lock pyproject.toml tap-klaviyo/pyproject.toml target-insiderone/pyproject.toml sandbox/pyproject.toml
 	@$(UMASK) test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(UMASK) $(BIN)/python -m uv --version >/dev/null 2>&1 || $(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.9"
-	@$(UMASK) $(BIN)/python -m uv sync --frozen --quiet
+	@$(UMASK) $(BIN)/python -m uv sync --frozen --inexact --quiet
 	@touch $@
 
 plugins: setup .meltano/.ready  ## Install the Meltano plugins (each in an environment of its own)
 
-.meltano/.ready: meltano.yml $(VENV)/.ready
+.meltano/.ready: meltano.yml constraints.txt $(VENV)/.ready
 	@$(UMASK) PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/meltano --log-level=warning install
 	@touch $@
 
@@ -71,5 +72,10 @@ $(PLOTS)/.ready: $(VENV)/.ready
 	@$(UMASK) UV_PROJECT_ENVIRONMENT=$(PLOTS) $(BIN)/python -m uv sync --frozen --quiet --python $(BIN)/python --group plots
 	@touch $@
 
-clean:  ## Remove what was installed and produced here
-	rm -rf $(VENV) $(PLOTS) .meltano .demo output .mypy_cache .ruff_cache .pytest_cache .hypothesis
+lock: setup  ## Write uv.lock and, for the plugins that Meltano installs, constraints.txt
+	@$(BIN)/python -m uv lock
+	@$(BIN)/python -m uv export $(EXPORT) > constraints.txt
+
+clean:  ## Remove what was installed and produced here; state and data of the pipelines stay
+	rm -rf $(VENV) $(PLOTS) .meltano/extractors .meltano/loaders .meltano/.ready .demo output
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -70,7 +69,7 @@ class MeltanoProject:
         self._started = 0
         self.logs.mkdir(parents=True)
         (folder / ".meltano").mkdir()
-        shutil.copy(ROOT / "meltano.yml", folder)
+        (folder / "meltano.yml").write_text(unguarded((ROOT / "meltano.yml").read_text()))
         for package in PACKAGES:
             (folder / package).symlink_to(ROOT / package)
         for kind in INSTALLED:
@@ -119,6 +118,11 @@ class MeltanoProject:
                 umask=PRIVATE,
             )
         return log, process
+
+
+def unguarded(project_file: str) -> str:
+    """``meltano.yml`` without the variables of the environment ``sandbox``, which outrank those of the shell."""
+    return re.sub(r"(- name: sandbox\n)  env:\n(?:    .*\n)+", r"\1", project_file, count=1)
 
 
 def meltano_command() -> str:

@@ -6,12 +6,13 @@ Meltano takes seconds to start, so each test says much; all of them run one afte
 from __future__ import annotations
 
 import json
+import shutil
 import stat
 from itertools import count
 
 import pytest
 from figures import STREAMS, is_balanced, stream_figures
-from meltano_project import JOBS, MeltanoProject, is_installed, variables_for
+from meltano_project import JOBS, ROOT, MeltanoProject, is_installed, variables_for
 
 pytestmark = [
     pytest.mark.xdist_group("meltano"),
@@ -205,3 +206,65 @@ def test_connection_is_tested_before_the_first_run(new_project, sandbox, shop):
     assert "nothing to correct" in checked.stdout + checked.stderr
     assert sandbox.users() == []
     assert states_of(project) == {}
+
+
+@pytest.fixture
+def real_project(new_project, tmp_path):
+    """The project as it is shipped, with variables of real accounts in ``.env``."""
+    project = new_project()
+    for name in variables_for("", "", tmp_path):
+        del project.environment[name]
+    (project.folder / "meltano.yml").write_text((ROOT / "meltano.yml").read_text())
+    (project.folder / "accounts").mkdir()
+    shutil.copy(ROOT / "docs/us.meltano.yml", project.folder / "accounts")
+    (project.folder / ".env").write_text(
+        "MELTANO_ENVIRONMENT=prod\n"
+        "TAP_KLAVIYO_API_KEY=pk_real_of_shop_one\n"
+        "TAP_KLAVIYO_EVENTS_API_KEY=pk_real_of_the_events\n"
+        "TAP_KLAVIYO_INITIAL_SYNC_LOOKBACK_HOURS=24\n"
+        "TAP_KLAVIYO_RATE_LIMIT_PERCENT=20\n"
+        "TARGET_INSIDERONE_PARTNER_NAME=shopone\n"
+        "TARGET_INSIDERONE_API_KEY=real-token-of-shop-one\n"
+        "TARGET_INSIDERONE_LEDGER_URL=postgresql+psycopg://real:real@127.0.0.1:9/ledger\n"
+        "KLAVIYO_US_API_KEY=pk_real_of_shop_two\n"
+        "INSIDERONE_US_API_KEY=real-token-of-shop-two\n"
+    )
+    return project
+
+
+def settings_of(project, environment, plugin):
+    """What Meltano hands to a plugin."""
+    dumped = project.meltano(f"--environment={environment}", "invoke", "--dump=config", plugin)
+    return json.loads(dumped.stdout)
+
+
+def test_forgotten_variable_of_a_second_account_is_refused(real_project):
+    """It was the first shop's name instead, and the second shop's people went there, exit code 0."""
+    run = real_project.meltano("--environment=prod", "run", "us-profiles-sync")
+    checked = real_project.meltano("--environment=prod", "invoke", "target-insiderone-us-profiles:check")
+
+    settings = settings_of(real_project, "prod", "target-insiderone-us-profiles")
+    assert "partner_name" not in settings
+    assert (settings["api_key"], settings["integration_name"]) == ("real-token-of-shop-two", "klaviyo_us")
+    assert run.returncode == 1
+    assert "partner_name: is missing" in run.stdout + run.stderr
+    assert checked.returncode == 2
+    assert "partner_name: is missing" in checked.stdout + checked.stderr
+
+
+def test_sandbox_never_gets_a_real_key(real_project):
+    """The environment `sandbox` outranks `.env` and the shell, for every flow and for further accounts."""
+    real_project.environment["TARGET_INSIDERONE_PROFILES_API_KEY"] = "real-token-of-the-shell"
+    handed_over = {
+        plugin: json.dumps(settings_of(real_project, "sandbox", plugin))
+        for plugin in ("tap-klaviyo-events", "target-insiderone-profiles", "tap-klaviyo-us-profiles")
+    }
+
+    real = ("pk_real", "real-token", "real:real", "shopone")
+    assert not [plugin for plugin, settings in handed_over.items() if any(one in settings for one in real)]
+    assert all("http://127.0.0.1:870" in settings for settings in handed_over.values())
+
+
+def test_share_of_the_quota_is_set_for_all_flows_at_once(real_project):
+    """The variable that the documents name had no effect: each flow's own 45 stood before it."""
+    assert settings_of(real_project, "prod", "tap-klaviyo-events")["rate_limit_percent"] == "20"

@@ -19,6 +19,10 @@ Schema = dict[str, Any]
 FLAGS: Final = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 """The words of a flag, in either case; nothing else is one."""
 
+MELTANOS_NAME: Final = "MELTANO_LOADER_NAME"
+MELTANOS_OWN: Final = "MELTANO_LOAD_"
+"""What Meltano calls the plugin that it runs, and how the variables begin that hold that plugin's settings."""
+
 _INTEGER = re.compile(r"\s*[+-]?[0-9]{1,18}\s*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -28,19 +32,23 @@ def settings_of_variables(
 ) -> dict[str, Any]:
     """The settings that the variables ``<prefix><SETTING>`` hold; no other place is looked at.
 
+    Under Meltano those may be another account's: what the settings of this very plugin came to stands in
+    ``MELTANO_EXTRACT_<SETTING>`` or ``MELTANO_LOAD_<SETTING>``, and there alone.
+
     Raises:
         UnreadableError: Variables that cannot be read, all of them, by their names.
     """
     found = _of_meltano(environment, declared, prefix)
     mistakes = _misspelt(environment.keys() - {prefix + name.upper() for name in found}, declared, prefix)
+    own = MELTANOS_OWN if MELTANOS_NAME in environment else prefix
     for name, schema in declared.items():
-        variable = prefix + name.upper().replace("-", "_")
-        if variable not in environment:
+        variable = name.upper().replace("-", "_")
+        if (text := environment.get(own + variable)) is None:
             continue
         try:
-            found[name] = _value_of_variable(environment[variable], schema)
+            found[name] = _value_of_variable(text, schema)
         except (ValueError, RecursionError) as error:
-            mistakes.append(f"variable {variable}: {error}")
+            mistakes.append(f"variable {prefix}{variable}: {error}")
     if mistakes:
         raise UnreadableError(mistakes)
     return found
