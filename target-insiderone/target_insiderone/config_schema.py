@@ -271,6 +271,13 @@ PROPERTIES: dict[str, Schema] = {
         unit="days",
         minimum=0,
     ),
+    "optins_without_memory": _choice(
+        "Opt-ins without memory",
+        "What to do with opt-ins (true) of before the ledger began, where there were earlier runs that it does not "
+        "know: withhold them, since people may have opted out inside Insider One, or send them.",
+        "withhold",
+        "send",
+    ),
     "skip_unchanged": _flag(
         "Skip unchanged profiles",
         "Do not send a profile whose mapped content was delivered before.",

@@ -44,14 +44,23 @@ def compile_consent(*, never_is_false: bool) -> Callable[[Any], bool | None]:
 
 
 def consent_stamp(value: Any) -> str:
-    """Write what identifies one decision of a person: Klaviyo's consent value and its time.
+    """Write what identifies one decision of a person: Klaviyo's consent value and its time, or that of the suppression.
 
     >>> consent_stamp({"consent": "SUBSCRIBED", "consent_timestamp": "2026-08-14T09:12:40+00:00"})
     'SUBSCRIBED 2026-08-14T09:12:40+00:00'
     """
     if type(value) is dict:
-        return shortened(f"{value.get('consent')} {value.get('consent_timestamp')}")
+        stamp = f"{value.get('consent')} {value.get('consent_timestamp')}"
+        suppressed = _suppressed_at(value.get("suppression"))
+        return shortened(f"{stamp} {suppressed}" if suppressed else stamp)
     return shortened(str(value))
+
+
+def _suppressed_at(suppression: Any) -> str:
+    times = (
+        [one.get("timestamp") for one in suppression or () if type(one) is dict] if type(suppression) is list else []
+    )
+    return max((at for at in times if type(at) is str), default="")
 
 
 def consent_source(source: str) -> str:

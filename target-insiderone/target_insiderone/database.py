@@ -95,7 +95,7 @@ class Database:
                 with self.transaction() as connection:
                     connection.execute(sa.schema.CreateTable(FACTS, if_not_exists=True))
                     is_unmarked = self.note_fact(connection, b"format", str(FORMAT))
-                    check_format(self.fact(connection, b"format"))
+                    check_format(self.fact(connection, b"format") or "")
                     for table in TABLES.sorted_tables:
                         connection.execute(sa.schema.CreateTable(table, if_not_exists=True))
                         for index in table.indexes:
@@ -115,9 +115,14 @@ class Database:
         insert = _INSERTS[self.engine.dialect.name](FACTS).values(key=key, value=value)
         return connection.execute(insert.on_conflict_do_nothing(index_elements=["key"])).rowcount > 0
 
-    def fact(self, connection: sa.Connection, key: bytes) -> str:
-        """What was noted under *key*, or nothing."""
-        return connection.execute(sa.select(FACTS.c.value).where(FACTS.c.key == key)).scalar() or ""
+    def fact(self, connection: sa.Connection, key: bytes) -> str | None:
+        """What was noted under *key*, if anything was."""
+        found = connection.execute(sa.select(FACTS.c.value).where(FACTS.c.key == key)).scalar()
+        return None if found is None else str(found)
+
+    def changes_of_others(self, connection: sa.Connection) -> int | None:
+        """A number that is another one once somebody else has written (SQLite); None: nobody can tell."""
+        return int(connection.exec_driver_sql("PRAGMA data_version").scalar() or 0) if self.is_sqlite else None
 
     @contextmanager
     def transaction(self) -> Iterator[sa.Connection]:
@@ -229,7 +234,7 @@ def _joined(column: Column) -> tuple[str, bytes]:
     """How SQLite cuts a value out of a column joined to one parameter, and that parameter."""
     if isinstance(column[0], str):
         texts = [value.encode() for value in cast("Sequence[str]", column)]
-        width = max(map(len, texts))
+        width = max(1, *map(len, texts))  # a piece of no width is NULL
         return f"rtrim(CAST({_piece(width)} AS TEXT))", b"".join([text.ljust(width) for text in texts])
     values = cast("Sequence[bytes | None]", column)
     width, *others = {len(value) for value in values if value is not None} or {0}

@@ -52,6 +52,8 @@ class Source(msgspec.Struct, gc=False):
 class ProfileItem(msgspec.Struct, gc=False):
     """A profile, encoded in parts so that single opt-ins can be left out at the last moment.
 
+    *read_at*: when it was read; nothing, if that cannot be known (:mod:`target_insiderone.read_times`). *optins_since*:
+    from when on it is known which opt-ins were delivered (:mod:`target_insiderone.consent_memory`).
     *attributes*: the members of ``attributes`` without the opt-ins and the braces. *tail*: the rest of the user
     (``,"not_append":true}``). *optins*: attribute -> (value, consent value and timestamp). *delete*: what
     attribute/delete is to clear, or nothing.
@@ -59,6 +61,7 @@ class ProfileItem(msgspec.Struct, gc=False):
 
     source: Source
     read_at: str
+    optins_since: str
     ledger_key: bytes
     identifiers: bytes
     attributes: bytes
@@ -83,6 +86,10 @@ class ProfileItem(msgspec.Struct, gc=False):
         if not members:
             return None
         return b'{"identifiers":' + self.identifiers + b',"attributes":{' + members + b"}" + self.tail
+
+    def optins_only(self, optins: Mapping[str, Any]) -> bytes:
+        """The encoded user with these opt-ins and nothing else."""
+        return b'{"identifiers":' + self.identifiers + b',"attributes":' + encode(optins) + b"}"
 
     def deletion(self) -> bytes | None:
         """The encoded user of an attribute/delete request, if there is something to clear."""

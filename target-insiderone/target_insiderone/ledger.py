@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from target_insiderone.database import Database
 from target_insiderone.event_ledger import EventLedger
-from target_insiderone.profile_ledger import ProfileLedger
+from target_insiderone.profile_ledger import KNEW_BEFORE_FORMAT_2, ProfileLedger
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -33,6 +33,7 @@ class Ledger:
     """
 
     def __init__(self, url: str, *, read_only: bool = False) -> None:
+        self._read_only = read_only
         self._database = Database(url)
         self._holding: Connection | None = None
         self.events = EventLedger(self._database, read_only=read_only)
@@ -44,6 +45,22 @@ class Ledger:
         with self._database.transaction() as connection:
             self.events.take_over(connection)
             self.profiles.take_over(connection)
+
+    def remembers_since(self, key: bytes) -> str | None:
+        """From when on the opt-ins of a stream are known (see :mod:`target_insiderone.consent_memory`), if noted."""
+        with self._database.transaction() as connection:
+            since = self._database.fact(connection, key)
+            if since is None and self._database.fact(connection, KNEW_BEFORE_FORMAT_2) is not None:
+                return ""
+            return since
+
+    def note_since(self, key: bytes, since: str) -> str:
+        """Note it, unless another process did; returns what stands."""
+        if self._read_only:
+            return since
+        with self._database.transaction() as connection:
+            self._database.note_fact(connection, key, since)
+            return self._database.fact(connection, key) or ""
 
     def hold(self, key: bytes) -> bool:
         """Hold *key* for as long as this process lives; False if another one holds it.

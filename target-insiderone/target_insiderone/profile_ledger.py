@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 import uuid
@@ -12,12 +13,16 @@ import sqlalchemy as sa
 
 from target_insiderone.batch_rows import BatchRows, batch_table
 from target_insiderone.database import TABLES
-from target_insiderone.digests import shortened
+from target_insiderone.digests import LONGEST_TEXT, shortened
+from target_insiderone.optins import DOUBT, doubtful
+from target_insiderone.read_times import UNDATED, latest_credible
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from target_insiderone.database import Database
+
+log = logging.getLogger("target-insiderone")
 
 MERGE_AFTER_PROFILES = 10_000
 """Versions are merged together when there are so many. They are kept in memory until then."""
@@ -37,12 +42,15 @@ _profiles = sa.Table(
 )
 
 
+_SUPERSEDES = "insiderone_profiles.read_at <= excluded.read_at OR insiderone_profiles.read_at"
+
+
 class KnownProfile(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What Insider One has of a profile.
 
-    *read_at*: when the last version that was delivered, or was about to be, was read from the source (ISO 8601, UTC).
-    *content*: digest of all that was mapped; `UNKNOWN` if no answer came to the last version that was sent. *email*,
-    *phone_number*: digests. *optins*: attribute -> what was last delivered: its value, and the consent it came from.
+    *read_at*: when the last version that was delivered was read from the source (ISO 8601, UTC); nothing, if there is
+    none, or none with a time. *content*: digest of all that was mapped; `UNKNOWN` if no answer came to a version that
+    was sent since. *email*, *phone_number*: digests. *optins*: attribute -> token (:mod:`target_insiderone.optins`).
     """
 
     read_at: str
@@ -59,15 +67,20 @@ class ReadProfile(msgspec.Struct, frozen=True, array_like=True, gc=False):
     optins: dict[str, str]
 
 
+KNEW_BEFORE_FORMAT_2 = b"knew before"
+"""The fact that profiles stood in the ledger before it noted from when on opt-ins are known: then all are."""
+
 UNKNOWN = bytes(16)
-NEVER_DELIVERED = KnownProfile("", UNKNOWN, None, None, {})
+NEVER_DELIVERED = KnownProfile(UNDATED, UNKNOWN, None, None, {})
 
 
 class Claim(NamedTuple):
     """Versions that are delivered together: one row of the database until it is merged. All keys are profiles'.
 
     *known*: what the ledger knew before. *sent*: those of which nobody knows whether they have arrived. *kept*: when
-    those were read that certainly have not. *delivered*: what Insider One has of the others.
+    those were read that need not be sent. *delivered*: what Insider One has of the others. *seen*: what stood in the
+    table of profiles before. *beside*: the versions of other processes that may have been under way. *changes*: see
+    `Database.changes_of_others`.
     """
 
     key: bytes
@@ -75,6 +88,9 @@ class Claim(NamedTuple):
     sent: dict[bytes, ReadProfile]
     kept: dict[bytes, str]
     delivered: dict[bytes, KnownProfile]
+    seen: dict[bytes, KnownProfile]
+    beside: dict[bytes, list[ReadProfile]]
+    changes: list[int | None]
 
     def row(self, *, is_complete: bool) -> tuple[bytes, bytes]:
         """What the database is to hold of it now."""
@@ -88,7 +104,8 @@ class Claim(NamedTuple):
 def newest(known: KnownProfile, claims: Sequence[Claim], key: bytes) -> KnownProfile:
     """What is known of a profile, once these claims are taken into account, in the order of their reads.
 
-    Of two with one time, the one in doubt counts: to send a version once more does no harm.
+    Of two with one time, the one in doubt counts: to send a version once more does no harm. A version in doubt without
+    a time counts always.
     """
     versions: list[tuple[str, KnownProfile | ReadProfile | None]] = []
     for claim in claims:
@@ -97,7 +114,7 @@ def newest(known: KnownProfile, claims: Sequence[Claim], key: bytes) -> KnownPro
         elif key in claim.kept:
             versions.append((claim.kept[key], None))
     for read_at, version in sorted(versions, key=lambda read: (read[0], isinstance(read[1], ReadProfile))):
-        if read_at < known.read_at:
+        if read_at < known.read_at and not (read_at == UNDATED and isinstance(version, ReadProfile)):
             continue
         if version is None:
             known = msgspec.structs.replace(known, read_at=read_at)
@@ -107,9 +124,29 @@ def newest(known: KnownProfile, claims: Sequence[Claim], key: bytes) -> KnownPro
 
 
 def in_doubt(known: KnownProfile, sent: ReadProfile) -> KnownProfile:
-    """What is known once a version was sent, and no answer came: it goes again, and so do the opt-ins it changed."""
-    optins = {name: last for name, last in known.optins.items() if sent.optins.get(name, last) == last}
-    return KnownProfile(sent.read_at, UNKNOWN, known.email, known.phone_number, optins)
+    """What is known once a version was sent, and no answer came: it goes again, and so do the opt-ins it changed.
+
+    It keeps no other version from being delivered: it may never have arrived (CO-06).
+    """
+    changed = {name: doubtful(known.optins.get(name, ""), token, sent.read_at) for name, token in sent.optins.items()}
+    return KnownProfile(known.read_at, UNKNOWN, known.email, known.phone_number, {**known.optins, **changed})
+
+
+def with_doubts(known: KnownProfile, other: KnownProfile) -> KnownProfile:
+    """What is known of a profile, once later versions in doubt are taken into account that *other* knows of."""
+    for version in versions_in(other)[1:]:
+        if version.read_at >= known.read_at:
+            known = in_doubt(known, version)
+    return known
+
+
+def versions_in(known: KnownProfile) -> list[ReadProfile]:
+    """The version that was delivered, and those in doubt that have left their opt-ins."""
+    doubts = [(name, *token.split(" ", 2)) for name, token in known.optins.items() if token.startswith(DOUBT)]
+    return [
+        ReadProfile(known.read_at, known.optins),
+        *(ReadProfile(read_at, {name: token}) for name, _, read_at, token in doubts),
+    ]
 
 
 class ProfileLedger:
@@ -126,56 +163,100 @@ class ProfileLedger:
         self._guard = threading.Lock()
         self._open: dict[bytes, Claim] = {}
         self._complete: dict[bytes, Claim] = {}
+        self._said_ahead = False
         self._claim_of: dict[bytes, Claim] = {}  # profile's key -> the complete claim it is in, until it is merged
 
     def upgrade(self, connection: sa.Connection) -> None:
-        """Read a ledger of version 0.1.0, which noted the time of a version also before it was delivered."""
+        """Take over a ledger of version 0.1.0, which noted the time of a version also if it was not delivered."""
+        is_new = all(
+            connection.execute(sa.select(table.c.key).limit(1)).first() is None for table in (_profiles, _batches)
+        )
+        if is_new:
+            return
+        self._database.note_fact(connection, KNEW_BEFORE_FORMAT_2, "yes")
+        undelivered = sa.or_(_profiles.c.content == UNKNOWN, _profiles.c.content == b"")
+        connection.execute(sa.update(_profiles).where(undelivered).values(read_at=UNDATED))
 
     def claim(self, versions: Mapping[bytes, ReadProfile]) -> Claim:
         """Note that versions are about to be delivered.
 
-        Where a later time is known, another flow holds, or has delivered, a newer version (CO-06). Of two flows that
-        claim one profile at the same moment, the later one sees the claim of the other.
+        Where a later time is known, another flow has delivered a newer version (CO-06). Of two flows that claim one
+        profile at the same moment, the later one sees the claim of the other.
         """
-        claim = Claim(uuid.uuid4().bytes, {}, dict(versions), {}, {})
+        claim = Claim(uuid.uuid4().bytes, {}, dict(versions), {}, {}, {}, {}, [])
         with self._guard:
             self._open[claim.key] = claim
         with self._database.transaction() as connection:
             if not self._read_only:
                 self._rows.lock(connection)
                 self._rows.write(connection, [claim.row(is_complete=False)])
-            claim.known.update(self._known(connection, list(versions), take_over=not self._read_only))
+            self._look(connection, list(versions), claim, take_over=not self._read_only)
+            claim.changes.append(self._database.changes_of_others(connection))
         return claim
 
-    def read_times(self, keys: Sequence[bytes]) -> dict[bytes, str]:
-        """When the newest version known of each of *keys* was read, be it delivered or claimed by another process."""
+    def look(self, keys: Sequence[bytes]) -> dict[bytes, KnownProfile]:
+        """What is known of *keys* now."""
         with self._database.transaction() as connection:
-            return {key: known.read_at for key, known in self._known(connection, keys, take_over=False).items()}
+            return self._look(connection, keys, Claim(b"", {}, {}, {}, {}, {}, {}, []), take_over=False).known
 
-    def _known(self, connection: sa.Connection, keys: Sequence[bytes], *, take_over: bool) -> dict[bytes, KnownProfile]:
-        """What is known of *keys*, but for open claims of this process.
+    def beside(self, claim: Claim, keys: Sequence[bytes]) -> dict[bytes, list[ReadProfile]]:
+        """Versions that other processes have delivered since *claim* was made, or may be delivering now."""
+        if self._read_only or not keys:
+            return {}
+        with self._database.transaction() as connection:
+            if not claim.beside and claim.changes == [self._database.changes_of_others(connection) or 0]:
+                return {}
+            now = self._look(connection, keys, Claim(b"", {}, {}, {}, {}, {}, {}, []), take_over=False)
+        found = now.beside
+        for key, version in now.seen.items():
+            before = [claim.seen.get(key, NEVER_DELIVERED), claim.known.get(key, NEVER_DELIVERED)]
+            times = {one.read_at for known in before for one in versions_in(known)}
+            found.setdefault(key, []).extend(one for one in versions_in(version) if one.read_at not in times)
+        return found
+
+    def _look(self, connection: sa.Connection, keys: Sequence[bytes], claim: Claim, *, take_over: bool) -> Claim:
+        """Note in *claim* what is known of *keys*, but for open claims of this process.
 
         Batches are looked at before the table: one that is merged in between is then seen twice, and not missed.
         """
         with self._guard:
             own = {key: self._claim_of[key] for key in self._claim_of.keys() & keys}
         others = self._of_others(connection, take_over=take_over)
-        known = self._in_table(connection, keys)
-        for key, claim in own.items():
-            version = newest(claim.known.get(key, NEVER_DELIVERED), [claim], key)
-            if version.read_at >= known.get(key, NEVER_DELIVERED).read_at:
-                known[key] = version
-        for key in {key for claim in others for key in claim.profiles()}.intersection(keys):
-            known[key] = newest(known.get(key, NEVER_DELIVERED), others, key)
-        return known
+        claim.seen.update(self._in_table(connection, keys))
+        claim.known.update(claim.seen)
+        for key, mine in own.items():
+            version = newest(mine.known.get(key, NEVER_DELIVERED), [mine], key)
+            row = claim.known.get(key, NEVER_DELIVERED)
+            claim.known[key] = with_doubts(version, row) if version.read_at >= row.read_at else newest(row, [mine], key)
+        for key in {key for other in others for key in other.profiles()}.intersection(keys):
+            claim.known[key] = newest(claim.known.get(key, NEVER_DELIVERED), others, key)
+            for other in others:
+                if sent := other.sent.get(key):
+                    claim.beside.setdefault(key, []).append(sent)
+                if key in other.delivered:
+                    claim.beside.setdefault(key, []).extend(versions_in(other.delivered[key]))
+        return claim
 
     def _in_table(self, connection: sa.Connection, keys: Sequence[bytes]) -> dict[bytes, KnownProfile]:
         table = _profiles.c
         columns = (table.key, table.read_at, table.content, table.email, table.phone_number, table.optins)
         return {
-            key: KnownProfile(read_at, content or UNKNOWN, email, phone, _OPTINS.decode(optins))
+            key: KnownProfile(self._credible(read_at), content or UNKNOWN, email, phone, _OPTINS.decode(optins))
             for key, read_at, content, email, phone, optins in self._database.read(connection, columns, keys)
         }
+
+    def _credible(self, read_at: str) -> str:
+        """A time of the ledger, unless it is ahead of now: a clock has jumped, and nobody must be held up by that."""
+        if read_at <= latest_credible():
+            return read_at
+        if not self._said_ahead:
+            self._said_ahead = True
+            log.warning(
+                "the ledger knows of profiles read later than now (%s): a clock was wrong, or this one is; these times "
+                "are not heeded, so what was read since is delivered",
+                read_at[:10],
+            )
+        return UNDATED
 
     def _of_others(self, connection: sa.Connection, *, take_over: bool) -> list[Claim]:
         """The claims of other processes; complete ones are merged, if they may, since there can be many of them."""
@@ -184,7 +265,7 @@ class ProfileLedger:
         claims = []
         for key, content, _ in self._rows.of_others(connection, own):
             sent, kept, delivered, is_complete = _CLAIM.decode(content)
-            claims.append((Claim(key, {}, sent, kept, delivered), is_complete and take_over))
+            claims.append((Claim(key, {}, sent, kept, delivered, {}, {}, []), is_complete and take_over))
         self._move(connection, [claim for claim, is_moved in claims if is_moved])
         return [claim for claim, is_moved in claims if not is_moved]
 
@@ -197,14 +278,16 @@ class ProfileLedger:
             claim.sent.pop(key, None)
         self._write(claim, is_complete=not claim.sent)
 
-    def release(self, claim: Claim, in_doubt: Collection[bytes] = ()) -> None:
+    def release(self, claim: Claim, in_doubt: Collection[bytes] = (), unchanged: Collection[bytes] = ()) -> None:
         """Complete a claim: what is not remembered as delivered was not, but for what is *in_doubt*.
 
-        Of either, the time of the read stands all the same: nothing older is to be delivered.
+        Of what is *unchanged*, since delivered before, the time of the read stands: nothing older is to be delivered.
         """
         if claim.key in self._open:
             for key in claim.sent.keys() - set(in_doubt):
-                claim.kept[key] = claim.sent.pop(key).read_at
+                version = claim.sent.pop(key)
+                if key in unchanged:
+                    claim.kept[key] = version.read_at
             self._write(claim, is_complete=True)
 
     def _write(self, claim: Claim, *, is_complete: bool) -> None:
@@ -215,6 +298,8 @@ class ProfileLedger:
             return
         for key in claim.known.keys() & claim.delivered.keys():
             del claim.known[key]
+        claim.seen.clear()
+        claim.beside.clear()
         with self._guard:
             self._open.pop(claim.key, None)
             if self._read_only:
@@ -283,7 +368,7 @@ class ProfileLedger:
             f"SELECT given.*, {int(time.time())} FROM given WHERE true "
             "ON CONFLICT (key) DO UPDATE SET read_at = excluded.read_at, content = excluded.content, "
             "email = excluded.email, phone_number = excluded.phone_number, optins = excluded.optins, at = excluded.at "
-            "WHERE insiderone_profiles.read_at <= excluded.read_at",
+            f"WHERE {_SUPERSEDES} > '{latest_credible()}'",
             parameters,
         )
 
@@ -297,7 +382,7 @@ class ProfileLedger:
             f"{given} INSERT INTO insiderone_profiles (key, read_at, content, optins, at) "  # noqa: S608  (constants)
             f"SELECT given.*, '{{}}', {int(time.time())} FROM given WHERE true "
             "ON CONFLICT (key) DO UPDATE SET read_at = excluded.read_at, at = excluded.at "
-            "WHERE insiderone_profiles.read_at <= excluded.read_at",
+            f"WHERE {_SUPERSEDES} > '{latest_credible()}'",
             parameters,
         )
 
@@ -329,7 +414,9 @@ class ProfileLedger:
 
 def _encoded(optins: Mapping[str, str]) -> str:
     """Opt-ins as JSON; an earlier version has kept some that are too long."""
-    return msgspec.json.encode({name: shortened(token) for name, token in optins.items()}).decode()
+    return msgspec.json.encode(
+        {name: token if len(token) <= 2 * LONGEST_TEXT else shortened(token) for name, token in optins.items()}
+    ).decode()
 
 
 _CLAIM = msgspec.msgpack.Decoder(tuple[dict[bytes, ReadProfile], dict[bytes, str], dict[bytes, KnownProfile], bool])

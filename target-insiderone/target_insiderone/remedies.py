@@ -36,6 +36,8 @@ NOTE_HINTS = {
     "the tap's event_profile_fields, or remove the mapping",
     "too_many_custom_attributes": "a profile has more than 80 custom attributes, Insider One's limit unless it "
     "was raised for you; what exceeds it is lost there: map fewer",
+    "read_time_ahead": "records are dated ahead of this machine's clock: which of two versions is newer cannot be "
+    "known by that, so all are sent, and an opt-in that may be the older one is not; set the clocks",
     "currency_missing": "events of type {field} carry no currency; map one, or set default_currency",
 }
 """Code of a note -> what to change, said once a run and field."""

@@ -16,6 +16,7 @@ from target_insiderone.accounting import UNREADABLE, Accounts, as_table, reasons
 from target_insiderone.checkpoints import Checkpoints, State
 from target_insiderone.client import ClientSettings, InsiderOneClient
 from target_insiderone.config_schema import PROPERTIES
+from target_insiderone.consent_memory import ConsentMemory
 from target_insiderone.data_dir import AlreadyRunningError, DataDir
 from target_insiderone.delivery import Delivery
 from target_insiderone.digests import Digester
@@ -117,6 +118,9 @@ class Run:
         else:
             client = InsiderOneClient(client_settings(settings, version), self._interruption.stopping)
         digest = Digester(settings.scope)
+        self.consent_memory = ConsentMemory(
+            self.ledger, digest, self.data_dir.folder, withholds=settings.optins_without_memory == "withhold"
+        )
         shared = SharedParts(
             client,
             self.ledger,
@@ -144,6 +148,7 @@ class Run:
             warn_once=self.warn_once,
             sightings=self.sightings,
             progress=self.progress,
+            consent_memory=self.consent_memory,
             unidentified=self.unidentified,
             inform_once=self.inform_once,
             skip_hook=settings.skip_hook,
@@ -194,6 +199,7 @@ class Run:
 
     def state(self, value: State) -> None:
         """Take a STATE of the input; it is written once everything before it is settled."""
+        self.consent_memory.note_state(value)
         self.checkpoints.add_state(value)
         self.lanes.flush_old()
 

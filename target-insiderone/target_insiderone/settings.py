@@ -108,6 +108,7 @@ class Settings:
     data_dir: str
     ledger_url: str | None = field(repr=False)
     ledger_days: int
+    optins_without_memory: Literal["withhold", "send"]
     skip_unchanged: bool
     max_rejects: str
     on_nothing_delivered: Literal["fail", "warn"]

@@ -5,10 +5,8 @@ from __future__ import annotations
 import time
 import traceback
 from abc import abstractmethod
-from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import lru_cache
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
@@ -22,6 +20,7 @@ from target_insiderone.disclosure import shown
 from target_insiderone.errors import Filtered, Rejected
 from target_insiderone.exact_json import decode, encode
 from target_insiderone.items import Arrival, EventItem, EventLine, ProfileItem, Source
+from target_insiderone.read_times import UNDATED, read_time
 from target_insiderone.rejects import Reject
 from target_insiderone.remedies import NOTE_HINTS, REMEDIES, SKIP_HOOK
 from target_insiderone.unidentified import raw_record
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
 
     from target_insiderone.accounting import Outcome, Tally
     from target_insiderone.checkpoints import Checkpoints
+    from target_insiderone.consent_memory import ConsentMemory
     from target_insiderone.items import Item
     from target_insiderone.lanes import Group, Lanes
     from target_insiderone.mapping import MappedEvent, MappedProfile
@@ -62,6 +62,7 @@ class Staging:
     lanes: Lanes
     digest: Callable[..., bytes]
     warn_once: Callable[[str, str], None]
+    consent_memory: ConsentMemory
     sightings: Sightings
     progress: Progress
     unidentified: Unidentified | None
@@ -310,6 +311,9 @@ class ProfileSink(InsiderOneSink):
         members, tail = encode(attributes)[1:-1], NOT_APPENDED if "not_append" in mapped.user else b"}"
         if mapped.notes:
             self.note(mapped.notes)
+        read_at = read_time(arrival.time_extracted)
+        if read_at == UNDATED:
+            self.note([("read_time_ahead", "")])
         is_old = changed_before(record, time.time() - staging.old_seconds)
         if is_old:
             staging.inform_once("", SKIP_HOOK)
@@ -317,7 +321,8 @@ class ProfileSink(InsiderOneSink):
             "old profiles" if is_old else "profiles",
             ProfileItem(
                 source=self.source(key, person, arrival),
-                read_at=read_time(arrival.time_extracted),
+                read_at=read_at,
+                optins_since=staging.consent_memory.since(self.stream_name),
                 ledger_key=staging.digest("profile", person),
                 identifiers=identifiers,
                 attributes=members,
@@ -431,17 +436,3 @@ def changed_before(record: Record, moment: float) -> bool:
                 continue
             told = True
     return told
-
-
-def read_time(time_extracted: object) -> str:
-    """When a record was read, comparable as text: ISO 8601 in UTC with microseconds; now, if the tap does not say."""
-    if isinstance(time_extracted, str):
-        with suppress(ValueError):
-            return _in_utc(time_extracted)
-    return datetime.now(tz=UTC).isoformat(timespec="microseconds")
-
-
-@lru_cache(maxsize=16)  # all records of a page have the same
-def _in_utc(text: str) -> str:
-    at = datetime.fromisoformat(text)
-    return at.replace(tzinfo=at.tzinfo or UTC).astimezone(UTC).isoformat(timespec="microseconds")

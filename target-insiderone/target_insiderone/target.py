@@ -171,6 +171,7 @@ class TargetInsiderOne(Target):
 
     def expect_rejects(self, stream: str, key_properties: Sequence[str]) -> None:
         """Get ready to :meth:`take` rejects of *stream*; they are held against the SCHEMA of the stream's last run."""
+        self.run.consent_memory.is_replay = True
         schema = self.run.data_dir.read_schema(stream) or {"properties": {}}
         message = {"type": "SCHEMA", "stream": stream, "schema": schema, "key_properties": list(key_properties)}
         self._process_schema_message(message)
@@ -194,6 +195,8 @@ class TargetInsiderOne(Target):
             if isinstance(sink, InsiderOneSink):
                 sink.bind(self.run.staging)
                 self.run.tally.read[stream_map.stream_alias] += 0  # a stream without a record is accounted for, too
+                if isinstance(sink, ProfileSink):
+                    self.run.consent_memory.begin(sink.stream_name, stream)
                 if len(maps) == 1 and isinstance(stream_map, SameRecordTransform) and not stream_map.flattening_enabled:
                     self._plain[stream] = sink
 

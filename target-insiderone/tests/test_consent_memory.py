@@ -1,0 +1,316 @@
+"""Consent when memory, clocks and answers fail: no opt-in undoes an opt-out that it does not know of."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import threading
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from singer_messages import profile, record, schema, state
+from target_insiderone.database import Database
+from target_insiderone.ledger import Ledger
+from target_insiderone.profile_ledger import ReadProfile
+from test_consent import consent, sent_optins
+
+YES, NO, LATER = "SUBSCRIBED", "UNSUBSCRIBED", "2026-05-03T10:00:00+00:00"
+BOOKMARK = state({"profiles": {"replication_key_value": "2026-06-01T00:00:00Z"}})
+
+
+def person(word, at="2026-05-01T10:00:00+00:00", read_at="2026-06-01T10:00:00Z", stream="profiles", **fields):
+    """A stream with one profile of that consent."""
+    return [schema(stream), record(stream, profile(1, subscriptions=consent(word, at), **fields), read_at)]
+
+
+def from_now(**distance: float) -> str:
+    """A moment after now."""
+    return (datetime.now(tz=UTC) + timedelta(**distance)).isoformat()
+
+
+def held(sandbox):
+    """The opt-in that Insider One holds."""
+    return sandbox.users()[0]["attributes"].get("email_optin")
+
+
+# -- a lost memory
+
+
+@pytest.mark.req("CO-05")
+@pytest.mark.parametrize("place", [0, 1], ids=["before the SCHEMA", "after it"])
+def test_with_a_lost_memory_opt_ins_of_before_are_withheld(load, sandbox, place):
+    """Ada opted out inside Insider One; nobody knows that any more, and her profile changes."""
+    messages = person(YES)
+    messages.insert(place, BOOKMARK)
+
+    first = load(messages)
+    second = load(person(YES, first_name="Changed"))
+
+    assert sent_optins(sandbox) == [None, None]
+    assert "optins_without_memory" in first.logs
+    assert second.summary["streams"]["profiles"]["notes"]["optin_withheld email_optin"] == 1
+    assert "person1@" not in first.logs
+
+
+@pytest.mark.req("CO-05")
+def test_with_a_lost_memory_opt_outs_and_later_opt_ins_go(load, sandbox):
+    """What was decided after the memory began cannot have been delivered before."""
+    load([BOOKMARK, *person(YES)])
+    load(person(NO, LATER))
+    load(person(YES, from_now(seconds=30)))
+
+    assert sent_optins(sandbox) == [None, False, True]
+
+
+@pytest.mark.req("CO-05")
+def test_a_setting_sends_what_was_withheld(load, sandbox):
+    """Who knows that nobody opts out over there may say so, also afterwards."""
+    load([BOOKMARK, *person(YES)])
+
+    load([BOOKMARK, *person(YES)], optins_without_memory="send", skip_unchanged=True)
+
+    assert sent_optins(sandbox) == [None, True]
+
+
+@pytest.mark.req("CO-05")
+@pytest.mark.parametrize(
+    "first",
+    [state({}), state({"events": {"replication_key_value": "2026"}}), state({"profiles": {}}), None],
+    ids=["empty", "of another stream", "empty for the stream", "none"],
+)
+def test_a_first_sync_sends_opt_ins(load, sandbox, first):
+    """Also in later runs, whose STATE is not new."""
+    load([*([first] if first else []), *person(YES)])
+
+    load([BOOKMARK, schema("profiles"), record("profiles", profile(2, subscriptions=consent(YES)))])
+
+    assert sent_optins(sandbox) == [True, True]
+
+
+@pytest.mark.req("CO-05")
+def test_a_ledger_that_is_gone_is_missed_without_a_state(load, sandbox, config):
+    """Other files of the data_dir tell of earlier runs."""
+    load(person(YES))
+    Path(config["data_dir"], "klaviyo", "ledger.sqlite").unlink()
+
+    load(person(YES, first_name="Changed"))
+
+    assert sent_optins(sandbox) == [True, None]
+
+
+@pytest.mark.req("CO-05")
+def test_a_dry_run_is_no_earlier_run(load, sandbox):
+    """Trying it out before the first sync must not keep the opt-ins back."""
+    load(person(YES), dry_run=True)
+
+    load(person(YES))
+
+    assert sent_optins(sandbox) == [True]
+
+
+@pytest.mark.req("CO-05")
+def test_an_opt_in_replayed_with_a_lost_ledger_is_withheld(load, sandbox, config, tmp_path, target_command):
+    """A reject tells of earlier runs, too."""
+    load(person(YES, email="none", first_name="Ada"))
+    shutil.copy(tmp_path / "config.json", tmp_path / "lost.json")
+    Path(config["data_dir"], "klaviyo", "ledger.sqlite").unlink()
+    rejects = Path(config["data_dir"], "klaviyo", "rejects.jsonl")
+    rejects.write_text(rejects.read_text().replace('"none"', '"person1@shop.example"'))
+
+    subprocess.run([target_command, "replay", "--config", tmp_path / "lost.json", "--all"], check=True)
+
+    assert sent_optins(sandbox) == [None]
+
+
+# -- versions in doubt, and clocks
+
+
+@pytest.mark.req("CO-06")
+def test_a_version_in_doubt_makes_no_opt_out_a_duplicate(load, sandbox):
+    """The newer version's run got no answer; it may never come again, and the opt-out's STATE passes."""
+    sandbox.fault("insiderone", kind="status", status=500, times=None)
+    load(person(YES, read_at="2026-06-01T10:05:00Z"), max_retry_seconds=1)
+    sandbox.clear_faults()
+
+    load(person(NO, LATER, stream="subscription_changes"))
+
+    assert held(sandbox) is False
+
+
+@pytest.mark.req("CO-06")
+def test_an_older_opt_in_does_not_undo_an_opt_out_in_doubt(load, sandbox):
+    """It has arrived, though no answer said so."""
+    sandbox.fault("insiderone", kind="answer_lost", times=None)
+    load(person(NO, LATER, read_at="2026-06-01T10:05:00Z"), max_retry_seconds=1)
+    sandbox.clear_faults()
+
+    load(person(YES, stream="subscription_changes", first_name="Older"))
+
+    assert held(sandbox) is False
+    assert sandbox.users()[0]["attributes"]["name"] == "Older"
+
+
+@pytest.mark.req("CO-06")
+@pytest.mark.parametrize("ahead", [{"days": 3650}, {"minutes": 30}], ids=["years", "half an hour"])
+def test_a_reading_dated_ahead_of_now_freezes_nobody(load, sandbox, ahead):
+    """All later opt-outs were older than it, and dropped without a word."""
+    first = load(person(YES, read_at=from_now(**ahead)))
+
+    load(person(NO, LATER, read_at=from_now()))
+
+    assert sent_optins(sandbox) == [True, False]
+    assert first.summary["streams"]["profiles"]["notes"]["read_time_ahead"] == 1
+    assert "ahead of this machine's clock" in first.logs
+
+
+@pytest.mark.req("CO-06")
+def test_a_ledger_whose_times_lie_ahead_freezes_nobody(load, sandbox, config):
+    """The clock was wrong when they were written, and has jumped back since."""
+    load(person(YES))
+    database = Database(f"sqlite:///{config['data_dir']}/klaviyo/ledger.sqlite")
+    with database.transaction() as connection:
+        connection.exec_driver_sql("UPDATE insiderone_profiles SET read_at = '2036-01-01T00:00:00.000000+00:00'")
+    database.close()
+
+    ended = load(person(NO, LATER, read_at=from_now()))
+    load(person(YES, read_at=from_now(hours=-1)))
+
+    assert sent_optins(sandbox) == [True, False]
+    assert "read later than now" in ended.logs
+
+
+@pytest.mark.req("CO-06")
+@pytest.mark.parametrize("together", [True, False], ids=["in one batch", "in two runs"])
+def test_an_opt_out_is_not_dropped_for_a_clock_that_jumped_back(load, sandbox, together):
+    """It was decided later than the opt-in, whatever the clocks say of the readings; nothing else of it goes."""
+    first = person(YES, read_at="2026-06-01T10:00:30Z", first_name="First")
+    second = person(NO, LATER, read_at="2026-06-01T10:00:00Z", first_name="Second")
+
+    for messages in [[*first, second[1]]] if together else [first, second]:
+        ended = load(messages)
+
+    assert sent_optins(sandbox) == [True, False]
+    assert sandbox.users()[0]["attributes"]["name"] == "First"
+    assert ended.summary["streams"]["profiles"]["notes"]["late_optout email_optin"] == 1
+    load(person(YES, read_at="2026-06-01T10:05:00Z"))
+    assert sent_optins(sandbox) == [True, False, True]
+
+
+@pytest.mark.req("CO-06")
+def test_an_older_opt_out_that_was_taken_back_stays_a_duplicate(load, sandbox):
+    """The newer reading knows a later decision."""
+    load(person(YES, LATER, read_at="2026-06-01T10:05:00Z"))
+
+    late = load(person(NO))
+
+    assert late.counts("profiles") == {"read": 1, "duplicate": 1}
+    assert held(sandbox) is True
+
+
+# -- overlapping requests of two processes
+
+
+@pytest.fixture
+def insider_one():
+    """A stand-in that applies the requests in the order in which they end; ``during`` is called within the first."""
+
+    class StandIn:
+        bodies: list[dict] = []  # noqa: RUF012  (one class a test)
+        status = 200
+        during = staticmethod(lambda: None)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            during, StandIn.during = StandIn.during, staticmethod(lambda: None)
+            status, StandIn.status = StandIn.status, 200
+            during()
+            if status == 200:
+                StandIn.bodies.append(body)
+            answer = json.dumps({"data": {"successful": {"count": len(body["users"])}, "fail": {}}}).encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    StandIn.url = f"http://127.0.0.1:{server.server_port}"
+    yield StandIn
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def optins_at(stand_in):
+    """The opt-ins in the order in which they arrived."""
+    return [body["users"][0]["attributes"].get("email_optin") for body in stand_in.bodies]
+
+
+OLDER = person(YES, read_at="2026-06-01T10:00:00Z")
+NEWER = person(NO, LATER, read_at="2026-06-01T10:05:00Z", stream="subscription_changes")
+
+
+@pytest.mark.req("CO-06")
+@pytest.mark.parametrize(
+    ("first", "second", "arrived"),
+    [
+        pytest.param(OLDER, NEWER, [False, True, False], id="the opt-in arrives last"),
+        pytest.param(NEWER, OLDER, [None, False, False], id="the opt-out arrives last"),
+    ],
+)
+def test_of_two_overlapping_requests_the_opt_out_stands(load, insider_one, first, second, arrived):
+    """Each looks once more after its answer; the second runs as a whole while the first waits for its answer."""
+    insider_one.during = staticmethod(lambda: load(second, api_url=insider_one.url))
+
+    ended = load(first, api_url=insider_one.url)
+
+    assert optins_at(insider_one) == arrived
+    assert ended.code == 0
+
+
+@pytest.mark.req("CO-06")
+def test_a_retry_looks_whether_a_newer_version_was_delivered_meanwhile(load, insider_one):
+    """The first attempt came to nothing, and the other flow delivered in between: the second must not go (CO-06)."""
+    insider_one.status = 503
+    insider_one.during = staticmethod(lambda: load(NEWER, api_url=insider_one.url))
+
+    ended = load(OLDER, api_url=insider_one.url)
+
+    assert optins_at(insider_one) == [False]
+    assert ended.counts("profiles") == {"read": 1, "duplicate": 1}
+
+
+# -- the file
+
+
+def test_what_is_committed_outlives_a_crash_and_what_is_deleted_is_overwritten(tmp_path):
+    """Bytes of events are personal data, and their outcome must not be forgotten after a power failure."""
+    database = Database(f"sqlite:///{tmp_path}/ledger.sqlite")
+    with database.transaction() as connection:
+        pragmas = {
+            name: connection.exec_driver_sql(f"PRAGMA {name}").scalar()
+            for name in ("synchronous", "secure_delete", "journal_mode")
+        }
+    database.close()
+
+    assert pragmas == {"synchronous": 1, "secure_delete": 1, "journal_mode": "wal"}
+
+
+def test_bytes_of_events_are_gone_from_the_file_once_their_outcome_is_known(tmp_path):
+    """What SQLite deletes it leaves in the file, unless it is told to overwrite it."""
+    ledger = Ledger(f"sqlite:///{tmp_path}/ledger.sqlite")
+    ledger.events.intend([(bytes([number]) * 16, b"c" * 16, b"canary" * 500) for number in range(20)])
+    ledger.events.settle([bytes([number]) * 16 for number in range(20)], [])
+    ledger.profiles.claim({b"p" * 16: ReadProfile("2026-06-01", {})})
+
+    ledger.close()
+
+    assert [path.name for path in tmp_path.iterdir() if b"canary" in path.read_bytes()] == []
