@@ -69,6 +69,8 @@ class Run:
     tally: dict[str, int]
     """What became of what was read: emitted, repeats, and what a stream adds."""
     fetcher: Fetcher
+    resumes: bool = False
+    """Whether there was a bookmark."""
     started: float = field(default_factory=time.monotonic)
     outcome: str = "stopped"
 
@@ -218,9 +220,12 @@ class KlaviyoStream(Stream):
         return WindowedReading(source, run.fetcher, (run.lower, run.upper), self.settle, limit, share)
 
     def settle(self) -> None:
-        """Write a STATE, if there is something to say and the last one was long ago."""
+        """Write a STATE, if there is something to say and the last one was long ago.
+
+        A first run writes none before its first record: a bookmark there tells a target of earlier runs.
+        """
         self.lines.check()
-        if self._run is None:
+        if self._run is None or not (self._run.resumes or self._run.tally["emitted"]):
             return
         late = time.monotonic() - self._last_checkpoint >= CHECKPOINT_SECONDS
         if self._run.tally["emitted"] >= self._next_checkpoint or (late and self._run.progress != self._checkpointed):
@@ -239,7 +244,8 @@ class KlaviyoStream(Stream):
         bookmark = Bookmark(saved, ceiling=start, overlap=self.overlap, versioned=self.versioned)
         budget = PageBudget(settings.max_pages, bookmark)
         fetcher = Fetcher(settings.max_concurrency)
-        return Run(lower, upper, bookmark, budget, {"emitted": 0, "repeats": 0}, fetcher)
+        tally = {"emitted": 0, "repeats": 0}
+        return Run(lower, upper, bookmark, budget, tally, fetcher, resumes=saved is not None)
 
     def _first_lower_bound(self, start: datetime) -> datetime | None:
         settings = self.account.settings
