@@ -113,7 +113,8 @@ class Database:
     def note_fact(self, connection: sa.Connection, key: bytes, value: str) -> bool:
         """Note something the ledger is to know of itself; False if it is noted already, and stays as it is."""
         insert = _INSERTS[self.engine.dialect.name](FACTS).values(key=key, value=value)
-        return connection.execute(insert.on_conflict_do_nothing(index_elements=["key"])).rowcount > 0
+        noted = insert.on_conflict_do_nothing(index_elements=["key"]).returning(FACTS.c.key)
+        return connection.execute(noted).first() is not None
 
     def fact(self, connection: sa.Connection, key: bytes) -> str | None:
         """What was noted under *key*, if anything was."""
