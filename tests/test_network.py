@@ -326,8 +326,8 @@ def answering(body, **headers):
     [
         (b"x" * 1_000, {}, b"x" * 1_000),
         (b"", {}, b""),
-        (gzip.compress(b"x" * 1_000), {"Content-Encoding": "gzip"}, b"x" * 1_000),
-        (gzip.compress(b"x") + gzip.compress(b"y"), {"Content-Encoding": "GZIP"}, b"xy"),
+        (gzip.compress(b"x" * 1_000, mtime=0), {"Content-Encoding": "gzip"}, b"x" * 1_000),
+        (gzip.compress(b"x", mtime=0) + gzip.compress(b"y", mtime=0), {"Content-Encoding": "GZIP"}, b"xy"),
         (b"", {"Content-Encoding": "gzip"}, b""),
     ],
 )
@@ -342,10 +342,10 @@ def test_body_is_read_whole(only, body, headers, expected):
     ("body", "headers", "error"),
     [
         (b"x" * 1_001, {}, TooLargeError),
-        (gzip.compress(b"x" * 1_001), {"Content-Encoding": "gzip"}, TooLargeError),
-        (gzip.compress(b"x" * 600) * 2, {"Content-Encoding": "gzip"}, TooLargeError),
+        (gzip.compress(b"x" * 1_001, mtime=0), {"Content-Encoding": "gzip"}, TooLargeError),
+        (gzip.compress(b"x" * 600, mtime=0) * 2, {"Content-Encoding": "gzip"}, TooLargeError),
         (
-            gzip.compress(b"x" * 600)[:-4],
+            gzip.compress(b"x" * 600, mtime=0)[:-4],
             {"Content-Encoding": "gzip"},
             target_insiderone.network.urllib3.exceptions.DecodeError,
         ),

@@ -12,6 +12,7 @@ from tap_klaviyo.errors import ForeignLinkError
 OFFICIAL = "https://a.klaviyo.com"
 _PORTS = {"http": 80, "https": 443}
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
+_PREFIX = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*/?")
 _CLEAN = re.compile(r"[\x21-\x5b\x5d-\x7e]+")
 """Printable ASCII without blanks and backslashes, which programs read in several ways."""
 
@@ -22,12 +23,19 @@ class Origin(NamedTuple):
     scheme: str
     host: str
     port: int
+    prefix: str = ""
+    """What a gateway puts before every path (``/klaviyo``); nearly always nothing."""
 
     @property
     def url(self) -> str:
-        """Without a path."""
+        """What stands before a path."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.scheme}://{host}" + ("" if self.port == _PORTS[self.scheme] else f":{self.port}")
+        port = "" if self.port == _PORTS[self.scheme] else f":{self.port}"
+        return f"{self.scheme}://{host}{port}{self.prefix}"
+
+    def is_at(self, other: Origin) -> bool:
+        """Tell whether both are the same scheme, host and port."""
+        return self[:3] == other[:3]
 
 
 def origin_of(address: str) -> Origin:
@@ -77,9 +85,14 @@ def mistake_in(address: str) -> str | None:
     except ValueError as error:
         return str(error)
     parts = urlsplit(address)
-    if parts.path.strip("/") or "?" in address or "#" in address:
-        return "must end with the host (and port): the paths are added by the tap"
+    if "?" in address or "#" in address or not _PREFIX.fullmatch(parts.path):
+        return "must end with the host and port, or with the path of a gateway: the tap adds the API's paths"
     return None
+
+
+def base_of(api_url: str) -> Origin:
+    """Take an ``api_url`` apart, with the prefix of a gateway."""
+    return origin_of(api_url)._replace(prefix=urlsplit(api_url).path.rstrip("/"))
 
 
 def target_of(link: str, origin: Origin) -> tuple[str, str]:
@@ -94,7 +107,8 @@ def target_of(link: str, origin: Origin) -> tuple[str, str]:
     try:
         belongs = link.startswith("/") and not link.startswith("//") and bool(_CLEAN.fullmatch(link))
         if not belongs:
-            belongs = origin_of(link) in {origin, origin_of(OFFICIAL)}
+            there = origin_of(link)
+            belongs = there.is_at(origin) or there.is_at(origin_of(OFFICIAL))
         parts = urlsplit(link)
     except ValueError:
         belongs = False
@@ -103,4 +117,8 @@ def target_of(link: str, origin: Origin) -> tuple[str, str]:
             "the link to the next page leads to another address than `api_url`: it is not followed, and the key is not "
             "sent there. Does a proxy between here and Klaviyo change the answers?"
         )
-    return parts.path, parts.query
+    return parts.path.removeprefix(origin.prefix) if _lies_below(parts.path, origin.prefix) else parts.path, parts.query
+
+
+def _lies_below(path: str, prefix: str) -> bool:
+    return path.startswith(f"{prefix}/")

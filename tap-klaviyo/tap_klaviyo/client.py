@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import msgspec
 import urllib3
 
-from tap_klaviyo.addresses import origin_of, target_of
+from tap_klaviyo.addresses import base_of, target_of
 from tap_klaviyo.answers import TransientError, failure_of, http_date
 from tap_klaviyo.connections import POOLS
 from tap_klaviyo.datetimes import whole_second
@@ -104,7 +104,7 @@ class KlaviyoClient:
 
     def __init__(self, settings: ClientSettings) -> None:
         self._settings = settings
-        self._origin = origin_of(settings.api_url)
+        self._origin = base_of(settings.api_url)
         self._pool = _connection_pool(settings)
         self._turnstile = Turnstile(settings.rate_limit_percent, settings.max_retry_seconds)
         self._lock = threading.Lock()

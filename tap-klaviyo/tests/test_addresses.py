@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tap_klaviyo.addresses import mistake_in, origin_of, target_of
+from tap_klaviyo.addresses import base_of, mistake_in, origin_of, target_of
 from tap_klaviyo.errors import ForeignLinkError
 
 ODD = (
@@ -34,7 +34,6 @@ ODD = (
     "ftp://a.example",
     "https://xn--\u00fc.example",
     "https://" + "a" * 64 + ".example",
-    "https://a.example/api",
     "https://a.example?x=1",
     "https://a.example?",
     "https://a.example#x",
@@ -49,6 +48,7 @@ GOOD = (
     "http://[::1]:8001",
     "http://localhost",
     "http://klaviyo_sandbox:8001",
+    "https://gateway.example/klaviyo/v1/",
 )
 
 
@@ -125,3 +125,16 @@ def test_link_that_leads_elsewhere_is_not_followed(link):
 def test_link_of_the_api_is_followed(link):
     """In each way in which it can be written; what a gateway passes on names Klaviyo's own host."""
     assert target_of(link, origin_of("https://a.example")) == ("/api/profiles", "page%5Bcursor%5D=x")
+
+
+@pytest.mark.parametrize(
+    "link",
+    [*OWN[3:], "https://a.example/klaviyo/api/profiles?page%5Bcursor%5D=x", OWN[0]],
+    ids=["Klaviyo", "path", "gateway", "host"],
+)
+def test_gateway_may_put_a_path_before_the_apis(link):
+    """Whether it writes its own path into the links or passes on Klaviyo's."""
+    gateway = base_of("https://a.example/klaviyo/")
+
+    assert gateway.url == "https://a.example/klaviyo"
+    assert target_of(link, gateway) == ("/api/profiles", "page%5Bcursor%5D=x")

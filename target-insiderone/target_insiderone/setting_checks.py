@@ -103,8 +103,8 @@ def _check_url(name: str, url: Any) -> Iterator[Finding]:
             "is no valid address",
             "write https://host or https://host:port, without blanks, user and password; ports are 1 to 65535",
         )
-    elif name == "api_url" and (urlsplit(url).path.strip("/") or "?" in url or "#" in url):
-        yield Finding(name, "holds more than an address", "end it with the host (and port): the paths are added")
+    elif name == "api_url" and ("?" in url or "#" in url):
+        yield Finding(name, "holds more than an address", "end it with the host and port, or the path of a gateway")
 
 
 def _host_of(url: str) -> str | None:

@@ -277,7 +277,6 @@ def test_plain_http_is_for_this_machine_only(api_url):
         "ftp://a.example",
         "https://xn--\u00fc.example",
         "https://" + "a" * 64 + ".example",
-        "https://a.example/api",
         "https://a.example?x=1",
         "https://a.example?",
         "https://a.example#x",
