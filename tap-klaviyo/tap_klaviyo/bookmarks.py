@@ -7,16 +7,17 @@ states)::
 
     {"replication_key": "updated", "replication_key_value": "2026-08-14T09:13:05Z", "seen": [["01K7…", "2026-…Z"], …]}
 
-Events are immutable, so their ``seen`` holds ids alone.
+Events are immutable, so their ``seen`` holds ids alone. Beside that stands ``since``, where the first run began (null:
+at the beginning), before which no later run reads; and, where metrics are read, what `tap_klaviyo.coverage` says.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from tap_klaviyo.datetimes import parse_moment, whole_second
+from tap_klaviyo.datetimes import clamped_moment, parse_moment, whole_second
 from tap_klaviyo.errors import UnreadableStateError
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 SEEN_LIMIT = 20_000
 GRAIN = timedelta(seconds=1)  # of Klaviyo's times
+LONGEST = timedelta(days=4_000_000)  # more than the calendar has
+EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)  # a bound before that bounds nothing, and the API may refuse it
 
 
 class Placed(Protocol):
@@ -49,9 +52,16 @@ R = TypeVar("R", bound=Placed)
 class SavedBookmark:
     """A bookmark as an earlier run left it."""
 
-    moment: datetime
+    moment: datetime | None
+    """None where that run could read nothing at all, since none of its metrics was known."""
     seen: Mapping[str, str]
     """Id -> version; empty for a stream that remembers ids alone."""
+    since: datetime | None = None
+    """Where the first run began; None for the beginning."""
+    tells_since: bool = False
+    """Whether the state says so; those of version 0.1.0 do not."""
+    metrics: Mapping[str, datetime] | None = None
+    """Metric -> up to when it has been read; None where the state does not tell metrics apart."""
 
 
 def read_state(state: Mapping[str, Any], replication_key: str) -> SavedBookmark | None:
@@ -61,24 +71,36 @@ def read_state(state: Mapping[str, Any], replication_key: str) -> SavedBookmark 
         UnreadableStateError: There is one, but not in a shape that this tap or the SDK writes.
     """
     value = state.get("replication_key_value")
-    if value is None:
+    if value is None and "since" not in state:
         return None
     if state.get("replication_key", replication_key) != replication_key:
         raise UnreadableStateError(f"the state's replication_key is not `{replication_key}`; remove the stream from it")
     try:
-        moment = parse_moment(value)
+        moment = None if value is None else clamped_moment(value)
         seen = dict((entry, "") if isinstance(entry, str) else entry for entry in state.get("seen") or [])
+        since = None if state.get("since") is None else clamped_moment(state["since"])
+        marks = state.get("metrics")
+        metrics = None if marks is None else {key: clamped_moment(mark) for key, mark in marks}
     except (TypeError, ValueError, AttributeError):
         raise UnreadableStateError(
-            "the state's replication_key_value is no date-time, or its seen no list of ids; remove the stream from it"
+            "the state's replication_key_value is no date-time, or its seen, since or metrics not what this tap "
+            "writes; remove the stream from it"
         ) from None
-    return SavedBookmark(moment, seen)
+    return SavedBookmark(moment, seen, since, "since" in state, metrics)
 
 
 class Bookmark:
     """The bookmark of one stream during one run."""
 
-    def __init__(self, saved: SavedBookmark | None, *, ceiling: datetime, overlap: timedelta, versioned: bool) -> None:
+    def __init__(
+        self,
+        saved: SavedBookmark | None,
+        *,
+        ceiling: datetime,
+        overlap: timedelta,
+        versioned: bool,
+        position: str | None = None,
+    ) -> None:
         """Continue a saved bookmark, or begin one.
 
         Args:
@@ -86,11 +108,14 @@ class Bookmark:
             ceiling: The start of this run, which the bookmark never passes.
             overlap: The stretch before the bookmark in which emitted records are remembered.
             versioned: Whether an id may come again in a later version (profiles), or not (events).
+            position: Where this run begins, if that lies before the saved bookmark because something was not read up
+                to there; the bookmark itself stays where it is until the run has come so far.
         """
-        self._ceiling = whole_second(ceiling)[:-1]
+        self._ceiling = second_of(ceiling)
         self._overlap = overlap
         self._versioned = versioned
-        self._second = min(whole_second(saved.moment)[:-1], self._ceiling) if saved else ""
+        self._floor = min(second_of(saved.moment), self._ceiling) if saved else ""
+        self._second = self._floor if position is None else min(position, self._ceiling)
         self._seen = dict(saved.seen) if saved else {}
         self._forgotten = ""
         """The last second of which a record had to be forgotten because there were more than `SEEN_LIMIT`."""
@@ -98,6 +123,11 @@ class Bookmark:
     @property
     def second(self) -> str:
         """The bookmark, cut to the second, without offset; empty where there is none yet."""
+        return max(self._second, self._floor)
+
+    @property
+    def position(self) -> str:
+        """How far this run has come; before the bookmark while it reads what earlier runs have not read."""
         return self._second
 
     def fresh(self, rows: Iterable[R]) -> list[R]:
@@ -121,7 +151,7 @@ class Bookmark:
         What was remembered without its time and did not come again lies before that stretch, or is gone.
         """
         self._seen = {key: version for key, version in self._seen.items() if version}
-        self._second = max(self._second, min(whole_second(moment)[:-1], self._ceiling))
+        self._second = max(self._second, min(second_of(moment), self._ceiling))
 
     def remembered(self) -> Mapping[str, str]:
         """Forget what the next run will not read again, and return the rest: id -> version."""
@@ -129,8 +159,8 @@ class Bookmark:
             start = self._start_of_overlap
             self._seen = {key: version for key, version in self._seen.items() if not version or version[:19] >= start}
         if (surplus := len(self._seen) - SEEN_LIMIT) > 0:
-            oldest_first = sorted(self._seen.items(), key=lambda item: item[1][:19])
-            self._forgotten = max(self._forgotten, oldest_first[surplus - 1][1][:19] or self._second)
+            oldest_first = sorted(self._seen.items(), key=lambda item: item[1][:19] or self._floor)
+            self._forgotten = max(self._forgotten, oldest_first[surplus - 1][1][:19] or self._floor)
             self._seen = dict(oldest_first[surplus:])
         return self._seen
 
@@ -141,7 +171,7 @@ class Bookmark:
 
     @property
     def _start_of_overlap(self) -> str:
-        return whole_second(lower_bound(parse_moment(self._second), self._overlap))[:-1]
+        return second_of(before(parse_moment(f"{self._second}Z"), self._overlap + GRAIN)) if self._second else ""
 
     @property
     def holds_whole_second(self) -> bool:
@@ -151,16 +181,42 @@ class Bookmark:
 
     def to_state(self, replication_key: str) -> dict[str, Any]:
         """Compose the state of the stream; without a bookmark, an empty one."""
-        if not self._second:
+        if not self.second:
             return {}
         seen = self.remembered()
         return {
             "replication_key": replication_key,
-            "replication_key_value": f"{self._second}Z",
+            "replication_key_value": f"{self.second}Z",
             "seen": [[key, version] for key, version in seen.items()] if self._versioned else list(seen),
         }
 
 
-def lower_bound(bookmark: datetime, reach: timedelta) -> datetime:
-    """Return where a run begins to read, exclusively: *reach* before the bookmark, and the grain of the times."""
-    return bookmark - reach - GRAIN
+def before(moment: datetime, reach: timedelta, since: datetime | None = None) -> datetime | None:
+    """Return the moment so far before another, but none before *since*; None, the beginning, where it is before 1970.
+
+    A bookmark that itself lies before *since* (a state written by hand) is not held to it.
+    """
+    try:
+        earlier = moment - reach
+    except OverflowError:
+        earlier = EARLIEST - GRAIN
+    if since and since <= moment:
+        earlier = max(earlier, since)
+    return earlier if earlier >= EARLIEST else None
+
+
+def second_of(moment: datetime | None) -> str:
+    """Cut a moment to the second: ``2026-08-14T09:12:40``; empty for None."""
+    return whole_second(moment)[:-1] if moment else ""
+
+
+def span(**units: int) -> timedelta:
+    """Make a duration, however long; one that no calendar holds is as long as can be.
+
+    >>> span(days=7)
+    datetime.timedelta(days=7)
+    """
+    try:
+        return min(timedelta(**units), LONGEST)
+    except OverflowError:
+        return LONGEST

@@ -12,6 +12,7 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+FIRST_MOMENT, LAST_MOMENT = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 _SPELLINGS = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(\.\d+)?([Zz]|[+-]\d\d(?::?\d\d)?)?", re.ASCII)
 _CONSENT_TIMES = re.compile(
     rb'("(?:consent_timestamp|created_timestamp|last_updated|timestamp|valid_until)"\s*:\s*)("[^"\\]*")'
@@ -34,9 +35,21 @@ def parse_moment(text: str) -> datetime:
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
+def clamped_moment(text: str) -> datetime:
+    """Read a date or date-time as `parse_moment` does; one that its offset takes out of the calendar is at its end.
+
+    Raises:
+        ValueError: The text is neither.
+    """
+    try:
+        return parse_moment(text)
+    except OverflowError:
+        return FIRST_MOMENT if text.strip().startswith("0") else LAST_MOMENT
+
+
 def whole_second(moment: datetime) -> str:
     """Spell a moment as bookmarks and filters do: ``2026-08-14T09:12:40Z``; a fraction is cut off."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}".zfill(20)  # glibc does not pad a year
 
 
 def rfc3339(text: str) -> str:

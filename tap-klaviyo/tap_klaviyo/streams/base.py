@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from itertools import islice
@@ -18,7 +18,7 @@ from singer_sdk.streams import Stream
 from typing_extensions import override
 
 from tap_klaviyo import schemas
-from tap_klaviyo.bookmarks import Bookmark, SavedBookmark, read_state
+from tap_klaviyo.bookmarks import Bookmark, SavedBookmark, before, read_state, span
 from tap_klaviyo.datetimes import whole_second
 from tap_klaviyo.errors import NoWayError, RejectedKeyError, StreamError, frames
 from tap_klaviyo.fetching import Fetcher
@@ -60,6 +60,8 @@ class Account:
 class Run:
     """One run of one stream."""
 
+    since: datetime | None
+    """Where the first run began, and none reads before; None for the beginning."""
     lower: datetime | None
     """From when on, inclusively; None reads from the beginning."""
     upper: datetime
@@ -119,14 +121,32 @@ class KlaviyoStream(Stream):
     @property
     def overlap(self) -> timedelta:
         """How far before the bookmark emitted records are remembered."""
-        return timedelta(seconds=self.account.settings.overlap_seconds)
+        return span(seconds=self.account.settings.overlap_seconds)
 
     def prepare(self) -> None:
         """Ask what the stream needs to know before its run begins."""
 
+    def begin(self, saved: SavedBookmark | None, since: datetime | None) -> tuple[datetime | None, str | None]:
+        """Tell from when on to read, and up to which second all has been read, if that is not what the bookmark says.
+
+        *since* is where the first run began, or begins.
+        """
+        return (before(saved.moment, self.reach, since) if saved and saved.moment else since), None
+
     @abstractmethod
     def records(self, run: Run) -> Iterator[Record]:
         """Read what the run asks for, in order, and count it."""
+
+    def finish(self, run: Run) -> None:
+        """Move the bookmark to the end of what has been read entirely; a first run that ends where none began, there.
+
+        Its end lies before its beginning where ``end_date`` does.
+        """
+        run.bookmark.complete(max(run.upper, run.lower) if run.lower else run.upper)
+
+    def notes(self, _: Run) -> dict[str, Any]:
+        """Compose what the state of the stream holds besides bookmark and first bound."""
+        return {}
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
@@ -156,7 +176,7 @@ class KlaviyoStream(Stream):
             self._run = run = self._begin()
             if run.lower is None or run.lower < run.upper:
                 yield from self.records(run)
-            run.bookmark.complete(run.upper)
+            self.finish(run)
             run.outcome = "complete"
         except (RejectedKeyError, NoWayError, BrokenPipeError):
             raise
@@ -210,14 +230,14 @@ class KlaviyoStream(Stream):
                     bookmark.note((row,))
 
     def reading(
-        self, run: Run, source: Source[P], before_page: Callable[[], None], share: int = 1
+        self, run: Run, source: Source[P], lower: datetime | None, before_page: Callable[[], None], share: int = 1
     ) -> WindowedReading[P]:
-        """Prepare to read a source, one of *share*, from the run's lower to its upper bound.
+        """Prepare to read a source, one of *share*, from *lower* to the run's upper bound.
 
         *before_page* is called before every page but the first if ``max_pages`` is set.
         """
         limit = None if run.budget.limit is None else before_page
-        return WindowedReading(source, run.fetcher, (run.lower, run.upper), self.settle, limit, share)
+        return WindowedReading(source, run.fetcher, (lower, run.upper), self.settle, limit, share)
 
     def settle(self) -> None:
         """Write a STATE, if there is something to say and the last one was long ago.
@@ -235,22 +255,42 @@ class KlaviyoStream(Stream):
         self.lines.check()
         settings, client = self.account.settings, self.account.client
         start = client.run_start(self.path)
-        saved = read_state(self.stream_state, str(self.replication_key)) if self._is_incremental else None
-        if saved and saved.moment > start:
-            self.logger.warning("the bookmark in the state lies in the future; reading from the run's start instead")
-            saved = SavedBookmark(start, saved.seen)
-        lower = saved.moment - self.reach if saved else self._first_lower_bound(start)
+        saved = self._saved(start)
+        since = saved.since if saved else self._first_lower_bound(start)
+        lower, position = self.begin(saved, since)
         upper = min(start, settings.end) if settings.end else start
-        bookmark = Bookmark(saved, ceiling=start, overlap=self.overlap, versioned=self.versioned)
+        if lower and upper <= lower and upper < start:
+            self.logger.warning(
+                "stream %s: nothing to read: `end_date` (%s) lies before %s, where this run would begin",
+                self.name,
+                whole_second(upper),
+                whole_second(lower),
+            )
+        bookmark = Bookmark(saved, ceiling=start, overlap=self.overlap, versioned=self.versioned, position=position)
         budget = PageBudget(settings.max_pages, bookmark)
         fetcher = Fetcher(settings.max_concurrency)
         tally = {"emitted": 0, "repeats": 0}
-        return Run(lower, upper, bookmark, budget, tally, fetcher, resumes=saved is not None)
+        return Run(since, lower, upper, bookmark, budget, tally, fetcher, resumes=saved is not None)
+
+    def _saved(self, start: datetime) -> SavedBookmark | None:
+        """Read what an earlier run left; a bookmark in the future is brought back to the run's start.
+
+        A state that does not say where the first run began is held to a ``start_date`` that lies before its bookmark.
+        """
+        saved = read_state(self.stream_state, str(self.replication_key)) if self._is_incremental else None
+        if saved and saved.moment and saved.moment > start:
+            self.logger.warning("the bookmark in the state lies in the future; reading from the run's start instead")
+            saved = replace(saved, moment=start)
+        if saved and saved.moment and not saved.tells_since:
+            earliest = self.account.settings.start
+            saved = replace(saved, since=earliest if earliest and earliest <= saved.moment else None)
+        return saved
 
     def _first_lower_bound(self, start: datetime) -> datetime | None:
         settings = self.account.settings
         hours = settings.initial_sync_lookback_hours
-        lower = start - timedelta(hours=hours) if hours else settings.start
+        reach = span(hours=hours) if hours else timedelta(0)
+        lower = before(start, reach) if hours else settings.start and before(settings.start, reach)
         bound = f"what happened since {whole_second(lower)}" if lower else "everything"
         reason = "the state holds no bookmark" if self._is_incremental else "the catalog asks for a full read"
         if self.ABORT_AT_RECORD_COUNT is None:
@@ -267,7 +307,10 @@ class KlaviyoStream(Stream):
         """Write a STATE with the end of what has been emitted so far."""
         if self._run is None or not self._is_incremental:
             return
-        state = self._run.bookmark.to_state(str(self.replication_key))
+        run = self._run
+        state = run.bookmark.to_state(str(self.replication_key))
+        if state or run.outcome == "complete":
+            state |= {"since": whole_second(run.since) if run.since else None, **self.notes(run)}
         self.stream_state.update(state)
         self._tap.state_writer.write_state(self.tap_state)
         self.lines.flush()

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import heapq
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from itertools import islice
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from tap_klaviyo.bookmarks import Placed
-from tap_klaviyo.datetimes import rfc3339_json
+from tap_klaviyo.bookmarks import Placed, second_of
+from tap_klaviyo.coverage import EVERY, Coverage
+from tap_klaviyo.datetimes import rfc3339_json, whole_second
 from tap_klaviyo.errors import RefusedRequestError
 from tap_klaviyo.filters import all_of, compare, equals
 from tap_klaviyo.metrics import Metric, MetricDirectory, metric_of, near_miss, resolve
@@ -138,8 +140,8 @@ class EventSource:
         return lesser is not None
 
 
-Open = Callable[[EventSource, Callable[[], None], int], "WindowedReading[EventPage]"]
-"""Begins to read a source, which is one of so many; calls something before every page if ``max_pages`` is set."""
+Open = Callable[[EventSource, "datetime | None", Callable[[], None], int], "WindowedReading[EventPage]"]
+"""Begins to read a source, one of so many, from a moment on; calls something before pages if ``max_pages`` is set."""
 
 
 class EventChains(Generic[R]):
@@ -159,6 +161,9 @@ class EventChains(Generic[R]):
         self._selection = selection
         self._compose = compose
         self._metrics: Sequence[Metric] | None = None
+        self._coverage = Coverage({}, None, timedelta(0))
+        self._met: set[str] = set()
+        """Ids of wanted metrics that were met while names cannot be looked up: they need marks for when they can."""
 
     def resolve(self, directory: MetricDirectory) -> None:
         """Find the selected metrics in the account, and say which names it does not know."""
@@ -173,20 +178,75 @@ class EventChains(Generic[R]):
             logger.warning(
                 "%s: `%s` stands for %d metrics, all are read: %s", setting, name, len(candidates), qualified
             )
+        if self.knows_none:
+            logger.warning(
+                "stream %s: the account has none of the metrics in %s: nothing is read, and the bookmark stays",
+                self.stream,
+                setting,
+            )
         for name in resolution.unknown if self._selection.says_unknown else ():
             close = near_miss(name, known)
             hint = f"; did you mean `{close}`? Names are compared exactly" if close else ""
             logger.warning("%s: the account has no metric `%s`%s", setting, name, hint)
 
+    @property
+    def knows_none(self) -> bool:
+        """Whether the settings name metrics, and the account has none of them, so that nothing can be read."""
+        return self._metrics is not None and not self._metrics and self._selection.says_unknown
+
+    def begin(self, coverage: Coverage, *, is_first_run: bool) -> None:
+        """Continue from what has been read of each metric, and say of which nothing has."""
+        self._coverage = coverage
+        level = logging.WARNING if self._selection.says_unknown else logging.INFO
+        names = {metric.id: metric.name for metric in self._metrics or ()}
+        for key in self.keys:
+            if not (is_first_run or coverage.mark(key)):
+                name = (
+                    "the metrics that no setting named before"
+                    if key == EVERY
+                    else f"the metric `{names.get(key, key)}`"
+                )
+                since = coverage.lower(key)
+                bound = f"since {whole_second(since)}" if since else "from the beginning"
+                logger.log(level, "stream %s: %s was not read before; it is read %s", self.stream, name, bound)
+
+    @property
+    def keys(self) -> Collection[str]:
+        """What the marks of the metrics that are read stand under: ids, or names while ids cannot be looked up."""
+        if self._metrics is not None:
+            return [metric.id for metric in self._metrics]
+        if self._selection.names is not None:
+            return list(self._selection.names)
+        return {EVERY, *self._coverage.known}
+
+    def advance(self, second: str) -> list[list[str]]:
+        """Note that all that is read has been read up to a second; return the state of the metrics."""
+        self._coverage.advance(self.keys, second)
+        self._coverage.advance(self._met, second)
+        return self._coverage.to_state()
+
     def read(self, run: Run, open_reading: Open) -> Iterator[list[R]]:
         """Read page by page; where several metrics are merged, the pages are cut anew.
 
-        Events of other metrics that had to be read nevertheless are counted ``filtered``.
+        Events of other metrics that had to be read nevertheless are counted ``filtered``, those that earlier runs have
+        read ``repeats``.
         """
+        if not self.keys:
+            return iter(())
         if self._metrics is None:
-            reading = open_reading(EventSource(self, None), run.budget.check, 1)
-            return self._pages(run, reading, None, self._selection.wants)
-        return self._merged(self._opened(run, self._metrics, open_reading))
+            lower = self._coverage.lowest(self.keys)
+            reading = open_reading(EventSource(self, None), lower, run.budget.check, 1)
+            return self._pages(run, reading, None, self._selection.wants, self._floors(lower))
+        bounds = {metric: self._coverage.lower(metric.id) for metric in self._metrics}
+        due = [metric for metric, lower in bounds.items() if lower is None or lower < run.upper]
+        return self._merged(self._opened(run, due, open_reading))
+
+    def _floors(self, lower: datetime | None) -> Floors | None:
+        """Tell which metrics have been read further than *lower*, where a reading of all begins; None if none has."""
+        keys = {*self.keys, *self._coverage.known}
+        if all(self._coverage.lower(key) == lower for key in keys):
+            return None
+        return Floors(self._coverage, self._selection.names)
 
     def concede(self, request: PageRequest) -> None:
         """Keep to a lesser request, and say what it lacks."""
@@ -199,7 +259,8 @@ class EventChains(Generic[R]):
     def _opened(self, run: Run, metrics: Sequence[Metric], open_reading: Open) -> list[Iterator[list[R]]]:
         """Begin one reading for each metric, and one for those that the API cannot filter."""
         before_page = run.budget.check if len(metrics) == 1 else _nothing
-        readings = [(one, open_reading(EventSource(self, one), before_page, len(metrics))) for one in metrics]
+        lower, share = self._coverage.lower, len(metrics)
+        readings = [(one, open_reading(EventSource(self, one), lower(one.id), before_page, share)) for one in metrics]
         opened: list[Iterator[list[R]]] = []
         unfiltered: set[str] = set()
         for place, (metric, reading) in enumerate(readings):
@@ -222,8 +283,10 @@ class EventChains(Generic[R]):
                 for _, other in readings[1:]:
                     other.open()
         if unfiltered:
-            reading = open_reading(EventSource(self, None), before_page, len(metrics))
-            opened.append(self._pages(run, reading, None, lambda metric: metric.id in unfiltered))
+            first = self._coverage.lowest(unfiltered)
+            reading = open_reading(EventSource(self, None), first, before_page, share)
+            floors = None if all(lower(key) == first for key in unfiltered) else Floors(self._coverage, None)
+            opened.append(self._pages(run, reading, None, lambda metric: metric.id in unfiltered, floors))
         return opened
 
     def _merged(self, pages: Sequence[Iterator[list[R]]]) -> Iterator[list[R]]:
@@ -241,9 +304,11 @@ class EventChains(Generic[R]):
         reading: WindowedReading[EventPage],
         metric: Metric | None,
         wants: Callable[[Metric], bool] | None = None,
+        floors: Floors | None = None,
     ) -> Iterator[list[R]]:
-        """Compose the rows of a reading, of one *metric* or of those that somebody *wants*."""
+        """Compose the rows of a reading, of one *metric* or of those that somebody *wants*, from their *floors* on."""
         everything = metric is not None or self._selection.names is None
+        by_name = self._metrics is None and not everything
         for page in reading.slices():
             run.budget.pages += 1
             leave_out(self.stream, page.fetched.document.odd, run.tally)
@@ -258,8 +323,33 @@ class EventChains(Generic[R]):
                 if not everything and not (kind and wants and wants(kind)):
                     run.tally["filtered"] = run.tally.get("filtered", 0) + 1
                     continue
+                if by_name and kind:
+                    self._met.add(kind.id)
+                if floors and version and version[:19] < floors.of(reference.id if reference else None, kind):
+                    run.tally["repeats"] += 1
+                    continue
                 rows.append(self._compose(context, event, kind, version))
             yield rows
+
+
+class Floors:
+    """From which second on the events of each metric are news, where a reading begins earlier, for others."""
+
+    def __init__(self, coverage: Coverage, names: Sequence[str] | None) -> None:
+        """Look up marks by id; where a metric has none under its id, by those of the *names* that mean it, if given."""
+        self._coverage = coverage
+        self._names = names
+        self._floors: dict[str | None, str] = {}
+
+    def of(self, key: str | None, metric: Metric | None) -> str:
+        """Tell it of the metric with an id."""
+        floor = self._floors.get(key)
+        if floor is None:
+            keys = [key or EVERY]
+            if self._names is not None and metric and key not in self._coverage.known:
+                keys = [name for name in self._names if metric.is_called(name)]
+            floor = self._floors[key] = second_of(self._coverage.lowest(keys))
+        return floor
 
 
 def time_spelt_anew(event: Event) -> str:

@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from typing_extensions import override
 
+from tap_klaviyo.bookmarks import span
 from tap_klaviyo.datetimes import rfc3339_json
 from tap_klaviyo.resources import EMPTY_LIST
-from tap_klaviyo.streams.base import KlaviyoStream, Run
 from tap_klaviyo.streams.event_chains import ATTRIBUTIONS, PATH, EventChains, PageRequest, Selection
+from tap_klaviyo.streams.event_stream import EventStream
 from tap_klaviyo.streams.profiles import TIMES
 from tap_klaviyo.streams.rows import Row
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import timedelta
 
     from singer_sdk.helpers.types import Record
 
     from tap_klaviyo.metrics import Metric
     from tap_klaviyo.resources import Event, Included
+    from tap_klaviyo.streams.base import Run
     from tap_klaviyo.streams.event_chains import PageContext
 
 
-class Events(KlaviyoStream):
+class Events(EventStream[Row]):
     """Everything that happened, in the order of time: with its metric's name, the person's identifiers, attributions.
 
     Source: GET /api/events (https://developers.klaviyo.com/en/reference/get_events).
@@ -37,7 +39,8 @@ class Events(KlaviyoStream):
     replication_key = "datetime"
 
     @cached_property
-    def _chains(self) -> EventChains[Row]:
+    @override
+    def chains(self) -> EventChains[Row]:
         settings = self.account.settings
         fields = settings.event_profile_fields
         wanted = {ATTRIBUTIONS: self.mask["properties", ATTRIBUTIONS], "metric": True, "profile": bool(fields)}
@@ -53,15 +56,11 @@ class Events(KlaviyoStream):
     @property
     @override
     def reach(self) -> timedelta:
-        return max(self.overlap, timedelta(days=self.account.settings.lookback_window_days))
-
-    @override
-    def prepare(self) -> None:
-        self._chains.resolve(self.account.metrics)
+        return max(self.overlap, span(days=self.account.settings.lookback_window_days))
 
     @override
     def records(self, run: Run) -> Iterator[Record]:
-        return self.emit(run, self._chains.read(run, partial(self.reading, run)))
+        return self.emit(run, self.chains.read(run, partial(self.reading, run)))
 
     def _row(self, page: PageContext, event: Event, metric: Metric | None, version: str) -> Row:
         return Row(version[:19], event.id, version, page.fetched_at, self._record(page, event, metric))

@@ -60,7 +60,7 @@ class Profiles(KlaviyoStream):
 
     def _pages(self, run: Run) -> Iterator[Sequence[Row]]:
         source = ProfileSource(self.account.client, with_predictions=self._with_predictions)
-        for page in self.reading(run, source, run.budget.check).slices():
+        for page in self.reading(run, source, run.lower, run.budget.check).slices():
             run.budget.pages += 1
             leave_out(self.name, page.fetched.document.odd, run.tally)
             yield profile_rows(page)

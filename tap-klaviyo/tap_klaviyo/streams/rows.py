@@ -58,7 +58,7 @@ class PageBudget:
     def __init__(self, limit: int | None, bookmark: Bookmark) -> None:
         self.limit = limit
         self._bookmark = bookmark
-        self._from = bookmark.second
+        self._from = bookmark.position
         self.pages = 0
         """Pages read, counted or not."""
         self._counted = 0

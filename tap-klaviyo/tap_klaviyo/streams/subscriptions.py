@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import timedelta
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from typing_extensions import override
 
+from tap_klaviyo.bookmarks import span
 from tap_klaviyo.filters import any_of
 from tap_klaviyo.metrics import CONSENT_METRICS
 from tap_klaviyo.resources import read_page
-from tap_klaviyo.streams.base import KlaviyoStream, Run
 from tap_klaviyo.streams.event_chains import PATH, EventChains, PageRequest, Selection
+from tap_klaviyo.streams.event_stream import EventStream
 from tap_klaviyo.streams.pages import leave_out
 from tap_klaviyo.streams.predictions import ADDITIONAL
 from tap_klaviyo.streams.profiles import PAGE_SIZE, Profiles, profile_record
@@ -22,12 +22,14 @@ from tap_klaviyo.streams.windows import SETTLE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from datetime import timedelta
 
     from singer_sdk.helpers.types import Record
 
     from tap_klaviyo.client import Fetched, KlaviyoClient, Parameters
     from tap_klaviyo.metrics import Metric
     from tap_klaviyo.resources import Event, Page
+    from tap_klaviyo.streams.base import Run
     from tap_klaviyo.streams.event_chains import PageContext
 
 GATHERED_PROFILES = 2_000  # profiles gathered before they are read again
@@ -63,7 +65,7 @@ class Gathered:
     """Profile id -> its change."""
 
 
-class SubscriptionChanges(KlaviyoStream):
+class SubscriptionChanges(EventStream[ConsentEvent]):
     """Profiles whose consent changed, in the order of the change, read again with their subscriptions.
 
     Consent events tell who changed; the profile, read again in bulk, tells what holds now. A profile is read again
@@ -75,7 +77,8 @@ class SubscriptionChanges(KlaviyoStream):
     replication_key = "changed_at"
 
     @cached_property
-    def _chains(self) -> EventChains[ConsentEvent]:
+    @override
+    def chains(self) -> EventChains[ConsentEvent]:
         settings = self.account.settings
         names = settings.subscription_metrics
         return EventChains(
@@ -91,18 +94,14 @@ class SubscriptionChanges(KlaviyoStream):
     def overlap(self) -> timedelta:
         """Also the look-back: a consent event that was seen there must not have its profile read again."""
         settings = self.account.settings
-        return max(timedelta(seconds=settings.overlap_seconds), timedelta(days=settings.lookback_window_days))
-
-    @override
-    def prepare(self) -> None:
-        self._chains.resolve(self.account.metrics)
+        return max(span(seconds=settings.overlap_seconds), span(days=settings.lookback_window_days))
 
     @override
     def records(self, run: Run) -> Iterator[Record]:
         run.tally |= {"consent_events": 0, "gone": 0, "already_read": 0}
         read_again: set[str] = set()
         gathered = Gathered()
-        pages = self._chains.read(run, partial(self.reading, run))
+        pages = self.chains.read(run, partial(self.reading, run))
         limit: PageLimitReached | None = None
         while limit is None:
             try:

@@ -1,0 +1,50 @@
+"""What the streams that read events have in common: each metric is read from where it was last read."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any, Generic
+
+from typing_extensions import override
+
+from tap_klaviyo.coverage import coverage_of
+from tap_klaviyo.streams.base import KlaviyoStream, Run
+from tap_klaviyo.streams.event_chains import R
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from tap_klaviyo.bookmarks import SavedBookmark
+    from tap_klaviyo.streams.event_chains import EventChains
+
+
+class EventStream(KlaviyoStream, Generic[R]):
+    """A stream whose bookmark is the time of events."""
+
+    @property
+    @abstractmethod
+    def chains(self) -> EventChains[R]:
+        """What reads the events."""
+
+    @override
+    def prepare(self) -> None:
+        self.chains.resolve(self.account.metrics)
+
+    @override
+    def begin(self, saved: SavedBookmark | None, since: datetime | None) -> tuple[datetime | None, str | None]:
+        coverage = coverage_of(saved, since, self.reach)
+        self.chains.begin(coverage, is_first_run=saved is None)
+        keys = self.chains.keys
+        if not keys:
+            return super().begin(saved, since)
+        return coverage.lowest(keys), coverage.position(keys) if saved else None
+
+    @override
+    def finish(self, run: Run) -> None:
+        """Move the bookmark, unless nothing was read because the account has none of the metrics that were named."""
+        if not self.chains.knows_none:
+            super().finish(run)
+
+    @override
+    def notes(self, run: Run) -> dict[str, Any]:
+        return {"metrics": self.chains.advance(run.bookmark.position)}
