@@ -238,7 +238,7 @@ def test_reach_beyond_the_calendar_reads_everything(tap, queries, value, setting
 
 
 def test_first_run_that_ends_before_it_begins_says_so_and_claims_nothing_else(tap, account):
-    """`end_date` before the look-back of the first run: the next run begins where that would have, not at `end_date`."""
+    """`end_date` before the look-back of the first run: the next one begins where that would have begun."""
     settings = [{"end_date": "2026-05-15"}, {}]
     first, second = runs(tap, account, "events", *settings, initial_sync_lookback_hours=72)
 
