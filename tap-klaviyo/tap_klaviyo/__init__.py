@@ -1,1 +1,3 @@
 """Singer tap for Klaviyo."""
+
+__version__ = "0.1.0"

@@ -7,13 +7,13 @@ import json
 import re
 from datetime import UTC, datetime
 from difflib import get_close_matches
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from singer_sdk import typing as th
 from singer_sdk.plugin_base import JSONSchemaValidator
 
+from tap_klaviyo import __version__
 from tap_klaviyo.addresses import OFFICIAL, mistake_in
 from tap_klaviyo.datetimes import parse_moment
 from tap_klaviyo.disclosure import shown
@@ -223,7 +223,7 @@ def typed(config: Mapping[str, Any]) -> Settings:
     start, end = values.pop("start_date"), values.pop("end_date")
     values["start"] = parse_moment(start) if start else None
     values["end"] = parse_moment(end) if end else None
-    values["user_agent"] = values["user_agent"] or f"tap-klaviyo/{version('tap-klaviyo')}"
+    values["user_agent"] = values["user_agent"] or f"tap-klaviyo/{__version__}"
     return msgspec.convert({**values, "fingerprint": fingerprint(config)}, Settings)
 
 

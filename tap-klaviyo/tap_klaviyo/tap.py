@@ -18,6 +18,7 @@ from singer_sdk.helpers.capabilities import CapabilitiesEnum, PluginCapabilities
 from singer_sdk.plugin_base import _ConfigInput
 from typing_extensions import override
 
+from tap_klaviyo import __version__
 from tap_klaviyo.client import ClientSettings, KlaviyoClient
 from tap_klaviyo.disclosure import keep_secret, scrub_log
 from tap_klaviyo.errors import NoWayError, RefusedInputError, RejectedKeyError, frames
@@ -50,6 +51,7 @@ class TapKlaviyo(Tap):
     """Singer tap for Klaviyo: profiles, events and changes of consent, each exactly once."""
 
     name = "tap-klaviyo"
+    package_name = "tap-klaviyo"
     config_jsonschema: ClassVar[dict[str, Any]] = {**SETTINGS, "properties": {**SETTINGS["properties"]}}
     message_writer_class = LineWriter
     capabilities: ClassVar[list[CapabilitiesEnum]] = [
@@ -90,6 +92,12 @@ class TapKlaviyo(Tap):
         if raise_errors and mistakes:
             raise ConfigValidationError("settings", errors=mistakes)
         return mistakes
+
+    @classmethod
+    @override
+    def get_plugin_version(cls) -> str:
+        """Tell the version of this code; an installed distribution of the same name may be another project's."""
+        return __version__
 
     @override
     def _setup_signal_handlers(self) -> None:

@@ -22,6 +22,7 @@ from singer_sdk.mapper import RemoveRecordTransform, SameRecordTransform
 from singer_sdk.plugin_base import _ConfigInput
 from singer_sdk.singerlib.exceptions import InvalidInputLine
 
+from target_insiderone import __version__
 from target_insiderone.config_schema import PROPERTIES
 from target_insiderone.disclosure import keep_secret, shown
 from target_insiderone.errors import Finding, InsiderOneTargetError, SettingsError
@@ -61,6 +62,7 @@ class TargetInsiderOne(Target):
     """Singer target for Insider One: maps records to users and events, upserts them, and accounts for each."""
 
     name = "target-insiderone"
+    package_name = "target-insiderone"
     sinks: ClassVar[dict[str, type[InsiderOneSink]]] = SINKS
     config_jsonschema: ClassVar[dict[str, Any]] = CONFIG_JSONSCHEMA
     capabilities: ClassVar[list[CapabilitiesEnum]] = [
@@ -86,6 +88,11 @@ class TargetInsiderOne(Target):
     def append_builtin_config(cls, config_jsonschema: dict[str, Any]) -> None:
         """Offer the SDK's stream maps and flattening, but none of the settings that would break our promises."""
         super(Target, cls).append_builtin_config(config_jsonschema)
+
+    @classmethod
+    def get_plugin_version(cls) -> str:
+        """Tell the version of this code; an installed distribution of the same name may be another project's."""
+        return __version__
 
     def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
         """Find every mistake in the settings at once; no message shows a value."""
