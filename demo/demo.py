@@ -1,6 +1,7 @@
 """``make demo``: the three jobs on the sandbox, then changes, then the three jobs again, and what came of it.
 
-DEMO_KEEP=1 leaves the sandbox running at the end, to look at its page. Everything is kept in ``.demo``.
+DEMO_KEEP=1 leaves the sandbox running at the end, to look at its page, until a signal comes. Everything is kept in
+``.demo``.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 FOLDER = ROOT / ".demo"
 DATA = FOLDER / "data"
 PROFILES, EVENTS = 2_000, 5_000
+STOPS = (signal.SIGINT, signal.SIGTERM)
 
 console = Console(highlight=False)
 console.width = max(console.width, 100)
@@ -33,7 +35,7 @@ console.width = max(console.width, 100)
 
 def main() -> int:
     """Run the demo; the exit code is 1 where anything that it checks does not hold."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    heed_signals()
     if not is_installed():
         console.print("Meltano or the plugins are not installed: run `make demo`, which does that first")
         return 1
@@ -51,6 +53,12 @@ def main() -> int:
         if os.environ.get("DEMO_KEEP"):
             wait_for_person(sandbox)
     return 1 if any(check.objections for check in checks) else 0
+
+
+def heed_signals() -> None:
+    """End in good order at Ctrl-C and SIGTERM, also where they are ignored by inheritance, as in a shell's ``… &``."""
+    for signum in STOPS:
+        signal.signal(signum, lambda number, _: sys.exit(128 + number))
 
 
 def run_twice(sandbox: Sandbox, project: MeltanoProject) -> tuple[Round, Round, Changes]:
@@ -129,12 +137,12 @@ def profiles(round_: Round) -> Iterator[Mapping[str, Any]]:
 
 
 def wait_for_person(sandbox: Sandbox) -> None:
-    """Keep the sandbox until Enter or Ctrl-C."""
-    console.print(f"The sandbox still runs: look at {sandbox.control_url}/ (Enter or Ctrl-C ends it)")
-    try:
-        input()
-    except (EOFError, KeyboardInterrupt):
-        console.print("Stopped.")
+    """Keep the sandbox until a signal: input may be at its end, and reading a terminal stops a background job."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+    console.print(f"The sandbox still runs: look at {sandbox.control_url}/")
+    console.print(f"Ctrl-C ends it, or from elsewhere: kill {os.getpid()}")
+    signal.sigwait(STOPS)
+    console.print("Stopped.")
 
 
 if __name__ == "__main__":

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 
 import pytest
 from figures import Round, checks_of, count_keys, is_balanced, reasons, stream_figures
-from meltano_project import FinishedJob, MeltanoProject
+from meltano_project import ROOT, FinishedJob, MeltanoProject
+
+DEMO = ROOT / "demo"
 
 
 def finished(code=0, emitted=3, **figures):
@@ -85,3 +90,21 @@ def test_real_keys_do_not_reach_the_copy(monkeypatch, tmp_path):
     assert "real" not in project.environment.values()
     assert project.environment["TAP_KLAVIYO_API_URL"] == "http://127.0.0.1:1"
     assert not (project.folder / ".env").exists()
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_kept_sandbox_stays_without_a_terminal(signum):
+    """It waited for Enter: under nohup, CI or `make demo &` there is no input, and the demo ended at once."""
+    wait = (
+        "import demo, types; demo.heed_signals(); demo.wait_for_person(types.SimpleNamespace(control_url='http://x'))"
+    )
+    command = ["sh", "-c", 'trap "" INT TERM; exec "$@"', "sh", sys.executable, "-c", wait]
+    with subprocess.Popen(command, cwd=DEMO, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as process:
+        said = [process.stdout.readline(), process.stdout.readline()]
+        process.send_signal(signum)
+        last = process.stdout.read()
+
+    assert "http://x/" in said[0]
+    assert f"kill {process.pid}" in said[1]
+    assert last == "Stopped.\n"
+    assert process.returncode == 0

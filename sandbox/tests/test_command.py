@@ -10,6 +10,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import pytest
 import requests
 from klaviyo_insiderone_sandbox.testing import Sandbox
 
@@ -42,6 +43,18 @@ def test_its_only_line_on_stdout_names_three_addresses_that_answer() -> None:
     assert statuses == {"klaviyo": 404, "insiderone": 404, "control": 200}
     assert rest == ""
     assert process.returncode == 130
+
+
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)])
+def test_signal_ends_it_where_it_was_ignored(signum: signal.Signals, code: int) -> None:
+    """A shell's ``… &`` hands SIGINT on as ignored: the server stopped, and the command then told success."""
+    command = ["sh", "-c", 'trap "" INT TERM; exec "$@"', "sh", *COMMAND, *FREE_PORTS]
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.send_signal(signum)
+
+    assert process.returncode == code
 
 
 def test_a_taken_port_is_told_in_one_line() -> None:
