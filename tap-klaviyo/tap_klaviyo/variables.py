@@ -19,9 +19,11 @@ Schema = dict[str, Any]
 FLAGS: Final = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 """The words of a flag, in either case; nothing else is one."""
 
-MELTANOS_NAME: Final = "MELTANO_EXTRACTOR_NAME"
-MELTANOS_OWN: Final = "MELTANO_EXTRACT_"
-"""What Meltano calls the plugin that it runs, and how the variables begin that hold that plugin's settings."""
+MELTANO: Final = {
+    "TAP": ("MELTANO_EXTRACTOR_NAME", "MELTANO_EXTRACT_"),
+    "TARGET": ("MELTANO_LOADER_NAME", "MELTANO_LOAD_"),
+}
+"""The variable in which Meltano names the plugin that it runs, and how those begin that hold that plugin's settings."""
 
 _INTEGER = re.compile(r"\s*[+-]?[0-9]{1,18}\s*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -40,7 +42,8 @@ def settings_of_variables(
     """
     found = _of_meltano(environment, declared, prefix)
     mistakes = _misspelt(environment.keys() - {prefix + name.upper() for name in found}, declared, prefix)
-    own = MELTANOS_OWN if MELTANOS_NAME in environment else prefix
+    name_of_plugin, meltanos = MELTANO[prefix.partition("_")[0]]
+    own = meltanos if name_of_plugin in environment else prefix
     for name, schema in declared.items():
         variable = name.upper().replace("-", "_")
         if (text := environment.get(own + variable)) is None:
