@@ -177,3 +177,23 @@ def test_every_account_is_known_to_the_sandbox():
     named = set(re.findall(r": \$([A-Z_]+)$", example, re.MULTILINE))
     assert len(named) == 3
     assert named <= sandbox["env"].keys()
+
+
+def test_sandbox_guards_every_credential_and_address():
+    """One variable left out is enough: the ledger of a single flow led the sandbox to the real one."""
+    (sandbox,) = [one for one in PROJECT["environments"] if one["name"] == "sandbox"]
+    account = yaml.safe_load((ROOT / "docs/us.meltano.yml").read_text())["plugins"]
+    guarded = {
+        "extractors": [name for name, schema in SETTINGS_OF_TAP["properties"].items() if schema.get("secret")],
+        "loaders": [name for name, schema in SETTINGS_OF_TARGET.items() if schema.get("secret")],
+    }
+    guarded["extractors"].append("api_url")
+    guarded["loaders"] += ["api_url", "partner_name", "data_dir"]
+
+    needed = {
+        f"{plugin['name']}_{setting}".upper().replace("-", "_")
+        for kind, settings in guarded.items()
+        for plugin in (*PROJECT["plugins"][kind], *account[kind])
+        for setting in settings
+    }
+    assert needed - sandbox["env"].keys() == set()
