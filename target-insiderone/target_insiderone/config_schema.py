@@ -299,7 +299,9 @@ PROPERTIES: dict[str, Schema] = {
         "warn",
     ),
     "rejects_max_mb": _count("Size of the rejects file", "The oldest go first.", default=512, unit="MB"),
-    "rejects_max_days": _count("Age of rejects", "Older rejects go.", default=90, unit="days"),
+    "rejects_max_days": _count(
+        "Age of rejects", "Older rejects, run summaries and dry runs go.", default=90, unit="days"
+    ),
     "dry_run": _flag(
         "Dry run",
         "Write the requests to dry-run-<run>.jsonl in data_dir; send nothing, emit no STATE, leave the ledger alone.",

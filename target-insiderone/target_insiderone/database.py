@@ -12,11 +12,15 @@ from collections.abc import Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from itertools import chain
 from operator import itemgetter
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from urllib.parse import urlsplit
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.pool import StaticPool
+
+from target_insiderone.private_files import tighten
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -307,7 +311,8 @@ def _cut(connection: Any) -> None:
 
 
 def _open_sqlite(url: str) -> sa.Engine:
-    """Open a file; few statements are kept, since those for many rows are large and seldom come again."""
+    """Open a private file; few statements are kept, since those for many rows are large and seldom come again."""
+    _make_private(sa.make_url(url).database)
     engine = sa.create_engine(
         url,
         hide_parameters=True,
@@ -316,6 +321,17 @@ def _open_sqlite(url: str) -> sa.Engine:
     )
     sa.event.listen(engine, "connect", _tune_sqlite)
     return engine
+
+
+def _make_private(database: str | None) -> None:
+    """Make SQLite's file before SQLite does, 0600; take others' rights away where it is there already."""
+    name = urlsplit(database).path if database and database.startswith("file:") else database
+    if not name or ":memory:" in name:
+        return
+    with suppress(OSError):  # SQLite says what is wrong
+        os.close(os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        for path in (name, f"{name}-wal", f"{name}-shm"):
+            tighten(Path(path))
 
 
 def _tune_sqlite(connection: Any, _record: Any) -> None:

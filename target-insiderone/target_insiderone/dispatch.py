@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, get_args
 
-from target_insiderone.exact_json import decode
 from target_insiderone.items import upsert_body
-from target_insiderone.rejects import Reject
+from target_insiderone.rejects import reject_of, reject_of_events
 from target_insiderone.remedies import REMEDIES
 from target_insiderone.sending import Evidence, Sender
 
@@ -20,10 +19,10 @@ if TYPE_CHECKING:
     from target_insiderone.checkpoints import Checkpoints
     from target_insiderone.client import InsiderOneClient
     from target_insiderone.dry_run import DryRunClient
-    from target_insiderone.items import EventLine, Source
+    from target_insiderone.items import Source
     from target_insiderone.ledger import Ledger
     from target_insiderone.progress import Progress
-    from target_insiderone.rejects import RejectsFile
+    from target_insiderone.rejects import RejectedEvent, RejectsFile
     from target_insiderone.sending import Answered, Verdict
 
 
@@ -40,6 +39,7 @@ class DeliverySettings:
     skip_hook: bool
     skip_unchanged: bool
     error_callback_endpoint: str | None
+    batch_size_bytes: int
 
 
 @dataclass(slots=True)
@@ -66,7 +66,7 @@ class Dispatch:
     def __init__(self, shared: SharedParts, tally: Tally) -> None:
         self.shared = shared
         self.tally = tally
-        self._upserts = Sender(tally.requests, "upsert")
+        self._upserts = Sender(tally.requests, "upsert", shared.settings.batch_size_bytes)
 
     def upsert(
         self,
@@ -88,24 +88,16 @@ class Dispatch:
         evidence = self.shared.evidence["upsert with skip_hook" if skip_hook else "upsert"]
         return self._upserts.send(users, body_of, post, answered, evidence)
 
-    def reject(self, source: Source, refusal: Refusal, event: EventLine | None = None) -> None:
-        """Keep a refused record, or one event of it, with the reason."""
-        self.shared.rejects.add(
-            Reject(
-                stream=source.stream,
-                key=source.key,
-                key_properties=source.key_properties,
-                code=refusal.code,
-                field=refusal.field,
-                remedy=REMEDIES[refusal.code],
-                record=decode(source.arrival.line)["record"],
-                time_extracted=source.arrival.time_extracted,
-                attempt=source.arrival.attempt,
-                event_type=event.event_type if event else None,
-                line=event.line if event else None,
-                answer=refusal.text or None,
-            )
-        )
+    def reject(self, source: Source, refusal: Refusal) -> None:
+        """Keep a refused record with the reason."""
+        why = refusal.code, refusal.field, REMEDIES[refusal.code]
+        self.shared.rejects.add(reject_of(source, *why, answer=refusal.text or None))
+
+    def reject_events(self, source: Source, events: Sequence[RejectedEvent]) -> None:
+        """Keep a record with those of its events that were rejected or refused."""
+        self.shared.rejects.add(reject_of_events(source, events))
+        for event in events:
+            self.tally.event(source.stream, "rejected", event.code)
 
     def settle(self, settled: Sequence[tuple[Source, Outcome, str]]) -> None:
         """Count the outcomes, then let the STATEs pass that waited for them (rejects are on the disk before)."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from target_insiderone.answers import Outcome
 from target_insiderone.client import DELETE_ATTRIBUTES, UPSERT
+from target_insiderone.private_files import open_private
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,7 +19,7 @@ class DryRunClient:
     """In place of the client: writes each request as a JSON line ``{"path": …, "body": …}`` and accepts all."""
 
     def __init__(self, path: Path) -> None:
-        self._file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
+        self._file = os.fdopen(open_private(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "wb")
         self._lock = threading.Lock()
 
     def upsert(self, body: bytes, users: int, before_retry: Callable[[], None] = lambda: None) -> tuple[Outcome, int]:

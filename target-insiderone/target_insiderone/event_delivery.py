@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from target_insiderone.dispatch import Dispatch
-from target_insiderone.items import event_user
+from target_insiderone.items import OWN_BYTES, event_user, parts_of
+from target_insiderone.rejects import RejectedEvent
+from target_insiderone.remedies import REMEDIES
 from target_insiderone.vocabulary import LINE_PARAMETER
 
 if TYPE_CHECKING:
@@ -117,10 +119,19 @@ class EventDelivery(Dispatch):
         waiting = parcels
         while waiting:
             again: list[Parcel] = []
+            waiting = [part for parcel in waiting for part in self._parts(parcel)]
             users = [event_user(parcel.identifiers, [event.body for event in parcel.events]) for parcel in waiting]
             self.upsert(users, partial(self._events_answered, waiting, refusals, again), skip_hook=skip_hook)
             waiting = again
         return refusals
+
+    def _parts(self, parcel: Parcel) -> list[Parcel]:
+        """Spread an order that is too large for one request over several, in the order of its lines."""
+        max_bytes = self.shared.settings.batch_size_bytes - OWN_BYTES
+        if parcel.item.size <= max_bytes:
+            return [parcel]
+        parts = parts_of(parcel.events, max_bytes - len(parcel.identifiers))
+        return [Parcel(parcel.item, parcel.identifiers, events) for events in parts]
 
     def _events_answered(
         self,
@@ -164,6 +175,7 @@ class EventDelivery(Dispatch):
         delivered: Counter[str] = Counter()
         sent: set[int] = set()
         codes: dict[int, str] = {}
+        rejected: dict[int, list[RejectedEvent]] = {}
         for parcel in parcels:
             source = parcel.item.source
             sent.add(id(parcel.item))
@@ -172,8 +184,19 @@ class EventDelivery(Dispatch):
                 if refusal := refusals.get(id(event)):
                     codes.setdefault(id(parcel.item), refusal.code)
                     delivered[source.stream] -= 1
-                    self.tally.event(source.stream, "rejected", refusal.code)
-                    self.reject(source, refusal, event)
+                    rejected.setdefault(id(parcel.item), []).append(
+                        RejectedEvent(
+                            event.event_type,
+                            event.line,
+                            refusal.code,
+                            refusal.field,
+                            REMEDIES[refusal.code],
+                            refusal.text or None,
+                        )
+                    )
+        for item in items:
+            if found := [*item.rejected, *rejected.get(id(item), ())]:
+                self.reject_events(item.source, found)
         for stream, count in (+delivered).items():
             self.shared.progress.note(stream, "delivered", "")
             self.tally.event(stream, "delivered", count=count)
@@ -213,6 +236,6 @@ def outcome_of_record(item: EventItem, refusal_code: str, *, any_sent: bool) -> 
     """One outcome for a record of several events: rejected before delivered before duplicate."""
     if refusal_code:
         return "rejected", refusal_code
-    if item.partly_rejected:
+    if item.rejected:
         return "rejected", "partly_rejected"
     return ("delivered", "") if any_sent else ("duplicate", "already_delivered")

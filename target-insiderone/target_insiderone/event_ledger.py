@@ -14,7 +14,7 @@ from target_insiderone.batch_rows import BatchRows, batch_table
 from target_insiderone.database import TABLES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from target_insiderone.database import Database
 
@@ -185,13 +185,25 @@ class EventLedger:
             self._database.upsert(connection, statement, list(rows.values()))
 
     def prune(self, days: int) -> int:
-        """Forget settled events older than *days*, but for those of this run; returns how many."""
+        """Forget events older than *days*, also those whose outcome was never known; returns how many."""
         if self._read_only:
             return 0
         oldest = int(time.time()) - days * DAY_SECONDS
-        stale = sa.delete(_events).where(_events.c.at < oldest, _events.c.intent.is_(None))
+        stale = sa.delete(_events).where(_events.c.at < oldest)
         with self._database.transaction() as connection:
             return int(connection.execute(stale).rowcount)
+
+    def forget(self, is_gone: Callable[[bytes], bool]) -> int:
+        """Drop the bytes of events of unknown outcome of which *is_gone* holds, as if delivered; returns how many."""
+        self.merge()
+        with self._database.transaction() as connection:
+            open_ones = connection.execute(
+                sa.select(_events.c.key, _events.c.intent).where(_events.c.intent.is_not(None))
+            )
+            gone = [key for key, intent in open_ones.all() if is_gone(bytes(intent))]
+            for key in gone:
+                connection.execute(sa.update(_events).where(_events.c.key == key).values(intent=sa.null()))
+        return len(gone)
 
 
 _EVENTS = msgspec.msgpack.Decoder(tuple[dict[bytes, bytes], dict[bytes, bytes]])

@@ -24,7 +24,9 @@ from target_insiderone.disclosure import scrub_log
 from target_insiderone.errors import SettingsError
 from target_insiderone.interruption import StoppedBySignalError
 from target_insiderone.network import NetworkSettingError
+from target_insiderone.private_files import UnsafeFileError
 from target_insiderone.reader import DEEPEST, HEADROOM
+from target_insiderone.rejects import RejectsLostError
 from target_insiderone.run import NothingDeliveredError, OutputGoneError, TooManyRejectsError, UnbalancedError
 from target_insiderone.texts import UnreadableError
 
@@ -41,6 +43,7 @@ EXIT_CODES: dict[type[Exception], int] = {
     NoWayError: CONFIGURATION,
     NetworkSettingError: CONFIGURATION,
     LedgerError: CONFIGURATION,
+    UnsafeFileError: CONFIGURATION,
     TooManyRejectsError: TOO_MANY_REJECTS,
     NothingDeliveredError: TOO_MANY_REJECTS,
     GaveUpError: FAILED,
@@ -50,6 +53,7 @@ EXIT_CODES: dict[type[Exception], int] = {
     InvalidInputLine: FAILED,
     UnbalancedError: FAILED,
     OutputGoneError: FAILED,
+    RejectsLostError: FAILED,
 }
 """The endings that are foreseen; their messages are ours, or known to be free of personal data."""
 

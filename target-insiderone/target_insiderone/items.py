@@ -14,23 +14,30 @@ import msgspec
 from target_insiderone.exact_json import encode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from target_insiderone.accounting import Outcome
     from target_insiderone.checkpoints import Segment
+    from target_insiderone.rejects import RejectedEvent
+
+
+OWN_BYTES = 1_000
+"""What the body of a request needs beside its users, at most."""
 
 
 class Arrival(msgspec.Struct):
     """How a record came in: its Singer line, from which a reject takes the record, and when the tap read it.
 
-    *attempt* counts the tries to deliver it. For a replayed reject, *only* names the one event of the record that is
-    to go (its type and line; None: all of them), and *settled* is told the outcome.
+    *attempt* counts the tries to deliver it. For a replayed reject, *only* names the events of the record that are to
+    go (type and line; None: all of them), *alias* the stream that it was counted under, where stream maps make several
+    of one (empty: all of them), and *settled* is told the outcome.
     """
 
     line: bytes
     time_extracted: Any
     attempt: int = 1
-    only: tuple[str, int | None] | None = None
+    only: Collection[tuple[str, int | None]] | None = None
+    alias: str = ""
     settled: Callable[[Outcome, str], None] | None = None
 
 
@@ -125,12 +132,16 @@ class EventLine(msgspec.Struct, gc=False):
 
 
 class EventItem(msgspec.Struct, gc=False):
-    """The events made of one record, which travel as one user of the request."""
+    """The events made of one record, which travel as one user of the request; in several, if one cannot hold them.
+
+    *rejected*: events of the record that the mapping rejected. They are kept when the others are settled, so that all
+    rejects of a record stand in one entry.
+    """
 
     source: Source
     identifiers: bytes
     events: list[EventLine]
-    partly_rejected: bool
+    rejected: Sequence[RejectedEvent] = ()
 
     @property
     def size(self) -> int:
@@ -142,6 +153,20 @@ class EventItem(msgspec.Struct, gc=False):
 
 
 Item = ProfileItem | EventItem
+
+
+def parts_of(events: Sequence[EventLine], max_bytes: int) -> list[list[EventLine]]:
+    """Cut *events*, in their order, into parts of at most *max_bytes*, or of one event."""
+    parts: list[list[EventLine]] = []
+    left = 0
+    for event in events:
+        size = len(event.body) + 1
+        if size > left:
+            parts.append([])
+            left = max_bytes
+        parts[-1].append(event)
+        left -= size
+    return parts
 
 
 def event_user(identifiers: bytes, bodies: Sequence[bytes]) -> bytes:

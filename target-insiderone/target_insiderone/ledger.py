@@ -77,6 +77,11 @@ class Ledger:
         self._take_over()
         return True
 
+    def prune(self, days: int) -> None:
+        """Forget what is older than *days*."""
+        self.events.prune(days)
+        self.profiles.prune(days)
+
     def close(self) -> None:
         """Merge what is complete, close the connections, and let go of what is held."""
         self.events.merge()

@@ -77,7 +77,7 @@ class ProfileDelivery(Dispatch):
 
     def __init__(self, shared: SharedParts, tally: Tally) -> None:
         super().__init__(shared, tally)
-        self._deletions = Sender(tally.requests, "attribute/delete")
+        self._deletions = Sender(tally.requests, "attribute/delete", shared.settings.batch_size_bytes)
 
     def deliver(self, items: Sequence[ProfileItem], *, skip_hook: bool) -> None:
         """Send the newest versions; those whose place in time is not certain go after them."""

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("target-insiderone")
 
+DAY_SECONDS = 86_400
+
 MERGE_AFTER_PROFILES = 10_000
 """Versions are merged together when there are so many. They are kept in memory until then."""
 
@@ -393,17 +395,38 @@ class ProfileLedger:
         self._rows.lock(connection)
         self._move(connection, self._of_others(connection, take_over=True))
 
-    def forget(self, digests: Sequence[bytes]) -> int:
-        """Forget the profiles with one of these digests as e-mail or phone number; returns how many."""
+    def forget(self, digests: Sequence[bytes]) -> tuple[int, set[bytes]]:
+        """Forget the profiles with one of these digests as e-mail or phone number.
+
+        Returns how many there were, and which of the digests.
+        """
         self.merge()
         table = _profiles.c
         gone = 0
+        found: set[bytes] = set()
         with self._database.transaction() as connection:
             for start in range(0, len(digests), 2_000):
                 some = digests[start : start + 2_000]
                 known = sa.or_(table.email.in_(some), table.phone_number.in_(some))
+                for pair in connection.execute(sa.select(table.email, table.phone_number).where(known)).all():
+                    found.update(bytes(digest) for digest in pair if digest is not None)
                 gone += int(connection.execute(sa.delete(_profiles).where(known)).rowcount)
-        return gone
+        return gone, found.intersection(digests)
+
+    def prune(self, days: int) -> None:
+        """Forget profiles older than *days*; of one whose opt-in was delivered, all but the opt-ins.
+
+        Without them, the next change of the person would opt them in again, whatever they chose meanwhile (CO-05).
+        """
+        if self._read_only:
+            return
+        table = _profiles.c
+        is_old = table.at < int(time.time()) - days * DAY_SECONDS
+        has_optin = table.optins.like('%:"true%')
+        bare = {"content": UNKNOWN, "email": sa.null(), "phone_number": sa.null()}
+        with self._database.transaction() as connection:
+            connection.execute(sa.delete(_profiles).where(is_old, ~has_optin))
+            connection.execute(sa.update(_profiles).where(is_old, table.content != UNKNOWN).values(bare))
 
     def close(self) -> None:
         """Merge what there is; what is still open was sent, and nobody knows what has become of it."""

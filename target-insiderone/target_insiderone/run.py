@@ -26,6 +26,7 @@ from target_insiderone.dry_run import DryRunClient
 from target_insiderone.events import HOUR_SECONDS
 from target_insiderone.exact_json import encode
 from target_insiderone.history import ALWAYS_RUNS, always_had_rows, delivered_before
+from target_insiderone.items import OWN_BYTES
 from target_insiderone.lanes import Lanes
 from target_insiderone.ledger import Ledger
 from target_insiderone.mapping import compile_events, compile_profiles
@@ -100,9 +101,11 @@ class Run:
         self.rejects = RejectsFile(rejects, run_id=self.id)
         self.unidentified = None if settings.dry_run else Unidentified(self.data_dir.unidentified, run_id=self.id)
         size, days = settings.rejects_max_mb, settings.rejects_max_days
-        for file in (self.rejects, *([self.unidentified.file] if self.unidentified else [])):
+        for file in self.files_of_records():
             if dropped := file.compact(max_bytes=size * 1_000_000, max_days=days):
                 log.warning("%s: the oldest %d went, beyond %d MB or %d days", file.path.name, dropped, size, days)
+        if pruned := self.data_dir.prune(days):
+            log.info("%d summaries and dry runs went, older than %d days (rejects_max_days)", pruned, days)
         self.expects_delivery = True  # a replay may find that what is left cannot be delivered
         self.progress = Progress()
         self.sightings = Sightings(settings)
@@ -111,7 +114,7 @@ class Run:
         if settings.ledger_days:
             url = settings.ledger_url or f"sqlite:///{self.data_dir.ledger}"
             self.ledger = Ledger(url, read_only=settings.dry_run)
-            self.ledger.events.prune(settings.ledger_days)
+            self.ledger.prune(settings.ledger_days)
         client: InsiderOneClient | DryRunClient
         if settings.dry_run:
             client = DryRunClient(self.data_dir.dry_run(self.id))
@@ -133,7 +136,7 @@ class Run:
         self.lanes = Lanes(
             [Delivery(shared, self.accounts.new_tally()).deliver for _ in range(settings.max_parallel_requests)],
             max_rows=settings.batch_size_rows,
-            max_bytes=settings.batch_size_bytes - 1_000,  # the body's own members
+            max_bytes=settings.batch_size_bytes - OWN_BYTES,
             stopping=self._interruption.stopping,
             wake=self._interruption.wake,
         )
@@ -213,13 +216,15 @@ class Run:
         try:
             self.lanes.finish()
         finally:
-            self._sync()
-            report = self._report()
-            self._say_what_was_missing()
-            self._say_what_is_empty(report["streams"])
-            self._show(report)
-            if self.ledger:
-                self.ledger.close()
+            try:
+                self._sync()
+            finally:
+                report = self._report()
+                self._say_what_was_missing()
+                self._say_what_is_empty(report["streams"])
+                self._show(report)
+                if self.ledger:
+                    self.ledger.close()
         if report["unbalanced"]:
             raise UnbalancedError(
                 f"the counts of {', '.join(report['unbalanced'])} do not add up; please report it with {self._summary}"
@@ -259,8 +264,8 @@ class Run:
         """Whether this run rejected a record of *stream* that no earlier run has rejected."""
         now: set[object] = set()
         before: set[object] = set()
-        for entry in self.rejects.read():
-            if entry.get("stream") == stream:
+        for entry in self.rejects.entries():
+            if entry is not None and entry.get("stream") == stream:
                 (now if entry.get("run_id") == self.id else before).add(entry.get("key"))
         return not now <= before
 
@@ -272,9 +277,8 @@ class Run:
 
     def _sync(self) -> None:
         """Wait until the disk has what was left out."""
-        self.rejects.sync()
-        if self.unidentified is not None:
-            self.unidentified.file.sync()
+        for file in self.files_of_records():
+            file.sync()
 
     def _say_what_is_empty(self, streams: Mapping[str, Any]) -> None:
         """Say that no stream came, or that one came without a record which always had some."""
@@ -303,6 +307,17 @@ class Run:
             if plain:
                 log.info("stream %s: %s", stream, "; ".join(map(str, plain)))
 
+    def files_of_records(self) -> list[RejectsFile]:
+        """The files with the records that were left out."""
+        return [self.rejects, *([self.unidentified.file] if self.unidentified else [])]
+
+    def tidy_up(self) -> None:
+        """Merge rejects that repeat earlier ones; a full disk does no harm here."""
+        try:
+            self.rejects.merge_repeats()
+        except OSError as error:
+            log.warning("rejects that repeat earlier ones could not be merged (%s)", error.strerror)
+
     def _report(self) -> dict[str, Any]:
         pending = self.lanes.staged() - self.accounts.settled()
         return {
@@ -318,7 +333,11 @@ class Run:
         }
 
     def _show(self, report: dict[str, Any]) -> None:
-        self._summary = self.data_dir.write_summary(self.id, json.dumps(report, indent=2) + "\n")
+        try:
+            self._summary = self.data_dir.write_summary(self.id, json.dumps(report, indent=2) + "\n")
+        except OSError as error:  # a full disk must not hide how the run ended
+            log.error("the run summary cannot be written to %s (%s)", self.data_dir.folder, error.strerror)  # noqa: TRY400
+            self._summary = self.data_dir.folder
         if sys.stderr.isatty():
             show_table(report)
         else:
@@ -389,4 +408,6 @@ def client_settings(settings: Settings, version: str) -> ClientSettings:
 
 def delivery_settings(settings: Settings) -> DeliverySettings:
     """The delivery's part of the settings."""
-    return DeliverySettings(settings.skip_hook, settings.skip_unchanged, settings.error_callback_endpoint)
+    return DeliverySettings(
+        settings.skip_hook, settings.skip_unchanged, settings.error_callback_endpoint, settings.batch_size_bytes
+    )

@@ -64,11 +64,13 @@ class Sender:
     Args:
         requests: Counts requests by *name*, and retries.
         name: ``upsert`` or ``attribute/delete``.
+        max_bytes: Larger bodies are sent in halves; but one user may have as many bytes as the API takes.
     """
 
-    def __init__(self, requests: Counter[str], name: str) -> None:
+    def __init__(self, requests: Counter[str], name: str, max_bytes: int = MAX_BODY_BYTES) -> None:
         self._requests = requests
         self._name = name
+        self._max_bytes = max_bytes
 
     def send(
         self,
@@ -115,8 +117,10 @@ class Sender:
     ) -> tuple[list[Verdict], bool] | None:
         """Send one request: its verdicts, and whether they are doubtful; None: it is to be sent by halves."""
         body = body_of(users)
+        if len(body) > self._max_bytes and len(users) > 1:
+            return None
         if len(body) > MAX_BODY_BYTES:
-            return None if len(users) > 1 else ([(Refusal("too_large"),)], False)
+            return [(Refusal("too_large"),)], False
         try:
             outcome, attempts = post(body, len(users))
         except RowRefusedError as error:

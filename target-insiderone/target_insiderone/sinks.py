@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import traceback
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
@@ -18,16 +18,16 @@ from singer_sdk.sinks.core import BaseJSONSchemaValidator
 from target_insiderone.dates import read_moment
 from target_insiderone.disclosure import shown
 from target_insiderone.errors import Filtered, Rejected
-from target_insiderone.exact_json import decode, encode
+from target_insiderone.exact_json import encode
 from target_insiderone.items import Arrival, EventItem, EventLine, ProfileItem, Source
 from target_insiderone.read_times import UNDATED, read_time
-from target_insiderone.rejects import Reject
+from target_insiderone.rejects import RejectedEvent, RejectsLostError, reject_of, reject_of_events
 from target_insiderone.remedies import NOTE_HINTS, REMEDIES, SKIP_HOOK
 from target_insiderone.unidentified import raw_record
 from target_insiderone.values import UnusableValueError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from target_insiderone.accounting import Outcome, Tally
     from target_insiderone.checkpoints import Checkpoints
@@ -179,6 +179,8 @@ class InsiderOneSink(Sink):
         except Rejected as why:
             self.reject(why, key, arrival)
             self.settle(arrival, "rejected", why.code)
+        except RejectsLostError:
+            raise
         except Exception as error:  # noqa: BLE001  (a mistake of ours in one record must not cost the others)
             self._staging.warn_once(
                 self.stream_name, f"unforeseen {type(error).__name__} at {frames(error)}; please report"
@@ -231,42 +233,15 @@ class InsiderOneSink(Sink):
         except InvalidRecord as error:
             raise Rejected("invalid_record", error.error_message, REMEDIES["invalid_record"]) from None
 
-    def reject(
-        self, why: Rejected, key: str, arrival: Arrival, event_type: str | None = None, number: int | None = None
-    ) -> None:
-        """Keep the record with the reason; the record is the line's, before any stream map."""
-        self._staging.rejects.add(
-            Reject(
-                stream=self.stream_name,
-                key=key,
-                key_properties=self.key_properties,
-                code=why.code,
-                field=why.field,
-                remedy=why.remedy,
-                record=decode(arrival.line)["record"],
-                time_extracted=arrival.time_extracted,
-                attempt=arrival.attempt,
-                event_type=event_type,
-                line=number,
-            )
-        )
+    def reject(self, why: Rejected, key: str, arrival: Arrival) -> None:
+        """Keep the record with the reason."""
+        self._staging.rejects.add(reject_of(self.source(key, "", arrival), why.code, why.field, why.remedy))
 
     def keep_unidentified(self, key: str, arrival: Arrival) -> None:
         """Keep a record that has none of the mapped identifiers, so that it can be brought once they are corrected."""
         if self._staging.unidentified is not None and arrival.settled is None:  # a replayed one stands there already
-            self._staging.unidentified.add(
-                Reject(
-                    stream=self.stream_name,
-                    key=key,
-                    key_properties=self.key_properties,
-                    code="no_identifier",
-                    field="",
-                    remedy=REMEDIES["no_identifier"],
-                    record=raw_record(arrival.line),
-                    time_extracted=arrival.time_extracted,
-                    attempt=arrival.attempt,
-                )
-            )
+            reject = reject_of(self.source(key, "", arrival), "no_identifier", "", REMEDIES["no_identifier"])
+            self._staging.unidentified.add(replace(reject, record=raw_record(arrival.line)))
 
     def reject_unmapped(self, record: Record, arrival: Arrival) -> None:
         """Reject a record for which an expression of the stream maps fails."""
@@ -312,6 +287,8 @@ class ProfileSink(InsiderOneSink):
         if mapped.notes:
             self.note(mapped.notes)
         read_at = read_time(arrival.time_extracted)
+        if not isinstance(arrival.time_extracted, str):
+            arrival.time_extracted = read_at  # so that a reject of it, once replayed, is no older than it was
         if read_at == UNDATED:
             self.note([("read_time_ahead", "")])
         is_old = changed_before(record, time.time() - staging.old_seconds)
@@ -357,19 +334,22 @@ class EventSink(InsiderOneSink):
         staging = self._staging
         mapped = staging.map_event(record, time.time())
         if arrival.only is not None:
-            mapped = only_event(mapped, arrival.only)
+            mapped = only_events(mapped, arrival.only)
         if mapped.notes:
             self.note(mapped.notes)
-        for number, event_type, why in mapped.rejected:
-            self.reject(why, key, arrival, event_type, number)
-            staging.tally.event(self.stream_name, "rejected", why.code)
         for number, event_type, left_out in mapped.filtered:
             self.leave_out(left_out, event_type, number)
             staging.tally.event(self.stream_name, "filtered", left_out.reason)
         if mapped.old:
             staging.inform_once("", SKIP_HOOK)
+        for number, event_type, why in mapped.rejected:
+            self.leave_out(why, event_type, number)
+        rejected = [
+            RejectedEvent(event_type, number, why.code, why.field, why.remedy)
+            for number, event_type, why in mapped.rejected
+        ]
         if not mapped.events:
-            self._settle_without_request(mapped, arrival)
+            self._settle_without_request(mapped, rejected, key, arrival)
             return
         identifiers = encode(mapped.identifiers)
         profile_id = record.get("profile_id")
@@ -380,7 +360,7 @@ class EventSink(InsiderOneSink):
                 source=self.source(key, person, arrival),
                 identifiers=identifiers,
                 events=[self._line(key, number, event_type, event) for number, event_type, event in mapped.events],
-                partly_rejected=bool(mapped.rejected),
+                rejected=rejected,
             ),
         )
 
@@ -390,10 +370,15 @@ class EventSink(InsiderOneSink):
         ledger_key = digest("event", key, event_type, str(number or 0)) if key else None
         return EventLine(ledger_key, digest("content", body), body, event_type, number)
 
-    def _settle_without_request(self, mapped: MappedEvent, arrival: Arrival) -> None:
+    def _settle_without_request(
+        self, mapped: MappedEvent, rejected: Sequence[RejectedEvent], key: str, arrival: Arrival
+    ) -> None:
         """Count a record none of whose events is to be sent: rejected if one was, else filtered."""
-        if mapped.rejected:
-            self.settle(arrival, "rejected", mapped.rejected[0][2].code)
+        if rejected:
+            self._staging.rejects.add(reject_of_events(self.source(key, "", arrival), rejected))
+            for event in rejected:
+                self._staging.tally.event(self.stream_name, "rejected", event.code)
+            self.settle(arrival, "rejected", rejected[0].code)
         else:
             self.settle(arrival, "filtered", mapped.filtered[0][2].reason if mapped.filtered else "unmapped_metric")
 
@@ -414,12 +399,12 @@ def frames(error: Exception) -> str:
     return " > ".join(f"{Path(place.filename).name}:{place.lineno}" for place in places)
 
 
-def only_event(mapped: MappedEvent, only: tuple[str, int | None]) -> MappedEvent:
-    """The one event (type, line) of a record whose other events were settled when it was rejected."""
+def only_events(mapped: MappedEvent, only: Collection[tuple[str, int | None]]) -> MappedEvent:
+    """The events (type, line) of a record that are to go again; the others were settled when these were rejected."""
     return mapped._replace(
-        events=[made for made in mapped.events if (made[1], made[0]) == only],
-        rejected=[made for made in mapped.rejected if (made[1], made[0]) == only],
-        filtered=[made for made in mapped.filtered if (made[1], made[0]) == only],
+        events=[made for made in mapped.events if (made[1], made[0]) in only],
+        rejected=[made for made in mapped.rejected if (made[1], made[0]) in only],
+        filtered=[made for made in mapped.filtered if (made[1], made[0]) in only],
     )
 
 

@@ -30,6 +30,7 @@ from target_insiderone.exits import run_command
 from target_insiderone.findings import find
 from target_insiderone.interruption import Interrupted, Interruption, StoppedBySignalError
 from target_insiderone.items import Arrival
+from target_insiderone.private_files import OTHERS
 from target_insiderone.reader import MessageReader
 from target_insiderone.run import Run
 from target_insiderone.schema_messages import check_schema_message, unusable_maps
@@ -141,6 +142,7 @@ class TargetInsiderOne(Target):
         except Exception as error:  # noqa: BLE001  (the first failure is the one to tell)
             ended_by = ended_by or error
         afterwards()
+        self.run.tidy_up()
         self._interruption.uninstall()
         if ended_by is not None:
             raise ended_by
@@ -177,16 +179,26 @@ class TargetInsiderOne(Target):
         return self.sinks[kind]
 
     def expect_rejects(self, stream: str, key_properties: Sequence[str]) -> None:
-        """Get ready to :meth:`take` rejects of *stream*; they are held against the SCHEMA of the stream's last run."""
+        """Get ready to :meth:`take` rejects of *stream*; they are held against the SCHEMA of the stream's last run.
+
+        Raises:
+            SettingsError: The settings know no such stream.
+            AlreadyRunningError: It is being loaded.
+        """
         self.run.consent_memory.is_replay = True
-        schema = self.run.data_dir.read_schema(stream) or {"properties": {}}
-        message = {"type": "SCHEMA", "stream": stream, "schema": schema, "key_properties": list(key_properties)}
-        self._process_schema_message(message)
+        kept = self.run.data_dir.read_schema(stream) or {"type": "SCHEMA", "stream": stream, "schema": {}}
+        kept["schema"].setdefault("properties", {})
+        self._make_sinks({"key_properties": list(key_properties), **kept})
 
     def _process_schema_message(self, message_dict: Message) -> None:
-        """Make the stream's sink, and learn whether its records pass without a stream map."""
-        stream = message_dict["stream"]
+        """Make the stream's sink, and keep the SCHEMA for replays."""
         check_schema_message(message_dict)
+        self._make_sinks(message_dict)
+        self.run.data_dir.write_schema(message_dict)
+
+    def _make_sinks(self, message_dict: Message) -> None:
+        """Make the stream's sinks, and learn whether its records pass without a stream map."""
+        stream = message_dict["stream"]
         try:
             super()._process_schema_message(message_dict)
         except (InsiderOneTargetError, InvalidJSONSchema, StreamMapConfigError):
@@ -194,7 +206,6 @@ class TargetInsiderOne(Target):
         except Exception as error:  # noqa: BLE001  (the SDK's maps and flattening raise anything)
             raise unusable_maps(stream, error, self._config) from None
         self.run.lock(stream)
-        self.run.data_dir.write_schema(stream, message_dict["schema"])
         self._plain.pop(stream, None)
         maps = self.mapper.stream_maps[stream]
         for stream_map in maps:
@@ -229,7 +240,8 @@ class TargetInsiderOne(Target):
                 f"stream {shown(stream)}: a RECORD came before its SCHEMA; look at the tap"
             )
         for stream_map in self.mapper.stream_maps[stream]:
-            self._take_mapped(stream_map, dict(record), arrival)
+            if arrival.alias in {"", stream_map.stream_alias}:
+                self._take_mapped(stream_map, dict(record), arrival)
 
     def _take_mapped(self, stream_map: StreamMap, record: Message, arrival: Arrival) -> None:
         """Map one record and hand it on; one that a map leaves out, or cannot map, is settled here."""
@@ -238,6 +250,8 @@ class TargetInsiderOne(Target):
         sink = self.get_sink(stream_map.stream_alias)
         if not isinstance(sink, InsiderOneSink):
             self.run.tally.record(stream_map.stream_alias, "filtered", "stream_map")
+            if arrival.settled is not None:
+                arrival.settled("filtered", "stream_map")
             return
         try:
             mapped = stream_map.transform(record)
@@ -378,6 +392,7 @@ def main() -> None:
     """The console script: loading, or one of the commands; every ending is sorted into the exit codes of the README."""
     from target_insiderone.commands.cli import commands  # noqa: PLC0415  (it imports this module)
 
+    os.umask(OTHERS)  # whatever is written is nobody else's
     open_closed_streams()
     is_command = len(sys.argv) > 1 and sys.argv[1] in commands.commands
 

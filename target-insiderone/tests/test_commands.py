@@ -9,6 +9,8 @@ import subprocess
 
 import pytest
 from singer_messages import order, profile, record, schema, state
+from target_insiderone.addresses import Addresses
+from target_insiderone.ledger import Ledger
 from target_insiderone.panel import TYPES
 from target_insiderone.transforms import PARAMETRIC, TRANSFORMS
 
@@ -482,6 +484,118 @@ def test_forget_finds_a_phone_number_in_any_spelling(command, load):
     _, told = command("forget", given="+905321111111\n")
 
     assert "removed 1 reject(s)" in told
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        pytest.param("+905321234567", 905321234567, id="JSON number"),
+        pytest.param("+905321234567", "0090 532 123-45-67", id="two zeros"),
+        pytest.param("0532 123 45 67", "+905321234567", id="national in the list"),
+        pytest.param("+905321234567", "tel 0532 123 45 67 please", id="national, in a text"),
+        pytest.param("+905321234567", "+90 (0)532 1234567", id="bracketed zero"),
+        pytest.param(" ANN@shop.example ", "\u200bann@Shop.example\u00a0", id="blanks and capitals"),
+        pytest.param("ann@shop.example", "https://x.example/?email=ann%40shop.example&a=1", id="in a link"),
+        pytest.param("o'ann@shop.example", "<O'Ann@shop.example>", id="apostrophe"),
+    ],
+)
+def test_addresses_are_found_in_any_spelling(given, kept):
+    """A reject holds what the shop wrote, and a person gives it as it stands in a letter."""
+    addresses = Addresses(["nobody@shop.example", given], "TR")
+
+    assert addresses.found_in(json.dumps({"record": {"properties": [kept]}}).encode()) == {2}
+    assert addresses.found_in(f'{{"torn": "{kept}'.encode()) == {2}
+
+
+@pytest.mark.parametrize("kept", ["joann@shop.example", "ann@shop.example.org", "+905321234568", 15321234567, "12"])
+def test_other_people_are_not_found(kept):
+    """Who only has a similar address stays."""
+    addresses = Addresses(["ann@shop.example", "+905321234567"], "TR")
+
+    assert addresses.found_in(json.dumps([kept]).encode()) == set()
+
+
+def test_forget_copes_with_odd_lines_and_says_what_it_did_not_find(command, tmp_path):
+    """A U+2028 in a dry run ended it, and the address stayed."""
+    folder = tmp_path / "data" / "klaviyo"
+    folder.mkdir(parents=True)
+    odd = '{"name":"a\u2028b\u0085c","email":"ann@shop.example"}\n{"torn":"ann@shop.ex'
+    (tmp_path / "data" / "dry-run-1.jsonl").write_text(odd)
+    (folder / "rejects.jsonl").write_text('{"torn":"Ann@shop.example\n{"key":"else"}\n')
+    (folder / "unidentified.jsonl").write_text('{"record":"ann@shop.example"}\n')
+    for name in ("rejects.new", "summary-1.json", "summary-1.json.7.new"):
+        (folder / name).write_text('{"x":"ann@shop.example"}')
+
+    code, told = command("forget", given="bob@shop.example\nann@shop.example\n\n+905321234567\n")
+
+    left = [path for path in (tmp_path / "data").rglob("*") if path.is_file() and b"ann@" in path.read_bytes().lower()]
+    assert code == 0, told
+    assert left == []
+    assert (folder / "rejects.jsonl").read_text() == '{"key":"else"}\n'
+    assert "2 of 3 address(es): line(s) 1, 4 of the list" in told
+    assert "bob@" not in told
+
+
+def test_forget_takes_the_bytes_of_events_of_unknown_outcome(command, tmp_path):
+    """They hold the identifiers as they were sent."""
+    folder = tmp_path / "data" / "klaviyo"
+    folder.mkdir(parents=True)
+    ledger = Ledger(f"sqlite:///{folder}/ledger.sqlite")
+    ledger.events.intend([(b"k" * 16, b"c" * 16, b'{"email":"ann@shop.example"}\n{"event_name":"purchase"}')])
+    ledger.close()
+
+    code, told = command("forget", given="ann@shop.example\n", ledger_days=0)
+
+    assert code == 0, told
+    assert "the bytes of 1 event(s)" in told
+    assert not [path for path in folder.iterdir() if b"ann@shop" in path.read_bytes()]
+
+
+def test_replay_goes_on_past_what_it_cannot_take(command, load, sandbox):
+    """One reject of a stream that is no more, or a foreign line, ended it: none of the others went."""
+    ended = load([schema("profiles"), record("profiles", profile(1, first_name=1))])
+    (path,) = ended.data_dir.glob("*/rejects.jsonl")
+    good = path.read_text().replace('"first_name":1', '"first_name":"Good"')
+    stranger = good.replace('"stream":"profiles"', '"stream":"gone"').replace('"id":"', '"id":"x', 1)
+    path.write_text('{"foreign": true}\nno JSON\n' + stranger + good)
+
+    code, told = command("replay", "--all")
+    _, again = command("replay", "--all")
+
+    assert code == 0, told
+    assert "delivered 1" in told
+    assert "1 of streams that these settings do not know" in told
+    assert "2 line(s) that hold no reject" in told
+    assert "had been replayed before" in again
+    assert len(sandbox.users()) == 1
+
+
+def test_replay_keeps_the_renaming_of_a_stream_map(command, load, sandbox):
+    """The reject stood under the new name, for which there is no map: its fields were not renamed any more."""
+    maps = {"people": {"__alias__": "profiles", "first_name": "str(given)"}}
+    fields = {"id": "P1", "email": "a@shop.example", "given": 5}
+    first = [{**schema("profiles"), "stream": "people"}, record("people", fields)]
+    first[0]["schema"] = {"properties": {"id": {"type": "string"}, "email": {}, "given": {}}}
+    ended = load(first, stream_maps={"people": {"__alias__": "profiles", "first_name": "given.upper()"}})
+
+    _, told = command("replay", "--all", stream_maps=maps)
+
+    assert [reject["source_stream"] for reject in ended.rejects] == ["people"]
+    assert "delivered 1" in told, told
+    assert sandbox.users()[0]["attributes"]["name"] == "5"
+
+
+def test_a_refused_record_without_a_read_time_is_no_duplicate_of_itself(command, load):
+    """Its reject was dated to the second, and what the ledger kept of it to the microsecond, and thus later."""
+    bad = record("profiles", profile(1, email="a@x", phone_number="+905"))
+    del bad["time_extracted"]
+    ended = load([schema("profiles"), bad])
+    (path,) = ended.data_dir.glob("*/rejects.jsonl")
+    path.write_text(path.read_text().replace("a@x", "a@x.example"))
+
+    _, told = command("replay", "--all")
+
+    assert "delivered 1" in told, told
 
 
 def test_help_names_the_commands(target_command):

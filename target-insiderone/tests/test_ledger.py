@@ -126,17 +126,42 @@ def test_a_version_read_earlier_does_not_replace_a_later_one(url, open_ledger):
     assert profiles_in(url, b"p")[b"p"].optins == {"email_optin": "new"}
 
 
-def test_pruning_forgets_settled_events_only(url, open_ledger):
-    """An open intent must survive any age, else the event behind it could be doubled."""
+def test_ledger_days_hold_for_events_of_unknown_outcome_too(url, open_ledger):
+    """Their bytes are personal data; they stood there for ever, since only settled events were pruned."""
     ledger = open_ledger(url)
     ledger.events.intend([(b"done", b"1", b"x"), (b"open", b"2", b"y")])
     ledger.events.settle([b"done"], [])
 
     next_run = open_ledger(url)
+    kept = next_run.events.prune(days=1), next_run.events.known([b"done", b"open"]).keys()
     forgotten = next_run.events.prune(days=-1)
 
-    assert forgotten == 1
-    assert next_run.events.known([b"done", b"open"]).keys() == {b"open"}
+    assert kept == (0, {b"done", b"open"})
+    assert forgotten == 2
+    assert next_run.events.known([b"done", b"open"]) == {}
+
+
+def test_ledger_days_hold_for_profiles_and_leave_only_opt_ins(url, open_ledger):
+    """Without the opt-in delivered once, the person's next change would opt them in again (CO-05)."""
+    key = {name: name.encode().ljust(16, b"-") for name in ("plain", "opted", "mail")}
+    optins = {key["plain"]: {"email_optin": "false x"}, key["opted"]: {"email_optin": "true x"}}
+    ledger = open_ledger(url)
+    claim = ledger.profiles.claim({each: ReadProfile("2026-06-01", optins[each]) for each in optins})
+    known = {each: KnownProfile("2026-06-01", b"c" * 16, key["mail"], None, optins[each]) for each in optins}
+    ledger.profiles.remember(claim, known)
+    ledger.close()
+
+    next_run = open_ledger(url)
+    next_run.profiles.prune(days=1)
+    before = next_run.profiles.claim({each: ReadProfile("2026-06-01", {}) for each in optins}).known
+    next_run.close()
+    last_run = open_ledger(url)
+    last_run.profiles.prune(days=-1)
+    after = last_run.profiles.claim({each: ReadProfile("2026-06-01", {}) for each in optins}).known
+
+    assert before.keys() == set(optins)
+    assert after.keys() == {key["opted"]}
+    assert (after[key["opted"]].email, after[key["opted"]].optins) == (None, {"email_optin": "true x"})
 
 
 def test_a_read_only_ledger_changes_nothing(url, open_ledger):

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
+import os
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
-from target_insiderone.rejects import Reject, RejectsFile
+import pytest
+from target_insiderone.rejects import Reject, RejectsFile, RejectsLostError
 
 
 def reject(key: str) -> Reject:
@@ -82,3 +87,140 @@ def test_old_ones_go_after_their_days(tmp_path):
     RejectsFile(path, run_id="r").compact(max_bytes=10**9, max_days=90)
 
     assert keys(path) == ["89", "1"]
+
+
+@pytest.fixture
+def rejects(tmp_path):
+    """An empty file of rejects."""
+    return RejectsFile(tmp_path / "rejects.jsonl", run_id="r")
+
+
+def test_a_failed_write_is_never_followed_by_a_sync_that_succeeds(rejects, monkeypatch):
+    """The list was cleared before it was written: on a full disk, a later STATE passed rejects that stood nowhere."""
+    rejects.add(reject("a"))
+    with monkeypatch.context() as full_disk:
+        full_disk.setattr(os, "write", _no_room)
+        with pytest.raises(RejectsLostError):
+            rejects.sync()
+
+    with pytest.raises(RejectsLostError):
+        rejects.sync()
+
+
+def _no_room(*_):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_rejects_are_on_the_disk_before_the_state(rejects, monkeypatch):
+    """What is written and not synced is lost with the machine, and the STATE has passed it."""
+    calls = []
+    for name in ("write", "fsync"):
+        real = getattr(os, name)
+        monkeypatch.setattr(os, name, lambda *given, name=name, real=real: (calls.append(name), real(*given))[1])
+
+    rejects.add(reject("a"))
+    rejects.sync()
+
+    assert calls[:2] == ["write", "fsync"]
+
+
+@pytest.mark.parametrize("change", ["append", "replace"])
+def test_the_file_is_changed_under_a_lock_between_processes(rejects, monkeypatch, change):
+    """A reject that another process appends while the file is replaced would be lost."""
+    rejects.add(reject("a"))
+    rejects.sync()
+    free = []
+
+    def look(real):
+        def call(*given):
+            with rejects.path.with_suffix(".lock").open() as lock:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    free.append(True)
+                except BlockingIOError:
+                    free.append(False)
+            return real(*given)
+
+        return call
+
+    monkeypatch.setattr(os, "write", look(os.write))
+    monkeypatch.setattr(os, "replace", look(os.replace))
+    monkeypatch.setattr(os, "rename", look(os.rename))
+    if change == "append":
+        rejects.add(reject("b"))
+        rejects.sync()
+    else:
+        monkeypatch.setattr(os, "fsync", look(os.fsync))
+        rejects.remove(bool)
+
+    assert free
+    assert not any(free)
+
+
+def test_many_rejects_do_not_wait_in_memory(rejects):
+    """An input without STATEs never asks for a sync; 100,000 rejects took 467 MB."""
+    tracemalloc.start()
+    for number in range(3_000):
+        rejects.add(Reject("profiles", f"{number}", ("id",), "invalid_email", "", "", {"id": "x" * 5_000}))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert rejects.path.stat().st_size > 13_000_000
+    assert peak < 8_000_000
+
+
+def test_a_long_file_is_compacted_line_by_line(rejects):
+    """The file was read whole at every start: 1 GB for 500 MB."""
+    line = json.dumps({"key": "old", "at": "2020-01-01T00:00:00+00:00", "record": "x" * 1_000}).encode() + b"\n"
+    rejects.path.write_bytes(line * 20_000)
+    tracemalloc.start()
+    dropped = rejects.compact(max_bytes=10**9, max_days=90)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert dropped == 20_000
+    assert peak < 4_000_000
+
+
+def test_what_is_rejected_again_for_one_reason_is_kept_once(tmp_path):
+    """A look-back brings the same record every quarter of an hour: 672 copies in seven days."""
+    path = tmp_path / "rejects.jsonl"
+    for _ in range(3):
+        rejects = RejectsFile(path, run_id="r")
+        for key in ("a", "b", "a"):
+            rejects.add(reject(key))
+        rejects.add(Reject("profiles", "a", ("id",), "invalid_uuid", "uuid", "correct it", {"id": "a"}))
+        rejects.sync()
+        rejects.merge_repeats()
+
+    kept = [json.loads(line) for line in path.read_text().splitlines()]
+    assert sorted((entry["key"], entry["code"], entry["count"]) for entry in kept) == [
+        ("a", "invalid_email", 6),
+        ("a", "invalid_uuid", 3),
+        ("b", "invalid_email", 3),
+    ]
+
+
+def test_records_without_a_key_are_told_apart_by_their_content(rejects):
+    """Two unreadable lines are two rejects."""
+    for text in ("one", "two", "one"):
+        rejects.add(Reject("(unreadable)", "", (), "unreadable", "", "", text))
+    rejects.sync()
+    rejects.merge_repeats()
+
+    assert [entry["record"] for entry in rejects.entries()] == ["two", "one"]
+
+
+@pytest.mark.parametrize("line", ['{"at": "2026-01-01"}', "[1]", "torn", '{"at": 5}', "\u2028\u0085"])
+def test_a_foreign_line_costs_nothing(rejects, line):
+    """A date without a time zone ended every run with a TypeError."""
+    rejects.path.write_text(line + "\n")
+    rejects.add(reject("a"))
+    rejects.sync()
+
+    rejects.compact(max_bytes=10**9, max_days=10_000)
+    rejects.merge_repeats()
+
+    first, second = rejects.path.read_bytes().removesuffix(b"\n").split(b"\n")
+    assert first.decode() == line
+    assert json.loads(second)["key"] == "a"

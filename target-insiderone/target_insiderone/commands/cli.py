@@ -11,7 +11,7 @@ import click
 from target_insiderone.commands.check import check
 from target_insiderone.commands.forget import forget
 from target_insiderone.commands.preview import Choice, preview
-from target_insiderone.commands.replay import NO_IDENTIFIER, RejectChoice, replay
+from target_insiderone.commands.replay import NO_IDENTIFIER, RejectChoice, replay, told_of_replay
 from target_insiderone.settings import parse_settings
 from target_insiderone.target import TargetInsiderOne, name_log_lines
 from target_insiderone.texts import text_of
@@ -96,9 +96,8 @@ def replay_command(
         rejects=everything or not unidentified,
         unidentified=unidentified or NO_IDENTIFIER in codes,
     )
-    counts = replay(TargetInsiderOne(config=settings_of(config)), choice)
-    told = ", ".join(f"{outcome} {count}" for outcome, count in sorted(counts.items()))
-    click.echo(f"replayed {sum(counts.values())} reject(s){': ' if told else ''}{told}")
+    outcomes = replay(TargetInsiderOne(config=settings_of(config)), choice)
+    click.echo(told_of_replay(outcomes))
 
 
 @commands.command("forget")
@@ -108,9 +107,13 @@ def forget_command(config: tuple[str, ...]) -> None:
     addresses = text_of(sys.stdin.buffer.read(), "standard input").split("\n")
     gone = forget(parse_settings(settings_of(config)), addresses)
     click.echo(
-        f"removed {gone.rejects} reject(s), {gone.profiles} profile(s) of the ledger, {gone.dry_runs} dry run(s). "
+        f"removed {gone.rejects} reject(s), {gone.profiles} profile(s) of the ledger, {gone.files} dry run(s) and "
+        f"other file(s), the bytes of {gone.events} event(s) of unknown outcome. "
         "Insider One itself is not touched: delete or anonymise the person there, too"
     )
+    if gone.unknown:
+        lines = ", ".join(map(str, gone.unknown))
+        click.echo(f"nothing is kept of {len(gone.unknown)} of {gone.given} address(es): line(s) {lines} of the list")
 
 
 def settings_of(paths: tuple[str, ...]) -> dict[str, Any]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from target_insiderone.addresses import Addresses
 from target_insiderone.data_dir import DataDir
 from target_insiderone.digests import Digester
 from target_insiderone.ledger import Ledger
@@ -19,67 +18,58 @@ if TYPE_CHECKING:
     from target_insiderone.settings import Settings
 
 
-SEPARATORS = dict.fromkeys(map(ord, " \t-/()"))
-"""What people write between the digits of a phone number; no e-mail address loses its dots by it."""
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Forgotten:
-    """How much went."""
+    """How much went; *unknown* are the lines of the list whose address stood nowhere, *given* how many there were."""
 
-    rejects: int
-    profiles: int
-    dry_runs: int
+    given: int
+    unknown: list[int]
+    rejects: int = 0
+    profiles: int = 0
+    events: int = 0
+    files: int = 0
 
 
-def forget(settings: Settings, addresses: Iterable[str]) -> Forgotten:
-    """Remove *addresses* (e-mail addresses and phone numbers) from rejects, ledger and dry runs of this integration."""
-    spellings = {spelling for address in addresses for spelling in spellings_of(address)}
+def forget(settings: Settings, lines: Iterable[str]) -> Forgotten:
+    """Remove addresses (e-mail, phone; one a line) from all that is kept of this integration, and from dry runs.
+
+    Whole entries go, torn lines too; of dry runs, summaries and left-overs the whole file. An event whose outcome is
+    open counts as delivered from then on: nothing of the person is sent again.
+    """
+    addresses = Addresses(lines, settings.default_country)
+    found: set[int] = set()
+
+    def is_gone(line: bytes) -> bool:
+        here = addresses.found_in(line)
+        found.update(here)
+        return bool(here)
+
     data_dir = DataDir(settings.data_dir, settings.integration_name)
-    profiles = 0
-    if settings.ledger_days:
+    gone = Forgotten(len(addresses.numbers), [])
+    if settings.ledger_url or data_dir.has_ledger:  # also one that was switched off since
         digest = Digester(settings.scope)
         ledger = Ledger(settings.ledger_url or f"sqlite:///{data_dir.ledger}")
-        digests = [digest(kind, spelling) for spelling in spellings for kind in ("email", "phone_number")]
-        profiles = ledger.profiles.forget(digests)
+        by_digest = {
+            digest(kind, spelling): numbers
+            for spelling, numbers in addresses.spellings.items()
+            for kind in ("email", "phone_number")
+        }
+        gone.profiles, known = ledger.profiles.forget(list(by_digest))
+        found.update(*(by_digest[each] for each in known))
+        gone.events = ledger.events.forget(lambda intent: sum(map(is_gone, intent.split(b"\n"))) > 0)
         ledger.close()
-    found = finder(spellings)
-    gone = sum(
-        RejectsFile(path, run_id="").rewrite(lambda entry: None if mentions(entry, found) else entry)
-        for path in data_dir.kept_records
-    )
-    return Forgotten(gone, profiles, sum(_remove(path, found) for path in data_dir.root.glob("dry-run-*.jsonl")))
+    gone.rejects = sum(RejectsFile(path, run_id="").remove(is_gone) for path in data_dir.kept_records)
+    gone.files = sum(_remove(path, is_gone) for path in data_dir.other_personal_files())
+    gone.unknown = sorted(addresses.numbers - found)
+    return gone
 
 
-def spellings_of(address: str) -> set[str]:
-    """The ways in which an address may stand in what is kept: as given, and without separators, in either case."""
-    plain = address.strip()
-    if not plain:
-        return set()
-    bare = plain.translate(SEPARATORS)
-    return {plain, plain.lower(), bare, bare.lower()}
-
-
-def finder(spellings: Iterable[str]) -> Callable[[str], bool]:
-    """Whether a text holds one of *spellings* as a whole: ann@x.io is not found in joann@x.io."""
-    words = "|".join(re.escape(spelling) for spelling in sorted(spellings, key=len, reverse=True))
-    if not words:
-        return lambda _: False
-    pattern = re.compile(rf"(?<![\w.+@-])(?:{words})(?![\w@-]|\.\w)", re.IGNORECASE)
-    return lambda text: bool(pattern.search(text) or pattern.search(text.translate(SEPARATORS)))
-
-
-def mentions(value: Any, found: Callable[[str], bool]) -> bool:
-    """Whether *found* holds of any text anywhere in *value*."""
-    if isinstance(value, dict):
-        return any(mentions(inner, found) for pair in value.items() for inner in pair)
-    if isinstance(value, list):
-        return any(mentions(inner, found) for inner in value)
-    return isinstance(value, str) and found(value)
-
-
-def _remove(path: Path, found: Callable[[str], bool]) -> bool:
-    if any(mentions(json.loads(line), found) for line in path.read_text().splitlines()):
-        path.unlink()
-        return True
-    return False
+def _remove(path: Path, is_gone: Callable[[bytes], bool]) -> bool:
+    """Remove a file if one of its lines is to go; every line is looked at."""
+    mentioned = False
+    with path.open("rb") as file:
+        for line in file:
+            mentioned = is_gone(line) or mentioned
+    if mentioned:
+        path.unlink(missing_ok=True)
+    return mentioned

@@ -104,15 +104,10 @@ class PreviewSink(InsiderOneSink):
         found.setdefault("reason", reason)
         super().settle(arrival, outcome, reason)
 
-    def reject(
-        self, why: Rejected, key: str, arrival: Arrival, event_type: str | None = None, number: int | None = None
-    ) -> None:
-        """Show why a record, or one event of it, is rejected."""
+    def reject(self, why: Rejected, key: str, arrival: Arrival) -> None:
+        """Show why a record is rejected."""
         del key, arrival
-        if event_type is None:
-            self._found()["reason"] = str(why)
-        else:
-            self.leave_out(why, event_type, number)
+        self._found()["reason"] = str(why)
 
     def leave_out(self, why: Filtered | Rejected, event_type: str, number: int | None) -> None:
         """Show why one event of a record is not sent."""
@@ -224,10 +219,9 @@ class PreviewTarget(TargetInsiderOne):
         """Take the SCHEMA of the stream's last run where the input brings none, as a replay does."""
         settings = self.settings
         if (Path(settings.data_dir).expanduser() / settings.integration_name).exists():
-            schema = DataDir(settings.data_dir, settings.integration_name).read_schema(stream)
-            if schema is not None:
-                message = {"type": "SCHEMA", "stream": stream, "schema": schema, "key_properties": ["id"]}
-                self._process_schema_message(message)
+            message = DataDir(settings.data_dir, settings.integration_name).read_schema(stream)
+            if message is not None:
+                self._process_schema_message({"key_properties": ["id"], **message})
 
     @cached_property
     def _mapped(self) -> frozenset[str]:

@@ -1,0 +1,124 @@
+"""What the target keeps is nobody else's: rights, links, age, and one record kept once."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import pytest
+from singer_messages import order, profile, record, schema
+from target_insiderone.data_dir import DataDir
+from target_insiderone.ledger import Ledger
+from target_insiderone.private_files import UnsafeFileError
+
+
+@pytest.fixture
+def no_umask():
+    """Nothing is taken away by the process."""
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+def others(path):
+    """What group and others may do with a file."""
+    return path.stat().st_mode & 0o077
+
+
+@pytest.mark.usefixtures("no_umask")
+def test_folders_above_and_files_are_private_whatever_the_umask(tmp_path):
+    """Parents came out as 0777 where the umask is 000, SQLite's own file as 0644."""
+    data_dir = DataDir(str(tmp_path / "a" / "b"), "klaviyo")
+    ledger = Ledger(f"sqlite:///{tmp_path}/mine.sqlite")
+    ledger.close()
+
+    paths = [tmp_path / "a", tmp_path / "a" / "b", data_dir.folder, data_dir.ledger, tmp_path / "mine.sqlite"]
+    assert [others(path) for path in paths] == [0] * 5
+
+
+def test_what_was_open_is_closed(tmp_path):
+    """A folder that was there with 0755 stayed so."""
+    folder = tmp_path / "data" / "klaviyo"
+    folder.mkdir(parents=True)
+    (folder / "rejects.jsonl").touch()
+    (tmp_path / "mine.sqlite").touch()
+    for path in (folder.parent, folder, folder / "rejects.jsonl", tmp_path / "mine.sqlite"):
+        path.chmod(0o755)
+
+    DataDir(str(folder.parent), "klaviyo")
+    Ledger(f"sqlite:///{tmp_path}/mine.sqlite").close()
+
+    assert [others(path) for path in (folder.parent, folder, folder / "rejects.jsonl")] == [0, 0, 0]
+    assert others(tmp_path / "mine.sqlite") == 0
+
+
+def test_a_folder_that_others_need_stays_open(tmp_path, monkeypatch):
+    """``data_dir: .`` must not lock others out of the project, nor ``/tmp`` everybody."""
+    tmp_path.chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+
+    data_dir = DataDir(".", "klaviyo")
+
+    assert others(tmp_path) == 0o055
+    assert others(data_dir.folder) == 0
+
+
+@pytest.mark.parametrize("name", ["rejects.jsonl", "ledger.sqlite"])
+def test_a_symbolic_link_is_refused(load, tmp_path, name):
+    """Whoever made it would get the records, or have a file of theirs overwritten."""
+    folder = tmp_path / "data" / "klaviyo"
+    folder.mkdir(parents=True)
+    (folder / name).symlink_to(tmp_path / "elsewhere")
+
+    ended = load([schema("profiles"), record("profiles", profile(1, first_name=1))])
+
+    assert ended.code == 2
+    assert "is a symbolic link" in ended.logs
+    assert not (tmp_path / "elsewhere").exists()
+    with pytest.raises(UnsafeFileError):
+        DataDir(str(folder.parent), "klaviyo")
+
+
+def test_summaries_and_dry_runs_go_after_their_days(tmp_path):
+    """They hold personal data, and stayed for ever."""
+    data_dir = DataDir(str(tmp_path), "klaviyo")
+    old = time.time() - 100 * 86_400
+    for path in (data_dir.dry_run("1"), data_dir.dry_run_rejects("1"), data_dir.write_summary("1", "{}")):
+        path.touch()
+        os.utime(path, (old, old))
+    kept = data_dir.write_summary("2", "{}")
+
+    assert data_dir.prune(90) == 3
+    assert data_dir.other_personal_files() == [kept]
+
+
+def test_an_order_stands_once_in_the_rejects_with_its_lines(load):
+    """2,000 lines of one order made 2,000 copies of it: 451 MB."""
+    bought = order(1, items=300)
+    for line in bought["event_properties"]["Items"][:200]:
+        line["ItemPrice"] = "12,50 EUR"
+    bought["event_properties"].pop("$value")
+
+    ended = load([schema("events"), record("events", bought)], max_rejects="100%")
+
+    (reject,) = ended.rejects
+    assert ended.summary["streams"]["events"]["events"]["delivered"] == 100
+    assert [line["line"] for line in reject["lines"]] == list(range(1, 201))
+    assert (reject["line"], reject["code"]) == (1, reject["lines"][0]["code"])
+
+
+def test_an_order_too_large_for_one_request_goes_in_several(load, sandbox):
+    """It was refused as too large, once for each of its lines: 5.3 GB for 4.4 MB."""
+    bought = order(1, items=400)
+
+    ended = load([schema("events"), record("events", bought)], batch_size_bytes=10_000)
+    again = load([schema("events"), record("events", bought)], batch_size_bytes=10_000)
+
+    (user,) = sandbox.users()
+    requests = sandbox.journal("insiderone")
+    assert ended.counts("events") == {"read": 1, "delivered": 1}
+    assert again.counts("events") == {"read": 1, "duplicate": 1}
+    assert len(requests) > 4
+    assert sorted(event["event_params"]["custom"]["line"] for event in user["events"]) == list(range(1, 401))
+    sent = [event for request in requests for some in request["body"]["users"] for event in some["events"]]
+    assert [event["event_params"]["custom"]["line"] for event in sent] == list(range(1, 401))
