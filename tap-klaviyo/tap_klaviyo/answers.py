@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 LONGEST_REASON = 10_000  # bytes that a pattern looks through
 LONGEST_WAIT = 366 * 86_400.0  # seconds; a Retry-After beyond it is as good as for ever
 
+CLOCK_YEARS = range(1970, 9000)
+"""Years that a ``Date`` is believed in."""
+
 SCOPES: Mapping[str, str] = {
     "/api/events": "events:read",
     "/api/metrics": "metrics:read",
@@ -111,9 +114,15 @@ def _seconds(headers: Mapping[str, str]) -> float:
     try:
         seconds = float(retry_after)
     except ValueError:
-        until, now = http_date(retry_after), http_date(headers.get("Date")) or datetime.now(UTC)
+        until, now = http_date(retry_after), date_of(headers) or datetime.now(UTC)
         seconds = (until - now).total_seconds() if until else 0.0
     return min(seconds, LONGEST_WAIT) if seconds > 0 else 0.0
+
+
+def date_of(headers: Mapping[str, str]) -> datetime | None:
+    """Read the ``Date`` of an answer; None if it has none, or one with which a clock could leave the calendar."""
+    date = http_date(headers.get("Date"))
+    return date if date and date.year in CLOCK_YEARS else None
 
 
 def http_date(text: str | None) -> datetime | None:

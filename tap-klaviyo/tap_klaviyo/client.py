@@ -17,7 +17,7 @@ import msgspec
 import urllib3
 
 from tap_klaviyo.addresses import base_of, target_of
-from tap_klaviyo.answers import TransientError, failure_of, http_date
+from tap_klaviyo.answers import TransientError, date_of, failure_of
 from tap_klaviyo.connections import POOLS
 from tap_klaviyo.datetimes import whole_second
 from tap_klaviyo.errors import KlaviyoError, NoWayError, QuotaSpentError, RefusedRequestError, RetriesSpentError
@@ -231,7 +231,7 @@ class KlaviyoClient:
         self._answered = True
         seconds, arrived = time.monotonic() - began, datetime.now(UTC)
         self._turnstile.answered(ticket)
-        date = http_date(response.headers.get("Date"))
+        date = date_of(response.headers)
         self._last_date = date or self._last_date
         if response.status == 200:  # what failed may come from a machine between here and Klaviyo
             self._clock.tell(date, sent, arrived)

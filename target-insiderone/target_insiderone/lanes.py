@@ -35,7 +35,10 @@ STATE is due every 10,000 records or 30 s. Half of the records may wait for thei
 so a slow answer costs least."""
 
 MOST_HELD_BYTES = 10_000_000
-"""A batch goes out incomplete where its records hold more than this: most of it may be what is not sent."""
+"""A batch goes out incomplete where its records hold so much more than what is sent of them, however they spell it."""
+
+LONGEST_SPELLING = 3
+"""A letter that is no ASCII takes up to so many times its bytes where the input writes it as ``\\u015f``."""
 
 GRACE_SECONDS = 8.0
 """How long requests under way may take to finish after the run was asked to stop."""
@@ -51,7 +54,7 @@ class Batch:
     items: list[Item] = field(default_factory=list)
     size: int = 0
     held: int = 0
-    """Bytes of the lines that its items came in, which stay in memory with them."""
+    """Bytes of the lines that its items came in, which stay in memory with them, beyond those of what is sent."""
 
 
 @dataclass(slots=True)
@@ -152,7 +155,7 @@ class Lanes:
         size = item.size
         lane.staged[item.source.stream] += 1
         filling = lane.filling.get(group)
-        held = len(item.source.arrival.line)
+        held = len(item.source.arrival.line) - LONGEST_SPELLING * size
         if filling is not None and (filling.size + size > self._max_bytes or filling.held + held > MOST_HELD_BYTES):
             self._send(lane, group)
         with lane.filling_lock:

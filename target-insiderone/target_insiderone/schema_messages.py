@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from singer_sdk.singerlib.exceptions import InvalidInputLine
+from singer_sdk.exceptions import InvalidJSONSchema
 
 from target_insiderone.disclosure import shown
 from target_insiderone.errors import Finding, SettingsError
@@ -19,7 +19,7 @@ def check_schema_message(message: Mapping[str, Any]) -> None:
     """Refuse a SCHEMA message that says nothing of its stream's records.
 
     Raises:
-        InvalidInputLine: It does not.
+        InvalidJSONSchema: It does not.
     """
     schema, keys = message.get("schema"), message.get("key_properties")
     if not isinstance(schema, dict):
@@ -30,7 +30,7 @@ def check_schema_message(message: Mapping[str, Any]) -> None:
         wrong = "key_properties of its SCHEMA is no list of names"
     else:
         return
-    raise InvalidInputLine(f"stream {shown(message['stream'])}: {wrong}; look at the tap")
+    raise InvalidJSONSchema(f"stream {shown(message['stream'])}: {wrong}; look at the tap")
 
 
 def unusable_maps(stream: str, error: Exception, config: Mapping[str, Any]) -> Exception:
@@ -39,6 +39,6 @@ def unusable_maps(stream: str, error: Exception, config: Mapping[str, Any]) -> E
     if used:
         why = f"cannot be applied to the SCHEMA of stream {shown(stream)} ({type(error).__name__})"
         return SettingsError([Finding(" and ".join(used), why, "correct it, or leave it out")])
-    return InvalidInputLine(
+    return InvalidJSONSchema(
         f"stream {shown(stream)}: its SCHEMA cannot be used ({type(error).__name__}); look at the tap"
     )
