@@ -148,9 +148,10 @@ BOTH = pytest.mark.parametrize("ask", [read, write], ids=["tap", "target"])
 LASTING = (NoWayError, target_client.NoWayError, NetworkSettingError, tap_klaviyo.network.NetworkSettingError)
 
 
-def test_both_plugins_go_the_same_way():
+@pytest.mark.parametrize("name", ["network", "connections"])
+def test_both_plugins_go_the_same_way(name):
     """Both have the module, since no plugin imports the other: what is mended in one is mended in both."""
-    texts = [Path(module.__file__).read_text() for module in (tap_klaviyo.network, target_insiderone.network)]
+    texts = [Path(package.__file__).with_name(f"{name}.py").read_text() for package in (tap_klaviyo, target_insiderone)]
 
     assert texts[0] == texts[1]
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger("tap-klaviyo.metrics")
 
 PATH = "/api/metrics"
+NEAR = 0.8
+"""How alike names are of which one may be the other's misspelling: two of Klaviyo's or of a shop system's are less."""
 
 CONSENT_METRICS: Sequence[str] = (
     "Subscribed to Email Marketing",
@@ -115,7 +117,8 @@ def near_miss(name: str, metrics: Iterable[Metric]) -> str | None:
     """Return the metric's name that *name* probably means; one that differs in case only comes first."""
     names = {metric.name for metric in metrics}
     folded = {known.casefold(): known for known in names}
-    return folded.get(name.strip().casefold()) or next(iter(get_close_matches(name, names, n=1)), None)
+    close = get_close_matches(name, names, n=1, cutoff=NEAR)
+    return folded.get(name.strip().casefold()) or next(iter(close), None)
 
 
 def metric_of(resource: Resource | Included) -> Metric:

@@ -9,7 +9,7 @@ import sys
 import msgspec
 import pytest
 import urllib3
-from tap_klaviyo.answers import LONGEST_WAIT, TransientError, failure_of
+from tap_klaviyo.answers import LONGEST_WAIT, TransientError, date_of, failure_of
 from tap_klaviyo.errors import MissingScopeError, RefusedRequestError, RejectedKeyError
 from tap_klaviyo.resources import decode_tolerantly, read_event_page, read_page
 
@@ -59,6 +59,24 @@ def test_retry_after_is_read_in_every_spelling(header, seconds):
     assert isinstance(failure, TransientError)
     assert failure.throttled
     assert failure.retry_after == seconds
+
+
+@pytest.mark.parametrize(
+    "date",
+    [
+        "Fri, 31 Dec 9999 23:59:59 GMT",
+        "Fri, 31 Dec 9999 23:59:59 -2359",
+        "Sat, 01 Jan 0101 00:00:00 GMT",
+        "Sat, 01 Jan 0101 00:00:00 +2359",
+        "Wed, 31 Dec 1969 23:59:59 GMT",
+        "Mon, 99 Jun 2026 12:00:25 GMT",
+        "0",
+        "",
+    ],
+)
+def test_odd_date_is_none(date):
+    """With one of the last year, the moment when a quota returns was beyond the calendar: OverflowError."""
+    assert date_of({"Date": date}) is None
 
 
 KINDS = [

@@ -104,6 +104,29 @@ def test_metric_beside_others_is_read_from_the_first_bound(tap, account, stream,
     assert not any("was not read before" in line for line in [*first.warnings(), *third.warnings()])
 
 
+def test_metric_that_a_shop_does_not_have_is_a_warning_once(tap, account):
+    """The shipped list names more than most shops have: each was a WARNING in every run, every 15 minutes."""
+    shipped = {"event_metrics": ["Placed Order", "Refunded Order", "Viewed Collection"]}
+    misspelt = {"event_metrics": ["Placed Order", "viewed product"]}
+    first, second, third = runs(tap, account, "events", shipped, shipped, misspelt)
+
+    def told(outcome):
+        return [line for line in outcome.warnings() if "has no metric" in line]
+
+    assert len(told(first)) == 2
+    assert told(second) == []
+    (near,) = told(third)
+    assert "did you mean `Viewed Product`" in near
+
+
+def test_settings_that_name_nothing_known_are_a_warning_in_every_run(tap, account):
+    """Nothing is read then, which must not go unseen."""
+    nothing = {"event_metrics": ["Refunded Order"]}
+
+    for outcome in runs(tap, account, "events", nothing, nothing):
+        assert any("has no metric `Refunded Order`" in line for line in outcome.warnings())
+
+
 def test_first_bound_is_that_of_the_first_run_although_it_read_nothing(tap, account):
     """`initial_sync_lookback_hours` counts from the run that was misconfigured, not from the one that is right."""
     outcomes = runs(

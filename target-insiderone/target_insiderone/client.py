@@ -21,6 +21,7 @@ import msgspec
 import urllib3
 
 from target_insiderone.answers import AnswerMismatchError, Outcome, outcome_of
+from target_insiderone.connections import POOLS
 from target_insiderone.network import TooLargeError, Trouble, open_pool, proxy_wants_credentials, read_whole, trouble_of
 
 if TYPE_CHECKING:
@@ -177,6 +178,8 @@ class InsiderOneClient:
                 "Accept-Encoding": "gzip",
             },
         )
+        if "SOCKS" not in type(self._pool).__name__:  # which has pools of its own
+            self._pool.pool_classes_by_scheme = dict(POOLS)
 
     def upsert(self, body: bytes, users: int, before_retry: Callable[[], None] = lambda: None) -> tuple[Outcome, int]:
         """Send one upsert body of *users* users; returns the outcome and the number of attempts it took.

@@ -242,7 +242,13 @@ PROPERTIES: dict[str, Schema] = {
         unit="requests per minute",
         maximum=REQUESTS_PER_MINUTE,
     ),
-    "request_timeout_seconds": _count("Request timeout", "How long to wait for an answer.", default=60, unit="seconds"),
+    "request_timeout_seconds": _count(
+        "Request timeout",
+        "How long to wait for a connection, or for data. An answer that is not whole after five times as long is given "
+        "up, and the request tried again.",
+        default=60,
+        unit="seconds",
+    ),
     "max_retry_seconds": _count(
         "Retry budget",
         "How long one request is tried again before the run gives up.",

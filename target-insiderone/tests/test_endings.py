@@ -225,6 +225,18 @@ def test_the_next_attempt_waits_as_long_as_retry_after_says(sandbox, config, mon
     assert 0.2 in waits.seconds
 
 
+def test_an_answer_that_drips_in_is_given_up_and_asked_for_again(sandbox, config):
+    """A read timeout starts anew with every byte, so such an answer held a lane, and its STATE, for ever."""
+    sandbox.fault("insiderone", kind="drip")
+    api = (sandbox.insiderone_url, config["partner_name"], config["api_key"])
+    settings = ClientSettings(*api, "test", request_timeout_seconds=0.1, max_retry_seconds=60, rate_limit_per_minute=99)
+    body = b'{"users":[{"identifiers":{"email":"a@b.co"},"attributes":{"name":"x"}}]}'
+
+    outcome, attempts = InsiderOneClient(settings, threading.Event()).upsert(body, 1)
+
+    assert (outcome.accepted, attempts, outcome.doubtful) == (1, 2, True)
+
+
 def test_a_run_has_less_time_to_end_than_those_give_who_stop_it():
     """Ten seconds, as Docker and Kubernetes of old: then they kill."""
     assert interruption.GRACE_SECONDS < interruption.ENDING_SECONDS < 10

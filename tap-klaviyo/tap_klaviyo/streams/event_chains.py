@@ -161,12 +161,14 @@ class EventChains(Generic[R]):
         self._selection = selection
         self._compose = compose
         self._metrics: Sequence[Metric] | None = None
+        self._unknown: Sequence[tuple[str, str | None]] = ()
+        """The names that the account does not know, each with the metric that it probably means."""
         self._coverage = Coverage({}, None, timedelta(0))
         self._met: set[str] = set()
         """Ids of wanted metrics that were met while names cannot be looked up: they need marks for when they can."""
 
     def resolve(self, directory: MetricDirectory) -> None:
-        """Find the selected metrics in the account, and say which names it does not know."""
+        """Find the selected metrics in the account."""
         known = directory.metrics() if self._selection.names is not None else None
         if known is None:
             return
@@ -184,10 +186,9 @@ class EventChains(Generic[R]):
                 self.stream,
                 setting,
             )
-        for name in resolution.unknown if self._selection.says_unknown else ():
-            close = near_miss(name, known)
-            hint = f"; did you mean `{close}`? Names are compared exactly" if close else ""
-            logger.warning("%s: the account has no metric `%s`%s", setting, name, hint)
+        if self._selection.says_unknown:
+            others = [metric for metric in known if metric not in resolution.metrics]
+            self._unknown = [(name, near_miss(name, others)) for name in resolution.unknown]
 
     @property
     def knows_none(self) -> bool:
@@ -195,8 +196,16 @@ class EventChains(Generic[R]):
         return self._metrics is not None and not self._metrics and self._selection.says_unknown
 
     def begin(self, coverage: Coverage, *, is_first_run: bool) -> None:
-        """Continue from what has been read of each metric, and say of which nothing has."""
+        """Continue from what has been read of each metric; say of which nothing has, and which are unknown.
+
+        An account need not have every metric, so an unknown one is a warning in the first run, and later only where it
+        looks misspelt, or nothing is read at all.
+        """
         self._coverage = coverage
+        for name, close in self._unknown:
+            hint = f"; did you mean `{close}`? Names are compared exactly" if close else ""
+            level = logging.WARNING if close or is_first_run or self.knows_none else logging.INFO
+            logger.log(level, "%s: the account has no metric `%s`%s", self._selection.setting, name, hint)
         level = logging.WARNING if self._selection.says_unknown else logging.INFO
         names = {metric.id: metric.name for metric in self._metrics or ()}
         for key in self.keys:

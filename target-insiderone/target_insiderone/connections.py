@@ -1,0 +1,94 @@
+"""Connections whose answers must be whole in time, however steadily they drip in.
+
+A read timeout starts anew with every byte, so an answer that comes byte by byte would hold a run for ever. Here no
+read of an answer begins, besides, once `ANSWER_TIMEOUTS` read timeouts have passed since the request was sent: be it of
+its head or its body, chunked or not, encrypted or not.
+"""
+
+from __future__ import annotations
+
+import io
+import time
+from http.client import HTTPResponse
+from typing import TYPE_CHECKING
+
+import urllib3
+from typing_extensions import override
+from urllib3.connection import HTTPConnection, HTTPSConnection
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Mapping
+
+    from _typeshed import WriteableBuffer
+
+ANSWER_TIMEOUTS = 5
+
+
+class TimedReader(io.RawIOBase):
+    """Reads from a socket, until a moment of the monotonic clock."""
+
+    def __init__(self, source: io.RawIOBase, until: float) -> None:
+        self._source = source
+        self._until = until
+
+    @override
+    def readable(self) -> bool:
+        return True
+
+    @override
+    def readinto(self, buffer: WriteableBuffer, /) -> int | None:
+        """Read once.
+
+        Raises:
+            TimeoutError: It is too late.
+        """
+        if time.monotonic() >= self._until:
+            raise TimeoutError("the answer was not whole in time")
+        return self._source.readinto(buffer)
+
+    @override
+    def close(self) -> None:
+        self._source.close()
+        super().close()
+
+
+class TimedResponse(HTTPResponse):
+    """An answer that must be whole in time."""
+
+    def __init__(
+        self, sock: socket.socket, debuglevel: int = 0, method: str | None = None, url: str | None = None
+    ) -> None:
+        super().__init__(sock, debuglevel, method, url)
+        timeout = sock.gettimeout()
+        if timeout is not None:
+            until = time.monotonic() + ANSWER_TIMEOUTS * timeout
+            self.fp = io.BufferedReader(TimedReader(self.fp.detach(), until))
+
+
+class TimedHTTPConnection(HTTPConnection):
+    """Takes answers in time."""
+
+    response_class = TimedResponse
+
+
+class TimedHTTPSConnection(HTTPSConnection):
+    """Takes answers in time."""
+
+    response_class = TimedResponse
+
+
+class TimedHTTPPool(urllib3.HTTPConnectionPool):
+    """Connections to one host."""
+
+    ConnectionCls = TimedHTTPConnection
+
+
+class TimedHTTPSPool(urllib3.HTTPSConnectionPool):
+    """Encrypted connections to one host."""
+
+    ConnectionCls = TimedHTTPSConnection
+
+
+POOLS: Mapping[str, type[urllib3.HTTPConnectionPool]] = {"http": TimedHTTPPool, "https": TimedHTTPSPool}
+"""Scheme -> the pool that a `urllib3.PoolManager` makes for it."""
