@@ -422,11 +422,12 @@ class ProfileLedger:
             return
         table = _profiles.c
         is_old = table.at < int(time.time()) - days * DAY_SECONDS
+        has_more = sa.or_(table.content != UNKNOWN, table.email.is_not(None), table.phone_number.is_not(None))
         has_optin = table.optins.like('%:"true%')
         bare = {"content": UNKNOWN, "email": sa.null(), "phone_number": sa.null()}
         with self._database.transaction() as connection:
             connection.execute(sa.delete(_profiles).where(is_old, ~has_optin))
-            connection.execute(sa.update(_profiles).where(is_old, table.content != UNKNOWN).values(bare))
+            connection.execute(sa.update(_profiles).where(is_old, has_more).values(bare))
 
     def close(self) -> None:
         """Merge what there is; what is still open was sent, and nobody knows what has become of it."""
