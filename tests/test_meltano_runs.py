@@ -268,3 +268,20 @@ def test_sandbox_never_gets_a_real_key(real_project):
 def test_share_of_the_quota_is_set_for_all_flows_at_once(real_project):
     """The variable that the documents name had no effect: each flow's own 45 stood before it."""
     assert settings_of(real_project, "prod", "tap-klaviyo-events")["rate_limit_percent"] == "20"
+
+
+def test_misspelt_flag_is_refused_and_nothing_is_sent(new_project, sandbox, shop):
+    """Meltano took the misspelt flag for false, and everything was sent; and the real error stood above 155 lines."""
+    project = new_project(TARGET_INSIDERONE_DRY_RUN="ture")
+    for number in range(200):
+        shop.person(number)
+    shop.at(minutes=10)
+
+    (refused,) = project.run_at_once(["profiles-sync"])
+
+    assert refused.exit_code == 1
+    assert "setting dry_run: is no flag" in refused.log
+    assert "exit code 2" in refused.log
+    assert not [words for words in ("BrokenPipe", "Traceback", "unforeseen") if words in refused.log]
+    assert sandbox.journal("insiderone") == []
+    assert sandbox.users() == []
