@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -27,7 +28,12 @@ def read_time(time_extracted: object) -> str:
 
 def latest_credible() -> str:
     """The latest time that a reading may have now."""
-    return _text(datetime.now(tz=UTC) + timedelta(seconds=TOLERANCE_SECONDS))
+    return _latest_credible_in(int(time.time()))
+
+
+@lru_cache(maxsize=1)  # every record asks
+def _latest_credible_in(second: int) -> str:
+    return _text(datetime.fromtimestamp(second + TOLERANCE_SECONDS, tz=UTC))
 
 
 def is_near(one: str, other: str) -> bool:

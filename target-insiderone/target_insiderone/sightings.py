@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
     from target_insiderone.settings import Settings, StreamKind
 
-ALL_OF_THE_FIRST = 10_000
+ALL_OF_THE_FIRST = 5_000
 ONE_OF = 10
-"""Sources are looked for in the first ten thousand records, then in one in ten: that costs the run nothing."""
+"""Sources are looked for in the first five thousand records, then in one in ten: that costs the run nothing."""
 
 SAMPLED_AT_FIRST = 1_000
 SAMPLED_LATER = 50
@@ -66,7 +66,7 @@ class Watch:
         self._names: set[str] = set()
         self._unmet = {source for row in rows for source in row.sources} - self._declared
         self._keys = {source for source in self._unmet if len(steps_of(source)) == 1}
-        self._paths = sorted(self._unmet - self._keys)
+        self._paths = [(source, steps_of(source)[0][0]) for source in sorted(self._unmet - self._keys)]
 
     def look(self, record: Record, items: Sequence[Any] = ()) -> None:
         """Look for the sources that are still unmet in a record, in its open object, and in its items."""
@@ -82,11 +82,11 @@ class Watch:
                 met = holder.keys() & self._keys
                 self._keys -= met
                 self._unmet -= met
-            for source in self._paths:
-                if is_present(source, holder):
+            for source, head in self._paths:
+                if (head in holder or source in holder) and is_present(source, holder):
                     self._unmet.discard(source)
         if self._paths:
-            self._paths = [source for source in self._paths if source in self._unmet]
+            self._paths = [path for path in self._paths if path[0] in self._unmet]
         if self.records <= SAMPLED_AT_FIRST or self.records % SAMPLED_LATER == 0:
             for holder in holders[:4]:
                 self._gather(holder, "", DEPTH)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 from target_insiderone.values import is_blank
@@ -41,6 +42,7 @@ def compile_source(names: Sequence[str], bag: str) -> Getter:
     return first_of([_compile_name(name, bag) for name in names])
 
 
+@lru_cache(maxsize=4096)  # asked for the same sources, record by record
 def steps_of(name: str) -> _Steps:
     """Take a source apart; a plain key is one step."""
     keys = _INDEX.sub(r".\1", name).split(".")
@@ -101,7 +103,31 @@ def _compile_name(name: str, bag: str) -> Getter:
             value = inside.get(name) if type(inside) is dict else None
         return search(record, item) if is_blank(value) else value
 
-    return get_key if len(steps) == 1 else search
+    def get_path(record: Record, item: Record) -> Any:
+        value = _first(name, steps, bag, record, item)
+        return search(record, item) if is_blank(value) else value
+
+    return get_key if len(steps) == 1 else get_path
+
+
+def _first(name: str, steps: _Steps, bag: str, record: Record, item: Record) -> Any:
+    """What `_found` yields first, or None; every record asks for every path, so there is no generator."""
+    head = steps[0][0]
+    if item:
+        if name in item:
+            return item[name]
+        if head in item and (value := _walk(item, steps)) is not _MISSING:
+            return value
+    inside = record.get(bag)
+    if type(inside) is not dict:
+        inside = NO_ITEM
+    for holder in (record, inside):
+        if name in holder:
+            return holder[name]
+    for holder in (record, inside):
+        if head in holder and (value := _walk(holder, steps)) is not _MISSING:
+            return value
+    return None
 
 
 def _found(name: str, steps: _Steps, bag: str, record: Record, item: Record) -> Iterator[Any]:

@@ -55,7 +55,7 @@ def trim(text: str) -> str:
 
 def is_blank(value: Any) -> bool:
     """Tell whether a value is a text in which nothing can be seen: it stands for none wherever another may be taken."""
-    return type(value) is str and not trim(value)
+    return type(value) is str and not (value[:1].isalnum() or trim(value))
 
 
 def to_text(value: Any) -> str:
