@@ -119,8 +119,9 @@ class DataDir:
         return path
 
     def write_schema(self, message: dict[str, Any]) -> None:
-        """Keep a SCHEMA message, so that a replay holds the stream's rejects against it."""
-        _write_whole(self._schema(message["stream"]), encode(message).decode())
+        """Keep a SCHEMA message, for a replay's rejects to be held against; the stream's name stays out."""
+        nameless = {name: value for name, value in message.items() if name != "stream"}
+        _write_whole(self._schema(message["stream"]), encode(nameless).decode())
 
     def summaries(self) -> Iterator[dict[str, Any]]:
         """The summaries of past runs that can be read, newest first."""
@@ -137,7 +138,7 @@ class DataDir:
             return None
         kept = dict(decode(path.read_bytes()))
         if kept.get("type") == "SCHEMA" and isinstance(kept.get("schema"), dict):
-            return kept
+            return kept | {"stream": stream}
         return {"type": "SCHEMA", "stream": stream, "schema": kept}
 
     def _schema(self, stream: str) -> Path:
