@@ -56,9 +56,9 @@ def outcome_of(answer: Any, sent: int, *, empty_is_success: bool = False) -> Out
     if empty_is_success and answer == {}:
         return Outcome(sent, {})
     try:
-        accepted = int(answer["data"]["successful"].get("count", 0))
+        accepted = _count(answer["data"]["successful"])
         fail = answer["data"]["fail"]
-        failed = int(fail.get("count", 0))
+        failed = _count(fail)
         refused = _refusals(fail.get("errors", {}))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise AnswerMismatchError(f"the answer to {sent} users has an unknown shape ({type(error).__name__})") from None
@@ -84,8 +84,16 @@ _CODES = (
 """Two parts of an error's path -> our code for it."""
 
 
+def _count(part: Mapping[str, Any]) -> int:
+    """How many users a part of the answer counts; a fraction counts nobody, and is not rounded to a success."""
+    count = part.get("count", 0)
+    if isinstance(count, float) and not count.is_integer():
+        raise ValueError("a count that is no whole number")
+    return int(count)
+
+
 def _refusals(errors: Mapping[str, Sequence[str]]) -> dict[int, list[Refusal]]:
-    """Position of the user -> objections; paths look like ``users.3.events.0.event_name.*.regexp(…)``."""
+    """Position of the user -> objections, at least one; paths look like ``users.3.events.0.event_name.*.regexp(…)``."""
     refused: dict[int, list[Refusal]] = {}
     for path, texts in errors.items():
         place = _PLACE.match(path)
@@ -94,5 +102,5 @@ def _refusals(errors: Mapping[str, Sequence[str]]) -> dict[int, list[Refusal]]:
         code = next((code for one, other, code in _CODES if one in path and other in path), "refused")
         event = int(place[2]) if place[2] is not None else None
         field = path[place.end() :].partition(".regexp(")[0]
-        refused.setdefault(int(place[1]), []).extend(Refusal(code, event, field, str(text)) for text in texts)
+        refused.setdefault(int(place[1]), []).extend(Refusal(code, event, field, str(text)) for text in texts or ("",))
     return refused

@@ -55,6 +55,22 @@ def test_an_answer_of_unknown_shape_is_no_success(answer):
         outcome_of(answer, 1)
 
 
+@pytest.mark.parametrize("texts", [[], "", None])
+def test_a_refusal_without_words_is_a_refusal(texts):
+    """It left no objection, so the user counted as delivered while it was refused."""
+    fail = {"count": 1, "errors": {"users.0.name": texts}}
+
+    outcome = outcome_of({"data": {"successful": {"count": 1}, "fail": fail}}, 2)
+
+    assert outcome.refused == {0: [Refusal("refused", None, "name", "")]}
+
+
+def test_a_fraction_is_no_count():
+    """1.5 accepted of 1 was rounded down to a success."""
+    with pytest.raises(AnswerMismatchError):
+        outcome_of({"data": {"successful": {"count": 1.5}, "fail": {}}}, 1)
+
+
 def test_attribute_delete_may_answer_an_empty_object():
     """The documents show `{}`, a capture shows counts: both are success."""
     assert outcome_of({}, 3, empty_is_success=True) == Outcome(3, {})
