@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from points import LANE_HEADER, Orders
 from sabotage import SABOTAGES
 from striking import Trigger, after, before, halved, replace
-from target_insiderone import rejects, target
+from target_insiderone import line_file, target
 from target_insiderone.checkpoints import Checkpoints
 from target_insiderone.event_ledger import EventLedger
 from target_insiderone.profile_ledger import ProfileLedger
@@ -117,7 +117,7 @@ POINTS: dict[str, Callable[[Trigger], None]] = {
     "answer_read": strike_answer_read,
     "part_answered": strike_between_halves,
     "outcome_noted": lambda trigger: before(Checkpoints, "settle", trigger.pull),
-    "rejects_half_written": lambda trigger: halved(rejects, "_write_all", trigger, lambda _: True),
+    "rejects_half_written": lambda trigger: halved(line_file, "_write_all", trigger, lambda _: True),
     "rejects_written": lambda trigger: after(RejectsFile, "sync", trigger.pull),
     "before_state": lambda trigger: before(Run, "_write_state", trigger.pull),
     "state_half_written": strike_state,
