@@ -233,7 +233,7 @@ def test_signal_between_records_and_their_notes_waits_for_the_notes(settings, mo
     start = datetime(2026, 6, 1, tzinfo=UTC)
     bookmark = Bookmark(None, ceiling=start, overlap=timedelta(seconds=60), versioned=True)
     tally = {"emitted": 0, "repeats": 0}
-    run = Run(None, start, bookmark, PageBudget(None, bookmark), tally, Fetcher(1))
+    run = Run(None, None, start, bookmark, PageBudget(None, bookmark), tally, Fetcher(1))
     row = Row("2026-05-01T00:00:00", "P1", "2026-05-01T00:00:00Z", start, {"id": "P1"})
     stream = tap.streams["profiles"]
     stream.get_record_counter()

@@ -154,10 +154,10 @@ def test_metrics_can_be_chosen_and_an_unknown_one_is_reported(changes, account):
             unsubscription(2, "2026-05-30T10:00:00Z", metric="Left the club", integration="API"),
         ]
     )
-    outcome = changes(subscription_metrics=["Left the club", "Left the clubs"])
+    outcome = changes(subscription_metrics=["Left the club", "Unsubscribed form Email Marketing"])
 
     assert outcome.ids(STREAM) == ["P00002"]
-    assert any("did you mean `Left the club`" in line for line in outcome.warnings())
+    assert any("did you mean `Unsubscribed from Email Marketing`" in line for line in outcome.warnings())
 
 
 @pytest.mark.req("CS-01", "C-24")
