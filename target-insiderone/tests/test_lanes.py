@@ -17,7 +17,7 @@ SECONDS = 30
 def item(person: str, number: int) -> EventItem:
     """What was staged as the *number*th record, of that person."""
     source = Source("events", str(number), ("id",), Arrival(b"", None), Segment(), person)
-    return EventItem(source, b"{}", [], partly_rejected=False)
+    return EventItem(source, b"{}", [])
 
 
 class Api:
