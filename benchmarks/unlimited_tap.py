@@ -4,8 +4,8 @@ The tap keeps to the documented quotas by itself (75 pages of profiles a second,
 exceed them. Its arguments are passed on.
 """
 
-from tap_klaviyo import limiter
-from tap_klaviyo.quotas import Quota
+from klaviyo_http import limiter
+from klaviyo_http.quotas import Quota
 from tap_klaviyo.tap import main
 
 BOUNDLESS = Quota(burst=10**9, steady=10**9)

@@ -15,12 +15,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-import tap_klaviyo.network
+import klaviyo_http.network
 import target_insiderone.network
 from klaviyo_insiderone_sandbox.testing import KLAVIYO_KEY, PARTNER, TOKEN
-from tap_klaviyo.client import ClientSettings as TapSettings
-from tap_klaviyo.client import KlaviyoClient
-from tap_klaviyo.errors import KlaviyoError, NoWayError, RefusedRequestError
+from klaviyo_http.client import ClientSettings as TapSettings
+from klaviyo_http.client import KlaviyoClient
+from klaviyo_http.errors import KlaviyoError, NoWayError, RefusedRequestError
 from target_insiderone import client as target_client
 from target_insiderone.answers import AnswerMismatchError
 from target_insiderone.network import NetworkSettingError, TooLargeError, open_pool, read_whole, trusted_certificates
@@ -145,7 +145,7 @@ def write(url, seconds=0):
 
 
 BOTH = pytest.mark.parametrize("ask", [read, write], ids=["tap", "target"])
-LASTING = (NoWayError, target_client.NoWayError, NetworkSettingError, tap_klaviyo.network.NetworkSettingError)
+LASTING = (NoWayError, target_client.NoWayError, NetworkSettingError, klaviyo_http.network.NetworkSettingError)
 
 
 @pytest.mark.parametrize("name", ["network", "connections"])

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from tap_klaviyo.datetimes import clamped_moment, parse_moment, whole_second
-from tap_klaviyo.errors import UnreadableStateError
+from klaviyo_http.moments import clamped_moment, parse_moment, whole_second
+from klaviyo_http.errors import UnreadableStateError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -16,7 +16,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tap_klaviyo.bookmarks import before, second_of
-from tap_klaviyo.datetimes import parse_moment
+from klaviyo_http.moments import parse_moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from tap_klaviyo.errors import MissingScopeError
-from tap_klaviyo.resources import NULL, read_page
+from klaviyo_http.errors import MissingScopeError
+from klaviyo_http.documents import NULL, read_page
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from tap_klaviyo.client import KlaviyoClient
-    from tap_klaviyo.resources import Included, Resource
+    from klaviyo_http.client import KlaviyoClient
+    from klaviyo_http.documents import Included, Resource
 
 logger = logging.getLogger("tap-klaviyo.metrics")
 

@@ -19,12 +19,12 @@ from singer_sdk.plugin_base import _ConfigInput
 from typing_extensions import override
 
 from tap_klaviyo import __version__
-from tap_klaviyo.client import ClientSettings, KlaviyoClient
+from klaviyo_http.client import ClientSettings, KlaviyoClient
 from tap_klaviyo.disclosure import keep_secret, scrub_log
-from tap_klaviyo.errors import NoWayError, RefusedInputError, RejectedKeyError, frames
+from klaviyo_http.errors import NoWayError, RefusedInputError, RejectedKeyError, frames
 from tap_klaviyo.fetching import prepare_process
 from tap_klaviyo.metrics import MetricDirectory
-from tap_klaviyo.network import NetworkSettingError
+from klaviyo_http.network import NetworkSettingError
 from tap_klaviyo.settings import SECRETS, SETTINGS, Settings, problems, typed
 from tap_klaviyo.standard_streams import open_closed_streams
 from tap_klaviyo.streams.base import Account, KlaviyoStream

@@ -10,7 +10,7 @@ import sys
 import threading
 
 import pytest
-from tap_klaviyo.errors import RetriesSpentError
+from klaviyo_http.errors import RetriesSpentError
 from tap_klaviyo.fetching import PIPE_BYTES, Fetcher, prepare_process
 
 PATIENCE = 30.0  # seconds; nothing here takes that long unless it is broken

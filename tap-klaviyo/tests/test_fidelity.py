@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 from jsonschema import Draft7Validator
-from tap_klaviyo.resources import encode
+from klaviyo_http.documents import encode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
-from tap_klaviyo.filters import any_of, equals, query_string
+from klaviyo_http.filters import any_of, equals, query_string
 from tap_klaviyo.metrics import CONSENT_METRICS, Metric, near_miss, resolve
 
 METRICS = [

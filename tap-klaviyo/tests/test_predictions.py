@@ -7,7 +7,7 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tap_klaviyo.filters import leaving_out, query_string
+from klaviyo_http.filters import leaving_out, query_string
 
 NOON = "2026-06-01T12:00:00Z"
 OLD = "2026-05-01T00:00:00Z"

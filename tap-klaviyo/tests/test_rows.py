@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tap_klaviyo.bookmarks import SEEN_LIMIT, Bookmark, SavedBookmark
-from tap_klaviyo.datetimes import whole_second
+from klaviyo_http.moments import whole_second
 from tap_klaviyo.streams.pages import Slice
 from tap_klaviyo.streams.rows import PageBudget, PageLimitReached, moment_of, version_of
 
@@ -95,7 +95,7 @@ def test_limit_makes_way_where_the_state_could_not_hold_the_ties():
 )
 def test_time_of_a_record_is_read_to_the_second(encoded, version, moment):
     """What is no time has no place in the order."""
-    from tap_klaviyo.datetimes import rfc3339_json
+    from klaviyo_http.moments import rfc3339_json
 
     assert moment_of(msgspec.Raw(encoded)) == moment
     assert version_of(rfc3339_json(msgspec.Raw(encoded))) == version

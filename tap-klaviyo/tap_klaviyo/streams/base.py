@@ -19,10 +19,10 @@ from typing_extensions import override
 
 from tap_klaviyo import schemas
 from tap_klaviyo.bookmarks import Bookmark, SavedBookmark, before, read_state, span
-from tap_klaviyo.datetimes import whole_second
-from tap_klaviyo.errors import NoWayError, RejectedKeyError, StreamError, frames
+from klaviyo_http.moments import whole_second
+from klaviyo_http.errors import NoWayError, RejectedKeyError, StreamError, frames
 from tap_klaviyo.fetching import Fetcher
-from tap_klaviyo.resources import decode_exactly
+from klaviyo_http.documents import decode_exactly
 from tap_klaviyo.streams.rows import PageBudget, PageLimitReached, Row
 from tap_klaviyo.streams.windows import WindowedReading
 from tap_klaviyo.writer import encode_lines, json_line
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from singer_sdk.singerlib import RecordMessage
     from singer_sdk.tap_base import Tap
 
-    from tap_klaviyo.client import KlaviyoClient
+    from klaviyo_http.client import KlaviyoClient
     from tap_klaviyo.metrics import MetricDirectory
     from tap_klaviyo.settings import Settings
     from tap_klaviyo.streams.pages import P, Source

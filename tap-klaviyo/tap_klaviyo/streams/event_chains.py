@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from tap_klaviyo.bookmarks import Placed, second_of
 from tap_klaviyo.coverage import EVERY, Coverage
-from tap_klaviyo.datetimes import rfc3339_json, whole_second
-from tap_klaviyo.errors import RefusedRequestError
-from tap_klaviyo.filters import all_of, compare, equals
+from klaviyo_http.moments import rfc3339_json, whole_second
+from klaviyo_http.errors import RefusedRequestError
+from klaviyo_http.filters import all_of, compare, equals
 from tap_klaviyo.metrics import Metric, MetricDirectory, metric_of, near_miss, resolve
-from tap_klaviyo.resources import Event, EventPage, read_event_page
+from klaviyo_http.documents import Event, EventPage, read_event_page
 from tap_klaviyo.streams.pages import leave_out
 from tap_klaviyo.streams.rows import span_of, version_of
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from msgspec import Raw
 
-    from tap_klaviyo.client import Fetched, KlaviyoClient, Parameters
+    from klaviyo_http.client import Fetched, KlaviyoClient, Parameters
     from tap_klaviyo.streams.base import Run
     from tap_klaviyo.streams.windows import WindowedReading
 

@@ -9,8 +9,8 @@ import msgspec
 from typing_extensions import override
 
 from tap_klaviyo.bookmarks import span
-from tap_klaviyo.datetimes import rfc3339_json
-from tap_klaviyo.resources import EMPTY_LIST
+from klaviyo_http.moments import rfc3339_json
+from klaviyo_http.documents import EMPTY_LIST
 from tap_klaviyo.streams.event_chains import ATTRIBUTIONS, PATH, EventChains, PageRequest, Selection
 from tap_klaviyo.streams.event_stream import EventStream
 from tap_klaviyo.streams.profiles import TIMES
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from singer_sdk.helpers.types import Record
 
     from tap_klaviyo.metrics import Metric
-    from tap_klaviyo.resources import Event, Included
+    from klaviyo_http.documents import Event, Included
     from tap_klaviyo.streams.base import Run
     from tap_klaviyo.streams.event_chains import PageContext
 

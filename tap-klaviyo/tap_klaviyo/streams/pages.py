@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from tap_klaviyo.client import Fetched
-    from tap_klaviyo.errors import RefusedRequestError
-    from tap_klaviyo.resources import Links, Odd
+    from klaviyo_http.client import Fetched
+    from klaviyo_http.errors import RefusedRequestError
+    from klaviyo_http.documents import Links, Odd
 
 logger = logging.getLogger("tap-klaviyo.pages")
 

@@ -9,15 +9,15 @@ from urllib.parse import urlsplit
 from singer_sdk.schema.source import StreamSchema
 from typing_extensions import override
 
-from tap_klaviyo.errors import RetriesSpentError
-from tap_klaviyo.filters import leaving_out, query_string
+from klaviyo_http.errors import RetriesSpentError
+from klaviyo_http.filters import leaving_out, query_string
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from singer_sdk.streams import Stream
 
-    from tap_klaviyo.client import Fetched, KlaviyoClient, Parameters
+    from klaviyo_http.client import Fetched, KlaviyoClient, Parameters
 
 ADDITIONAL = "additional-fields[profile]"
 FIELD = "predictive_analytics"

@@ -9,9 +9,9 @@ from typing_extensions import override
 
 from tap_klaviyo import schemas
 from tap_klaviyo.bookmarks import GRAIN
-from tap_klaviyo.datetimes import consent_times_rfc3339, prediction_times_rfc3339, rfc3339_json
-from tap_klaviyo.filters import all_of, compare
-from tap_klaviyo.resources import Page, Resource, read_page
+from klaviyo_http.moments import consent_times_rfc3339, prediction_times_rfc3339, rfc3339_json
+from klaviyo_http.filters import all_of, compare
+from klaviyo_http.documents import Page, Resource, read_page
 from tap_klaviyo.streams.base import KlaviyoStream, Run
 from tap_klaviyo.streams.pages import leave_out
 from tap_klaviyo.streams.predictions import ADDITIONAL, FIELD, PredictiveReader, ProfileSchema
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from singer_sdk.helpers.types import Record
 
-    from tap_klaviyo.client import Fetched, KlaviyoClient
-    from tap_klaviyo.errors import RefusedRequestError
+    from klaviyo_http.client import Fetched, KlaviyoClient
+    from klaviyo_http.errors import RefusedRequestError
     from tap_klaviyo.streams.pages import Slice
 
 PAGE_SIZE = 100  # the endpoint's maximum; its default is 20

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tap_klaviyo.datetimes import parse_moment, rfc3339_json
+from klaviyo_http.moments import parse_moment, rfc3339_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import msgspec
 
     from tap_klaviyo.bookmarks import Bookmark, Placed
-    from tap_klaviyo.resources import Event, Resource
+    from klaviyo_http.documents import Event, Resource
 
 
 class PageLimitReached(Exception):

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from typing_extensions import override
 
 from tap_klaviyo.bookmarks import span
-from tap_klaviyo.filters import any_of
+from klaviyo_http.filters import any_of
 from tap_klaviyo.metrics import CONSENT_METRICS
-from tap_klaviyo.resources import read_page
+from klaviyo_http.documents import read_page
 from tap_klaviyo.streams.event_chains import PATH, EventChains, PageRequest, Selection
 from tap_klaviyo.streams.event_stream import EventStream
 from tap_klaviyo.streams.pages import leave_out
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
     from singer_sdk.helpers.types import Record
 
-    from tap_klaviyo.client import Fetched, KlaviyoClient, Parameters
+    from klaviyo_http.client import Fetched, KlaviyoClient, Parameters
     from tap_klaviyo.metrics import Metric
-    from tap_klaviyo.resources import Event, Page
+    from klaviyo_http.documents import Event, Page
     from tap_klaviyo.streams.base import Run
     from tap_klaviyo.streams.event_chains import PageContext
 

@@ -11,8 +11,8 @@ from tap_klaviyo.streams.pages import P
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
-    from tap_klaviyo.client import Fetched, Packed
-    from tap_klaviyo.errors import RefusedRequestError
+    from klaviyo_http.client import Fetched, Packed
+    from klaviyo_http.errors import RefusedRequestError
     from tap_klaviyo.fetching import Errand
 
 

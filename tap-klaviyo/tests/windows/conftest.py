@@ -16,11 +16,11 @@ from types import SimpleNamespace
 from typing import NamedTuple
 
 import pytest
-from tap_klaviyo.client import Fetched
-from tap_klaviyo.datetimes import whole_second
-from tap_klaviyo.errors import KlaviyoError, RefusedRequestError, RetriesSpentError
+from klaviyo_http.client import Fetched
+from klaviyo_http.moments import whole_second
+from klaviyo_http.errors import KlaviyoError, RefusedRequestError, RetriesSpentError
 from tap_klaviyo.fetching import Errand
-from tap_klaviyo.resources import Links
+from klaviyo_http.documents import Links
 from tap_klaviyo.streams import windows
 
 EPOCH = datetime(1990, 1, 1, tzinfo=UTC)

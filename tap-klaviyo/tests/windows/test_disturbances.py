@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from tap_klaviyo.errors import RefusedRequestError, RetriesSpentError
+from klaviyo_http.errors import RefusedRequestError, RetriesSpentError
 
 HOUR, DAY = 3_600, 86_400
 LATER = 100 * 365 * DAY  # behind every window

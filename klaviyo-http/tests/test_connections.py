@@ -8,9 +8,9 @@ import threading
 import pytest
 import urllib3
 from klaviyo_insiderone_sandbox.testing import KLAVIYO_KEY
-from tap_klaviyo.client import ClientSettings, KlaviyoClient
-from tap_klaviyo.connections import POOLS, TimedResponse
-from tap_klaviyo.resources import read_page
+from klaviyo_http.client import ClientSettings, KlaviyoClient
+from klaviyo_http.connections import POOLS, TimedResponse
+from klaviyo_http.documents import read_page
 
 HEAD = b"HTTP/1.1 200 OK\r\nDate: Mon, 01 Jun 2026 12:00:00 GMT\r\n"
 BODIES = {

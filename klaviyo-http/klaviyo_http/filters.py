@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, quote, urlencode
 
-from tap_klaviyo.datetimes import whole_second
+from klaviyo_http.moments import whole_second
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

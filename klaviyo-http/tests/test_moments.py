@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tap_klaviyo.datetimes import (
+from klaviyo_http.moments import (
     consent_times_rfc3339,
     parse_moment,
     prediction_times_rfc3339,

@@ -7,7 +7,7 @@ import math
 from itertools import pairwise
 
 import pytest
-from tap_klaviyo.limiter import Limiter, Spent
+from klaviyo_http.limiter import Limiter, Spent
 
 PROFILES = "/api/profiles"
 WORKERS = 16

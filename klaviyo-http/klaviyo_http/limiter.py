@@ -1,7 +1,7 @@
 """Who may send the next request, and when: quotas, the order of asking, and one pause for everybody after a 429.
 
 After a 429 no request goes out until the pause is over; then a single one probes, and the others wait for its answer.
-Here nothing waits and nothing is locked: `tap_klaviyo.turnstile` does that for threads.
+Here nothing waits and nothing is locked: `klaviyo_http.permits` does that for threads.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from bisect import insort
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tap_klaviyo.quotas import LONGEST_JOURNEY, MEDIUM, PARAMETER_QUOTAS, QUOTAS, Arrival, Bucket, limits_in
+from klaviyo_http.quotas import LONGEST_JOURNEY, MEDIUM, PARAMETER_QUOTAS, QUOTAS, Arrival, Bucket, limits_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable

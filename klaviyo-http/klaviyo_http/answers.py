@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from tap_klaviyo.errors import MissingScopeError, RefusedRequestError, RejectedKeyError
+from klaviyo_http.errors import MissingScopeError, RefusedRequestError, RejectedKeyError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -9,9 +9,9 @@ import sys
 import msgspec
 import pytest
 import urllib3
-from tap_klaviyo.answers import LONGEST_WAIT, TransientError, date_of, failure_of
-from tap_klaviyo.errors import MissingScopeError, RefusedRequestError, RejectedKeyError
-from tap_klaviyo.resources import decode_tolerantly, read_event_page, read_page
+from klaviyo_http.answers import LONGEST_WAIT, TransientError, date_of, failure_of
+from klaviyo_http.errors import MissingScopeError, RefusedRequestError, RejectedKeyError
+from klaviyo_http.documents import decode_tolerantly, read_event_page, read_page
 
 PATH = "/api/events"
 DATE = "Mon, 01 Jun 2026 12:00:00 GMT"
@@ -168,7 +168,7 @@ def test_last_page_is_one_whose_links_name_no_next(decode, links):
 FIRST_REFUSALS = """
 import importlib, sys, threading
 import urllib3
-from tap_klaviyo import answers
+from klaviyo_http import answers
 
 def refuse():
     together.wait()

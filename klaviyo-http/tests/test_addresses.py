@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from tap_klaviyo.addresses import base_of, mistake_in, origin_of, target_of
-from tap_klaviyo.errors import ForeignLinkError
+from klaviyo_http.addresses import base_of, mistake_in, origin_of, target_of
+from klaviyo_http.errors import ForeignLinkError
 
 ODD = (
     "https://a.example:0",

@@ -8,8 +8,8 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from tap_klaviyo.errors import RequestAbandonedError
-from tap_klaviyo.limiter import Limiter, Spent, Ticket
+from klaviyo_http.errors import RequestAbandonedError
+from klaviyo_http.limiter import Limiter, Spent, Ticket
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +23,7 @@ class QuotaNotInTimeError(Exception):
         self.spent = spent
 
 
-class Turnstile:
+class Permits:
     """Lets the threads of a run through, as its limiter decides; it belongs to all of them.
 
     Args:

@@ -8,8 +8,8 @@ import sys
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tap_klaviyo.limiter import Limiter, Spent
-from tap_klaviyo.quotas import DAY, MINUTE, SECOND, buckets_of, limits_in
+from klaviyo_http.limiter import Limiter, Spent
+from klaviyo_http.quotas import DAY, MINUTE, SECOND, buckets_of, limits_in
 
 PROFILES = "/api/profiles"
 PREDICTIONS = buckets_of(PROFILES, "additional-fields%5Bprofile%5D=subscriptions%2Cpredictive_analytics")

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
-from tap_klaviyo.server_clock import TOLERANCE, ServerClock
+from klaviyo_http.server_clock import TOLERANCE, ServerClock
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)

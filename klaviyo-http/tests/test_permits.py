@@ -1,4 +1,4 @@
-"""Threads at the turnstile: nobody waits for ever, and nobody is forgotten."""
+"""Threads at the permits: nobody waits for ever, and nobody is forgotten."""
 
 from __future__ import annotations
 
@@ -6,84 +6,84 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from tap_klaviyo.errors import RequestAbandonedError
-from tap_klaviyo.turnstile import QuotaNotInTimeError, Turnstile
+from klaviyo_http.errors import RequestAbandonedError
+from klaviyo_http.permits import QuotaNotInTimeError, Permits
 
 PROFILES = ("/api/profiles",)
 WORKERS = 8
 
 
 @pytest.fixture
-def turnstile():
-    return Turnstile(100, 900)
+def permits():
+    return Permits(100, 900)
 
 
 @pytest.fixture
-def workers(turnstile):
+def workers(permits):
     """Offer threads; at the end none waits any more, so that a test that fails does not hang."""
     with ThreadPoolExecutor(WORKERS) as executor:
         yield executor
-        turnstile.close()
+        permits.close()
 
 
-def throttle(turnstile, retry_after):
+def throttle(permits, retry_after):
     """Have a request answered by a 429."""
-    ticket = turnstile.ticket(PROFILES)
-    with turnstile.passage(ticket):
-        turnstile.throttled(ticket, retry_after)
+    ticket = permits.ticket(PROFILES)
+    with permits.passage(ticket):
+        permits.throttled(ticket, retry_after)
 
 
-def until_waiting(turnstile, number):
+def until_waiting(permits, number):
     """Return once so many threads have looked around and wait to be called; nothing public tells that."""
-    while sum(len(called._waiters) for called in list(turnstile._waiting.values())) < number:
+    while sum(len(called._waiters) for called in list(permits._waiting.values())) < number:
         pass
 
 
-def waiting_workers(turnstile, workers, work=lambda _ticket: None):
+def waiting_workers(permits, workers, work=lambda _ticket: None):
     """Have every worker wait for the way through."""
 
     def ask():
-        ticket = turnstile.ticket(PROFILES)
-        with turnstile.passage(ticket):
+        ticket = permits.ticket(PROFILES)
+        with permits.passage(ticket):
             work(ticket)
 
     asked = [workers.submit(ask) for _ in range(WORKERS)]
-    until_waiting(turnstile, WORKERS)
+    until_waiting(permits, WORKERS)
     return asked
 
 
-def test_closing_ends_every_wait_at_once(turnstile, workers):
+def test_closing_ends_every_wait_at_once(permits, workers):
     """A run that is stopped must not hang for the rest of a Retry-After."""
-    throttle(turnstile, 800)
-    asked = waiting_workers(turnstile, workers)
-    turnstile.close()
+    throttle(permits, 800)
+    asked = waiting_workers(permits, workers)
+    permits.close()
 
     assert {type(one.exception(timeout=10)) for one in asked} == {RequestAbandonedError}
-    with pytest.raises(RequestAbandonedError), turnstile.passage(turnstile.ticket(PROFILES)):
+    with pytest.raises(RequestAbandonedError), permits.passage(permits.ticket(PROFILES)):
         pass
 
 
-def test_abandoned_requests_end_and_later_ones_do_not(turnstile, workers):
+def test_abandoned_requests_end_and_later_ones_do_not(permits, workers):
     """A stream that has failed must not go on asking while the next one is read; they may draw from one quota."""
-    throttle(turnstile, 0.3)
-    asked = [workers.submit(turnstile.pause, turnstile.ticket(PROFILES), 800) for _ in range(3)]
-    until_waiting(turnstile, 3)
-    turnstile.abandon()
-    later = turnstile.ticket(PROFILES)
-    with turnstile.passage(later):
-        turnstile.served(later, "")
+    throttle(permits, 0.3)
+    asked = [workers.submit(permits.pause, permits.ticket(PROFILES), 800) for _ in range(3)]
+    until_waiting(permits, 3)
+    permits.abandon()
+    later = permits.ticket(PROFILES)
+    with permits.passage(later):
+        permits.served(later, "")
 
     assert {type(one.exception(timeout=10)) for one in asked} == {RequestAbandonedError}
 
 
 @pytest.mark.req("C-19")
-def test_pause_that_outlasts_the_budget_reaches_all_who_wait(turnstile, workers):
+def test_pause_that_outlasts_the_budget_reaches_all_who_wait(permits, workers):
     """One of them learns it from its answer; the others must not wait for their turn to hear of it."""
-    throttle(turnstile, 800)
-    asked = waiting_workers(turnstile, workers)
-    last = turnstile.ticket(PROFILES)
+    throttle(permits, 800)
+    asked = waiting_workers(permits, workers)
+    last = permits.ticket(PROFILES)
     with pytest.raises(QuotaNotInTimeError):
-        turnstile.throttled(last, 5_000)
+        permits.throttled(last, 5_000)
     spent = [one.exception(timeout=10) for one in asked]
 
     assert {type(error) for error in spent} == {QuotaNotInTimeError}
@@ -91,19 +91,19 @@ def test_pause_that_outlasts_the_budget_reaches_all_who_wait(turnstile, workers)
 
 
 @pytest.mark.req("C-20")
-def test_only_one_thread_probes_and_each_failure_hands_the_probing_on(turnstile, workers):
+def test_only_one_thread_probes_and_each_failure_hands_the_probing_on(permits, workers):
     """All but the last die without an answer, each while the others wait. What the last one gets ends it."""
-    throttle(turnstile, 0.2)
+    throttle(permits, 0.2)
     order = []
 
     def work(ticket):
         order.append(ticket.number)
-        until_waiting(turnstile, WORKERS - len(order))
+        until_waiting(permits, WORKERS - len(order))
         if len(order) < WORKERS:
             raise ConnectionResetError
-        turnstile.served(ticket, "")
+        permits.served(ticket, "")
 
-    asked = waiting_workers(turnstile, workers, work)
+    asked = waiting_workers(permits, workers, work)
     outcomes = [one.exception(timeout=10) for one in asked]
 
     assert sum(isinstance(error, ConnectionResetError) for error in outcomes) == WORKERS - 1
@@ -111,10 +111,10 @@ def test_only_one_thread_probes_and_each_failure_hands_the_probing_on(turnstile,
     assert order == sorted(order)
 
 
-def test_all_go_out_together_when_the_wait_is_over(turnstile, workers):
+def test_all_go_out_together_when_the_wait_is_over(permits, workers):
     """Nobody waits for the answer of the one before, unless that is a probe."""
-    turnstile.hold(turnstile.ticket(PROFILES), 0.2)
+    permits.hold(permits.ticket(PROFILES), 0.2)
     together = threading.Barrier(WORKERS)
-    asked = waiting_workers(turnstile, workers, lambda _ticket: together.wait(timeout=10))
+    asked = waiting_workers(permits, workers, lambda _ticket: together.wait(timeout=10))
 
     assert [one.exception(timeout=20) for one in asked] == [None] * WORKERS

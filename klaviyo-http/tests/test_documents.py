@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from tap_klaviyo.resources import decode_exactly, decode_tolerantly, encode, read_event_page, read_page, without_deep
+from klaviyo_http.documents import decode_exactly, decode_tolerantly, encode, read_event_page, read_page, without_deep
 
 any_text = st.text(st.characters(codec=None, exclude_categories=())) | st.text('\ud83e\udde6\\u"dD8', max_size=8)
 numbers = st.from_regex(r"-?(0|[1-9][0-9]{0,40})(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,4})?", fullmatch=True)

@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from klaviyo_insiderone_sandbox.testing import KLAVIYO_KEY
-from tap_klaviyo.client import ClientSettings, KlaviyoClient
-from tap_klaviyo.errors import QuotaSpentError, RefusedRequestError, RequestAbandonedError
-from tap_klaviyo.resources import read_page
+from klaviyo_http.client import ClientSettings, KlaviyoClient
+from klaviyo_http.errors import QuotaSpentError, RefusedRequestError, RequestAbandonedError
+from klaviyo_http.documents import read_page
 
 PROFILES = "/api/profiles"
 WORKERS = 16

@@ -16,20 +16,20 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import msgspec
 import urllib3
 
-from tap_klaviyo.addresses import base_of, target_of
-from tap_klaviyo.answers import TransientError, date_of, failure_of
-from tap_klaviyo.connections import POOLS
-from tap_klaviyo.datetimes import whole_second
-from tap_klaviyo.errors import KlaviyoError, NoWayError, QuotaSpentError, RefusedRequestError, RetriesSpentError
-from tap_klaviyo.filters import query_string
-from tap_klaviyo.network import TooLargeError, Trouble, open_pool, read_whole, trouble_of
-from tap_klaviyo.quotas import buckets_of
-from tap_klaviyo.resources import OddPageError, decode_tolerantly
-from tap_klaviyo.server_clock import TOLERANCE, ServerClock
-from tap_klaviyo.turnstile import QuotaNotInTimeError, Turnstile
+from klaviyo_http.addresses import base_of, target_of
+from klaviyo_http.answers import TransientError, date_of, failure_of
+from klaviyo_http.connections import POOLS
+from klaviyo_http.moments import whole_second
+from klaviyo_http.errors import KlaviyoError, NoWayError, QuotaSpentError, RefusedRequestError, RetriesSpentError
+from klaviyo_http.filters import query_string
+from klaviyo_http.network import TooLargeError, Trouble, open_pool, read_whole, trouble_of
+from klaviyo_http.quotas import buckets_of
+from klaviyo_http.documents import OddPageError, decode_tolerantly
+from klaviyo_http.server_clock import TOLERANCE, ServerClock
+from klaviyo_http.permits import QuotaNotInTimeError, Permits
 
 if TYPE_CHECKING:
-    from tap_klaviyo.limiter import Ticket
+    from klaviyo_http.limiter import Ticket
 
 Document = TypeVar("Document")
 Parameters = Mapping[str, str | int | None]
@@ -106,7 +106,7 @@ class KlaviyoClient:
         self._settings = settings
         self._origin = base_of(settings.api_url)
         self._pool = _connection_pool(settings)
-        self._turnstile = Turnstile(settings.rate_limit_percent, settings.max_retry_seconds)
+        self._turnstile = Permits(settings.rate_limit_percent, settings.max_retry_seconds)
         self._lock = threading.Lock()
         self._answered = False
         self._requests = 0

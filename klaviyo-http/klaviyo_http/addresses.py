@@ -7,7 +7,7 @@ from ipaddress import ip_address
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from tap_klaviyo.errors import ForeignLinkError
+from klaviyo_http.errors import ForeignLinkError
 
 OFFICIAL = "https://a.klaviyo.com"
 _PORTS = {"http": 80, "https": 443}

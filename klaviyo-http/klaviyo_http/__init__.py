@@ -1,0 +1,1 @@
+"""TODO klaviyo_http."""
