@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 JOBS = ("profiles-sync", "events-sync", "subscriptions-sync")
-PACKAGES = ("tap-klaviyo", "target-insiderone")
-INSTALLED = ("extractors", "loaders")
-"""Folders of ``.meltano`` that hold the plugins' environments, and nothing of a run."""
+PACKAGES = ("klaviyo-http", "tap-klaviyo", "target-insiderone")
+INSTALLED = {"extractors": "tap-klaviyo", "loaders": "target-insiderone"}
+"""Folders of ``.meltano`` that hold the plugins' environments, and nothing of a run -> the plugin there."""
 
 FOREIGN = re.compile(r"TAP_KLAVIYO_|TARGET_INSIDERONE_|MELTANO_")
 """Variables of a real pipeline, which must not reach the copy."""
@@ -132,7 +132,7 @@ def meltano_command() -> str:
 
 def is_installed() -> bool:
     """Whether ``make plugins`` has installed Meltano and the plugins."""
-    plugins = [ROOT / ".meltano" / kind / package for kind, package in zip(INSTALLED, PACKAGES, strict=True)]
+    plugins = [ROOT / ".meltano" / kind / plugin for kind, plugin in INSTALLED.items()]
     return Path(meltano_command()).exists() and all(plugin.exists() for plugin in plugins)
 
 

@@ -19,10 +19,11 @@ from tests.conftest import BIN, ROOT
 
 DOCUMENTS = [
     path
-    for folder in (".", "docs", "tap-klaviyo", "target-insiderone", "sandbox", "benchmarks")
+    for folder in (".", "docs", "klaviyo-http", "tap-klaviyo", "target-insiderone", "sandbox", "benchmarks")
     for path in (ROOT / folder).glob("*.md")
 ]
 PACKAGES = {
+    "klaviyo-http": ROOT / "klaviyo-http/klaviyo_http",
     "tap-klaviyo": ROOT / "tap-klaviyo/tap_klaviyo",
     "target-insiderone": ROOT / "target-insiderone/target_insiderone",
     "sandbox": ROOT / "sandbox/klaviyo_insiderone_sandbox",

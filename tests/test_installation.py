@@ -10,7 +10,7 @@ import sys
 from importlib.metadata import distributions
 
 import pytest
-from meltano_project import INSTALLED, PACKAGES, is_installed
+from meltano_project import INSTALLED, is_installed
 
 from tests.conftest import ROOT
 
@@ -53,7 +53,7 @@ def test_setup_leaves_what_was_installed_beside(tmp_path):
 
 @pytest.mark.xdist_group("meltano")
 @pytest.mark.skipif(not is_installed(), reason="Meltano and the plugins are not installed: run `make plugins`")
-@pytest.mark.parametrize(("kind", "package"), list(zip(INSTALLED, PACKAGES, strict=True)))
+@pytest.mark.parametrize(("kind", "package"), list(INSTALLED.items()))
 def test_installed_plugin_has_the_tested_versions(kind, package):
     """Meltano resolves a plugin by itself: without constraints it took whatever was newest that day."""
     locked = dict(re.findall(r"^([a-z0-9-]+)==([^ ;\n]+)", (ROOT / "constraints.txt").read_text(), re.MULTILINE))

@@ -14,13 +14,13 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import pytest
 import klaviyo_http.network
+import pytest
 import target_insiderone.network
-from klaviyo_insiderone_sandbox.testing import KLAVIYO_KEY, PARTNER, TOKEN
 from klaviyo_http.client import ClientSettings as TapSettings
 from klaviyo_http.client import KlaviyoClient
 from klaviyo_http.errors import KlaviyoError, NoWayError, RefusedRequestError
+from klaviyo_insiderone_sandbox.testing import KLAVIYO_KEY, PARTNER, TOKEN
 from target_insiderone import client as target_client
 from target_insiderone.answers import AnswerMismatchError
 from target_insiderone.network import NetworkSettingError, TooLargeError, open_pool, read_whole, trusted_certificates
@@ -150,8 +150,10 @@ LASTING = (NoWayError, target_client.NoWayError, NetworkSettingError, klaviyo_ht
 
 @pytest.mark.parametrize("name", ["network", "connections"])
 def test_both_plugins_go_the_same_way(name):
-    """Both have the module, since no plugin imports the other: what is mended in one is mended in both."""
-    texts = [Path(package.__file__).with_name(f"{name}.py").read_text() for package in (tap_klaviyo, target_insiderone)]
+    """Both have the module, since neither package imports the other: what is mended in one is mended in both."""
+    texts = [
+        Path(package.__file__).with_name(f"{name}.py").read_text() for package in (klaviyo_http, target_insiderone)
+    ]
 
     assert texts[0] == texts[1]
 

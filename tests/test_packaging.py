@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PACKAGES = {
+    "klaviyo-http": "klaviyo_http",
     "tap-klaviyo": "tap_klaviyo",
     "target-insiderone": "target_insiderone",
     "sandbox": "klaviyo_insiderone_sandbox",
@@ -29,6 +30,7 @@ PACKAGES = {
 """Folder -> the module that it holds."""
 
 DATA_FILES = {
+    "klaviyo-http": {"klaviyo_http/py.typed"},
     "tap-klaviyo": {"tap_klaviyo/py.typed", "tap_klaviyo/schemas/profiles.json"},
     "target-insiderone": {"target_insiderone/py.typed"},
     "sandbox": {"klaviyo_insiderone_sandbox/py.typed", "klaviyo_insiderone_sandbox/page.html"},

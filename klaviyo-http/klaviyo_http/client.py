@@ -19,14 +19,14 @@ import urllib3
 from klaviyo_http.addresses import base_of, target_of
 from klaviyo_http.answers import TransientError, date_of, failure_of
 from klaviyo_http.connections import POOLS
-from klaviyo_http.moments import whole_second
+from klaviyo_http.documents import OddPageError, decode_tolerantly
 from klaviyo_http.errors import KlaviyoError, NoWayError, QuotaSpentError, RefusedRequestError, RetriesSpentError
 from klaviyo_http.filters import query_string
+from klaviyo_http.moments import whole_second
 from klaviyo_http.network import TooLargeError, Trouble, open_pool, read_whole, trouble_of
+from klaviyo_http.permits import Permits, QuotaNotInTimeError
 from klaviyo_http.quotas import buckets_of
-from klaviyo_http.documents import OddPageError, decode_tolerantly
 from klaviyo_http.server_clock import TOLERANCE, ServerClock
-from klaviyo_http.permits import QuotaNotInTimeError, Permits
 
 if TYPE_CHECKING:
     from klaviyo_http.limiter import Ticket
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 Document = TypeVar("Document")
 Parameters = Mapping[str, str | int | None]
 
-logger = logging.getLogger("tap-klaviyo.client")
+logger = logging.getLogger(__name__)
 
 SERVER_CLOCK_MARGIN = timedelta(seconds=5)  # a filter a moment before the server's now can count as future: 400
 MOST_ANSWER_BYTES = 128_000_000
@@ -106,7 +106,7 @@ class KlaviyoClient:
         self._settings = settings
         self._origin = base_of(settings.api_url)
         self._pool = _connection_pool(settings)
-        self._turnstile = Permits(settings.rate_limit_percent, settings.max_retry_seconds)
+        self._permits = Permits(settings.rate_limit_percent, settings.max_retry_seconds)
         self._lock = threading.Lock()
         self._answered = False
         self._requests = 0
@@ -124,11 +124,11 @@ class KlaviyoClient:
 
         They get a `RequestAbandonedError`, unless the answer is under way already. What is asked later is not touched.
         """
-        self._turnstile.abandon()
+        self._permits.abandon()
 
     def close(self) -> None:
         """Do as `abandon` does, for what is asked later, too."""
-        self._turnstile.close()
+        self._permits.close()
 
     def get(self, path: str, parameters: Parameters, decode: Callable[[bytes], Document]) -> Fetched[Document]:
         """Read the first page of a collection; see `follow`."""
@@ -166,12 +166,12 @@ class KlaviyoClient:
 
     def _read(self, path: str, query: str, decode: Callable[[bytes], Document]) -> Fetched[Document]:
         """Ask until there is an answer that can be decoded, or the time for retries is over."""
-        ticket = self._turnstile.ticket(buckets_of(path, query))
+        ticket = self._permits.ticket(buckets_of(path, query))
         attempt = 0
         while True:
             attempt += 1
             try:
-                with self._turnstile.passage(ticket):
+                with self._permits.permit(ticket):
                     try:
                         return self._attempt(path, query, ticket, decode)
                     except OddAnswerError as odd:
@@ -182,7 +182,7 @@ class KlaviyoClient:
                         wait = self._failed(path, ticket, error, attempt)
             except QuotaNotInTimeError as error:
                 raise self._quota_spent(path, error.spent.seconds) from None
-            self._turnstile.pause(ticket, wait)
+            self._permits.pause(ticket, wait)
 
     def _failed(self, path: str, ticket: Ticket, error: TransientError, attempt: int) -> float:
         """Return the seconds to wait before the request lines up for its next attempt; a 429 has everybody wait there.
@@ -192,13 +192,13 @@ class KlaviyoClient:
             QuotaNotInTimeError: Likewise, since the quota returns too late.
         """
         if error.throttled:
-            pause = self._turnstile.throttled(ticket, error.retry_after)
+            pause = self._permits.throttled(ticket, error.retry_after)
         else:
             pause = max(_random.uniform(0, min(LONGEST_BACKOFF, 2.0**attempt)), error.retry_after)
             now = time.monotonic()
             ticket.deadline = min(ticket.deadline, now + self._settings.max_retry_seconds)
             if error.retry_after:
-                self._turnstile.hold(ticket, error.retry_after)
+                self._permits.hold(ticket, error.retry_after)
             if now + pause > ticket.deadline:
                 raise self._gave_up(path, error, attempt)
         logger.warning("GET %s: %s; attempt %d follows in %.1f s", path, error, attempt + 1, pause)
@@ -230,14 +230,14 @@ class KlaviyoClient:
             ) from None
         self._answered = True
         seconds, arrived = time.monotonic() - began, datetime.now(UTC)
-        self._turnstile.answered(ticket)
+        self._permits.answered(ticket)
         date = date_of(response.headers)
         self._last_date = date or self._last_date
         if response.status == 200:  # what failed may come from a machine between here and Klaviyo
             self._clock.tell(date, sent, arrived)
         failure = None if response.status == 200 else failure_of(path, response.status, response.headers, body)
         if not isinstance(failure, TransientError):
-            self._turnstile.served(ticket, response.headers.get("RateLimit-Limit", ""))
+            self._permits.served(ticket, response.headers.get("RateLimit-Limit", ""))
         if failure:
             raise failure
         at, size = self._clock.moment_of(sent), len(body)

@@ -10,9 +10,7 @@
         ├── RefusedRequestError another 4xx (or a redirect): repeating it would not help
         ├── QuotaSpentError     the quota returns later than the run is willing to wait
         ├── ForeignLinkError    the next page lies elsewhere than at ``api_url``
-        ├── RetriesSpentError   the API did not recover within ``max_retry_seconds``
-        └── UnreadableStateError the bookmark in the state is none
-    RefusedInputError           settings, state or catalog cannot be used: exit code 2, before any request
+        └── RetriesSpentError   the API did not recover within ``max_retry_seconds``
     RequestAbandonedError       nobody awaits the answer any more, and the thread that waited to ask is told so
 """
 
@@ -20,10 +18,6 @@ from __future__ import annotations
 
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 
 class KlaviyoError(Exception):
@@ -70,18 +64,6 @@ class RetriesSpentError(StreamError):
 
 class ForeignLinkError(StreamError):
     """A page names its successor at another address, which must not get the key."""
-
-
-class UnreadableStateError(StreamError):
-    """The state holds a bookmark of this stream that is no date-time."""
-
-
-class RefusedInputError(Exception):
-    """What the command line was given cannot be used."""
-
-    def __init__(self, mistakes: Sequence[str]) -> None:
-        super().__init__("; ".join(mistakes))
-        self.mistakes = mistakes
 
 
 class RequestAbandonedError(Exception):

@@ -45,7 +45,7 @@ class Permits:
             return self._limiter.ticket(names)
 
     @contextmanager
-    def passage(self, ticket: Ticket) -> Iterator[None]:
+    def permit(self, ticket: Ticket) -> Iterator[None]:
         """Wait until the request may go out, and hold its place while it is under way.
 
         Raises:

@@ -10,8 +10,8 @@ import msgspec
 import pytest
 import urllib3
 from klaviyo_http.answers import LONGEST_WAIT, TransientError, date_of, failure_of
-from klaviyo_http.errors import MissingScopeError, RefusedRequestError, RejectedKeyError
 from klaviyo_http.documents import decode_tolerantly, read_event_page, read_page
+from klaviyo_http.errors import MissingScopeError, RefusedRequestError, RejectedKeyError
 
 PATH = "/api/events"
 DATE = "Mon, 01 Jun 2026 12:00:00 GMT"

@@ -7,10 +7,10 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from klaviyo_insiderone_sandbox.testing import KLAVIYO_KEY
 from klaviyo_http.client import ClientSettings, KlaviyoClient
-from klaviyo_http.errors import QuotaSpentError, RefusedRequestError, RequestAbandonedError
 from klaviyo_http.documents import read_page
+from klaviyo_http.errors import QuotaSpentError, RefusedRequestError, RequestAbandonedError
+from klaviyo_insiderone_sandbox.testing import KLAVIYO_KEY
 
 PROFILES = "/api/profiles"
 WORKERS = 16

@@ -7,10 +7,10 @@ import threading
 
 import pytest
 import urllib3
-from klaviyo_insiderone_sandbox.testing import KLAVIYO_KEY
 from klaviyo_http.client import ClientSettings, KlaviyoClient
 from klaviyo_http.connections import POOLS, TimedResponse
 from klaviyo_http.documents import read_page
+from klaviyo_insiderone_sandbox.testing import KLAVIYO_KEY
 
 HEAD = b"HTTP/1.1 200 OK\r\nDate: Mon, 01 Jun 2026 12:00:00 GMT\r\n"
 BODIES = {

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from klaviyo_http.errors import RequestAbandonedError
-from klaviyo_http.permits import QuotaNotInTimeError, Permits
+from klaviyo_http.permits import Permits, QuotaNotInTimeError
 
 PROFILES = ("/api/profiles",)
 WORKERS = 8
@@ -29,7 +29,7 @@ def workers(permits):
 def throttle(permits, retry_after):
     """Have a request answered by a 429."""
     ticket = permits.ticket(PROFILES)
-    with permits.passage(ticket):
+    with permits.permit(ticket):
         permits.throttled(ticket, retry_after)
 
 
@@ -44,7 +44,7 @@ def waiting_workers(permits, workers, work=lambda _ticket: None):
 
     def ask():
         ticket = permits.ticket(PROFILES)
-        with permits.passage(ticket):
+        with permits.permit(ticket):
             work(ticket)
 
     asked = [workers.submit(ask) for _ in range(WORKERS)]
@@ -59,7 +59,7 @@ def test_closing_ends_every_wait_at_once(permits, workers):
     permits.close()
 
     assert {type(one.exception(timeout=10)) for one in asked} == {RequestAbandonedError}
-    with pytest.raises(RequestAbandonedError), permits.passage(permits.ticket(PROFILES)):
+    with pytest.raises(RequestAbandonedError), permits.permit(permits.ticket(PROFILES)):
         pass
 
 
@@ -70,7 +70,7 @@ def test_abandoned_requests_end_and_later_ones_do_not(permits, workers):
     until_waiting(permits, 3)
     permits.abandon()
     later = permits.ticket(PROFILES)
-    with permits.passage(later):
+    with permits.permit(later):
         permits.served(later, "")
 
     assert {type(one.exception(timeout=10)) for one in asked} == {RequestAbandonedError}

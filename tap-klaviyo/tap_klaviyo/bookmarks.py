@@ -18,7 +18,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from klaviyo_http.moments import clamped_moment, parse_moment, whole_second
-from klaviyo_http.errors import UnreadableStateError
+
+from tap_klaviyo.errors import UnreadableStateError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

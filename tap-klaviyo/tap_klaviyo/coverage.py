@@ -15,8 +15,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tap_klaviyo.bookmarks import before, second_of
 from klaviyo_http.moments import parse_moment
+
+from tap_klaviyo.bookmarks import before, second_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -8,9 +8,8 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
-
-from klaviyo_http.errors import MissingScopeError
 from klaviyo_http.documents import NULL, read_page
+from klaviyo_http.errors import MissingScopeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -10,12 +10,12 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from klaviyo_http.addresses import OFFICIAL, mistake_in
+from klaviyo_http.moments import parse_moment
 from singer_sdk import typing as th
 from singer_sdk.plugin_base import JSONSchemaValidator
 
 from tap_klaviyo import __version__
-from klaviyo_http.addresses import OFFICIAL, mistake_in
-from klaviyo_http.moments import parse_moment
 from tap_klaviyo.disclosure import shown
 from tap_klaviyo.metrics import CONSENT_METRICS
 from tap_klaviyo.sdk_checks import check_sdk_settings

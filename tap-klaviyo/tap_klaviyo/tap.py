@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, ClassVar, cast
 
 import click
+from klaviyo_http.client import ClientSettings, KlaviyoClient
+from klaviyo_http.errors import NoWayError, RejectedKeyError, frames
+from klaviyo_http.network import NetworkSettingError
 from singer_sdk import Tap
 from singer_sdk.exceptions import ConfigurationError, ConfigValidationError, MappingError
 from singer_sdk.helpers.capabilities import CapabilitiesEnum, PluginCapabilities, TapCapabilities
@@ -19,12 +22,10 @@ from singer_sdk.plugin_base import _ConfigInput
 from typing_extensions import override
 
 from tap_klaviyo import __version__
-from klaviyo_http.client import ClientSettings, KlaviyoClient
 from tap_klaviyo.disclosure import keep_secret, scrub_log
-from klaviyo_http.errors import NoWayError, RefusedInputError, RejectedKeyError, frames
+from tap_klaviyo.errors import RefusedInputError
 from tap_klaviyo.fetching import prepare_process
 from tap_klaviyo.metrics import MetricDirectory
-from klaviyo_http.network import NetworkSettingError
 from tap_klaviyo.settings import SECRETS, SETTINGS, Settings, problems, typed
 from tap_klaviyo.standard_streams import open_closed_streams
 from tap_klaviyo.streams.base import Account, KlaviyoStream

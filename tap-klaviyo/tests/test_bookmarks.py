@@ -8,9 +8,9 @@ from typing import NamedTuple
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tap_klaviyo.bookmarks import SEEN_LIMIT, Bookmark, SavedBookmark, read_state
 from klaviyo_http.moments import whole_second
-from klaviyo_http.errors import UnreadableStateError
+from tap_klaviyo.bookmarks import SEEN_LIMIT, Bookmark, SavedBookmark, read_state
+from tap_klaviyo.errors import UnreadableStateError
 
 START = datetime(2026, 6, 1, 12, tzinfo=UTC)
 OVERLAP = timedelta(seconds=60)

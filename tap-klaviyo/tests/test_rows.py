@@ -9,8 +9,8 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tap_klaviyo.bookmarks import SEEN_LIMIT, Bookmark, SavedBookmark
 from klaviyo_http.moments import whole_second
+from tap_klaviyo.bookmarks import SEEN_LIMIT, Bookmark, SavedBookmark
 from tap_klaviyo.streams.pages import Slice
 from tap_klaviyo.streams.rows import PageBudget, PageLimitReached, moment_of, version_of
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from klaviyo_http.client import KlaviyoClient
 from points import Orders
 from striking import Trigger, after, before, replace
 from tap_klaviyo import tap
-from klaviyo_http.client import KlaviyoClient
 from tap_klaviyo.writer import LineWriter
 from urllib3.connection import HTTPConnection
 

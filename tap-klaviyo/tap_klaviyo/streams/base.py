@@ -11,6 +11,9 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import msgspec
+from klaviyo_http.documents import decode_exactly
+from klaviyo_http.errors import NoWayError, RejectedKeyError, StreamError, frames
+from klaviyo_http.moments import whole_second
 from singer_sdk.helpers.conform import TypeConformanceLevel
 from singer_sdk.mapper import SameRecordTransform
 from singer_sdk.schema.source import SchemaDirectory, StreamSchema
@@ -19,10 +22,7 @@ from typing_extensions import override
 
 from tap_klaviyo import schemas
 from tap_klaviyo.bookmarks import Bookmark, SavedBookmark, before, read_state, span
-from klaviyo_http.moments import whole_second
-from klaviyo_http.errors import NoWayError, RejectedKeyError, StreamError, frames
 from tap_klaviyo.fetching import Fetcher
-from klaviyo_http.documents import decode_exactly
 from tap_klaviyo.streams.rows import PageBudget, PageLimitReached, Row
 from tap_klaviyo.streams.windows import WindowedReading
 from tap_klaviyo.writer import encode_lines, json_line
@@ -30,12 +30,12 @@ from tap_klaviyo.writer import encode_lines, json_line
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
+    from klaviyo_http.client import KlaviyoClient
     from singer_sdk.helpers.types import Context, Record
     from singer_sdk.metrics import Counter
     from singer_sdk.singerlib import RecordMessage
     from singer_sdk.tap_base import Tap
 
-    from klaviyo_http.client import KlaviyoClient
     from tap_klaviyo.metrics import MetricDirectory
     from tap_klaviyo.settings import Settings
     from tap_klaviyo.streams.pages import P, Source

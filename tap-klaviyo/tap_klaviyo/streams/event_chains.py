@@ -11,22 +11,23 @@ from itertools import islice
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from tap_klaviyo.bookmarks import Placed, second_of
-from tap_klaviyo.coverage import EVERY, Coverage
-from klaviyo_http.moments import rfc3339_json, whole_second
+from klaviyo_http.documents import Event, EventPage, read_event_page
 from klaviyo_http.errors import RefusedRequestError
 from klaviyo_http.filters import all_of, compare, equals
+from klaviyo_http.moments import rfc3339_json, whole_second
+
+from tap_klaviyo.bookmarks import Placed, second_of
+from tap_klaviyo.coverage import EVERY, Coverage
 from tap_klaviyo.metrics import Metric, MetricDirectory, metric_of, near_miss, resolve
-from klaviyo_http.documents import Event, EventPage, read_event_page
 from tap_klaviyo.streams.pages import leave_out
 from tap_klaviyo.streams.rows import span_of, version_of
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from klaviyo_http.client import Fetched, KlaviyoClient, Parameters
     from msgspec import Raw
 
-    from klaviyo_http.client import Fetched, KlaviyoClient, Parameters
     from tap_klaviyo.streams.base import Run
     from tap_klaviyo.streams.windows import WindowedReading
 

@@ -6,11 +6,11 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from klaviyo_http.documents import EMPTY_LIST
+from klaviyo_http.moments import rfc3339_json
 from typing_extensions import override
 
 from tap_klaviyo.bookmarks import span
-from klaviyo_http.moments import rfc3339_json
-from klaviyo_http.documents import EMPTY_LIST
 from tap_klaviyo.streams.event_chains import ATTRIBUTIONS, PATH, EventChains, PageRequest, Selection
 from tap_klaviyo.streams.event_stream import EventStream
 from tap_klaviyo.streams.profiles import TIMES
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import timedelta
 
+    from klaviyo_http.documents import Event, Included
     from singer_sdk.helpers.types import Record
 
     from tap_klaviyo.metrics import Metric
-    from klaviyo_http.documents import Event, Included
     from tap_klaviyo.streams.base import Run
     from tap_klaviyo.streams.event_chains import PageContext
 

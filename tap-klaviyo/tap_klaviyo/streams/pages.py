@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from klaviyo_http.client import Fetched
-    from klaviyo_http.errors import RefusedRequestError
     from klaviyo_http.documents import Links, Odd
+    from klaviyo_http.errors import RefusedRequestError
 
 logger = logging.getLogger("tap-klaviyo.pages")
 

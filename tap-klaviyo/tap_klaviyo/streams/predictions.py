@@ -6,18 +6,16 @@ import logging
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
-from singer_sdk.schema.source import StreamSchema
-from typing_extensions import override
-
 from klaviyo_http.errors import RetriesSpentError
 from klaviyo_http.filters import leaving_out, query_string
+from singer_sdk.schema.source import StreamSchema
+from typing_extensions import override
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from singer_sdk.streams import Stream
-
     from klaviyo_http.client import Fetched, KlaviyoClient, Parameters
+    from singer_sdk.streams import Stream
 
 ADDITIONAL = "additional-fields[profile]"
 FIELD = "predictive_analytics"

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from klaviyo_http.documents import Page, Resource, read_page
+from klaviyo_http.filters import all_of, compare
+from klaviyo_http.moments import consent_times_rfc3339, prediction_times_rfc3339, rfc3339_json
 from singer_sdk.schema.source import SchemaDirectory
 from typing_extensions import override
 
 from tap_klaviyo import schemas
 from tap_klaviyo.bookmarks import GRAIN
-from klaviyo_http.moments import consent_times_rfc3339, prediction_times_rfc3339, rfc3339_json
-from klaviyo_http.filters import all_of, compare
-from klaviyo_http.documents import Page, Resource, read_page
 from tap_klaviyo.streams.base import KlaviyoStream, Run
 from tap_klaviyo.streams.pages import leave_out
 from tap_klaviyo.streams.predictions import ADDITIONAL, FIELD, PredictiveReader, ProfileSchema
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
 
-    from singer_sdk.helpers.types import Record
-
     from klaviyo_http.client import Fetched, KlaviyoClient
     from klaviyo_http.errors import RefusedRequestError
+    from singer_sdk.helpers.types import Record
+
     from tap_klaviyo.streams.pages import Slice
 
 PAGE_SIZE = 100  # the endpoint's maximum; its default is 20

@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     import msgspec
+    from klaviyo_http.documents import Event, Resource
 
     from tap_klaviyo.bookmarks import Bookmark, Placed
-    from klaviyo_http.documents import Event, Resource
 
 
 class PageLimitReached(Exception):

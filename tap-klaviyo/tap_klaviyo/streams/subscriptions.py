@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, NamedTuple
 
+from klaviyo_http.documents import read_page
+from klaviyo_http.filters import any_of
 from typing_extensions import override
 
 from tap_klaviyo.bookmarks import span
-from klaviyo_http.filters import any_of
 from tap_klaviyo.metrics import CONSENT_METRICS
-from klaviyo_http.documents import read_page
 from tap_klaviyo.streams.event_chains import PATH, EventChains, PageRequest, Selection
 from tap_klaviyo.streams.event_stream import EventStream
 from tap_klaviyo.streams.pages import leave_out
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import timedelta
 
+    from klaviyo_http.client import Fetched, KlaviyoClient, Parameters
+    from klaviyo_http.documents import Event, Page
     from singer_sdk.helpers.types import Record
 
-    from klaviyo_http.client import Fetched, KlaviyoClient, Parameters
     from tap_klaviyo.metrics import Metric
-    from klaviyo_http.documents import Event, Page
     from tap_klaviyo.streams.base import Run
     from tap_klaviyo.streams.event_chains import PageContext
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from klaviyo_http.client import Fetched, Packed
     from klaviyo_http.errors import RefusedRequestError
+
     from tap_klaviyo.fetching import Errand
 
 

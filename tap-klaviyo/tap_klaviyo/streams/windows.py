@@ -18,10 +18,11 @@ from collections import deque
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Generic, NamedTuple
 
-from tap_klaviyo.bookmarks import GRAIN
 from klaviyo_http.client import Fetched
-from klaviyo_http.moments import whole_second
 from klaviyo_http.errors import RefusedRequestError
+from klaviyo_http.moments import whole_second
+
+from tap_klaviyo.bookmarks import GRAIN
 from tap_klaviyo.streams.pages import P, Slice
 from tap_klaviyo.streams.pressure import Pressure
 from tap_klaviyo.streams.window import Doubt, Window

@@ -17,10 +17,10 @@ from typing import NamedTuple
 
 import pytest
 from klaviyo_http.client import Fetched
-from klaviyo_http.moments import whole_second
-from klaviyo_http.errors import KlaviyoError, RefusedRequestError, RetriesSpentError
-from tap_klaviyo.fetching import Errand
 from klaviyo_http.documents import Links
+from klaviyo_http.errors import KlaviyoError, RefusedRequestError, RetriesSpentError
+from klaviyo_http.moments import whole_second
+from tap_klaviyo.fetching import Errand
 from tap_klaviyo.streams import windows
 
 EPOCH = datetime(1990, 1, 1, tzinfo=UTC)

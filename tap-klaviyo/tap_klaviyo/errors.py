@@ -1,0 +1,22 @@
+"""What can be wrong with what the tap was given: settings, catalog, state."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from klaviyo_http.errors import StreamError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class UnreadableStateError(StreamError):
+    """The state holds a bookmark of this stream that is no date-time."""
+
+
+class RefusedInputError(Exception):
+    """What the command line was given cannot be used."""
+
+    def __init__(self, mistakes: Sequence[str]) -> None:
+        super().__init__("; ".join(mistakes))
+        self.mistakes = mistakes
