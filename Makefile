@@ -24,7 +24,7 @@ help:  ## Show this list
 
 setup: $(VENV)/.ready  ## Install everything into .venv, as the lock file says
 
-$(VENV)/.ready: uv.lock pyproject.toml klaviyo-http/pyproject.toml tap-klaviyo/pyproject.toml target-insiderone/pyproject.toml sandbox/pyproject.toml
+$(VENV)/.ready: uv.lock pyproject.toml klaviyo-http/pyproject.toml singer-delivery/pyproject.toml tap-klaviyo/pyproject.toml target-insiderone/pyproject.toml sandbox/pyproject.toml
 	@$(UMASK) test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(UMASK) $(BIN)/python -m uv --version >/dev/null 2>&1 || $(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.9"
 	@$(UMASK) $(BIN)/python -m uv sync --frozen --inexact --quiet

@@ -11,9 +11,9 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 import requests
+from singer_delivery.errors import Filtered
 from singer_sdk import BatchSink, Target
 from singer_sdk.singerlib.json import serialize_json
-from target_insiderone.errors import Filtered
 from target_insiderone.mapping import compile_events, compile_profiles
 from target_insiderone.settings import CONFIG_JSONSCHEMA, parse_settings
 from typing_extensions import override

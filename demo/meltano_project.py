@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 JOBS = ("profiles-sync", "events-sync", "subscriptions-sync")
-PACKAGES = ("klaviyo-http", "tap-klaviyo", "target-insiderone")
+PACKAGES = ("klaviyo-http", "singer-delivery", "tap-klaviyo", "target-insiderone")
 INSTALLED = {"extractors": "tap-klaviyo", "loaders": "target-insiderone"}
 """Folders of ``.meltano`` that hold the plugins' environments, and nothing of a run -> the plugin there."""
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import singer_delivery.disclosure
 import tap_klaviyo.disclosure
-import target_insiderone.disclosure
 
 
 def test_both_plugins_show_the_same():
     """One rule: what is mended in one of the two is mended in the other."""
-    texts = [Path(module.__file__).read_text() for module in (tap_klaviyo.disclosure, target_insiderone.disclosure)]
+    texts = [Path(module.__file__).read_text() for module in (tap_klaviyo.disclosure, singer_delivery.disclosure)]
 
     assert texts[0] == texts[1]
 
@@ -32,7 +32,7 @@ def test_both_plugins_show_the_same():
 )
 def test_plain_name_is_shown(name):
     """Else nobody could tell what a message is about."""
-    assert target_insiderone.disclosure.shown(name) == name
+    assert singer_delivery.disclosure.shown(name) == name
 
 
 @pytest.mark.parametrize(
@@ -56,12 +56,12 @@ def test_plain_name_is_shown(name):
 )
 def test_name_that_may_be_a_person_or_a_key_is_told_by_its_length(name):
     """Whoever pastes one into a name must not find it in a log."""
-    assert target_insiderone.disclosure.shown(name) == f"(a name of {len(name)} characters)"
+    assert singer_delivery.disclosure.shown(name) == f"(a name of {len(name)} characters)"
 
 
 def test_hidden_names_are_told_apart():
     """Two streams whose names are hidden keep figures of their own."""
-    shown = target_insiderone.disclosure.shown_once(["ada@example.com", "bob@example.com", "profiles"])
+    shown = singer_delivery.disclosure.shown_once(["ada@example.com", "bob@example.com", "profiles"])
 
     assert list(shown.values()) == ["(a name of 15 characters)", "(a name of 15 characters) 2", "profiles"]
 
@@ -78,4 +78,4 @@ def test_hidden_names_are_told_apart():
 )
 def test_line_is_scrubbed(line, scrubbed):
     """The last line of defence, for what libraries log."""
-    assert target_insiderone.disclosure.scrub(line) == scrubbed
+    assert singer_delivery.disclosure.scrub(line) == scrubbed

@@ -19,10 +19,20 @@ from tests.conftest import BIN, ROOT
 
 DOCUMENTS = [
     path
-    for folder in (".", "docs", "klaviyo-http", "tap-klaviyo", "target-insiderone", "sandbox", "benchmarks")
+    for folder in (
+        ".",
+        "docs",
+        "klaviyo-http",
+        "singer-delivery",
+        "tap-klaviyo",
+        "target-insiderone",
+        "sandbox",
+        "benchmarks",
+    )
     for path in (ROOT / folder).glob("*.md")
 ]
 PACKAGES = {
+    "singer-delivery": ROOT / "singer-delivery/singer_delivery",
     "klaviyo-http": ROOT / "klaviyo-http/klaviyo_http",
     "tap-klaviyo": ROOT / "tap-klaviyo/tap_klaviyo",
     "target-insiderone": ROOT / "target-insiderone/target_insiderone",

@@ -16,14 +16,20 @@ from pathlib import Path
 
 import klaviyo_http.network
 import pytest
-import target_insiderone.network
+import singer_delivery.sending.network
 from klaviyo_http.client import ClientSettings as TapSettings
 from klaviyo_http.client import KlaviyoClient
 from klaviyo_http.errors import KlaviyoError, NoWayError, RefusedRequestError
 from klaviyo_insiderone_sandbox.testing import KLAVIYO_KEY, PARTNER, TOKEN
+from singer_delivery.sending.network import (
+    NetworkSettingError,
+    TooLargeError,
+    open_pool,
+    read_whole,
+    trusted_certificates,
+)
 from target_insiderone import client as target_client
 from target_insiderone.answers import AnswerMismatchError
-from target_insiderone.network import NetworkSettingError, TooLargeError, open_pool, read_whole, trusted_certificates
 
 BIN = Path(sys.executable).parent
 PAGE = json.dumps({"data": [], "links": {"self": "x", "next": None, "prev": None}}).encode()
@@ -151,9 +157,8 @@ LASTING = (NoWayError, target_client.NoWayError, NetworkSettingError, klaviyo_ht
 @pytest.mark.parametrize("name", ["network", "connections"])
 def test_both_plugins_go_the_same_way(name):
     """Both have the module, since neither package imports the other: what is mended in one is mended in both."""
-    texts = [
-        Path(package.__file__).with_name(f"{name}.py").read_text() for package in (klaviyo_http, target_insiderone)
-    ]
+    files = [Path(package.__file__).parent for package in (klaviyo_http, singer_delivery.sending)]
+    texts = [(folder / f"{name}.py").read_text() for folder in files]
 
     assert texts[0] == texts[1]
 
@@ -350,10 +355,10 @@ def test_body_is_read_whole(only, body, headers, expected):
         (
             gzip.compress(b"x" * 600, mtime=0)[:-4],
             {"Content-Encoding": "gzip"},
-            target_insiderone.network.urllib3.exceptions.DecodeError,
+            singer_delivery.sending.network.urllib3.exceptions.DecodeError,
         ),
-        (b"no gzip", {"Content-Encoding": "gzip"}, target_insiderone.network.urllib3.exceptions.DecodeError),
-        (b"x", {"Content-Encoding": "br"}, target_insiderone.network.urllib3.exceptions.DecodeError),
+        (b"no gzip", {"Content-Encoding": "gzip"}, singer_delivery.sending.network.urllib3.exceptions.DecodeError),
+        (b"x", {"Content-Encoding": "br"}, singer_delivery.sending.network.urllib3.exceptions.DecodeError),
     ],
 )
 def test_body_that_is_not_whole_or_too_large_is_none(only, body, headers, error):

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 PACKAGES = {
     "klaviyo-http": "klaviyo_http",
+    "singer-delivery": "singer_delivery",
     "tap-klaviyo": "tap_klaviyo",
     "target-insiderone": "target_insiderone",
     "sandbox": "klaviyo_insiderone_sandbox",
@@ -31,6 +32,7 @@ PACKAGES = {
 
 DATA_FILES = {
     "klaviyo-http": {"klaviyo_http/py.typed"},
+    "singer-delivery": {"singer_delivery/py.typed"},
     "tap-klaviyo": {"tap_klaviyo/py.typed", "tap_klaviyo/schemas/profiles.json"},
     "target-insiderone": {"target_insiderone/py.typed"},
     "sandbox": {"klaviyo_insiderone_sandbox/py.typed", "klaviyo_insiderone_sandbox/page.html"},

@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+import singer_delivery.standard_streams
 import tap_klaviyo.standard_streams
-import target_insiderone.standard_streams
 from klaviyo_insiderone_sandbox.testing import KLAVIYO_KEY
 
 BIN = Path(sys.executable).parent
@@ -17,7 +17,7 @@ BIN = Path(sys.executable).parent
 
 def test_both_plugins_have_the_same_module():
     """No plugin imports the other: what is mended in one is mended in both."""
-    modules = (tap_klaviyo.standard_streams, target_insiderone.standard_streams)
+    modules = (tap_klaviyo.standard_streams, singer_delivery.standard_streams)
 
     assert len({Path(module.__file__).read_text() for module in modules}) == 1
 

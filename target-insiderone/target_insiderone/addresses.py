@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote_plus
 
 import phonenumbers
+from singer_delivery.exact_json import decode
+from singer_delivery.mapping.values import UnusableValueError
 
-from target_insiderone.exact_json import decode
 from target_insiderone.phone import compile_phone, region_of
-from target_insiderone.values import UnusableValueError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -19,10 +19,17 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 import msgspec
 import urllib3
+from singer_delivery.sending.connections import POOLS
+from singer_delivery.sending.network import (
+    TooLargeError,
+    Trouble,
+    open_pool,
+    proxy_wants_credentials,
+    read_whole,
+    trouble_of,
+)
 
 from target_insiderone.answers import AnswerMismatchError, Outcome, outcome_of
-from target_insiderone.connections import POOLS
-from target_insiderone.network import TooLargeError, Trouble, open_pool, proxy_wants_credentials, read_whole, trouble_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

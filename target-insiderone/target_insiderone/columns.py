@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from target_insiderone.countries import to_country
-from target_insiderone.dates import to_birthday
-from target_insiderone.transforms import Transform, compile_transforms, fills_null
-from target_insiderone.values import (
+from singer_delivery.mapping.countries import to_country
+from singer_delivery.mapping.dates import to_birthday
+from singer_delivery.mapping.values import (
     to_flag,
     to_integer,
     to_number,
@@ -16,6 +15,8 @@ from target_insiderone.values import (
     to_text,
     to_texts,
 )
+
+from target_insiderone.transforms import Transform, compile_transforms, fills_null
 from target_insiderone.vocabulary import custom_name
 
 if TYPE_CHECKING:

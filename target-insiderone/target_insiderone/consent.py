@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from target_insiderone.digests import shortened
+from singer_delivery.memory.digests import shortened
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,7 +9,8 @@ from target_insiderone.items import EventItem, ProfileItem
 from target_insiderone.profile_delivery import ProfileDelivery
 
 if TYPE_CHECKING:
-    from target_insiderone.accounting import Tally
+    from singer_delivery.accounts.accounting import Tally
+
     from target_insiderone.dispatch import SharedParts
     from target_insiderone.lanes import Batch
 

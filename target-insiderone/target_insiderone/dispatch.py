@@ -5,24 +5,26 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, get_args
 
+from singer_delivery.accounts.rejects import reject_of, reject_of_events
+
 from target_insiderone.items import upsert_body
-from target_insiderone.rejects import reject_of, reject_of_events
 from target_insiderone.remedies import REMEDIES
 from target_insiderone.sending import Evidence, Sender
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from target_insiderone.accounting import Outcome, Tally
+    from singer_delivery.accounts.accounting import Outcome, Tally
+    from singer_delivery.accounts.checkpoints import Checkpoints
+    from singer_delivery.accounts.progress import Progress
+    from singer_delivery.accounts.rejects import RejectedEvent, RejectsFile
+    from singer_delivery.memory.ledger import Ledger
+    from singer_delivery.sending.items import Source
+
     from target_insiderone.answers import Outcome as Answer
     from target_insiderone.answers import Refusal
-    from target_insiderone.checkpoints import Checkpoints
     from target_insiderone.client import InsiderOneClient
     from target_insiderone.dry_run import DryRunClient
-    from target_insiderone.items import Source
-    from target_insiderone.ledger import Ledger
-    from target_insiderone.progress import Progress
-    from target_insiderone.rejects import RejectedEvent, RejectsFile
     from target_insiderone.sending import Answered, Verdict
 
 

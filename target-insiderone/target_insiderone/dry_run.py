@@ -6,9 +6,10 @@ import os
 import threading
 from typing import TYPE_CHECKING
 
+from singer_delivery.memory.private_files import open_private
+
 from target_insiderone.answers import Outcome
 from target_insiderone.client import DELETE_ATTRIBUTES, UPSERT
-from target_insiderone.private_files import open_private
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from target_insiderone.configured import Row, rows, text, texts
-from target_insiderone.errors import Finding
+from singer_delivery.errors import Finding
+from singer_delivery.settings.raw_settings import Row, rows, text, texts
+from singer_delivery.settings.suggestions import same_letters, similar
+
 from target_insiderone.mapping_checks import check_fixed_value, check_name, check_transforms
-from target_insiderone.near_miss import same_letters, similar
 from target_insiderone.properties import snake_case
 from target_insiderone.vocabulary import (
     EXPECTED_PARAMETERS,

@@ -7,19 +7,20 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
+from singer_delivery.accounts.rejects import RejectedEvent
 
 from target_insiderone.dispatch import Dispatch
 from target_insiderone.items import OWN_BYTES, event_user, parts_of
-from target_insiderone.rejects import RejectedEvent
 from target_insiderone.remedies import REMEDIES
 from target_insiderone.vocabulary import LINE_PARAMETER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from target_insiderone.accounting import Outcome
+    from singer_delivery.accounts.accounting import Outcome
+    from singer_delivery.memory.once_ledger import KnownEvent
+
     from target_insiderone.answers import Refusal
-    from target_insiderone.event_ledger import KnownEvent
     from target_insiderone.items import EventItem, EventLine
     from target_insiderone.sending import Verdict
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from singer_delivery.errors import Filtered, Rejected
+from singer_delivery.mapping.dates import read_moment, write_moment
+from singer_delivery.mapping.sources import NO_ITEM, Getter, Record, compile_source
+from singer_delivery.mapping.values import UnusableValueError, is_blank, to_text
+
 from target_insiderone.columns import compile_column, split_fixed
-from target_insiderone.dates import read_moment, write_moment
-from target_insiderone.errors import Filtered, Rejected
 from target_insiderone.generated import Fill, compile_fill
 from target_insiderone.identifiers import compile_event_identifiers
 from target_insiderone.mapped import MappedEvent
-from target_insiderone.sources import NO_ITEM, Getter, Record, compile_source
-from target_insiderone.values import UnusableValueError, is_blank, to_text
 from target_insiderone.vocabulary import (
     EVENT_ID_PARAMETER,
     LINE_PARAMETER,

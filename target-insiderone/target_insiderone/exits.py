@@ -12,23 +12,23 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
+from singer_delivery.accounts.rejects import RejectsLostError
+from singer_delivery.disclosure import scrub_log
+from singer_delivery.errors import SettingsError
+from singer_delivery.interruption import StoppedBySignalError
+from singer_delivery.memory.data_dir import AlreadyRunningError
+from singer_delivery.memory.database import LedgerError
+from singer_delivery.memory.private_files import UnsafeFileError
+from singer_delivery.reader import DEEPEST, HEADROOM
+from singer_delivery.sending.network import NetworkSettingError
+from singer_delivery.texts import UnreadableError
 from singer_sdk.exceptions import InvalidJSONSchema, RecordsWithoutSchemaException, StreamMapConfigError
 from singer_sdk.singerlib.exceptions import InvalidInputLine
 from sqlalchemy.exc import SQLAlchemyError
 
 from target_insiderone.answers import AnswerMismatchError
 from target_insiderone.client import GaveUpError, NoWayError, StopSendingError
-from target_insiderone.data_dir import AlreadyRunningError
-from target_insiderone.database import LedgerError
-from target_insiderone.disclosure import scrub_log
-from target_insiderone.errors import SettingsError
-from target_insiderone.interruption import StoppedBySignalError
-from target_insiderone.network import NetworkSettingError
-from target_insiderone.private_files import UnsafeFileError
-from target_insiderone.reader import DEEPEST, HEADROOM
-from target_insiderone.rejects import RejectsLostError
 from target_insiderone.run import NothingDeliveredError, OutputGoneError, TooManyRejectsError, UnbalancedError
-from target_insiderone.texts import UnreadableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,15 +6,15 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 import jsonschema_rs
+from singer_delivery.disclosure import shown
+from singer_delivery.errors import Finding
+from singer_delivery.settings.raw_settings import path_of
+from singer_delivery.settings.sdk_checks import check_sdk_settings
+from singer_delivery.settings.suggestions import did_you_mean, same_letters, similar
 
 from target_insiderone.config_schema import CONFIG_JSONSCHEMA, PROPERTIES
-from target_insiderone.configured import path_of
-from target_insiderone.disclosure import shown
-from target_insiderone.errors import Finding
 from target_insiderone.event_checks import check_events
 from target_insiderone.mapping_checks import check_mappings
-from target_insiderone.near_miss import did_you_mean, same_letters, similar
-from target_insiderone.sdk_checks import check_sdk_settings
 from target_insiderone.setting_checks import check_settings
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from target_insiderone.sources import NO_ITEM, Getter, Record, compile_source, steps_of
-from target_insiderone.values import UnusableValueError, is_blank
+from singer_delivery.mapping.sources import NO_ITEM, Getter, Record, compile_source, steps_of
+from singer_delivery.mapping.values import UnusableValueError, is_blank
 
 if TYPE_CHECKING:
     from target_insiderone.columns import Column

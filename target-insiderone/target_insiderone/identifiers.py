@@ -6,13 +6,14 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from target_insiderone.errors import Filtered, Rejected
+from singer_delivery.errors import Filtered, Rejected
+from singer_delivery.mapping.sources import NO_ITEM, Getter, Record, compile_source
+from singer_delivery.mapping.values import UnusableValueError, is_blank, to_text, trim
+
 from target_insiderone.generated import compile_get
 from target_insiderone.phone import compile_phone
 from target_insiderone.placeholders import stands_for_nobody
-from target_insiderone.sources import NO_ITEM, Getter, Record, compile_source
 from target_insiderone.transforms import Transform, compile_transforms
-from target_insiderone.values import UnusableValueError, is_blank, to_text, trim
 
 if TYPE_CHECKING:
     from target_insiderone.mapped import Note

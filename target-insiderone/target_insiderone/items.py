@@ -10,57 +10,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-
-from target_insiderone.exact_json import encode
+from singer_delivery.exact_json import encode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from target_insiderone.accounting import Outcome
-    from target_insiderone.checkpoints import Segment
-    from target_insiderone.rejects import RejectedEvent
+    from singer_delivery.accounts.rejects import RejectedEvent
+    from singer_delivery.sending.items import Source
 
 
 OWN_BYTES = 1_000
 """What the body of a request needs beside its users, at most."""
 
 
-class Arrival(msgspec.Struct):
-    """How a record came in: its Singer line, from which a reject takes the record, and when the tap read it.
-
-    *attempt* counts the tries to deliver it. For a replayed reject, *only* names the events of the record that are to
-    go (type and line; None: all of them), *alias* the stream that it was counted under, where stream maps make several
-    of one (empty: all of them), and *settled* is told the outcome.
-    """
-
-    line: bytes
-    time_extracted: Any
-    attempt: int = 1
-    only: Collection[tuple[str, int | None]] | None = None
-    alias: str = ""
-    settled: Callable[[Outcome, str], None] | None = None
-
-
-class Source(msgspec.Struct, gc=False):
-    """Where an item came from.
-
-    *key*: the values of the stream's key properties, joined. *person*: what decides the lane, the same for all records
-    of one profile.
-    """
-
-    stream: str
-    key: str
-    key_properties: Sequence[str]
-    arrival: Arrival
-    segment: Segment
-    person: str
-
-
 class ProfileItem(msgspec.Struct, gc=False):
     """A profile, encoded in parts so that single opt-ins can be left out at the last moment.
 
-    *read_at*: when it was read; nothing, if that cannot be known (:mod:`target_insiderone.read_times`). *optins_since*:
-    from when on it is known which opt-ins were delivered (:mod:`target_insiderone.consent_memory`).
+    *read_at*: when it was read; nothing, if that cannot be known (:mod:`singer_delivery.memory.read_times`).
+    *optins_since*: from when on it is known which opt-ins were delivered
+    (:mod:`singer_delivery.memory.consent_memory`).
     *attributes*: the members of ``attributes`` without the opt-ins and the braces. *tail*: the rest of the user
     (``,"not_append":true}``). *optins*: attribute -> (value, consent value and timestamp). *delete*: what
     attribute/delete is to clear, or nothing.

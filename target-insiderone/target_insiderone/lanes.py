@@ -13,6 +13,8 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, get_args
 
+from singer_delivery.interruption import GRACE_SECONDS
+
 from target_insiderone.client import Stopped
 
 if TYPE_CHECKING:
@@ -39,9 +41,6 @@ MOST_HELD_BYTES = 10_000_000
 
 LONGEST_SPELLING = 3
 """A letter that is no ASCII takes up to so many times its bytes where the input writes it as ``\\u015f``."""
-
-GRACE_SECONDS = 8.0
-"""How long requests under way may take to finish after the run was asked to stop."""
 
 
 @dataclass(slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from target_insiderone.errors import Filtered, Rejected
+    from singer_delivery.errors import Filtered, Rejected
 
 Note = tuple[str, str]
 """(code, field): something mapped that was left out of a request all the same, such as

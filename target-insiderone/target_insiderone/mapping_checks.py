@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
+from singer_delivery.errors import Finding
+from singer_delivery.mapping.values import UnusableValueError, check_numbers
+from singer_delivery.settings.raw_settings import Row, rows, text, texts
+from singer_delivery.settings.suggestions import did_you_mean, same_letters, similar
+
 from target_insiderone.columns import FITS
-from target_insiderone.configured import Row, rows, text, texts
-from target_insiderone.errors import Finding
-from target_insiderone.near_miss import did_you_mean, same_letters, similar
 from target_insiderone.properties import WILDCARD, WILDCARD_SOURCE, snake_case
 from target_insiderone.transforms import TransformError, compile_transforms
-from target_insiderone.values import UnusableValueError, check_numbers
 from target_insiderone.vocabulary import ATTRIBUTES, CUSTOM_NAMES_LIMIT, IDENTIFIERS, OPT_INS, custom_name, full_name
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 import phonenumbers
+from singer_delivery.mapping.values import INVISIBLE, UnusableValueError, to_text, trim
 
 from target_insiderone.placeholders import stands_for_nobody
-from target_insiderone.values import INVISIBLE, UnusableValueError, to_text, trim
 
 if TYPE_CHECKING:
     from collections.abc import Callable

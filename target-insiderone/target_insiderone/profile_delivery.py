@@ -8,20 +8,23 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from target_insiderone.disclosure import shown
+from singer_delivery.disclosure import shown
+from singer_delivery.memory.optins import choose_optins, may_undo_an_optout, optin_token, overdue_optouts
+from singer_delivery.memory.read_times import UNDATED
+from singer_delivery.memory.version_ledger import NEVER_DELIVERED, UNKNOWN, Claim, KnownProfile, ReadProfile
+
 from target_insiderone.dispatch import Dispatch, SharedParts
 from target_insiderone.items import attributes_body
-from target_insiderone.optins import choose_optins, may_undo_an_optout, optin_token, overdue_optouts
-from target_insiderone.profile_ledger import NEVER_DELIVERED, UNKNOWN, Claim, KnownProfile, ReadProfile
-from target_insiderone.read_times import UNDATED
 from target_insiderone.sending import Sender
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from target_insiderone.accounting import Outcome, Tally
+    from singer_delivery.accounts.accounting import Outcome, Tally
+    from singer_delivery.sending.items import Source
+
     from target_insiderone.answers import Refusal
-    from target_insiderone.items import ProfileItem, Source
+    from target_insiderone.items import ProfileItem
     from target_insiderone.sending import Verdict
 
 log = logging.getLogger("target-insiderone")

@@ -5,15 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from singer_delivery.errors import Filtered
+from singer_delivery.mapping.sources import NO_ITEM, Getter, Record
+from singer_delivery.mapping.values import UnusableValueError
+
 from target_insiderone.columns import Column, compile_column, split_fixed
 from target_insiderone.consent import consent_source, consent_stamp
-from target_insiderone.errors import Filtered
 from target_insiderone.generated import compile_fill, compile_get
 from target_insiderone.identifiers import compile_profile_identifiers
 from target_insiderone.mapped import MappedProfile
 from target_insiderone.properties import WILDCARD, compile_properties
-from target_insiderone.sources import NO_ITEM, Getter, Record
-from target_insiderone.values import UnusableValueError
 from target_insiderone.vocabulary import ATTRIBUTES, CUSTOM_NAMES_LIMIT, IDENTIFIERS, OPT_INS, full_name
 
 if TYPE_CHECKING:

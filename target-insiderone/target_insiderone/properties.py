@@ -8,14 +8,16 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
+from singer_delivery.mapping.values import UnusableValueError, is_blank, to_plain
+
 from target_insiderone.transforms import Transform, compile_transforms
-from target_insiderone.values import UnusableValueError, is_blank, to_plain
 from target_insiderone.vocabulary import ATTRIBUTES, custom_name
 
 if TYPE_CHECKING:
+    from singer_delivery.mapping.sources import Record
+
     from target_insiderone.mapped import Note
     from target_insiderone.settings import Settings
-    from target_insiderone.sources import Record
 
 WILDCARD: Final = "*"
 PREFIX: Final = "properties."

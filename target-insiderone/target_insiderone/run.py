@@ -12,36 +12,38 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from target_insiderone.accounting import UNREADABLE, Accounts, as_table, reasons_of
-from target_insiderone.checkpoints import Checkpoints, State
+from singer_delivery.accounts.accounting import UNREADABLE, Accounts, as_table, reasons_of
+from singer_delivery.accounts.checkpoints import Checkpoints, State
+from singer_delivery.accounts.history import ALWAYS_RUNS, always_had_rows, delivered_before
+from singer_delivery.accounts.progress import QUIET_ROWS, Progress, barren_streams
+from singer_delivery.accounts.rejects import Reject, RejectsFile
+from singer_delivery.accounts.unidentified import Unidentified
+from singer_delivery.disclosure import shown
+from singer_delivery.exact_json import encode
+from singer_delivery.memory.consent_memory import ConsentMemory
+from singer_delivery.memory.data_dir import AlreadyRunningError, DataDir
+from singer_delivery.memory.digests import Digester
+from singer_delivery.memory.ledger import Ledger
+
 from target_insiderone.client import ClientSettings, InsiderOneClient
 from target_insiderone.config_schema import PROPERTIES
-from target_insiderone.consent_memory import ConsentMemory
-from target_insiderone.data_dir import AlreadyRunningError, DataDir
 from target_insiderone.delivery import Delivery
-from target_insiderone.digests import Digester
-from target_insiderone.disclosure import shown
 from target_insiderone.dispatch import DeliverySettings, SharedParts
 from target_insiderone.dry_run import DryRunClient
 from target_insiderone.events import HOUR_SECONDS
-from target_insiderone.exact_json import encode
-from target_insiderone.history import ALWAYS_RUNS, always_had_rows, delivered_before
 from target_insiderone.items import OWN_BYTES
 from target_insiderone.lanes import Lanes
-from target_insiderone.ledger import Ledger
 from target_insiderone.mapping import compile_events, compile_profiles
-from target_insiderone.progress import QUIET_ROWS, Progress, barren_streams
-from target_insiderone.rejects import Reject, RejectsFile
 from target_insiderone.remedies import REMEDIES, SKIP_HOOK
 from target_insiderone.sightings import Sightings
 from target_insiderone.sinks import Staging
-from target_insiderone.unidentified import Unidentified
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from target_insiderone.interruption import Interruption
-    from target_insiderone.progress import Barren
+    from singer_delivery.accounts.progress import Barren
+    from singer_delivery.interruption import Interruption
+
     from target_insiderone.settings import Settings
 
 log = logging.getLogger("target-insiderone")

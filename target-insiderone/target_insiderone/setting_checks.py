@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pycountry
+from singer_delivery.errors import Finding
 
-from target_insiderone.errors import Finding
 from target_insiderone.phone import region_of
 
 if TYPE_CHECKING:

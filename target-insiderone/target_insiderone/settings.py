@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from singer_delivery.errors import SettingsError
+
 from target_insiderone.config_schema import CONFIG_JSONSCHEMA, PROPERTIES
-from target_insiderone.errors import SettingsError
 from target_insiderone.findings import find
 
 if TYPE_CHECKING:

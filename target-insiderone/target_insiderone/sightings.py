@@ -6,10 +6,11 @@ from collections import Counter
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from target_insiderone.disclosure import shown
-from target_insiderone.near_miss import letters_of, slip_of
+from singer_delivery.disclosure import shown
+from singer_delivery.mapping.sources import NO_ITEM, Getter, Record, compile_source, is_present, steps_of
+from singer_delivery.settings.suggestions import letters_of, slip_of
+
 from target_insiderone.properties import WILDCARD
-from target_insiderone.sources import NO_ITEM, Getter, Record, compile_source, is_present, steps_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence

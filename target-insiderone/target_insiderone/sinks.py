@@ -11,35 +11,37 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 import jsonschema_rs
+from singer_delivery.accounts.rejects import RejectedEvent, RejectsLostError, reject_of, reject_of_events
+from singer_delivery.accounts.unidentified import raw_record
+from singer_delivery.disclosure import shown
+from singer_delivery.errors import Filtered, Rejected
+from singer_delivery.exact_json import encode
+from singer_delivery.mapping.dates import read_moment
+from singer_delivery.mapping.values import UnusableValueError
+from singer_delivery.memory.read_times import UNDATED, read_time
+from singer_delivery.sending.items import Arrival, Source
 from singer_sdk.exceptions import InvalidJSONSchema, InvalidRecord
 from singer_sdk.sinks import Sink
 from singer_sdk.sinks.core import BaseJSONSchemaValidator
 
-from target_insiderone.dates import read_moment
-from target_insiderone.disclosure import shown
-from target_insiderone.errors import Filtered, Rejected
-from target_insiderone.exact_json import encode
-from target_insiderone.items import Arrival, EventItem, EventLine, ProfileItem, Source
-from target_insiderone.read_times import UNDATED, read_time
-from target_insiderone.rejects import RejectedEvent, RejectsLostError, reject_of, reject_of_events
+from target_insiderone.items import EventItem, EventLine, ProfileItem
 from target_insiderone.remedies import NOTE_HINTS, REMEDIES, SKIP_HOOK
-from target_insiderone.unidentified import raw_record
-from target_insiderone.values import UnusableValueError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
-    from target_insiderone.accounting import Outcome, Tally
-    from target_insiderone.checkpoints import Checkpoints
-    from target_insiderone.consent_memory import ConsentMemory
+    from singer_delivery.accounts.accounting import Outcome, Tally
+    from singer_delivery.accounts.checkpoints import Checkpoints
+    from singer_delivery.accounts.progress import Progress
+    from singer_delivery.accounts.rejects import RejectsFile
+    from singer_delivery.accounts.unidentified import Unidentified
+    from singer_delivery.memory.consent_memory import ConsentMemory
+
     from target_insiderone.items import Item
     from target_insiderone.lanes import Group, Lanes
     from target_insiderone.mapping import MappedEvent, MappedProfile
-    from target_insiderone.progress import Progress
-    from target_insiderone.rejects import RejectsFile
     from target_insiderone.settings import StreamKind
     from target_insiderone.sightings import Sightings
-    from target_insiderone.unidentified import Unidentified
 
 Record = dict[str, Any]
 

@@ -14,6 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
+from singer_delivery.disclosure import keep_secret, shown
+from singer_delivery.errors import DeliveryError, Finding, SettingsError
+from singer_delivery.interruption import Interrupted, Interruption, StoppedBySignalError
+from singer_delivery.memory.private_files import OTHERS
+from singer_delivery.reader import MessageReader
+from singer_delivery.schema_messages import check_schema_message, unusable_maps
+from singer_delivery.sending.items import Arrival
+from singer_delivery.settings.variables import check_log_level, settings_of_file, settings_of_variables
+from singer_delivery.standard_streams import open_closed_streams
 from singer_sdk import Target
 from singer_sdk.exceptions import InvalidJSONSchema, RecordsWithoutSchemaException, StreamMapConfigError
 from singer_sdk.helpers.capabilities import PluginCapabilities
@@ -24,31 +33,21 @@ from singer_sdk.singerlib.exceptions import InvalidInputLine
 
 from target_insiderone import __version__
 from target_insiderone.config_schema import PROPERTIES
-from target_insiderone.disclosure import keep_secret, shown
-from target_insiderone.errors import Finding, InsiderOneTargetError, SettingsError
 from target_insiderone.exits import run_command
 from target_insiderone.findings import find
-from target_insiderone.interruption import Interrupted, Interruption, StoppedBySignalError
-from target_insiderone.items import Arrival
-from target_insiderone.private_files import OTHERS
-from target_insiderone.reader import MessageReader
 from target_insiderone.run import Run
-from target_insiderone.schema_messages import check_schema_message, unusable_maps
 from target_insiderone.settings import CONFIG_JSONSCHEMA, Settings, parse_settings
 from target_insiderone.sinks import EventSink, InsiderOneSink, ProfileSink, RemovedSink
-from target_insiderone.standard_streams import open_closed_streams
-from target_insiderone.variables import check_log_level, settings_of_file, settings_of_variables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from types import FrameType
     from typing import IO
 
+    from singer_delivery.accounts.checkpoints import State
     from singer_sdk.helpers.capabilities import CapabilitiesEnum
     from singer_sdk.mapper import StreamMap
     from singer_sdk.sinks import Sink
-
-    from target_insiderone.checkpoints import State
 
 Message = dict[str, Any]
 
@@ -201,7 +200,7 @@ class TargetInsiderOne(Target):
         stream = message_dict["stream"]
         try:
             super()._process_schema_message(message_dict)
-        except (InsiderOneTargetError, InvalidJSONSchema, StreamMapConfigError):
+        except (DeliveryError, InvalidJSONSchema, StreamMapConfigError):
             raise
         except Exception as error:  # noqa: BLE001  (the SDK's maps and flattening raise anything)
             raise unusable_maps(stream, error, self._config) from None

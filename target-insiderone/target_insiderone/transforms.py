@@ -9,12 +9,9 @@ from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
-
-from target_insiderone.consent import NEVER_IS_FALSE, compile_consent
-from target_insiderone.countries import to_country
-from target_insiderone.dates import to_birthday, to_date, to_datetime
-from target_insiderone.near_miss import did_you_mean
-from target_insiderone.values import (
+from singer_delivery.mapping.countries import to_country
+from singer_delivery.mapping.dates import to_birthday, to_date, to_datetime
+from singer_delivery.mapping.values import (
     SCALARS,
     UnusableValueError,
     check_numbers,
@@ -24,6 +21,9 @@ from target_insiderone.values import (
     to_text,
     trim,
 )
+from singer_delivery.settings.suggestions import did_you_mean
+
+from target_insiderone.consent import NEVER_IS_FALSE, compile_consent
 
 Transform = Callable[[Any], Any]
 """A value that is not null -> the value to go on with, or None to leave it out.

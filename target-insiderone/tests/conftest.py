@@ -16,8 +16,8 @@ import postgres
 import pytest
 import sqlalchemy
 from klaviyo_insiderone_sandbox.testing import PARTNER, TOKEN, Sandbox
+from singer_delivery.memory.database import TABLES
 from singer_messages import MAPPING
-from target_insiderone.database import TABLES
 
 TARGET = Path(sys.executable).with_name("target-insiderone")
 

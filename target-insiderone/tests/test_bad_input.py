@@ -9,9 +9,9 @@ import socket
 import subprocess
 
 import pytest
+from singer_delivery.reader import MessageReader
 from singer_messages import order, profile, record, schema, state
 from singer_sdk.exceptions import InvalidJSONSchema
-from target_insiderone.reader import MessageReader
 from target_insiderone.sinks import RecordValidator
 
 CANARY = "canary.person@secret.example"

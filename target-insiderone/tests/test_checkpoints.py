@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from target_insiderone.checkpoints import Checkpoints
+from singer_delivery.accounts.checkpoints import Checkpoints
 
 RECORD, STATE = "record", "state"
 

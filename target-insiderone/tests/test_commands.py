@@ -8,9 +8,9 @@ import re
 import subprocess
 
 import pytest
+from singer_delivery.memory.ledger import Ledger
 from singer_messages import order, profile, record, schema, state
 from target_insiderone.addresses import Addresses
-from target_insiderone.ledger import Ledger
 from target_insiderone.panel import TYPES
 from target_insiderone.transforms import PARAMETRIC, TRANSFORMS
 

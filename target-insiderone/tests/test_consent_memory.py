@@ -11,10 +11,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from singer_delivery.memory.database import Database
+from singer_delivery.memory.ledger import Ledger
+from singer_delivery.memory.version_ledger import ReadProfile
 from singer_messages import profile, record, schema, state
-from target_insiderone.database import Database
-from target_insiderone.ledger import Ledger
-from target_insiderone.profile_ledger import ReadProfile
 from test_consent import consent, sent_optins
 
 YES, NO, LATER = "SUBSCRIBED", "UNSUBSCRIBED", "2026-05-03T10:00:00+00:00"

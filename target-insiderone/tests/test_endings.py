@@ -13,11 +13,13 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy
+from singer_delivery import interruption
+from singer_delivery.memory import database
+from singer_delivery.memory.database import Database, LedgerError
+from singer_delivery.memory.ledger import Ledger
 from singer_messages import profile, record, schema, state
-from target_insiderone import client, database, interruption
+from target_insiderone import client
 from target_insiderone.client import ClientSettings, InsiderOneClient
-from target_insiderone.database import Database, LedgerError
-from target_insiderone.ledger import Ledger
 
 MESSAGES = [schema("profiles"), record("profiles", profile(1)), state({"n": 1})]
 LINES = "".join(json.dumps(message) + "\n" for message in MESSAGES)

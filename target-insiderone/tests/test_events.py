@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 from mapping_configs import settings_of
-from target_insiderone.errors import Filtered, Rejected
+from singer_delivery.errors import Filtered, Rejected
 from target_insiderone.mapping import compile_events
 from target_insiderone.vocabulary import RETENTION_DAYS
 

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import msgspec
 import pytest
-from target_insiderone.exact_json import decode, encode
+from singer_delivery.exact_json import decode, encode
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from mapping_configs import ACCOUNT, BY_EMAIL, default_mapping
-from target_insiderone.errors import SettingsError
+from singer_delivery.errors import SettingsError
 from target_insiderone.findings import find
 from target_insiderone.settings import parse_settings
 

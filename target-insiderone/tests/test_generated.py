@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from singer_delivery.mapping.sources import NO_ITEM, compile_source
+from singer_delivery.mapping.values import UnusableValueError
 from target_insiderone.columns import compile_column
 from target_insiderone.generated import compile_fill, compile_get
-from target_insiderone.sources import NO_ITEM, compile_source
-from target_insiderone.values import UnusableValueError
 from target_insiderone.vocabulary import PARAMETERS
 
 BAG = "event_properties"

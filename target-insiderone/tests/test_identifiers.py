@@ -7,8 +7,8 @@ from unicodedata import category
 
 import pytest
 from mapping_configs import ADA, settings_of
-from target_insiderone import values
-from target_insiderone.errors import Filtered, Rejected
+from singer_delivery.errors import Filtered, Rejected
+from singer_delivery.mapping import values
 from target_insiderone.mapping import compile_events, compile_profiles
 
 NOON = 1_780_315_200.0

@@ -7,8 +7,9 @@ import threading
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from target_insiderone.checkpoints import Segment
-from target_insiderone.items import Arrival, EventItem, Source
+from singer_delivery.accounts.checkpoints import Segment
+from singer_delivery.sending.items import Arrival, Source
+from target_insiderone.items import EventItem
 from target_insiderone.lanes import MOST_HELD_BYTES, Lanes
 
 SECONDS = 30

@@ -10,20 +10,21 @@ import pytest
 import sqlalchemy
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from singer_delivery.memory.database import LedgerError
+from singer_delivery.memory.digests import Digester
+from singer_delivery.memory.ledger import Ledger
+from singer_delivery.memory.once_ledger import KnownEvent
+from singer_delivery.memory.version_ledger import NEVER_DELIVERED, UNKNOWN, KnownProfile, ReadProfile, in_doubt
 from singer_messages import order, profile, record, schema
-from target_insiderone.database import LedgerError
-from target_insiderone.digests import Digester
-from target_insiderone.event_ledger import KnownEvent
-from target_insiderone.ledger import Ledger
-from target_insiderone.profile_ledger import NEVER_DELIVERED, UNKNOWN, KnownProfile, ReadProfile, in_doubt
 
 CONTENT = b"0123456789abcdef"
 
 OPEN_AND_WRITE = """
 import sys
-from target_insiderone import event_ledger, profile_ledger
-from target_insiderone.digests import Digester
-from target_insiderone.ledger import Ledger
+from singer_delivery.memory import once_ledger as event_ledger
+from singer_delivery.memory import version_ledger as profile_ledger
+from singer_delivery.memory.digests import Digester
+from singer_delivery.memory.ledger import Ledger
 event_ledger.MERGE_AFTER_EVENTS = profile_ledger.MERGE_AFTER_PROFILES = 10
 ledger = Ledger(sys.argv[1])
 read_at = f"2026-06-0{sys.argv[2]}"
@@ -220,7 +221,7 @@ def test_after_a_claim_without_outcome_nobody_knows_what_arrived(url, open_ledge
 
 def test_merged_claims_leave_the_memory_and_stay_known(url, open_ledger, monkeypatch):
     """Memory must stay flat over any number of profiles."""
-    monkeypatch.setattr("target_insiderone.profile_ledger.MERGE_AFTER_PROFILES", 4)
+    monkeypatch.setattr("singer_delivery.memory.version_ledger.MERGE_AFTER_PROFILES", 4)
     ledger = open_ledger(url)
     deliver(ledger, a=known("2026-06-01"), b=known("2026-06-01"))
     ledger.profiles.release(ledger.profiles.claim({b"a": read("2026-06-02")}), unchanged=[b"a"])
@@ -308,8 +309,8 @@ def test_a_claim_that_is_taken_over_is_remembered_all_the_same(url, open_ledger)
 
 CLAIM = """
 import sys
-from target_insiderone.ledger import Ledger
-from target_insiderone.profile_ledger import ReadProfile
+from singer_delivery.memory.ledger import Ledger
+from singer_delivery.memory.version_ledger import ReadProfile
 ledger = Ledger(sys.argv[1])
 for place in range(50):
     key = place.to_bytes(16, "big")
@@ -345,7 +346,7 @@ steps = st.tuples(
 @given(st.lists(steps, max_size=12))
 def test_what_is_known_is_the_same_wherever_it_stands(monkeypatch, tmp_path_factory, walk):
     """In a batch of one's own or of another process, in the table, taken over from a run that died: all one."""
-    monkeypatch.setattr("target_insiderone.profile_ledger.MERGE_AFTER_PROFILES", 4)
+    monkeypatch.setattr("singer_delivery.memory.version_ledger.MERGE_AFTER_PROFILES", 4)
     url = f"sqlite:///{tmp_path_factory.mktemp('ledger')}/ledger.sqlite"
     ledgers = [Ledger(url), Ledger(url)]
     expected: dict[bytes, KnownProfile] = {}
@@ -481,7 +482,7 @@ def test_who_holds_a_stream_knows_what_its_holder_of_before_delivered(url, open_
 
 def test_merged_batches_leave_the_memory_and_stay_known(url, open_ledger, monkeypatch):
     """Memory must stay flat over any number of events."""
-    monkeypatch.setattr("target_insiderone.event_ledger.MERGE_AFTER_EVENTS", 4)
+    monkeypatch.setattr("singer_delivery.memory.once_ledger.MERGE_AFTER_EVENTS", 4)
     ledger = open_ledger(url)
     keys = [bytes([number]) for number in range(8)]
     for pair in zip(keys[::2], keys[1::2], strict=True):

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 from mapping_configs import ACCOUNT, BY_EMAIL, PACKAGE
-from target_insiderone.errors import Filtered, Rejected
+from singer_delivery.errors import Filtered, Rejected
 from target_insiderone.findings import find
 from target_insiderone.mapping import compile_events, compile_profiles
 from target_insiderone.settings import parse_settings

@@ -6,10 +6,10 @@ import os
 import time
 
 import pytest
+from singer_delivery.memory.data_dir import DataDir
+from singer_delivery.memory.ledger import Ledger
+from singer_delivery.memory.private_files import UnsafeFileError
 from singer_messages import order, profile, record, schema
-from target_insiderone.data_dir import DataDir
-from target_insiderone.ledger import Ledger
-from target_insiderone.private_files import UnsafeFileError
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 from mapping_configs import ADA, settings_of
-from target_insiderone.errors import Filtered
+from singer_delivery.errors import Filtered
 from target_insiderone.mapping import compile_profiles
 from target_insiderone.properties import snake_case
 from target_insiderone.vocabulary import ATTRIBUTES

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from target_insiderone.rejects import Reject, RejectsFile, RejectsLostError
+from singer_delivery.accounts.rejects import Reject, RejectsFile, RejectsLostError
 
 
 def reject(key: str) -> Reject:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from singer_delivery.mapping.sources import NO_ITEM, compile_source
 from target_insiderone.generated import compile_get
-from target_insiderone.sources import NO_ITEM, compile_source
 
 RECORD = {
     "title": "top",

@@ -6,8 +6,8 @@ import json
 import subprocess
 
 import pytest
+from singer_delivery.texts import UnreadableError, json_object
 from singer_messages import profile, record, schema, state
-from target_insiderone.texts import UnreadableError, json_object
 
 ENCODINGS = ("utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32")
 LINES = [schema("profiles"), record("profiles", profile(1, first_name="Zoë Ă")), state({"n": 1})]

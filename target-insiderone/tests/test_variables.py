@@ -8,9 +8,9 @@ import subprocess
 
 import pytest
 from klaviyo_insiderone_sandbox.testing import PARTNER, TOKEN
+from singer_delivery.texts import UnreadableError
 from singer_messages import profile, record, schema
 from target_insiderone.target import TargetInsiderOne
-from target_insiderone.texts import UnreadableError
 
 PREFIX = "TARGET_INSIDERONE_"
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from singer_delivery.accounts.checkpoints import Checkpoints, State
+from singer_delivery.accounts.rejects import RejectsFile
+from singer_delivery.memory.once_ledger import EventLedger
 from striking import replace
-from target_insiderone.checkpoints import Checkpoints, State
-from target_insiderone.event_ledger import EventLedger
-from target_insiderone.rejects import RejectsFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

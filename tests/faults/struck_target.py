@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from points import LANE_HEADER, Orders
 from sabotage import SABOTAGES
+from singer_delivery.accounts.checkpoints import Checkpoints
+from singer_delivery.accounts.rejects import RejectsFile
+from singer_delivery.memory import line_file
+from singer_delivery.memory.once_ledger import EventLedger
+from singer_delivery.memory.version_ledger import ProfileLedger
+from singer_delivery.reader import MessageReader
 from striking import Trigger, after, before, halved, replace
-from target_insiderone import line_file, target
-from target_insiderone.checkpoints import Checkpoints
-from target_insiderone.event_ledger import EventLedger
-from target_insiderone.profile_ledger import ProfileLedger
-from target_insiderone.reader import MessageReader
-from target_insiderone.rejects import RejectsFile
+from target_insiderone import target
 from target_insiderone.run import Run
 from target_insiderone.sending import Sender
 from urllib3.connection import HTTPConnection

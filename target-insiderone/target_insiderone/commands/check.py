@@ -10,20 +10,20 @@ from threading import Event
 from typing import IO, TYPE_CHECKING, Any
 
 import click
+from singer_delivery.errors import Finding
+from singer_delivery.memory.data_dir import DataDir
+from singer_delivery.memory.database import LedgerError
+from singer_delivery.memory.ledger import Ledger
+from singer_delivery.sending.network import NetworkSettingError
+from singer_delivery.settings.variables import settings_of_file
+from singer_delivery.texts import UnreadableError
 
 from target_insiderone.client import GaveUpError, InsiderOneClient, NoWayError, StopSendingError
 from target_insiderone.commands.preview import Choice, run_through
-from target_insiderone.data_dir import DataDir
-from target_insiderone.database import LedgerError
-from target_insiderone.errors import Finding
 from target_insiderone.findings import find
-from target_insiderone.ledger import Ledger
-from target_insiderone.network import NetworkSettingError
 from target_insiderone.panel import UNKNOWN, Definition, definitions, takes_all_properties, type_of_value
 from target_insiderone.run import client_settings
 from target_insiderone.settings import parse_settings
-from target_insiderone.texts import UnreadableError
-from target_insiderone.variables import settings_of_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

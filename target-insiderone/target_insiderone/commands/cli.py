@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import click
+from singer_delivery.texts import text_of
 
 from target_insiderone.commands.check import check
 from target_insiderone.commands.forget import forget
@@ -14,7 +15,6 @@ from target_insiderone.commands.preview import Choice, preview
 from target_insiderone.commands.replay import NO_IDENTIFIER, RejectChoice, replay, told_of_replay
 from target_insiderone.settings import parse_settings
 from target_insiderone.target import TargetInsiderOne, name_log_lines
-from target_insiderone.texts import text_of
 
 config_option = click.option(
     "--config", "config", multiple=True, required=True, help="Settings file, or ENV for environment variables."

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from singer_delivery.accounts.rejects import RejectsFile
+from singer_delivery.memory.data_dir import DataDir
+from singer_delivery.memory.digests import Digester
+from singer_delivery.memory.ledger import Ledger
+
 from target_insiderone.addresses import Addresses
-from target_insiderone.data_dir import DataDir
-from target_insiderone.digests import Digester
-from target_insiderone.ledger import Ledger
-from target_insiderone.rejects import RejectsFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, ClassVar
 
 import click
+from singer_delivery.disclosure import shown
+from singer_delivery.exact_json import decode, encode
+from singer_delivery.memory.data_dir import DataDir
+from singer_delivery.settings.suggestions import slip_of
 
-from target_insiderone.data_dir import DataDir
-from target_insiderone.disclosure import shown
-from target_insiderone.exact_json import decode, encode
 from target_insiderone.items import ProfileItem, event_user
-from target_insiderone.near_miss import slip_of
 from target_insiderone.run import Run
 from target_insiderone.sightings import plain
 from target_insiderone.sinks import EventSink, InsiderOneSink, ProfileSink
@@ -30,9 +30,11 @@ from target_insiderone.target import TargetInsiderOne
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from target_insiderone.accounting import Outcome
-    from target_insiderone.errors import Filtered, Rejected
-    from target_insiderone.items import Arrival, Item
+    from singer_delivery.accounts.accounting import Outcome
+    from singer_delivery.errors import Filtered, Rejected
+    from singer_delivery.sending.items import Arrival
+
+    from target_insiderone.items import Item
     from target_insiderone.lanes import Group
     from target_insiderone.settings import Settings
 

@@ -11,22 +11,23 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 import msgspec
+from singer_delivery.disclosure import shown
+from singer_delivery.errors import Finding, SettingsError
+from singer_delivery.exact_json import encode
+from singer_delivery.memory.data_dir import AlreadyRunningError
+from singer_delivery.sending.items import Arrival
+from singer_delivery.settings.suggestions import slip_of
 from singer_sdk.exceptions import InvalidJSONSchema
 
-from target_insiderone.data_dir import AlreadyRunningError
-from target_insiderone.disclosure import shown
-from target_insiderone.errors import Finding, SettingsError
-from target_insiderone.exact_json import encode
-from target_insiderone.items import Arrival
-from target_insiderone.near_miss import slip_of
 from target_insiderone.remedies import MAPPING_CODES, REMEDIES
 from target_insiderone.sightings import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from target_insiderone.accounting import Outcome
-    from target_insiderone.rejects import RejectsFile
+    from singer_delivery.accounts.accounting import Outcome
+    from singer_delivery.accounts.rejects import RejectsFile
+
     from target_insiderone.target import TargetInsiderOne
 
 NO_IDENTIFIER: Final = "no_identifier"

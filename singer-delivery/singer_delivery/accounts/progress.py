@@ -1,0 +1,81 @@
+"""Whether a run has come to anything, stream by stream: else no STATE passes what settings may have left out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from singer_delivery.accounts.accounting import UNREADABLE
+from singer_delivery.disclosure import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+REACHED: Final = frozenset({"delivered", "unchanged", "duplicate"})
+"""Outcomes of a record that show that the settings find the person."""
+
+UNWANTED: Final = frozenset({"no_identifier", "no_attributes"})
+"""Reasons for which the settings leave a record out without anybody having wished it; all others are a wish."""
+
+QUIET_ROWS: Final = 100
+"""With fewer rows than this, settings that delivered before are not doubted: an hour may bring one odd person only."""
+
+
+@dataclass(slots=True)
+class Progress:
+    """Which streams have delivered something, and which have left something out unwanted; shared by all threads."""
+
+    reached: set[str] = field(default_factory=set)
+    doubtful: set[str] = field(default_factory=set)
+
+    def note(self, stream: str, outcome: str, reason: str) -> None:
+        """Take one record's outcome."""
+        if outcome in REACHED or reason == "partly_rejected":
+            self.reached.add(stream)
+        elif outcome == "rejected" or reason in UNWANTED:
+            self.doubtful.add(stream)
+
+    def may_pass(self) -> bool:
+        """Whether a STATE may be written: no stream is in doubt."""
+        return self.doubtful <= self.reached
+
+
+@dataclass(frozen=True, slots=True)
+class Barren:
+    """A stream of which nothing was delivered, and why not: reason -> records; *read* counts all of them."""
+
+    stream: str
+    read: int
+    rejected: int
+    reasons: Mapping[str, int]
+
+    def __str__(self) -> str:
+        why = ", ".join(f"{reason} {count:,}" for reason, count in self.reasons.items())
+        where = (
+            "of the input's lines"
+            if self.stream == UNREADABLE
+            else f"stream {shown(self.stream)}: of {self.read:,} record{'' if self.read == 1 else 's'}"
+        )
+        return f"{where} nothing was delivered ({why})"
+
+
+def barren_streams(streams: Mapping[str, Mapping[str, Any]], slipped: Mapping[str, int]) -> list[Barren]:
+    """The streams of a run's report that delivered nothing and left records out that nobody wished to leave out.
+
+    *slipped*: stream -> records of a metric that is nearly a mapped one.
+    """
+    found = []
+    others_read = any(figures["read"] for stream, figures in streams.items() if stream != UNREADABLE)
+    for stream, figures in streams.items():
+        if any(figures[outcome] for outcome in REACHED) or figures.get("events", {}).get("delivered"):
+            continue
+        if stream == UNREADABLE and others_read:
+            continue
+        reasons = figures["reasons"]
+        unwanted = dict(reasons.get("rejected", {}))
+        unwanted |= {why: count for why, count in reasons.get("filtered", {}).items() if why in UNWANTED}
+        if slipped.get(stream):
+            unwanted["unmapped_metric"] = slipped[stream]
+        if unwanted:
+            found.append(Barren(stream, figures["read"], figures["rejected"], unwanted))
+    return found

@@ -1,0 +1,107 @@
+"""How a run is asked to stop: by SIGTERM, by SIGINT, or by a lane whose delivery failed."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+log = logging.getLogger("target-insiderone")
+
+WAKE = signal.SIGUSR1
+"""Sent to ourselves to end a blocking read of the input when a lane has failed."""
+
+
+GRACE_SECONDS = 8.0
+"""How long requests under way may take to finish after the run was asked to stop."""
+
+ENDING_SECONDS = GRACE_SECONDS + 1.0
+"""How long a run may take to end once a signal has come; most who stop a process kill it ten seconds later."""
+
+OVERDUE = (
+    "what the run waits for (the ledger's database, or the reader of the STATE) did not answer within %g s of the "
+    "signal; what was not settled is read again. exit code %d"
+)
+
+HANDLED = (signal.SIGTERM, signal.SIGINT, WAKE)
+
+
+class Interrupted(Exception):
+    """The reading thread is to stop before the next line."""
+
+
+class StoppedBySignalError(Exception):
+    """How a run ends that a signal stopped, after what could be settled was settled."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(f"stopped by signal {signum}; the last STATE says what is settled")
+        self.signum = signum
+
+
+class Interruption:
+    """Turns signals into one flag, and ends a blocking read of the input.
+
+    The handlers run in the main thread between two bytecodes. They raise only while :attr:`reading` is set, so that
+    nothing but the wait for the next line is ever cut short.
+    """
+
+    def __init__(self) -> None:
+        self.stopping = threading.Event()
+        self.reading = False
+        self.signum: int | None = None
+        self._woken = False
+        self._signalled = threading.Event()
+        self._ended = threading.Event()
+        self._previous: dict[signal.Signals, Any] = {}
+
+    def install(self) -> None:
+        """Handle the signals; only the main thread may do so, elsewhere (an embedded run) nothing is installed."""
+        if threading.current_thread() is not threading.main_thread():
+            return
+        self._previous = {signum: signal.signal(signum, self.handle) for signum in HANDLED}
+        threading.Thread(target=self._watch, name="watch", daemon=True).start()
+
+    def uninstall(self) -> None:
+        """Put the handlers back that were there before: the run has ended."""
+        self._ended.set()
+        for signum, handler in self._previous.items():
+            signal.signal(signum, handler)
+        self._previous = {}
+
+    def handle(self, signum: int, _frame: FrameType | None = None) -> None:
+        """Note the first signal and end a blocking read; a `WAKE` that is not our own means nothing."""
+        if signum == WAKE and not self._woken:
+            return
+        if signum != WAKE and self.signum is None:
+            self.signum = signum
+            self._signalled.set()
+        self.stopping.set()
+        if self.reading:
+            self.reading = False
+            raise Interrupted
+
+    def wake(self) -> None:
+        """End the run from another thread."""
+        self._woken = True
+        self.stopping.set()
+        if self._previous:
+            signal.pthread_kill(threading.main_thread().ident or 0, WAKE)
+
+    def _watch(self) -> None:
+        """End the process where a signal could not: the main thread waits for a database, or for who reads the STATE.
+
+        Nothing is lost by it: STATE passes what is settled alone, and what the ledger has not heard of is in doubt.
+        """
+        self._signalled.wait()
+        if self._ended.wait(ENDING_SECONDS):
+            return
+        code = 128 + (self.signum or 0)
+        telling = threading.Thread(target=log.error, args=(OVERDUE, ENDING_SECONDS, code), daemon=True)
+        telling.start()
+        telling.join(1.0)  # the log may be what everything waits for
+        os._exit(code)

@@ -1,0 +1,1 @@
+"""From values of a record to values of a destination."""

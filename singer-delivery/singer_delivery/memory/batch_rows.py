@@ -1,0 +1,65 @@
+"""Batches as rows of the ledger: each is written as a whole, and merged into a table of single keys with many others.
+
+A page of that table's index then changes once for many keys, instead of once for each.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from singer_delivery.memory.database import TABLES
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from singer_delivery.memory.database import Database
+
+
+def batch_table(name: str, content: str) -> sa.Table:
+    """Describe a table of batches whose bytes stand in the column *content*."""
+    return sa.Table(
+        name,
+        TABLES,
+        sa.Column("key", sa.LargeBinary(16), primary_key=True),
+        sa.Column(content, sa.LargeBinary, nullable=False),
+        sa.Column("at", sa.BigInteger, nullable=False),
+    )
+
+
+class BatchRows:
+    """The rows of a `batch_table`: the batches of this process, and those that others have not merged."""
+
+    def __init__(self, database: Database, table: sa.Table) -> None:
+        self._database = database
+        self._table = table
+        names = tuple(table.c.keys())
+        self._write = database.upsert_into(table, names, names[1:])
+
+    def lock(self, connection: sa.Connection) -> None:
+        """Let nobody else write a batch until the transaction ends."""
+        self._database.lock(connection, self._table)
+
+    def write(self, connection: sa.Connection, batches: Iterable[tuple[bytes, bytes]]) -> None:
+        """Write batches, as (key, content), or write them again."""
+        now = int(time.time())
+        self._database.upsert(connection, self._write, [(key, content, now) for key, content in batches])
+
+    def of_others(self, connection: sa.Connection, own: Collection[bytes]) -> list[tuple[bytes, bytes, int]]:
+        """All batches but one's own, as (key, content, epoch second when it was written), in the order of keys."""
+        found = connection.exec_driver_sql(f"SELECT key FROM {self._table.name}")  # noqa: S608  (a constant)
+        others = {bytes(key) for (key,) in found} - set(own)
+        return sorted(self._read(connection, others))
+
+    def delete(self, connection: sa.Connection, keys: Collection[bytes]) -> set[bytes]:
+        """Delete batches; returns which of them were there."""
+        key = self._table.c.key
+        there = {bytes(row.key) for row in connection.execute(sa.select(key).where(key.in_(keys)))}
+        connection.execute(sa.delete(self._table).where(key.in_(there)))
+        return there
+
+    def _read(self, connection: sa.Connection, keys: Collection[bytes]) -> list[tuple[bytes, bytes, int]]:
+        found = self._database.read(connection, list(self._table.c), list(keys))
+        return [(bytes(key), content, at) for key, content, at in found]

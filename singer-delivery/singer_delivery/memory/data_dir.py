@@ -1,0 +1,190 @@
+"""Where a pipeline keeps its rejects, its ledger and its run summaries: private files in a private folder."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import logging
+import os
+import time
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from singer_delivery.disclosure import shown
+from singer_delivery.exact_json import decode, encode
+from singer_delivery.memory.private_files import UnsafeFileError, is_shared, make_folder, open_private, tighten
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+log = logging.getLogger("target-insiderone")
+
+
+class AlreadyRunningError(Exception):
+    """Another run of the same integration and stream is under way."""
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(
+            f"stream {shown(stream)}: another run of this integration is loading it; wait for it, or give this "
+            "pipeline an `integration_name` of its own"
+        )
+
+
+class DataDir:
+    """``data_dir`` and, in it, one folder for each integration name; both 0700, files 0600.
+
+    Folders and files that are there already, with more rights than that, lose them.
+
+    Raises:
+        OSError: It cannot be created or written.
+        UnsafeFileError: One of its files is a symbolic link.
+    """
+
+    def __init__(self, data_dir: str, integration_name: str) -> None:
+        self.root = Path(data_dir).expanduser()
+        self.folder = self.root / integration_name
+        self.is_new = not self.folder.exists()
+        make_folder(self.folder)
+        self._tighten()
+        self._locks: dict[str, int] = {}
+
+    def _tighten(self) -> None:
+        """Close to others what is open to them; say so where that cannot be done, or would shut others out."""
+        files = [*self.folder.iterdir(), *self.root.glob("dry-run-*")]
+        for path in files:
+            if path.is_symlink():
+                raise UnsafeFileError(path)
+        is_private = min(list(map(tighten, (self.folder, *files))))
+        if is_shared(self.root):
+            return
+        if not (tighten(self.root) and is_private):
+            log.warning("data_dir %s can be read by others, and its rights cannot be changed from here", self.root)
+
+    def other_personal_files(self) -> list[Path]:
+        """Summaries, dry runs of all integrations, and what runs that died left half-written."""
+        return sorted({*self.folder.glob("summary-*"), *self.folder.glob("*.new"), *self.root.glob("dry-run-*")})
+
+    def prune(self, days: int) -> int:
+        """Remove summaries, dry runs and left-overs of more than *days*; returns how many."""
+        oldest = time.time() - days * 86_400
+        stale = 0
+        for path in self.other_personal_files():
+            with suppress(FileNotFoundError):  # another run prunes, too
+                if path.stat().st_mtime < oldest:
+                    path.unlink()
+                    stale += 1
+        return stale
+
+    @property
+    def rejects(self) -> Path:
+        """The rejected records."""
+        return self.folder / "rejects.jsonl"
+
+    @property
+    def unidentified(self) -> Path:
+        """The records that have none of the mapped identifiers, in the form of rejects."""
+        return self.folder / "unidentified.jsonl"
+
+    @property
+    def kept_records(self) -> tuple[Path, ...]:
+        """Every file that keeps records as they came."""
+        return self.rejects, self.unidentified
+
+    @property
+    def has_ledger(self) -> bool:
+        """Whether there is a ledger here."""
+        return (self.folder / "ledger.sqlite").exists()
+
+    @property
+    def ledger(self) -> Path:
+        """The SQLite ledger; created here, so that it is 0600 from its first byte."""
+        path = self.folder / "ledger.sqlite"
+        os.close(open_private(path, os.O_RDWR | os.O_CREAT))
+        return path
+
+    def dry_run(self, run_id: str) -> Path:
+        """The requests of a dry run."""
+        return self.root / f"dry-run-{run_id}.jsonl"
+
+    def dry_run_rejects(self, run_id: str) -> Path:
+        """What a dry run would reject; apart, so that a replay never takes it up."""
+        return self.root / f"dry-run-{run_id}-rejects.jsonl"
+
+    def write_summary(self, run_id: str, text: str) -> Path:
+        """Keep a run's summary."""
+        path = self.folder / f"summary-{run_id}.json"
+        _write_whole(path, text)
+        return path
+
+    def write_schema(self, message: dict[str, Any]) -> None:
+        """Keep a SCHEMA message, for a replay's rejects to be held against; the stream's name stays out."""
+        nameless = {name: value for name, value in message.items() if name != "stream"}
+        _write_whole(self._schema(message["stream"]), encode(nameless).decode())
+
+    def summaries(self) -> Iterator[dict[str, Any]]:
+        """The summaries of past runs that can be read, newest first."""
+        for path in sorted(self.folder.glob("summary-*.json"), reverse=True):
+            with suppress(OSError, ValueError):
+                summary = json.loads(path.read_text())
+                if isinstance(summary, dict):
+                    yield summary
+
+    def read_schema(self, stream: str) -> dict[str, Any] | None:
+        """The SCHEMA message of a stream as the last run got it; 0.1.0 kept its schema alone."""
+        path = self._schema(stream)
+        if not path.exists():
+            return None
+        kept = dict(decode(path.read_bytes()))
+        if kept.get("type") == "SCHEMA" and isinstance(kept.get("schema"), dict):
+            return kept | {"stream": stream}
+        return {"type": "SCHEMA", "stream": stream, "schema": kept}
+
+    def _schema(self, stream: str) -> Path:
+        return self.folder / f"schema-{_file_name(stream)}.json"
+
+    @contextmanager
+    def alone(self, work: str) -> Iterator[None]:
+        """Wait until no other process does this *work* here, and keep others from it."""
+        file = open_private(self.folder / f"{work}.lock", os.O_RDWR | os.O_CREAT)
+        try:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                log.warning("another %s of this integration is under way: waiting for its end", work)
+                fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(file)
+
+    def lock(self, stream: str) -> None:
+        """Hold *stream* for this run; the lock goes with the process, however it ends.
+
+        Raises:
+            AlreadyRunningError: Another run holds it.
+        """
+        name = _file_name(stream)
+        if name in self._locks:
+            return
+        file = open_private(self.folder / f"stream-{name}.lock", os.O_RDWR | os.O_CREAT)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(file)
+            raise AlreadyRunningError(stream) from None
+        self._locks[name] = file
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """Write a file so that nobody ever finds half of it."""
+    fresh = path.with_name(f"{path.name}.{os.getpid()}.new")
+    with os.fdopen(open_private(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "w") as file:
+        file.write(text)
+    fresh.replace(path)
+
+
+def _file_name(stream: str) -> str:
+    if shown(stream) != stream:
+        return hashlib.blake2b(stream.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+    return "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in stream)

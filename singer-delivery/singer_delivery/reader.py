@@ -1,0 +1,132 @@
+"""Singer messages from bytes: exact numbers, and a broken line costs that line only."""
+
+from __future__ import annotations
+
+import sys
+from codecs import BOM_UTF8
+from collections import Counter
+from io import UnsupportedOperation
+from typing import IO, TYPE_CHECKING, Any
+
+import msgspec
+from singer_sdk.singerlib.encoding.base import GenericSingerReader
+from singer_sdk.singerlib.exceptions import InvalidInputLine
+
+from singer_delivery.exact_json import decode
+from singer_delivery.interruption import Interrupted
+from singer_delivery.texts import lines_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from singer_delivery.interruption import Interruption
+
+Message = dict[str, Any]
+
+BUFFER_BYTES = 1 << 18
+"""As much of the input is read at once: each time the reading thread lets the others in, and waits for its turn."""
+
+DEEPEST, HEADROOM = 1_000, 500
+"""How deep a line may be nested, the interpreter's frames included; what is done with it later has room for more."""
+
+REQUIRED = {
+    "RECORD": (("stream", str), ("record", dict)),
+    "SCHEMA": (("stream", str),),  # what else it must hold is told with the name of its stream
+    "STATE": (("value", dict),),
+    "ACTIVATE_VERSION": (("stream", str),),
+    "BATCH": (("stream", str),),
+}
+"""Message type -> the members without which it is unreadable."""
+
+
+class MessageReader(GenericSingerReader[bytes]):
+    """Reads the input line by line until it ends or the run is interrupted.
+
+    Set before reading: *interruption*, *on_unreadable* (called with the line, which is no usable message) and
+    *on_unknown* (called with a message type that Singer does not define; such lines are passed over).
+    """
+
+    interruption: Interruption
+    on_unreadable: Callable[[bytes], None]
+    on_unknown: Callable[[str], None]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.line = b""
+
+    @property
+    def default_input(self) -> IO[bytes]:
+        """Standard input, as bytes."""
+        try:
+            return open(sys.stdin.fileno(), "rb", buffering=BUFFER_BYTES, closefd=False)
+        except UnsupportedOperation:  # a test, or another program, has put something else in its place
+            return sys.stdin.buffer
+
+    def deserialize_json(self, line: bytes) -> Message:
+        """Decode one line.
+
+        Raises:
+            InvalidInputLine: It is no message; the text says nothing of the line, which may hold personal data.
+        """
+        sys.setrecursionlimit(DEEPEST)
+        try:
+            message = decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ArithmeticError):
+            raise InvalidInputLine("a line is no valid JSON") from None
+        finally:
+            sys.setrecursionlimit(DEEPEST + HEADROOM)
+        if type(message) is not dict or type(message.get("type")) is not str:
+            raise InvalidInputLine("a line is no Singer message")
+        for name, kind in REQUIRED.get(message["type"], ()):
+            if type(message.get(name)) is not kind:
+                raise InvalidInputLine(f"a {message['type']} message has no usable '{name}'")
+        return message
+
+    def _message(self) -> Message:
+        """The message of the present line; a byte order mark before it goes (files that were joined hold several)."""
+        try:
+            return self.deserialize_json(self.line)
+        except InvalidInputLine:
+            if not self.line.startswith(BOM_UTF8):
+                raise
+        self.line = self.line.removeprefix(BOM_UTF8)
+        return self.deserialize_json(self.line)
+
+    def process_lines(
+        self, file_input: IO[Any] | None, callbacks: dict[str, Callable[[Message], None]]
+    ) -> Counter[str]:
+        """Hand every message to the callback of its type; returns how many there were of each type.
+
+        Raises:
+            Interrupted: The run was asked to stop.
+        """
+        seen: Counter[str] = Counter()
+        readline: Callable[[], Any] = (file_input or self.default_input).readline
+        is_first = True
+        interruption = self.interruption
+        is_stopping = interruption.stopping.is_set
+        while True:
+            interruption.reading = True
+            if is_stopping():
+                raise Interrupted
+            line = readline()
+            interruption.reading = False
+            if is_first and isinstance(line, bytes):
+                line, readline = lines_of(readline, line, "the input")
+            is_first = False
+            if not line:
+                return seen
+            self.line = line if isinstance(line, bytes) else line.encode()  # --input and the SDK's runner give text
+            if self.line.isspace():
+                continue
+            try:
+                message = self._message()
+            except InvalidInputLine:
+                self.on_unreadable(self.line)
+                continue
+            callback = callbacks.get(message["type"])
+            if callback is None:
+                self.on_unknown(message["type"])
+                continue
+            callback(message)
+            seen[message["type"]] += 1

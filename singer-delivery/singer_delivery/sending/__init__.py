@@ -1,0 +1,1 @@
+"""From staged items to answers."""

@@ -1,0 +1,43 @@
+"""Reading settings that may still be malformed: what has not the right shape is skipped, and found elsewhere."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from singer_delivery.disclosure import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+Row = dict[str, Any]
+
+
+def rows(config: Mapping[str, Any], name: str, at: str = "") -> Iterator[tuple[str, Row]]:
+    """Walk the rows of a list setting with their paths, such as ``attribute_mappings[2]``."""
+    listed = config.get(name)
+    if isinstance(listed, list):
+        for place, row in enumerate(listed):
+            if isinstance(row, dict):
+                yield f"{at}{name}[{place}]", row
+
+
+def text(row: Row, name: str) -> str:
+    """Read a text; "" where it is missing or no text."""
+    value = row.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def texts(row: Row, name: str) -> list[str]:
+    """Read what may be one text or a list of texts."""
+    value = row.get(name)
+    listed: Sequence[Any] = value if isinstance(value, list) else [value]
+    return [element for element in listed if isinstance(element, str)]
+
+
+def path_of(parts: Sequence[str | int]) -> str:
+    """Write a path as it is written in this project's messages.
+
+    >>> path_of(["event_mappings", 0, "event_type"])
+    'event_mappings[0].event_type'
+    """
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{shown(part)}" for part in parts).removeprefix(".")
