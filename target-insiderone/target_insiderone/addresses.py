@@ -10,9 +10,8 @@ from urllib.parse import unquote_plus
 
 import phonenumbers
 from singer_delivery.exact_json import decode
+from singer_delivery.mapping.phone import compile_phone, region_of
 from singer_delivery.mapping.values import UnusableValueError
-
-from target_insiderone.phone import compile_phone, region_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

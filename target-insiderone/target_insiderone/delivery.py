@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from target_insiderone.event_delivery import EventDelivery
-from target_insiderone.items import EventItem, ProfileItem
-from target_insiderone.profile_delivery import ProfileDelivery
+from singer_delivery.sending.send_newest import ProfileDelivery
+from singer_delivery.sending.send_once import EventDelivery
+
+from target_insiderone.api.users import EventItem, ProfileItem
 
 if TYPE_CHECKING:
     from singer_delivery.accounts.accounting import Tally
-
-    from target_insiderone.dispatch import SharedParts
-    from target_insiderone.lanes import Batch
+    from singer_delivery.sending.delivery import SharedParts
+    from singer_delivery.sending.lanes import Batch
 
 
 class Delivery:

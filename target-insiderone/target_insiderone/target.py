@@ -16,12 +16,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import click
 from singer_delivery.disclosure import keep_secret, shown
 from singer_delivery.errors import DeliveryError, Finding, SettingsError
+from singer_delivery.exit_codes import run_command
 from singer_delivery.interruption import Interrupted, Interruption, StoppedBySignalError
 from singer_delivery.memory.private_files import OTHERS
 from singer_delivery.reader import MessageReader
+from singer_delivery.run import Run
 from singer_delivery.schema_messages import check_schema_message, unusable_maps
 from singer_delivery.sending.items import Arrival
+from singer_delivery.settings.findings import find
 from singer_delivery.settings.variables import check_log_level, settings_of_file, settings_of_variables
+from singer_delivery.sink import EventSink, InsiderOneSink, ProfileSink, RemovedSink
 from singer_delivery.standard_streams import open_closed_streams
 from singer_sdk import Target
 from singer_sdk.exceptions import InvalidJSONSchema, RecordsWithoutSchemaException, StreamMapConfigError
@@ -32,12 +36,8 @@ from singer_sdk.plugin_base import _ConfigInput
 from singer_sdk.singerlib.exceptions import InvalidInputLine
 
 from target_insiderone import __version__
-from target_insiderone.config_schema import PROPERTIES
-from target_insiderone.exits import run_command
-from target_insiderone.findings import find
-from target_insiderone.run import Run
-from target_insiderone.settings import CONFIG_JSONSCHEMA, Settings, parse_settings
-from target_insiderone.sinks import EventSink, InsiderOneSink, ProfileSink, RemovedSink
+from target_insiderone.settings.config_schema import PROPERTIES
+from target_insiderone.settings.settings import CONFIG_JSONSCHEMA, Settings, parse_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -124,7 +124,7 @@ class TargetInsiderOne(Target):
 
         Raises:
             StoppedBySignalError: A signal stopped the run.
-            Exception: What else ended the run; :mod:`target_insiderone.exits` sorts it into an exit code.
+            Exception: What else ended the run; :mod:`singer_delivery.exit_codes` sorts it into an exit code.
         """
         self._interruption.install()
         prepare_process()
@@ -389,7 +389,7 @@ def log_to_stderr() -> None:
 
 def main() -> None:
     """The console script: loading, or one of the commands; every ending is sorted into the exit codes of the README."""
-    from target_insiderone.commands.cli import commands  # noqa: PLC0415  (it imports this module)
+    from singer_delivery.commands.cli import commands  # noqa: PLC0415  (it imports this module)
 
     os.umask(OTHERS)  # whatever is written is nobody else's
     open_closed_streams()

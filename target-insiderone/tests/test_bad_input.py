@@ -10,9 +10,9 @@ import subprocess
 
 import pytest
 from singer_delivery.reader import MessageReader
+from singer_delivery.sink import RecordValidator
 from singer_messages import order, profile, record, schema, state
 from singer_sdk.exceptions import InvalidJSONSchema
-from target_insiderone.sinks import RecordValidator
 
 CANARY = "canary.person@secret.example"
 
@@ -42,7 +42,7 @@ def test_a_bad_record_costs_itself_only(load, fields, code, field):
 def test_a_mistake_of_ours_costs_one_record(load, sandbox, tmp_path, monkeypatch):
     """The run goes on, the record is kept, and the log tells the place without quoting the record."""
     (tmp_path / "sitecustomize.py").write_text(
-        "import target_insiderone.sinks as sinks\n"
+        "import singer_delivery.sink as sinks\n"
         "original = sinks.read_time\n"
         "def read_time(at):\n"
         "    if at == 'break':\n"

@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
-from target_insiderone.answers import AnswerMismatchError, Outcome, Refusal, outcome_of
-from target_insiderone.client import RateLimit, retry_after_seconds
-from target_insiderone.remedies import REMEDIES
+from singer_delivery.sending.transport import RateLimit, retry_after_seconds
+from target_insiderone.api.answers import AnswerMismatchError, Outcome, Refusal, outcome_of
+from target_insiderone.api.remedies import REMEDIES
 
 EMAIL = "users.2.identifiers.*.regexp(^.+@.+\\..+$)"
 PHONE = "users.0.identifiers.*.regexp(^\\+[1-9]\\d{6,14}$)"

@@ -8,11 +8,11 @@ import re
 import subprocess
 
 import pytest
+from singer_delivery.mapping.transforms import PARAMETRIC, TRANSFORMS
 from singer_delivery.memory.ledger import Ledger
 from singer_messages import order, profile, record, schema, state
 from target_insiderone.addresses import Addresses
-from target_insiderone.panel import TYPES
-from target_insiderone.transforms import PARAMETRIC, TRANSFORMS
+from target_insiderone.mapping.panel import TYPES
 
 
 @pytest.fixture

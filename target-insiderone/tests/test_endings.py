@@ -17,9 +17,9 @@ from singer_delivery import interruption
 from singer_delivery.memory import database
 from singer_delivery.memory.database import Database, LedgerError
 from singer_delivery.memory.ledger import Ledger
+from singer_delivery.sending import transport as client
+from singer_delivery.sending.transport import ClientSettings, InsiderOneClient
 from singer_messages import profile, record, schema, state
-from target_insiderone import client
-from target_insiderone.client import ClientSettings, InsiderOneClient
 
 MESSAGES = [schema("profiles"), record("profiles", profile(1)), state({"n": 1})]
 LINES = "".join(json.dumps(message) + "\n" for message in MESSAGES)

@@ -6,7 +6,7 @@ import sqlite3
 
 import pytest
 from singer_messages import order, record, schema, state
-from target_insiderone.items import EventLine
+from target_insiderone.api.users import EventLine
 
 
 def items(*prices: float):

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from singer_delivery.accounts.checkpoints import Segment
 from singer_delivery.sending.items import Arrival, Source
-from target_insiderone.items import EventItem
-from target_insiderone.lanes import MOST_HELD_BYTES, Lanes
+from singer_delivery.sending.lanes import MOST_HELD_BYTES, Lanes
+from target_insiderone.api.users import EventItem
 
 SECONDS = 30
 

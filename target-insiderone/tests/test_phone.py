@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from singer_delivery.mapping.phone import compile_phone
 from singer_delivery.mapping.values import UnusableValueError
-from target_insiderone.phone import compile_phone
 
 
 @pytest.mark.req("IN-39", "IN-40")

@@ -8,8 +8,8 @@ import pytest
 from mapping_configs import ADA, settings_of
 from singer_delivery.errors import Filtered
 from target_insiderone.mapping import compile_profiles
-from target_insiderone.properties import snake_case
-from target_insiderone.vocabulary import ATTRIBUTES
+from target_insiderone.mapping.properties import snake_case
+from target_insiderone.mapping.vocabulary import ATTRIBUTES
 
 
 def column(source_field, attribute, transform=None):

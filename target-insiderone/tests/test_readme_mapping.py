@@ -9,11 +9,11 @@ from decimal import Decimal
 import pytest
 import yaml
 from mapping_configs import ACCOUNT, PACKAGE
-from target_insiderone.config_schema import CONFIG_JSONSCHEMA, PROPERTIES
-from target_insiderone.findings import find
+from singer_delivery.mapping.transforms import PARAMETRIC, TRANSFORMS
+from singer_delivery.settings.findings import find
 from target_insiderone.mapping import compile_events, compile_profiles
-from target_insiderone.settings import parse_settings
-from target_insiderone.transforms import PARAMETRIC, TRANSFORMS
+from target_insiderone.settings.config_schema import CONFIG_JSONSCHEMA, PROPERTIES
+from target_insiderone.settings.settings import parse_settings
 
 README = (PACKAGE / "README.md").read_text(encoding="utf-8")
 NOON = 1_780_315_200.0

@@ -6,9 +6,9 @@ import json
 from collections import Counter
 
 import pytest
-from target_insiderone.answers import Outcome
-from target_insiderone.client import RowRefusedError, StopSendingError
-from target_insiderone.sending import Evidence, Sender
+from singer_delivery.sending.sender import Evidence, Sender
+from singer_delivery.sending.transport import RowRefusedError, StopSendingError
+from target_insiderone.api.answers import Outcome
 
 BOUND = 80
 """Requests until a run stops that is refused whatever it sends."""

@@ -19,10 +19,10 @@ from singer_delivery.memory import line_file
 from singer_delivery.memory.once_ledger import EventLedger
 from singer_delivery.memory.version_ledger import ProfileLedger
 from singer_delivery.reader import MessageReader
+from singer_delivery.run import Run
+from singer_delivery.sending.sender import Sender
 from striking import Trigger, after, before, halved, replace
 from target_insiderone import target
-from target_insiderone.run import Run
-from target_insiderone.sending import Sender
 from urllib3.connection import HTTPConnection
 
 if TYPE_CHECKING:

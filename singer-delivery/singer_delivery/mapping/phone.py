@@ -1,0 +1,110 @@
+"""Phone numbers in E.164, as Insider One's pattern wants them."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final
+
+import phonenumbers
+from target_insiderone.mapping.placeholders import stands_for_nobody
+
+from singer_delivery.mapping.values import INVISIBLE, UnusableValueError, to_text, trim
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+E164: Final = re.compile(r"\+[1-9][0-9]{6,14}")
+"""Insider One's own pattern; a number that fails it costs the whole user."""
+
+_SEPARATORS: Final = dict.fromkeys(map(ord, f".-/()\u2010\u2011\u2012\u2013\u2014{INVISIBLE}"))
+_COUNTING: Final = "12345678901234567890"
+_CALLING_CODE: Final = re.compile(r"\+?([1-9][0-9]{0,2})")
+LONGEST_NUMBER: Final = 40
+LONGEST_SUBSCRIBER_NUMBER: Final = 8
+_REMEMBERED = 10_000
+
+
+def compile_phone(default_country: str | None, *, normalize: bool) -> Callable[[Any], str]:
+    """Compile the reading of a phone number; the result raises UnusableValueError for what is none.
+
+    Separators are stripped. What then starts with ``+`` stays as it is; anything else is a national number, read by the
+    rules of *default_country*, and invalid without one, or where its area code is missing. Without *normalize* the
+    number must be right as it stands. What stands for nobody is refused with the code ``identifier_blocked``.
+
+    >>> compile_phone("TR", normalize=True)("0532 123 45 67")
+    '+905321234567'
+    """
+    region = None if default_country is None else region_of(default_country)
+
+    @lru_cache(_REMEMBERED)
+    def from_national(digits: str) -> str:
+        return _read_national(digits, region)
+
+    def to_phone(value: Any) -> str:
+        number = given = trim(to_text(value))
+        if normalize and not E164.fullmatch(number):
+            number = number.translate(_SEPARATORS)
+            if number and number[0] != "+" and len(number) <= LONGEST_NUMBER:  # what is longer is not remembered
+                number = from_national(number)
+        if not E164.fullmatch(number):
+            raise UnusableValueError("identifier_blocked" if stands_for_nobody(given) else "invalid_phone_number")
+        if (number[2:] == number[1:-1] or number[1:] in _COUNTING) and not _is_valid(number):
+            raise UnusableValueError("identifier_blocked")
+        return number
+
+    return to_phone
+
+
+def region_of(default_country: str) -> str | None:
+    """Find the region whose rules read the national numbers: ``TR``, or ``+90``; of a shared code the main region.
+
+    >>> region_of("+1"), region_of("tr"), region_of("Turkey")
+    ('US', 'TR', None)
+    """
+    country = default_country.strip()
+    if code := _CALLING_CODE.fullmatch(country):
+        region = phonenumbers.region_code_for_country_code(int(code[1]))
+        return region if region in phonenumbers.SUPPORTED_REGIONS else None
+    return country.upper() if country.upper() in phonenumbers.SUPPORTED_REGIONS else None
+
+
+def _read_national(digits: str, region: str | None) -> str:
+    """Read a number without ``+``, or return the empty text, which no pattern takes.
+
+    A subscriber's number without its area code is no number of the country: it would be somebody else's.
+    """
+    if region is None or not (digits.isascii() and digits.isdecimal()):
+        return ""
+    try:
+        number = phonenumbers.parse(digits, region)
+    except phonenumbers.NumberParseException:
+        return ""
+    if not phonenumbers.is_valid_number(number) or _may_lack_area_code(number, digits, region):
+        return ""
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+
+
+def _may_lack_area_code(number: phonenumbers.PhoneNumber, digits: str, region: str) -> bool:
+    """Tell whether *digits* may be a subscriber's number alone, though the region's rules take them for a whole one.
+
+    That is so where fixed lines have numbers of many lengths: in Germany 2345678 is either a number of Bochum (0234)
+    without its leading 0, or one of any town.
+    """
+    metadata = phonenumbers.PhoneMetadata.metadata_for_region(region)
+    return (
+        len(digits) <= LONGEST_SUBSCRIBER_NUMBER
+        and digits == phonenumbers.national_significant_number(number)
+        and metadata is not None
+        and metadata.national_prefix is not None
+        and metadata.fixed_line is not None
+        and len(metadata.fixed_line.possible_length) > 1
+        and phonenumbers.number_type(number) == phonenumbers.PhoneNumberType.FIXED_LINE
+    )
+
+
+def _is_valid(number: str) -> bool:
+    try:
+        return phonenumbers.is_valid_number(phonenumbers.parse(number))
+    except phonenumbers.NumberParseException:
+        return False

@@ -1,0 +1,153 @@
+"""From encoded users to one verdict for each of them: body, request, refusals by position, bisection of a 400."""
+
+from __future__ import annotations
+
+import threading
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from target_insiderone.api.answers import Refusal
+
+from singer_delivery.sending.transport import RowRefusedError, StopSendingError
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import Callable, Sequence
+
+    from target_insiderone.api.answers import Outcome
+
+    BodyOf = Callable[[Sequence[bytes]], bytes]
+    Post = Callable[[bytes, int], tuple[Outcome, int]]
+    Verdict = Sequence[Refusal] | None
+    Answered = Callable[[int, Sequence[Verdict], bool], None]
+
+MAX_BODY_BYTES = 5_000_000
+"""The API's limit. Source: Upsert User Data."""
+
+SAME_TEXT_LIMIT = 20
+"""As many rows refused alone, all with one text, say that the request is at fault and not the rows; as long as nothing
+at all was accepted, and as many rows from all over the batch are refused alike."""
+
+REQUEST_AT_FAULT = (
+    f"nothing was accepted, and {SAME_TEXT_LIMIT} rows tried alone are refused with one text, so it is not the rows"
+)
+
+
+class Evidence:
+    """What all lanes have learned of one kind of request: whether one was ever answered with 200, and what 400s say."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._isolated = 0
+        self._texts: set[str] = set()
+        self._was_accepted = False
+
+    def accept(self) -> None:
+        """Note that a request was answered with 200: as such it is in order, for the rest of the run."""
+        self._was_accepted = True
+
+    def isolate(self, text: str) -> None:
+        """Note that a row was refused alone."""
+        with self._lock:
+            if not self._was_accepted and len(self._texts) <= 1:
+                self._isolated += 1
+                self._texts.add(text)
+
+    @property
+    def is_against_request(self) -> bool:
+        """Whether all rows that were refused alone earned the same words, and nothing was accepted."""
+        return not self._was_accepted and self._isolated >= SAME_TEXT_LIMIT and len(self._texts) == 1
+
+
+class Sender:
+    """Sends users and reads the answers; belongs to one lane.
+
+    Args:
+        requests: Counts requests by *name*, and retries.
+        name: ``upsert`` or ``attribute/delete``.
+        max_bytes: Larger bodies are sent in halves; but one user may have as many bytes as the API takes.
+    """
+
+    def __init__(self, requests: Counter[str], name: str, max_bytes: int = MAX_BODY_BYTES) -> None:
+        self._requests = requests
+        self._name = name
+        self._max_bytes = max_bytes
+
+    def send(
+        self,
+        users: Sequence[bytes],
+        body_of: BodyOf,
+        post: Post,
+        answered: Answered,
+        evidence: Evidence,
+    ) -> list[Verdict]:
+        """One verdict for each of *users*, in their order: the objections, or None where it was accepted.
+
+        A 400 that names no row is narrowed down by halves, so that one bad row costs itself only. As soon as a request
+        is answered, *answered* is told: the position of its first user, the verdicts, and whether an earlier attempt of
+        it may have been applied, too.
+
+        Raises:
+            StopSendingError, GaveUpError, AnswerMismatchError, Stopped: As the client does; what became of the users
+                that *answered* was not told of is then open.
+        """
+        verdicts: list[Verdict] = [None] * len(users)
+        waiting = [range(len(users))] if users else []
+        samples: list[range] | None = None
+        while waiting or samples:
+            if samples is None and evidence.is_against_request:
+                waiting, samples = without_samples(waiting)
+            if samples and not evidence.is_against_request:  # one of them was accepted, or refused in other words
+                waiting, samples = waiting + samples, []
+            part = samples.pop() if samples else waiting.pop()
+            found = self._try(users[part.start : part.stop], body_of, post, evidence)
+            if found is None:
+                middle = part.start + len(part) // 2
+                waiting += [range(middle, part.stop), range(part.start, middle)]
+                continue
+            verdicts[part.start : part.stop], doubtful = found
+            answered(part.start, verdicts[part.start : part.stop], doubtful)
+            if not samples and samples is not None and evidence.is_against_request:
+                raise StopSendingError(400, REQUEST_AT_FAULT)
+        if evidence.is_against_request:
+            raise StopSendingError(400, REQUEST_AT_FAULT)
+        return verdicts
+
+    def _try(
+        self, users: Sequence[bytes], body_of: BodyOf, post: Post, evidence: Evidence
+    ) -> tuple[list[Verdict], bool] | None:
+        """Send one request: its verdicts, and whether they are doubtful; None: it is to be sent by halves."""
+        body = body_of(users)
+        if len(body) > self._max_bytes and len(users) > 1:
+            return None
+        if len(body) > MAX_BODY_BYTES:
+            return [(Refusal("too_large"),)], False
+        try:
+            outcome, attempts = post(body, len(users))
+        except RowRefusedError as error:
+            self._requests[self._name] += 1
+            if len(users) > 1:
+                return None
+            evidence.isolate(error.text)
+            return [(Refusal("refused_request", text=error.text),)], False
+        evidence.accept()
+        self._requests[self._name] += 1
+        if attempts > 1:
+            self._requests["retries"] += attempts - 1
+        return [outcome.refused.get(place) for place in range(len(users))], outcome.doubtful
+
+
+def without_samples(waiting: Sequence[range]) -> tuple[list[range], list[range]]:
+    """Take single rows from all over the parts of a batch that still wait: (the other parts, these rows).
+
+    >>> without_samples([range(2, 4), range(1, 2)])
+    ([], [range(1, 2), range(2, 3), range(3, 4)])
+    """
+    rows = sorted(row for part in waiting for row in part)
+    samples = rows[:: max(1, len(rows) // SAME_TEXT_LIMIT)]
+    parts: list[range] = []
+    for part in waiting:
+        borders = [part.start - 1, *(row for row in samples if row in part), part.stop]
+        pieces = [range(one + 1, other) for one, other in pairwise(borders) if one + 1 < other]
+        parts += reversed(pieces)
+    return parts, [range(row, row + 1) for row in samples]
