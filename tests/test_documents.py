@@ -11,9 +11,9 @@ from importlib import import_module
 import pytest
 import yaml
 from klaviyo_insiderone_sandbox.testing import PARTNER, TOKEN
-from singer_delivery.settings.findings import find
 from tap_klaviyo.settings import SETTINGS as SETTINGS_OF_TAP
 from target_insiderone.settings.config_schema import PROPERTIES as SETTINGS_OF_TARGET
+from target_insiderone.settings.findings import find
 
 from tests.conftest import BIN, ROOT
 

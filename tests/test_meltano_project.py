@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import yaml
 from singer_delivery.commands.cli import commands
-from singer_delivery.settings.findings import find
 from tap_klaviyo.settings import SETTINGS as SETTINGS_OF_TAP
 from tap_klaviyo.tap import TapKlaviyo
 from target_insiderone.settings.config_schema import PROPERTIES as SETTINGS_OF_TARGET
+from target_insiderone.settings.findings import find
 from target_insiderone.target import TargetInsiderOne
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -18,12 +18,11 @@ from singer_delivery.memory.ledger import Ledger
 from singer_delivery.run import client_settings
 from singer_delivery.sending.network import NetworkSettingError
 from singer_delivery.sending.transport import GaveUpError, InsiderOneClient, NoWayError, StopSendingError
-from singer_delivery.settings.findings import find
 from singer_delivery.settings.variables import settings_of_file
 from singer_delivery.texts import UnreadableError
 
 from target_insiderone.mapping.panel import UNKNOWN, Definition, definitions, takes_all_properties, type_of_value
-from target_insiderone.settings.settings import parse_settings
+from target_insiderone.settings.findings import find, parse_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -23,7 +23,6 @@ from singer_delivery.reader import MessageReader
 from singer_delivery.run import Run
 from singer_delivery.schema_messages import check_schema_message, unusable_maps
 from singer_delivery.sending.items import Arrival
-from singer_delivery.settings.findings import find
 from singer_delivery.settings.variables import check_log_level, settings_of_file, settings_of_variables
 from singer_delivery.sink import EventSink, InsiderOneSink, ProfileSink, RemovedSink
 from singer_delivery.standard_streams import open_closed_streams
@@ -36,8 +35,9 @@ from singer_sdk.plugin_base import _ConfigInput
 from singer_sdk.singerlib.exceptions import InvalidInputLine
 
 from target_insiderone import __version__
-from target_insiderone.settings.config_schema import PROPERTIES
-from target_insiderone.settings.settings import CONFIG_JSONSCHEMA, Settings, parse_settings
+from target_insiderone.settings.config_schema import CONFIG_JSONSCHEMA, PROPERTIES
+from target_insiderone.settings.findings import find, parse_settings
+from target_insiderone.settings.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

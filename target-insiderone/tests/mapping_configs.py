@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from target_insiderone.settings.settings import Settings, parse_settings
+from target_insiderone.settings.findings import parse_settings
+from target_insiderone.settings.settings import Settings
 
 PACKAGE = Path(__file__).resolve().parents[1]
 DEFAULT_MAPPING = PACKAGE / "examples" / "klaviyo-default-mapping.yml"

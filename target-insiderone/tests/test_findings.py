@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 from mapping_configs import ACCOUNT, BY_EMAIL, default_mapping
 from singer_delivery.errors import SettingsError
-from singer_delivery.settings.findings import find
-from target_insiderone.settings.settings import parse_settings
+from target_insiderone.settings.findings import find, parse_settings
 
 CANARY = "canary-4711"
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
-from singer_delivery.mapping.transforms import TransformError, compile_transforms
+from singer_delivery.mapping.transforms import TransformError
 from singer_delivery.mapping.values import UnusableValueError
+from target_insiderone.mapping.transforms import compile_transforms
 
 CASES = {
     "date of a date-time": ("date", "2026-06-01T23:30:00+03:00", "2026-06-01"),

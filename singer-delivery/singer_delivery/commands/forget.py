@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from target_insiderone.addresses import Addresses
-
 from singer_delivery.accounts.rejects import RejectsFile
+from singer_delivery.memory.addresses import Addresses
 from singer_delivery.memory.data_dir import DataDir
 from singer_delivery.memory.digests import Digester
 from singer_delivery.memory.ledger import Ledger

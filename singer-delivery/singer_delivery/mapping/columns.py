@@ -1,14 +1,12 @@
-"""A column: one source, transformed and fitted to what Insider One takes under one name."""
+"""A column: one source, transformed and fitted to what a destination takes under one name."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
-
-from target_insiderone.mapping.vocabulary import custom_name
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from singer_delivery.mapping.countries import to_country
 from singer_delivery.mapping.dates import to_birthday
-from singer_delivery.mapping.transforms import Transform, compile_transforms, fills_null
+from singer_delivery.mapping.transforms import Transform, fills_null
 from singer_delivery.mapping.values import (
     to_flag,
     to_integer,
@@ -20,10 +18,14 @@ from singer_delivery.mapping.values import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from target_insiderone.mapping.vocabulary import Kind
-    from target_insiderone.settings.settings import FixedValue
+Kind = Literal["text", "texts", "number", "integer", "numbers", "flag", "birthday", "country", "plain"]
+"""What a destination takes for a name; ``plain``: a scalar or a flat array."""
+
+Note = tuple[str, str]
+"""(code, field): something mapped that was left out of a request all the same, such as
+``("identifier_skipped", "phone_number")``. Names of fields only, never values."""
 
 FITS: Final[Mapping[Kind, Transform]] = {
     "text": to_text,
@@ -60,7 +62,7 @@ class Column(NamedTuple):
         return self.sources[0]
 
     def convert(self, value: Any) -> tuple[Any, Any]:
-        """What was given (a default counts as given), and what Insider One gets of it; None: nothing.
+        """What was given (a default counts as given), and what the destination gets of it; None: nothing.
 
         Raises:
             UnusableValueError: The transform, or the attribute, cannot take it.
@@ -73,24 +75,7 @@ class Column(NamedTuple):
 
 
 def compile_column(
-    name: str, sources: Sequence[str], transforms: Sequence[str], *, defaults: Mapping[str, Kind]
+    name: str, kind: Kind, sources: Sequence[str], transforms: Sequence[str], apply: Transform | None, *, custom: bool
 ) -> Column:
-    """Compile one row of a mapping; *defaults* are the names that stand at the root."""
-    custom = custom_name(name, defaults)
-    kind = "plain" if custom is not None else defaults[name]
-    return Column(
-        name=name if custom is None else custom,
-        custom=custom is not None,
-        kind=kind,
-        sources=tuple(sources),
-        transform=compile_transforms(transforms),
-        fills_null=fills_null(transforms),
-        fit=FITS[kind],
-    )
-
-
-def split_fixed(values: Iterable[FixedValue], defaults: Mapping[str, Kind]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Part fixed values into those at the root and those under ``custom``, by name."""
-    named = [(custom_name(fixed.name, defaults), fixed) for fixed in values]
-    root = {fixed.name: fixed.value for custom, fixed in named if custom is None}
-    return root, {custom: fixed.value for custom, fixed in named if custom is not None}
+    """Make one column; *apply* is what *transforms* were compiled to."""
+    return Column(name, custom, kind, tuple(sources), apply, fills_null(transforms), FITS[kind])

@@ -13,9 +13,7 @@ from singer_delivery.mapping.sources import NO_ITEM, Getter, Record, compile_sou
 from singer_delivery.mapping.values import UnusableValueError, is_blank
 
 if TYPE_CHECKING:
-    from target_insiderone.mapping.mapped import Note
-
-    from singer_delivery.mapping.columns import Column
+    from singer_delivery.mapping.columns import Column, Note
 
 Fill = Callable[[Record, Record, dict[str, Any], dict[str, Any]], "list[Note]"]
 """(record, item, root, custom) -> notes: write the columns that have a value into *root* and *custom*; tell which

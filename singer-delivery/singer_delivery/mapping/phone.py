@@ -7,8 +7,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 import phonenumbers
-from target_insiderone.mapping.placeholders import stands_for_nobody
 
+from singer_delivery.mapping.placeholders import stands_for_nobody
 from singer_delivery.mapping.values import INVISIBLE, UnusableValueError, to_text, trim
 
 if TYPE_CHECKING:

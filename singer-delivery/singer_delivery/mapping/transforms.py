@@ -6,10 +6,10 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
-from target_insiderone.mapping.consent import NEVER_IS_FALSE, compile_consent
 
 from singer_delivery.mapping.countries import to_country
 from singer_delivery.mapping.dates import to_birthday, to_date, to_datetime
@@ -30,6 +30,9 @@ Transform = Callable[[Any], Any]
 
 Raises UnusableValueError, and nothing else, for a value that it cannot take.
 """
+
+Parametric = Mapping[str, Callable[[str | None], Transform]]
+"""Name -> compiles the transform from its argument; None: without one."""
 
 _TRUE: Final = frozenset({"true", "t", "yes", "y", "on", "1"})
 _FALSE: Final = frozenset({"false", "f", "no", "n", "off", "0"})
@@ -54,10 +57,10 @@ class TransformError(ValueError):
         super().__init__(message)
 
 
-def compile_transforms(specs: Sequence[str]) -> Transform | None:
+def compile_transforms(specs: Sequence[str], more: Parametric = MappingProxyType({})) -> Transform | None:
     """Compile transforms that are applied in their order; None where there is none.
 
-    A null, or an absent value, passes all but ``default``, which also fills a blank text.
+    *more*: transforms of a destination beside those of this module. A null, or an absent value, passes all but ``default``, which also fills a blank text.
 
     >>> compile_transforms(["trim", "lower"])("  Ada ")
     'ada'
@@ -65,7 +68,7 @@ def compile_transforms(specs: Sequence[str]) -> Transform | None:
     Raises:
         TransformError: A name is unknown, or an argument is missing or wrong.
     """
-    steps = [(_compile(spec), spec.startswith("default:")) for spec in specs]
+    steps = [(_compile(spec, more), spec.startswith("default:")) for spec in specs]
     if not steps:
         return None
     if len(steps) == 1 and not steps[0][1]:
@@ -85,12 +88,12 @@ def fills_null(specs: Sequence[str]) -> bool:
     return any(spec.startswith("default:") for spec in specs)
 
 
-def _compile(spec: str) -> Transform:
+def _compile(spec: str, more: Parametric) -> Transform:
     name, colon, argument = spec.partition(":")
-    if name in PARAMETRIC:
-        return PARAMETRIC[name](argument if colon else None)
+    if with_argument := more.get(name) or PARAMETRIC.get(name):
+        return with_argument(argument if colon else None)
     if name not in TRANSFORMS:
-        known = sorted({*TRANSFORMS, *PARAMETRIC})
+        known = sorted({*TRANSFORMS, *PARAMETRIC, *more})
         suggestion = did_you_mean(name.strip().lower(), known, f"one of {', '.join(known)}")
         raise TransformError(f"unknown transform '{name}'", suggestion)
     if colon:
@@ -162,14 +165,6 @@ def _compile_join(argument: str | None) -> Transform:
         return separator.join(to_text(element) for element in elements if element is not None)
 
     return to_joined
-
-
-def _compile_consent(argument: str | None) -> Transform:
-    if argument not in (None, NEVER_IS_FALSE):
-        raise TransformError(
-            "unknown argument of transform 'consent'", f"write 'consent' or 'consent:{NEVER_IS_FALSE}'"
-        )
-    return compile_consent(never_is_false=argument is not None)
 
 
 def _compile_number(argument: str | None) -> Transform:
@@ -258,8 +253,7 @@ TRANSFORMS: Mapping[str, Transform] = {
 }
 """Name -> transform without an argument."""
 
-PARAMETRIC: Mapping[str, Callable[[str | None], Transform]] = {
-    "consent": _compile_consent,
+PARAMETRIC: Parametric = {
     "join": _compile_join,
     "number": _compile_number,
     "default": _compile_default,

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import jsonschema_rs
-from target_insiderone.settings.config_schema import CONFIG_JSONSCHEMA, PROPERTIES
-from target_insiderone.settings.event_checks import check_events
-from target_insiderone.settings.mapping_checks import check_mappings
-from target_insiderone.settings.setting_checks import check_settings
 
 from singer_delivery.disclosure import shown
 from singer_delivery.errors import Finding
@@ -18,9 +13,7 @@ from singer_delivery.settings.sdk_checks import check_sdk_settings
 from singer_delivery.settings.suggestions import did_you_mean, same_letters, similar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-__all__ = ["Finding", "find"]
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 SDK_SETTINGS: Final = frozenset(
     {
@@ -37,13 +30,9 @@ SDK_SETTINGS: Final = frozenset(
 
 REFUSED_SDK_SETTINGS: Final[Mapping[str, tuple[Any, str]]] = {
     "validate_records": (True, "validation is what turns a bad record into one reject instead of a failed run"),
-    "add_record_metadata": (False, "the _sdc columns would become part of the records, and of the people's attributes"),
     "load_method": ("append-only", "every record is an upsert, whatever the load method"),
-    "hard_delete": (False, "nothing is ever deleted from Insider One by a sync"),
-    "process_activate_version_messages": (True, "versions of a stream mean nothing to Insider One"),
     "emit_activate_version_messages": (False, "a target emits nothing but STATE"),
     "batch_config": (None, "records are read from the input only, not from batch files"),
-    "default_target_schema": (None, "Insider One has no schemas"),
     "use_singer_decimal": (False, "numbers are read and sent exactly as they are"),
 }
 """Settings of the Singer SDK that would break a promise -> the one value that is harmless, and why no other."""
@@ -63,49 +52,53 @@ _TYPE_WORDS: Final[Mapping[str, str]] = {
 }
 """JSON Schema's word for a type -> ours."""
 
-_REQUIRED_HINTS: Final[Mapping[str, str]] = {
-    "partner_name": "the name from Insider One's account settings, in lower case (TARGET_INSIDERONE_PARTNER_NAME)",
-    "api_key": "an Insider One key of type Unified Customer Database (TARGET_INSIDERONE_API_KEY)",
-    "identifier_mappings": "for example [{identifier_type: email, source_field: email}]",
-}
+
+class Declared(NamedTuple):
+    """What a plugin declares of its settings.
+
+    *properties*: name -> schema. *required*: those that have no default. *hints*: what to write where one of them is
+    missing. *refused*: settings of the Singer SDK that would break a promise -> the one value that is harmless, and why
+    no other. *checks*: what finds mistakes that the schema cannot say.
+    """
+
+    properties: Mapping[str, Any]
+    required: Sequence[str]
+    hints: Mapping[str, str]
+    refused: Mapping[str, tuple[Any, str]]
+    checks: Sequence[Callable[[Mapping[str, Any]], Iterable[Finding]]]
 
 
-def find(config: Mapping[str, Any]) -> list[Finding]:
+def find(config: Mapping[str, Any], declared: Declared) -> list[Finding]:
     """List every mistake in the settings, errors and warnings, without the value of any secret.
 
     A top-level setting that is null counts as not given.
     """
     given = {name: value for name, value in config.items() if value is not None}
     return [
-        *_check_schema(given),
-        *_check_names(given),
+        *_check_schema(given, declared),
+        *_check_names(given, declared),
         *_check_empty(given, []),
-        *check_settings(given),
-        *check_mappings(given),
-        *check_events(given),
+        *(finding for check in declared.checks for finding in check(given)),
         *check_sdk_settings(given),
     ]
 
 
-@cache
-def _validator() -> Any:
-    declared = {**CONFIG_JSONSCHEMA, "properties": PROPERTIES}
-    return jsonschema_rs.validator_for(declared)
+def _check_schema(config: Mapping[str, Any], declared: Declared) -> Iterator[Finding]:
+    own = {name: value for name, value in config.items() if name in declared.properties}
+    schema = {"type": "object", "properties": declared.properties, "required": list(declared.required)}
+    for error in jsonschema_rs.validator_for(schema).iter_errors(own):
+        yield from _schema_findings(declared, error.kind.name, error.kind.value, list(error.instance_path), own)
 
 
-def _check_schema(config: Mapping[str, Any]) -> Iterator[Finding]:
-    own = {name: value for name, value in config.items() if name in PROPERTIES}
-    for error in _validator().iter_errors(own):
-        yield from _schema_findings(error.kind.name, error.kind.value, list(error.instance_path), own)
-
-
-def _schema_findings(kind: str, expected: Any, parts: list[str | int], config: Mapping[str, Any]) -> Iterator[Finding]:
+def _schema_findings(
+    declared: Declared, kind: str, expected: Any, parts: list[str | int], config: Mapping[str, Any]
+) -> Iterator[Finding]:
     """Word one violation of the schema, without the value that violates it."""
     path = path_of(parts)
     if kind == "required":
-        yield Finding(path_of([*parts, expected]), "is missing", _REQUIRED_HINTS.get(expected, f"add `{expected}`"))
+        yield Finding(path_of([*parts, expected]), "is missing", declared.hints.get(expected, f"add `{expected}`"))
     elif kind == "additionalProperties":
-        known = sorted(_schema_at(parts)["properties"])
+        known = sorted(_schema_at(declared.properties, parts)["properties"])
         for name in expected:
             yield Finding(
                 path_of([*parts, shown(name)]),
@@ -122,10 +115,10 @@ def _schema_findings(kind: str, expected: Any, parts: list[str | int], config: M
             did_you_mean(value, options, listed) if isinstance(value, str) else listed,
         )
     elif kind == "minItems":
-        yield Finding(path, "has no row", _REQUIRED_HINTS.get(path, "name at least one"))
+        yield Finding(path, "has no row", declared.hints.get(path, "name at least one"))
     elif kind in {"minimum", "maximum"}:
         side = "least" if kind == "minimum" else "most"
-        unit = PROPERTIES[path].get("unit", "")
+        unit = declared.properties[path].get("unit", "")
         yield Finding(path, "is out of range", f"at {side} {expected:,} {unit}".rstrip())
     elif kind == "type":
         words = [_TYPE_WORDS.get(word, word) for word in expected if word != "null"]
@@ -136,8 +129,8 @@ def _schema_findings(kind: str, expected: Any, parts: list[str | int], config: M
         yield Finding(path, f"does not fit its declaration ({kind})", "see the description of the setting")
 
 
-def _schema_at(parts: list[str | int]) -> dict[str, Any]:
-    schema: dict[str, Any] = {"properties": PROPERTIES}
+def _schema_at(properties: Mapping[str, Any], parts: list[str | int]) -> dict[str, Any]:
+    schema: dict[str, Any] = {"properties": properties}
     for part in parts:
         schema = schema["items"] if isinstance(part, int) else schema["properties"][part]
     return schema
@@ -149,14 +142,15 @@ def _value_at(config: Any, parts: list[str | int]) -> Any:
     return config
 
 
-def _check_names(config: Mapping[str, Any]) -> Iterator[Finding]:
-    for name in config.keys() - PROPERTIES.keys() - SDK_SETTINGS:
-        if name in REFUSED_SDK_SETTINGS:
-            harmless, reason = REFUSED_SDK_SETTINGS[name]
+def _check_names(config: Mapping[str, Any], declared: Declared) -> Iterator[Finding]:
+    all_refused = {**REFUSED_SDK_SETTINGS, **declared.refused}
+    for name in config.keys() - declared.properties.keys() - SDK_SETTINGS:
+        if name in all_refused:
+            harmless, reason = all_refused[name]
             if config[name] != harmless:
                 yield Finding(name, "this setting of the Singer SDK is refused", f"remove it: {reason}")
             continue
-        known = [*PROPERTIES, *sorted(SDK_SETTINGS)]
+        known = [*declared.properties, *sorted(SDK_SETTINGS)]
         near = same_letters(name, known) or similar(name, known, similarity=0.75)
         suggestion = f"did you mean `{near}`?" if near else "remove it: nothing would read it"
         yield Finding(shown(name), "there is no such setting", suggestion)

@@ -6,12 +6,12 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from singer_delivery.errors import Filtered, Rejected
-from singer_delivery.mapping.columns import compile_column, split_fixed
 from singer_delivery.mapping.dates import read_moment, write_moment
 from singer_delivery.mapping.generated import Fill, compile_fill
 from singer_delivery.mapping.sources import NO_ITEM, Getter, Record, compile_source
 from singer_delivery.mapping.values import UnusableValueError, is_blank, to_text
 
+from target_insiderone.mapping.fits import compile_column, split_fixed
 from target_insiderone.mapping.identifiers import compile_event_identifiers
 from target_insiderone.mapping.mapped import MappedEvent
 from target_insiderone.mapping.vocabulary import (
@@ -26,8 +26,10 @@ from target_insiderone.mapping.vocabulary import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from target_insiderone.mapping.mapped import Note
-    from target_insiderone.settings.settings import EventMapping, ParameterMapping, Settings
+    from singer_delivery.mapping.columns import Note
+
+    from target_insiderone.mapping.rows import EventMapping, ParameterMapping
+    from target_insiderone.settings.settings import Settings
 
 BAG = "event_properties"
 DAY_SECONDS = 86_400

@@ -6,10 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from singer_delivery.errors import Filtered, Rejected
-
-Note = tuple[str, str]
-"""(code, field): something mapped that was left out of a request all the same, such as
-``("identifier_skipped", "phone_number")``. Names of fields only, never values."""
+    from singer_delivery.mapping.columns import Note
 
 
 class MappedProfile(NamedTuple):

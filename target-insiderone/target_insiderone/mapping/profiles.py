@@ -6,12 +6,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from singer_delivery.errors import Filtered
-from singer_delivery.mapping.columns import Column, compile_column, split_fixed
+from singer_delivery.mapping.columns import Column
 from singer_delivery.mapping.generated import compile_fill, compile_get
 from singer_delivery.mapping.sources import NO_ITEM, Getter, Record
 from singer_delivery.mapping.values import UnusableValueError
 
 from target_insiderone.mapping.consent import consent_source, consent_stamp
+from target_insiderone.mapping.fits import compile_column, split_fixed
 from target_insiderone.mapping.identifiers import compile_profile_identifiers
 from target_insiderone.mapping.mapped import MappedProfile
 from target_insiderone.mapping.properties import WILDCARD, compile_properties
@@ -20,8 +21,10 @@ from target_insiderone.mapping.vocabulary import ATTRIBUTES, CUSTOM_NAMES_LIMIT,
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from target_insiderone.mapping.mapped import Note
-    from target_insiderone.settings.settings import AttributeMapping, Settings
+    from singer_delivery.mapping.columns import Note
+
+    from target_insiderone.mapping.rows import AttributeMapping
+    from target_insiderone.settings.settings import Settings
 
 BAG = "properties"
 KEPT = frozenset({*IDENTIFIERS, "gdpr_optin"})

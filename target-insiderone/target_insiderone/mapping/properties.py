@@ -8,15 +8,16 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
-from singer_delivery.mapping.transforms import Transform, compile_transforms
+from singer_delivery.mapping.transforms import Transform
 from singer_delivery.mapping.values import UnusableValueError, is_blank, to_plain
 
+from target_insiderone.mapping.transforms import compile_transforms
 from target_insiderone.mapping.vocabulary import ATTRIBUTES, custom_name
 
 if TYPE_CHECKING:
+    from singer_delivery.mapping.columns import Note
     from singer_delivery.mapping.sources import Record
 
-    from target_insiderone.mapping.mapped import Note
     from target_insiderone.settings.settings import Settings
 
 WILDCARD: Final = "*"

@@ -6,22 +6,15 @@ https://academy.insiderone.com/docs/, and the "Insider One APIs" collection at h
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-Kind = Literal["text", "texts", "number", "integer", "numbers", "flag", "birthday", "country", "plain"]
-"""What Insider One takes for a name; ``plain`` is a custom one: a scalar or a flat array."""
+    from singer_delivery.mapping.columns import Kind
 
 IDENTIFIERS = ("email", "phone_number", "uuid")
 """The identifier types beside ``custom.<name>``."""
-
-BLOCKED_IDENTIFIERS = frozenset({"undefined", "anonymous", "0", "1", "null"})
-"""Values that Insider One suggests to block for uuid and custom identifiers: they would merge strangers.
-
-Source: FAQ about Identity Resolution Management.
-"""
 
 OPT_INS = ("email_optin", "sms_optin", "whatsapp_optin")
 """Permissions by channel; ``gdpr_optin`` is not one of them: it switches the whole person off."""

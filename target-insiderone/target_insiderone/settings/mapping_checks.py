@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from singer_delivery.errors import Finding
 from singer_delivery.mapping.columns import FITS
-from singer_delivery.mapping.transforms import TransformError, compile_transforms
+from singer_delivery.mapping.transforms import TransformError
 from singer_delivery.mapping.values import UnusableValueError, check_numbers
 from singer_delivery.settings.raw_settings import Row, rows, text, texts
 from singer_delivery.settings.suggestions import did_you_mean, same_letters, similar
 
 from target_insiderone.mapping.properties import WILDCARD, WILDCARD_SOURCE, snake_case
+from target_insiderone.mapping.transforms import compile_transforms
 from target_insiderone.mapping.vocabulary import (
     ATTRIBUTES,
     CUSTOM_NAMES_LIMIT,

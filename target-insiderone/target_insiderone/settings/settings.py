@@ -5,83 +5,29 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from singer_delivery.errors import SettingsError
-from singer_delivery.settings.findings import find
+from singer_delivery.settings.declarations import DeliverySettings
 
-from target_insiderone.settings.config_schema import CONFIG_JSONSCHEMA, PROPERTIES
+from target_insiderone.mapping.rows import (
+    AttributeMapping,
+    EventMapping,
+    FixedValue,
+    IdentifierMapping,
+    ParameterMapping,
+)
+from target_insiderone.settings.config_schema import PROPERTIES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = [
-    "CONFIG_JSONSCHEMA",
-    "AttributeMapping",
-    "EventMapping",
-    "FixedValue",
-    "IdentifierMapping",
-    "ParameterMapping",
-    "Settings",
-    "parse_settings",
-]
-
 Row = dict[str, Any]
-StreamKind = Literal["profile", "event"]
-
-
-@dataclass(frozen=True, slots=True)
-class IdentifierMapping:
-    """``identifier_type``: email, phone_number, uuid or custom.<name>; the first of ``sources`` that is not null."""
-
-    identifier_type: str
-    sources: tuple[str, ...]
-    transforms: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class AttributeMapping:
-    """``attribute``: a default attribute, any other name (custom), ``custom.<name>``, or ``*`` for all properties."""
-
-    attribute: str
-    sources: tuple[str, ...]
-    transforms: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class ParameterMapping:
-    """``when``: ``each`` = only for the items of ``for_each``, ``whole`` = only for the whole record, None = both."""
-
-    parameter: str
-    sources: tuple[str, ...]
-    transforms: tuple[str, ...] = ()
-    when: Literal["each", "whole"] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class FixedValue:
-    """A value written on every profile (``name``: the attribute) or every event (the parameter)."""
-
-    name: str
-    value: Any
-
-
-@dataclass(frozen=True, slots=True)
-class EventMapping:
-    """One metric that makes events of one type; ``for_each`` names the list whose items make one event each."""
-
-    metric_name: str
-    event_type: str
-    for_each: str | None = None
-    parameter_mappings: tuple[ParameterMapping, ...] = ()
-    fixed_parameters: tuple[FixedValue, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """All settings with their defaults applied; what each means stands in :mod:`target_insiderone.settings.config_schema`."""
+class Settings(DeliverySettings):
+    """All settings with their defaults applied; what each means stands in `config_schema`."""
 
     partner_name: str
     api_key: str = field(repr=False)
-    integration_name: str
     identifier_mappings: tuple[IdentifierMapping, ...]
     attribute_mappings: tuple[AttributeMapping, ...]
     fixed_attributes: tuple[FixedValue, ...]
@@ -92,30 +38,12 @@ class Settings:
     skip_hook: bool
     skip_hook_older_than_hours: int
     normalize_phone_numbers: bool
-    default_country: str | None
     on_invalid_identifier: Literal["skip_identifier", "skip_record"]
     array_mode: Literal["replace", "append"]
     null_handling: Literal["omit", "delete"]
     event_retention: Literal["skip", "send"]
     custom_event_retention_days: int
     future_events: Literal["send", "skip"]
-    stream_kinds: Mapping[str, StreamKind]
-    batch_size_rows: int
-    batch_size_bytes: int
-    max_parallel_requests: int
-    rate_limit_per_minute: int
-    request_timeout_seconds: int
-    max_retry_seconds: int
-    data_dir: str
-    ledger_url: str | None = field(repr=False)
-    ledger_days: int
-    optins_without_memory: Literal["withhold", "send"]
-    skip_unchanged: bool
-    max_rejects: str
-    on_nothing_delivered: Literal["fail", "warn"]
-    rejects_max_mb: int
-    rejects_max_days: int
-    dry_run: bool
     error_callback_endpoint: str | None = field(repr=False)
     api_url: str
 
@@ -125,14 +53,8 @@ class Settings:
         return f"{self.partner_name}/{self.integration_name}"
 
 
-def parse_settings(config: Mapping[str, Any]) -> Settings:
-    """Read the configuration, apply the defaults, and refuse what cannot work.
-
-    Raises:
-        SettingsError: With every finding of severity *error*; none of them shows a secret.
-    """
-    if errors := [finding for finding in find(config) if finding.severity == "error"]:
-        raise SettingsError(errors)
+def read_settings(config: Mapping[str, Any]) -> Settings:
+    """Read a configuration that has no mistake (`findings.find`), and apply the defaults."""
     values = {name: _value(config, name) for name in PROPERTIES}
     phone, identifier = values.pop("phone_number_settings"), values.pop("identifier_settings")
     return Settings(

@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from target_insiderone.mapping.vocabulary import BLOCKED_IDENTIFIERS
-
 WORDS: Final = frozenset(
     {
         "none", "null", "nil", "nan", "nat", "na", "undefined", "unknown", "anonymous", "anon", "guest", "true",
@@ -16,7 +14,7 @@ WORDS: Final = frozenset(
 )  # fmt: skip
 """Words for nothing, without case, blanks and signs: ``N/A`` and ``[object Object]`` are among them."""
 
-EXACT: Final = BLOCKED_IDENTIFIERS | {"-1", "1.0", "f" * 32, "ffffffff-ffff-ffff-ffff-ffffffffffff"}
+EXACT: Final = frozenset({"0", "1", "-1", "1.0", "f" * 32, "ffffffff-ffff-ffff-ffff-ffffffffffff"})
 LONGEST_PLACEHOLDER: Final = 60
 
 _TEMPLATE: Final = re.compile(r"\{\{.*\}\}|\{%.*%\}|\$\{.*\}|\*\|.*\|\*|%%.*%%|<%.*%>", re.DOTALL)

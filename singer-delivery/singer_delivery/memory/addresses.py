@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote_plus
 
 import phonenumbers
+
 from singer_delivery.exact_json import decode
 from singer_delivery.mapping.phone import compile_phone, region_of
 from singer_delivery.mapping.values import UnusableValueError
