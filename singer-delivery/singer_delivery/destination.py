@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol
 
 from singer_delivery.errors import Filtered, Rejected
+from singer_delivery.exact_json import decode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -197,6 +198,10 @@ class Kind(ABC):
         """What one request may hold."""
         return Limits()
 
+    def shown(self, variant: str, row: bytes | None, clearing: bytes | None) -> dict[str, Any]:  # noqa: ARG002
+        """What a preview shows of a row, by name; a ``row`` or ``user`` is shown whole."""
+        return {"row": decode(row)} if row else {}
+
     @abstractmethod
     def request(self, variant: str, rows: Sequence[bytes]) -> Request:
         """Make the request of some rows."""
@@ -341,6 +346,10 @@ class Destination(ABC):
     def watch(self) -> Watch:
         """What looks for the sources of the mapping."""
         return NoWatch()
+
+    def not_mapped(self, record: Record) -> list[str]:  # noqa: ARG002  (for those that can tell)
+        """The fields of a record that no mapping names, for a preview."""
+        return []
 
     def facts(self) -> Iterator[str]:
         """What every run says at its start."""

@@ -1,4 +1,4 @@
-"""From the way a run ended to its exit code and its last line; nothing of a record or a setting's value is shown."""
+"""Maps the exception that ended a run to an exit code and a last log line; no value of a record or setting is shown."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ import click
 from singer_sdk.exceptions import InvalidJSONSchema, RecordsWithoutSchemaException, StreamMapConfigError
 from singer_sdk.singerlib.exceptions import InvalidInputLine
 from sqlalchemy.exc import SQLAlchemyError
-from target_insiderone.api.answers import AnswerMismatchError
 
 from singer_delivery.accounts.rejects import RejectsLostError
+from singer_delivery.destination import AnswerMismatchError, StopSendingError
 from singer_delivery.disclosure import scrub_log
 from singer_delivery.errors import SettingsError
 from singer_delivery.interruption import StoppedBySignalError
@@ -27,7 +27,7 @@ from singer_delivery.memory.private_files import UnsafeFileError
 from singer_delivery.reader import DEEPEST, HEADROOM
 from singer_delivery.run import NothingDeliveredError, OutputGoneError, TooManyRejectsError, UnbalancedError
 from singer_delivery.sending.network import NetworkSettingError
-from singer_delivery.sending.transport import GaveUpError, NoWayError, StopSendingError
+from singer_delivery.sending.transport import GaveUpError, NoWayError
 from singer_delivery.texts import UnreadableError
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ EXIT_CODES: dict[type[Exception], int] = {
 DRAIN_SECONDS, QUIET_SECONDS = 30, 5
 """How long the input is read on after the run has ended, in all and without a byte."""
 
-log = logging.getLogger("target-insiderone")
+log = logging.getLogger(__name__)
 
 
 def run_command(command: Callable[..., Any], *, reads_input: bool = False) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from types import FrameType
 
-log = logging.getLogger("target-insiderone")
+log = logging.getLogger(__name__)
 
 WAKE = signal.SIGUSR1
 """Sent to ourselves to end a blocking read of the input when a lane has failed."""

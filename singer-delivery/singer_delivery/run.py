@@ -12,19 +12,13 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from target_insiderone.api.remedies import REMEDIES, SKIP_HOOK
-from target_insiderone.api.users import OWN_BYTES
-from target_insiderone.delivery import Delivery
-from target_insiderone.mapping import compile_events, compile_profiles
-from target_insiderone.mapping.events import HOUR_SECONDS
-from target_insiderone.mapping.sightings import Sightings
-from target_insiderone.settings.config_schema import PROPERTIES
-
-from singer_delivery.accounts.accounting import UNREADABLE, Accounts, as_table, reasons_of
+from singer_delivery.accounts.accounting import UNREADABLE, Accounts
 from singer_delivery.accounts.checkpoints import Checkpoints, State
 from singer_delivery.accounts.history import ALWAYS_RUNS, always_had_rows, delivered_before
 from singer_delivery.accounts.progress import QUIET_ROWS, Progress, barren_streams
 from singer_delivery.accounts.rejects import Reject, RejectsFile
+from singer_delivery.accounts.remedies import NOTE_HINTS, REMEDIES
+from singer_delivery.accounts.summary import show_table
 from singer_delivery.accounts.unidentified import Unidentified
 from singer_delivery.disclosure import shown
 from singer_delivery.exact_json import encode
@@ -32,21 +26,21 @@ from singer_delivery.memory.consent_memory import ConsentMemory
 from singer_delivery.memory.data_dir import AlreadyRunningError, DataDir
 from singer_delivery.memory.digests import Digester
 from singer_delivery.memory.ledger import Ledger
-from singer_delivery.sending.delivery import DeliverySettings, SharedParts
-from singer_delivery.sending.dry_run import DryRunClient
+from singer_delivery.sending.batches import deliver_batches
+from singer_delivery.sending.delivery import SharedParts
+from singer_delivery.sending.dry_run import DryRun
 from singer_delivery.sending.lanes import Lanes
-from singer_delivery.sending.transport import ClientSettings, InsiderOneClient
 from singer_delivery.sink import Staging
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from target_insiderone.settings.settings import Settings
-
     from singer_delivery.accounts.progress import Barren
+    from singer_delivery.destination import Destination, Transport
     from singer_delivery.interruption import Interruption
+    from singer_delivery.settings.declarations import DeliverySettings
 
-log = logging.getLogger("target-insiderone")
+log = logging.getLogger(__name__)
 
 DECIDING = ("identifier_mappings", "identifier_settings", "stream_maps", "stream_map_config", "flattening_enabled")
 """Settings that decide whether a person is found in a record; where they delivered before, they do so again."""
@@ -83,21 +77,30 @@ class Run:
         LedgerError, OSError: The ledger or the data folder cannot be used.
     """
 
-    def __init__(self, settings: Settings, config: dict[str, Any], interruption: Interruption, version: str) -> None:
+    def __init__(
+        self,
+        settings: DeliverySettings,
+        destination: Destination,
+        config: dict[str, Any],
+        interruption: Interruption,
+        properties: Mapping[str, Any],
+    ) -> None:
         self.id = f"{datetime.now(tz=UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}"
         self.settings = settings
+        self.destination = destination
         self.accounts = Accounts()
         self.tally = self.accounts.new_tally()
         self._interruption = interruption
-        self._settings_hash = hash_of_settings(config)
-        self._mapping_hash = hash_of_settings({name: config.get(name) for name in DECIDING})
+        self._settings_hash = hash_of_settings(config, properties)
+        self._mapping_hash = hash_of_settings({name: config.get(name) for name in DECIDING}, properties)
         self._started = datetime.now(tz=UTC)
         self._said: set[tuple[str, str]] = set()
-        self._open_parts(version)
+        self._open_parts()
         self._say_what_matters()
 
-    def _open_parts(self, version: str) -> None:
-        settings = self.settings
+    def _open_parts(self) -> None:
+        settings, destination = self.settings, self.destination
+        remedies = {**REMEDIES, **destination.remedies}
         self.data_dir = DataDir(settings.data_dir, settings.integration_name)
         rejects = self.data_dir.dry_run_rejects(self.id) if settings.dry_run else self.data_dir.rejects
         self.rejects = RejectsFile(rejects, run_id=self.id)
@@ -110,54 +113,57 @@ class Run:
             log.info("%d summaries and dry runs went, older than %d days (rejects_max_days)", pruned, days)
         self.expects_delivery = True  # a replay may find that what is left cannot be delivered
         self.progress = Progress()
-        self.sightings = Sightings(settings)
+        self.watch = destination.watch()
         self.checkpoints = Checkpoints(self._write_state, self._may_pass)
         self.ledger: Ledger | None = None
         if settings.ledger_days:
             url = settings.ledger_url or f"sqlite:///{self.data_dir.ledger}"
-            self.ledger = Ledger(url, read_only=settings.dry_run)
+            self.ledger = Ledger(url, destination.prefix, read_only=settings.dry_run)
             self.ledger.prune(settings.ledger_days)
-        client: InsiderOneClient | DryRunClient
+        transport: Transport
         if settings.dry_run:
-            client = DryRunClient(self.data_dir.dry_run(self.id))
+            transport = DryRun(self.data_dir.dry_run(self.id))
         else:
-            client = InsiderOneClient(client_settings(settings, version), self._interruption.stopping)
+            transport = destination.connect(self._interruption.stopping)
         digest = Digester(settings.scope)
         self.consent_memory = ConsentMemory(
             self.ledger, digest, self.data_dir.folder, withholds=settings.optins_without_memory == "withhold"
         )
         shared = SharedParts(
-            client,
+            destination.name,
+            transport,
             self.ledger,
             self.rejects,
             self.checkpoints,
-            delivery_settings(settings),
             self.progress,
+            remedies,
             content_of=partial(digest, "content"),
+            skip_unchanged=settings.skip_unchanged,
         )
         self.lanes = Lanes(
-            [Delivery(shared, self.accounts.new_tally()).deliver for _ in range(settings.max_parallel_requests)],
-            max_rows=settings.batch_size_rows,
-            max_bytes=settings.batch_size_bytes - OWN_BYTES,
+            [
+                deliver_batches(destination.kinds, shared, self.accounts.new_tally())
+                for _ in range(settings.max_parallel_requests)
+            ],
+            kinds=destination.kinds,
             stopping=self._interruption.stopping,
             wake=self._interruption.wake,
         )
         self.staging = Staging(
-            map_profile=compile_profiles(settings),
-            map_event=compile_events(settings),
+            kinds=destination.kinds,
+            remedies=remedies,
+            note_hints={**NOTE_HINTS, **destination.note_hints},
             tally=self.tally,
             rejects=self.rejects,
             checkpoints=self.checkpoints,
             lanes=self.lanes,
             digest=digest,
             warn_once=self.warn_once,
-            sightings=self.sightings,
+            watch=self.watch,
             progress=self.progress,
             consent_memory=self.consent_memory,
             unidentified=self.unidentified,
             inform_once=self.inform_once,
-            skip_hook=settings.skip_hook,
-            old_seconds=settings.skip_hook_older_than_hours * HOUR_SECONDS or float("inf"),
         )
 
     def _say_what_matters(self) -> None:
@@ -166,8 +172,8 @@ class Run:
                 "data_dir %s is new and empty: nothing is remembered of earlier runs (containers need a volume)",
                 self.data_dir.folder,
             )
-        if self.settings.skip_hook:
-            self.warn_once("", SKIP_HOOK)
+        for fact in self.destination.facts():
+            self.warn_once("", fact)
         if self.settings.dry_run:
             log.warning("dry_run: nothing is sent, no STATE is written; requests go to %s", self.data_dir.root)
 
@@ -238,7 +244,7 @@ class Run:
                 f"allows; they and the reasons are in {self.rejects.path}"
             )
         if self.expects_delivery and not self._interruption.stopping.is_set():
-            self._judge(barren_streams(report["streams"], self.sightings.slipped()))
+            self._judge(barren_streams(report["streams"], self.watch.slipped()))
             self.checkpoints.release()
 
     def _judge(self, barren: Sequence[Barren]) -> None:
@@ -275,7 +281,7 @@ class Run:
         """Whether a STATE may be written before the run's end: nothing that came so far is in doubt."""
         if self.settings.on_nothing_delivered == "warn":
             return True
-        return self.progress.may_pass() and self.sightings.slipped().keys() <= self.progress.reached
+        return self.progress.may_pass() and self.watch.slipped().keys() <= self.progress.reached
 
     def _sync(self) -> None:
         """Wait until the disk has what was left out."""
@@ -299,7 +305,7 @@ class Run:
 
     def _say_what_was_missing(self) -> None:
         """Name the sources that no record had: as a warning where the settings seem to be wrong."""
-        for stream, missing in self.sightings.missing().items():
+        for stream, missing in self.watch.missing().items():
             plain = []
             for source in missing:
                 if source.suggestion:
@@ -358,30 +364,6 @@ class Run:
             raise OutputGoneError(error.strerror or type(error).__name__) from None
 
 
-def show_table(report: dict[str, Any]) -> None:
-    """Show the summary to a person at a terminal."""
-    from rich.box import SIMPLE  # noqa: PLC0415  (only a terminal pays for its import)
-    from rich.console import Console  # noqa: PLC0415  (same)
-    from rich.table import Table  # noqa: PLC0415  (same)
-
-    console = Console(stderr=True)
-    header, *rows = as_table(report)
-    table = Table(
-        title=f"{report['integration_name']}: run {report['run_id']}",
-        title_justify="left",
-        box=SIMPLE,
-        padding=(0, 1, 0, 0),
-    )
-    for place, column in enumerate(header):
-        table.add_column(column, justify="left" if place == 0 else "right", no_wrap=True)
-    for row in rows:
-        table.add_row(*row)
-    console.print(table)
-    for line in reasons_of(report):
-        console.print(line, markup=False, highlight=False)
-    console.print(f"rejects: {report['rejects_file']}", markup=False, highlight=False)
-
-
 def exceeds(max_rejects: str, rejected: int, read: int) -> bool:
     """Whether *rejected* of *read* records are too many for ``N`` or ``N%`` (the latter from 100 rows on)."""
     if max_rejects.endswith("%"):
@@ -389,27 +371,7 @@ def exceeds(max_rejects: str, rejected: int, read: int) -> bool:
     return rejected > int(max_rejects)
 
 
-def hash_of_settings(config: dict[str, Any]) -> str:
+def hash_of_settings(config: Mapping[str, Any], properties: Mapping[str, Any]) -> str:
     """Twelve characters that change with any setting; secrets do not go in."""
-    plain = {name: value for name, value in config.items() if not PROPERTIES.get(name, {}).get("writeOnly")}
+    plain = {name: value for name, value in config.items() if not properties.get(name, {}).get("writeOnly")}
     return hashlib.sha256(json.dumps(plain, sort_keys=True, default=str).encode()).hexdigest()[:12]
-
-
-def client_settings(settings: Settings, version: str) -> ClientSettings:
-    """The client's part of the settings."""
-    return ClientSettings(
-        api_url=settings.api_url,
-        partner_name=settings.partner_name,
-        api_key=settings.api_key,
-        user_agent=f"target-insiderone/{version}",
-        request_timeout_seconds=settings.request_timeout_seconds,
-        max_retry_seconds=settings.max_retry_seconds,
-        rate_limit_per_minute=settings.rate_limit_per_minute,
-    )
-
-
-def delivery_settings(settings: Settings) -> DeliverySettings:
-    """The delivery's part of the settings."""
-    return DeliverySettings(
-        settings.skip_hook, settings.skip_unchanged, settings.error_callback_endpoint, settings.batch_size_bytes
-    )

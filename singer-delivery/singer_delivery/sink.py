@@ -4,146 +4,73 @@ from __future__ import annotations
 
 import time
 import traceback
-from abc import abstractmethod
 from dataclasses import dataclass, replace
-from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+from typing import TYPE_CHECKING, Any, Final
 
-import jsonschema_rs
 from singer_sdk.exceptions import InvalidJSONSchema, InvalidRecord
 from singer_sdk.sinks import Sink
-from singer_sdk.sinks.core import BaseJSONSchemaValidator
-from target_insiderone.api.remedies import NOTE_HINTS, REMEDIES, SKIP_HOOK
-from target_insiderone.api.users import EventItem, EventLine, ProfileItem
 
-from singer_delivery.accounts.rejects import RejectedEvent, RejectsLostError, reject_of, reject_of_events
+from singer_delivery.accounts.rejects import RejectsLostError, reject_of, reject_of_events
+from singer_delivery.accounts.remedies import REMEDIES
 from singer_delivery.accounts.unidentified import raw_record
+from singer_delivery.destination import Group, NewestKind, OnceKind
 from singer_delivery.disclosure import shown
 from singer_delivery.errors import Filtered, Rejected
-from singer_delivery.exact_json import encode
-from singer_delivery.mapping.dates import read_moment
-from singer_delivery.mapping.values import UnusableValueError
 from singer_delivery.memory.read_times import UNDATED, read_time
-from singer_delivery.sending.items import Arrival, Source
+from singer_delivery.sending.items import EventItem, EventLine, RejectedEvent, Source, VersionItem
+from singer_delivery.validation import InvalidDateTimeError, RecordValidator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
-    from target_insiderone.api.users import Item
-    from target_insiderone.mapping import MappedEvent, MappedProfile
-    from target_insiderone.mapping.sightings import Sightings
-    from target_insiderone.settings.settings import StreamKind
+    from singer_sdk.sinks.core import BaseJSONSchemaValidator
 
     from singer_delivery.accounts.accounting import Outcome, Tally
     from singer_delivery.accounts.checkpoints import Checkpoints
     from singer_delivery.accounts.progress import Progress
     from singer_delivery.accounts.rejects import RejectsFile
     from singer_delivery.accounts.unidentified import Unidentified
+    from singer_delivery.destination import Kind, StagedEvents, StagedVersion, Watch
     from singer_delivery.memory.consent_memory import ConsentMemory
-    from singer_delivery.sending.lanes import Group, Lanes
+    from singer_delivery.sending.items import Arrival, Item
+    from singer_delivery.sending.lanes import Lanes
 
 Record = dict[str, Any]
 
-CHANGED_AT = ("updated", "changed_at")
-"""Fields that say when a profile, or a person's consent, last changed in Klaviyo."""
-
-NOT_APPENDED = b',"not_append":true}'
-"""How an encoded user ends whose arrays replace those that Insider One has."""
+NO_IDENTIFIER: Final = ("no_identifier", "", REMEDIES["no_identifier"])
 
 
 @dataclass(slots=True)
 class Staging:
     """What every sink works with; used by the reading thread alone. *digest* makes the ledger's keys."""
 
-    map_profile: Callable[[Record], MappedProfile]
-    map_event: Callable[[Record, float], MappedEvent]
+    kinds: Mapping[str, Kind]
+    remedies: Mapping[str, str]
+    note_hints: Mapping[str, str]
     tally: Tally
     rejects: RejectsFile
     checkpoints: Checkpoints
     lanes: Lanes
     digest: Callable[..., bytes]
     warn_once: Callable[[str, str], None]
+    inform_once: Callable[[str, str], None]
     consent_memory: ConsentMemory
-    sightings: Sightings
+    watch: Watch
     progress: Progress
     unidentified: Unidentified | None
-    inform_once: Callable[[str, str], None]
-    skip_hook: bool
-    old_seconds: float
 
 
-class RecordValidator(BaseJSONSchemaValidator):
-    """Compiled JSON Schema validation whose errors name the field and never the value.
-
-    Beyond the schema: a declared date or date-time must be one (a blank instead of the ``T`` is accepted).
-    """
-
-    def __init__(self, schema: dict[str, Any]) -> None:
-        super().__init__(schema)
-        try:
-            self._validator = jsonschema_rs.validator_for(schema, validate_formats=False, retriever=refuse_to_fetch)
-        except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
-            raise InvalidJSONSchema(
-                f"its SCHEMA cannot be used{place_of(error)}: it is no JSON Schema, refers to another document "
-                "(nothing is fetched), or is nested too deep; look at the tap"
-            ) from None
-        self._dates = [
-            name
-            for name, declared in schema.get("properties", {}).items()
-            if isinstance(declared, dict) and declared.get("format") in {"date", "date-time"}
-        ]
-
-    def validate(self, record: Record) -> None:
-        """Check one record.
-
-        Raises:
-            InvalidRecord: Its message is the path of the field at fault.
-        """
-        if not self._validator.is_valid(record):
-            try:
-                error = next(iter(self._validator.iter_errors(record)))
-            except ValueError:  # the message of the error would quote a number too long for Python to write
-                raise InvalidRecord("", record) from None
-            raise InvalidRecord(".".join(map(str, error.instance_path)), record)
-        for name in self._dates:
-            value = record.get(name)
-            if isinstance(value, str):
-                try:
-                    datetime.fromisoformat(value)
-                except ValueError:
-                    raise InvalidDateTimeError(name, record) from None
-
-
-def refuse_to_fetch(_address: str) -> NoReturn:
-    """Fetch nothing that a SCHEMA names, neither from the network nor from a file.
-
-    Raises:
-        ValueError: Always.
-    """
-    raise ValueError("a SCHEMA refers to another document")
-
-
-def place_of(error: Exception) -> str:
-    """Where in a SCHEMA its mistake stands, if the error says so: a path of names that are fit to be shown."""
-    path = ".".join(shown(part) for part in getattr(error, "instance_path", ()))
-    return f" at {path}" if path else ""
-
-
-class InvalidDateTimeError(InvalidRecord):
-    """A declared date-time that is none."""
-
-
-class InsiderOneSink(Sink):
+class DeliverySink(Sink):
     """Takes the records of one stream; sending is the lanes' business, so nothing is drained here."""
 
-    kind: ClassVar[StreamKind]
-
-    def bind(self, staging: Staging) -> None:
+    def bind(self, staging: Staging, kind: str) -> None:
         """Connect the sink with the run, and hold the mapping against the stream's SCHEMA."""
         self._staging = staging
-        self._look = staging.sightings.open(self.stream_name, self.kind, self.schema)
-        for slip in staging.sightings.slips(self.kind, self.schema):
+        self.kind_name = kind
+        self._kind = staging.kinds[self.kind_name]
+        self._look = staging.watch.open(self.stream_name, self.kind_name, self.schema)
+        for slip in staging.watch.slips(self.kind_name, self.schema):
             staging.warn_once(self.stream_name, slip)
 
     def get_validator(self) -> BaseJSONSchemaValidator:
@@ -187,7 +114,7 @@ class InsiderOneSink(Sink):
             self._staging.warn_once(
                 self.stream_name, f"unforeseen {type(error).__name__} at {frames(error)}; please report"
             )
-            self.reject(Rejected("unforeseen", "", REMEDIES["unforeseen"]), key, arrival)
+            self.reject(Rejected("unforeseen", ""), key, arrival)
             self.settle(arrival, "rejected", "unforeseen")
 
     def settle(self, arrival: Arrival, outcome: Outcome, reason: str) -> None:
@@ -197,7 +124,6 @@ class InsiderOneSink(Sink):
         if arrival.settled is not None:
             arrival.settled(outcome, reason)
 
-    @abstractmethod
     def stage(self, record: Record, key: str, arrival: Arrival) -> None:
         """Map, encode and stage one valid record.
 
@@ -205,6 +131,88 @@ class InsiderOneSink(Sink):
             Filtered: The settings leave it out.
             Rejected: Its content cannot be sent.
         """
+        if isinstance(self._kind, NewestKind):
+            self._stage_version(self._kind.stage(record, key, time.time()), key, arrival)
+        elif isinstance(self._kind, OnceKind):
+            self._stage_events(self._kind.stage(record, key, time.time()), key, arrival)
+
+    def _stage_version(self, staged: StagedVersion, key: str, arrival: Arrival) -> None:
+        staging = self._staging
+        digest = staging.digest
+        if staged.notes:
+            self.note(staged.notes)
+        read_at = read_time(arrival.time_extracted)
+        if not isinstance(arrival.time_extracted, str):
+            arrival.time_extracted = read_at  # so that a reject of it, once replayed, is no older than it was
+        if read_at == UNDATED:
+            self.note([("read_time_ahead", "")])
+        for fact in staged.facts:
+            staging.inform_once("", fact)
+        email, phone_number = staged.email, staged.phone_number
+        self.hand_over(
+            Group(self.kind_name, staged.variant),
+            VersionItem(
+                source=self.source(key, staged.person, arrival),
+                read_at=read_at,
+                optins_since=staging.consent_memory.since(self.stream_name),
+                ledger_key=digest("profile", staged.person),
+                content=digest("content", *staged.content),
+                email=None if email is None else digest("email", email),
+                phone_number=None if phone_number is None else digest("phone_number", phone_number),
+                version=staged.version,
+            ),
+        )
+
+    def _stage_events(self, staged: StagedEvents, key: str, arrival: Arrival) -> None:
+        """Stage the events of one record; events that fail alone are rejected alone."""
+        staging = self._staging
+        if arrival.only is not None:
+            staged = only_events(staged, arrival.only)
+        if staged.notes:
+            self.note(staged.notes)
+        for line, event_type, left_out in staged.filtered:
+            self.leave_out(left_out, event_type, line)
+            staging.tally.event(self.stream_name, "filtered", left_out.reason)
+        for fact in staged.facts:
+            staging.inform_once("", fact)
+        rejected = []
+        for line, event_type, why in staged.rejected:
+            self.leave_out(why, event_type, line)
+            rejected.append(RejectedEvent(event_type, line, why.code, why.field, self._remedy(why)))
+        if not staged.events:
+            self._settle_without_request(staged, rejected, key, arrival)
+            return
+        digest = staging.digest
+        self.hand_over(
+            Group(self.kind_name, staged.variant),
+            EventItem(
+                source=self.source(key, staged.person, arrival),
+                identifiers=staged.identifiers,
+                events=[
+                    EventLine(
+                        digest("event", key, event_type, str(line or 0)) if key else None,
+                        digest("content", body),
+                        body,
+                        event_type,
+                        line,
+                    )
+                    for line, event_type, body in staged.events
+                ],
+                rejected=rejected,
+            ),
+        )
+
+    def _settle_without_request(
+        self, staged: StagedEvents, rejected: Sequence[RejectedEvent], key: str, arrival: Arrival
+    ) -> None:
+        """Count a record none of whose events is to be sent: rejected if one was, else filtered."""
+        if rejected:
+            self._staging.rejects.add(reject_of_events(self.source(key, "", arrival), rejected))
+            for event in rejected:
+                self._staging.tally.event(self.stream_name, "rejected", event.code)
+            self.settle(arrival, "rejected", rejected[0].code)
+        else:
+            self.settle(arrival, "filtered", staged.filtered[0][2].reason if staged.filtered else "unmapped_metric")
 
     def key_of(self, record: Record) -> str:
         """The values of the key properties, joined.
@@ -216,7 +224,7 @@ class InsiderOneSink(Sink):
         for name in self.key_properties:
             value = record.get(name)
             if value is None:
-                raise Rejected("missing_key", name, REMEDIES["missing_key"])
+                raise Rejected("missing_key", name)
             values.append(value if type(value) is str else str(value))
         return "|".join(values)
 
@@ -231,32 +239,35 @@ class InsiderOneSink(Sink):
         try:
             self._validator.validate(record)
         except InvalidDateTimeError as error:
-            raise Rejected("invalid_datetime", error.error_message, REMEDIES["invalid_datetime"]) from None
+            raise Rejected("invalid_datetime", error.error_message) from None
         except InvalidRecord as error:
-            raise Rejected("invalid_record", error.error_message, REMEDIES["invalid_record"]) from None
+            raise Rejected("invalid_record", error.error_message) from None
 
     def reject(self, why: Rejected, key: str, arrival: Arrival) -> None:
         """Keep the record with the reason."""
-        self._staging.rejects.add(reject_of(self.source(key, "", arrival), why.code, why.field, why.remedy))
+        self._staging.rejects.add(reject_of(self.source(key, "", arrival), why.code, why.field, self._remedy(why)))
+
+    def _remedy(self, why: Rejected) -> str:
+        return why.remedy or self._staging.remedies.get(why.code, "")
 
     def keep_unidentified(self, key: str, arrival: Arrival) -> None:
         """Keep a record that has none of the mapped identifiers, so that it can be brought once they are corrected."""
         if self._staging.unidentified is not None and arrival.settled is None:  # a replayed one stands there already
-            reject = reject_of(self.source(key, "", arrival), "no_identifier", "", REMEDIES["no_identifier"])
+            reject = reject_of(self.source(key, "", arrival), *NO_IDENTIFIER)
             self._staging.unidentified.add(replace(reject, record=raw_record(arrival.line)))
 
     def reject_unmapped(self, record: Record, arrival: Arrival) -> None:
         """Reject a record for which an expression of the stream maps fails."""
         key = "|".join(str(record.get(name, "")) for name in self.key_properties)
-        self.reject(Rejected("stream_map_failed", "", REMEDIES["stream_map_failed"]), key, arrival)
+        self.reject(Rejected("stream_map_failed", ""), key, arrival)
         self.settle(arrival, "rejected", "stream_map_failed")
 
     def note(self, notes: Sequence[tuple[str, str]]) -> None:
         """Count what was left out of records that were mapped all the same; say once what a setting can change."""
         for code, field in notes:
             self._staging.tally.notes[self.stream_name, code, field] += 1
-            if code in NOTE_HINTS:
-                self._staging.warn_once(self.stream_name, NOTE_HINTS[code].format(field=shown(field)))
+            if hint := self._staging.note_hints.get(code):
+                self._staging.warn_once(self.stream_name, hint.format(field=shown(field)))
 
     def leave_out(self, why: Filtered | Rejected, event_type: str, number: int | None) -> None:
         """Tell that one event of a record is not sent; it is counted elsewhere, a preview shows it."""
@@ -269,120 +280,6 @@ class InsiderOneSink(Sink):
         """Give a complete item to the lanes; from here on its STATE waits for it."""
         item.source.segment = self._staging.checkpoints.open()
         self._staging.lanes.add(group, item)
-
-
-class ProfileSink(InsiderOneSink):
-    """Streams of kind ``profile``: each record is one user with attributes."""
-
-    kind = "profile"
-
-    def stage(self, record: Record, key: str, arrival: Arrival) -> None:
-        """Stage one profile."""
-        staging = self._staging
-        mapped = staging.map_profile(record)
-        identifiers = encode(mapped.identifiers)
-        person = key or identifiers.decode()
-        attributes = mapped.user.get("attributes", {})
-        for name in mapped.optins:
-            del attributes[name]
-        members, tail = encode(attributes)[1:-1], NOT_APPENDED if "not_append" in mapped.user else b"}"
-        if mapped.notes:
-            self.note(mapped.notes)
-        read_at = read_time(arrival.time_extracted)
-        if not isinstance(arrival.time_extracted, str):
-            arrival.time_extracted = read_at  # so that a reject of it, once replayed, is no older than it was
-        if read_at == UNDATED:
-            self.note([("read_time_ahead", "")])
-        is_old = changed_before(record, time.time() - staging.old_seconds)
-        if is_old:
-            staging.inform_once("", SKIP_HOOK)
-        self.hand_over(
-            "old profiles" if is_old else "profiles",
-            ProfileItem(
-                source=self.source(key, person, arrival),
-                read_at=read_at,
-                optins_since=staging.consent_memory.since(self.stream_name),
-                ledger_key=staging.digest("profile", person),
-                identifiers=identifiers,
-                attributes=members,
-                tail=tail,
-                optins=mapped.optins,
-                content=staging.digest(
-                    "content",
-                    identifiers,
-                    members,
-                    tail.removeprefix(b","),
-                    encode(mapped.optins),
-                    encode(mapped.delete),
-                ),
-                email=self._identifier_digest("email", mapped.identifiers),
-                phone_number=self._identifier_digest("phone_number", mapped.identifiers),
-                delete=mapped.delete or None,
-            ),
-        )
-
-    def _identifier_digest(self, name: str, identifiers: Mapping[str, Any]) -> bytes | None:
-        value = identifiers.get(name)
-        return None if value is None else self._staging.digest(name, value)
-
-
-class EventSink(InsiderOneSink):
-    """Streams of kind ``event``: each record becomes the events that its metric is mapped to."""
-
-    kind = "event"
-
-    def stage(self, record: Record, key: str, arrival: Arrival) -> None:
-        """Stage the events of one record; lines that fail alone are rejected alone."""
-        staging = self._staging
-        mapped = staging.map_event(record, time.time())
-        if arrival.only is not None:
-            mapped = only_events(mapped, arrival.only)
-        if mapped.notes:
-            self.note(mapped.notes)
-        for number, event_type, left_out in mapped.filtered:
-            self.leave_out(left_out, event_type, number)
-            staging.tally.event(self.stream_name, "filtered", left_out.reason)
-        if mapped.old:
-            staging.inform_once("", SKIP_HOOK)
-        for number, event_type, why in mapped.rejected:
-            self.leave_out(why, event_type, number)
-        rejected = [
-            RejectedEvent(event_type, number, why.code, why.field, why.remedy)
-            for number, event_type, why in mapped.rejected
-        ]
-        if not mapped.events:
-            self._settle_without_request(mapped, rejected, key, arrival)
-            return
-        identifiers = encode(mapped.identifiers)
-        profile_id = record.get("profile_id")
-        person = profile_id if isinstance(profile_id, str) else identifiers.decode()
-        self.hand_over(
-            "old events" if mapped.old else "events",
-            EventItem(
-                source=self.source(key, person, arrival),
-                identifiers=identifiers,
-                events=[self._line(key, number, event_type, event) for number, event_type, event in mapped.events],
-                rejected=rejected,
-            ),
-        )
-
-    def _line(self, key: str, number: int | None, event_type: str, event: Mapping[str, Any]) -> EventLine:
-        body = encode(event)
-        digest = self._staging.digest
-        ledger_key = digest("event", key, event_type, str(number or 0)) if key else None
-        return EventLine(ledger_key, digest("content", body), body, event_type, number)
-
-    def _settle_without_request(
-        self, mapped: MappedEvent, rejected: Sequence[RejectedEvent], key: str, arrival: Arrival
-    ) -> None:
-        """Count a record none of whose events is to be sent: rejected if one was, else filtered."""
-        if rejected:
-            self._staging.rejects.add(reject_of_events(self.source(key, "", arrival), rejected))
-            for event in rejected:
-                self._staging.tally.event(self.stream_name, "rejected", event.code)
-            self.settle(arrival, "rejected", rejected[0].code)
-        else:
-            self.settle(arrival, "filtered", mapped.filtered[0][2].reason if mapped.filtered else "unmapped_metric")
 
 
 class RemovedSink(Sink):
@@ -401,25 +298,10 @@ def frames(error: Exception) -> str:
     return " > ".join(f"{Path(place.filename).name}:{place.lineno}" for place in places)
 
 
-def only_events(mapped: MappedEvent, only: Collection[tuple[str, int | None]]) -> MappedEvent:
+def only_events(staged: StagedEvents, only: Collection[tuple[str, int | None]]) -> StagedEvents:
     """The events (type, line) of a record that are to go again; the others were settled when these were rejected."""
-    return mapped._replace(
-        events=[made for made in mapped.events if (made[1], made[0]) in only],
-        rejected=[made for made in mapped.rejected if (made[1], made[0]) in only],
-        filtered=[made for made in mapped.filtered if (made[1], made[0]) in only],
+    return staged._replace(
+        events=[made for made in staged.events if (made[1], made[0]) in only],
+        rejected=[made for made in staged.rejected if (made[1], made[0]) in only],
+        filtered=[made for made in staged.filtered if (made[1], made[0]) in only],
     )
-
-
-def changed_before(record: Record, moment: float) -> bool:
-    """Whether a profile, its consent included, last changed before *moment* (epoch seconds); if it says when."""
-    told = False
-    for name in CHANGED_AT:
-        value = record.get(name)
-        if value is not None:
-            try:
-                if read_moment(value).timestamp() >= moment:
-                    return False
-            except UnusableValueError:
-                continue
-            told = True
-    return told

@@ -5,44 +5,37 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from dataclasses import replace
-from threading import Event
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import click
+from singer_delivery.commands.check import credential_findings, ledger_findings
+from singer_delivery.commands.cli import config_option, settings_of
 from singer_delivery.commands.preview import Choice, run_through
 from singer_delivery.errors import Finding
-from singer_delivery.memory.data_dir import DataDir
-from singer_delivery.memory.database import LedgerError
-from singer_delivery.memory.ledger import Ledger
-from singer_delivery.run import client_settings
-from singer_delivery.sending.network import NetworkSettingError
-from singer_delivery.sending.transport import GaveUpError, InsiderOneClient, NoWayError, StopSendingError
 from singer_delivery.settings.variables import settings_of_file
 from singer_delivery.texts import UnreadableError
 
 from target_insiderone.mapping.panel import UNKNOWN, Definition, definitions, takes_all_properties, type_of_value
-from target_insiderone.settings.findings import find, parse_settings
+from target_insiderone.settings.findings import find
+from target_insiderone.settings.settings import read_settings
+from target_insiderone.target import TargetInsiderOne
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from singer_delivery.commands.preview import Shown
 
     from target_insiderone.settings.settings import Settings
 
+
 TAP_SETTINGS = {"lookback_window_days": {"type": "integer"}}
 """What is read of the tap's settings that may be written as a text."""
-
-RETRY_SECONDS = 10
-"""A check is for somebody who waits."""
 
 
 def check(
     config: Mapping[str, Any],
     tap_configs: Iterable[Path],
-    version: str,
     *,
     lines: IO[bytes] | None = None,
     form: str = "table",
@@ -56,9 +49,9 @@ def check(
     names: list[Definition] = []
     notes: list[str] = []
     if not any(finding.severity == "error" for finding in findings):
-        settings = parse_settings(config)
-        findings += [*_tap_findings(settings, tap_configs), *_ledger_findings(settings)]
-        findings += _credential_findings(settings, version)
+        settings = read_settings(config)
+        findings += [*_tap_findings(settings, tap_configs), *ledger_findings(settings, TargetInsiderOne.prefix)]
+        findings += credential_findings(TargetInsiderOne, settings)
         names = definitions(settings, _users(config, lines) if lines else ())
         notes = list(_notes(settings, names, has_records=lines is not None))
     _show(names, notes, findings, form)
@@ -74,7 +67,7 @@ def _users(config: Mapping[str, Any], lines: IO[bytes]) -> list[Mapping[str, Any
         if user is not None:
             found.setdefault(json.dumps(_names_and_types(user), sort_keys=True), user)
 
-    run_through(config, lines, Choice(), keep)
+    run_through(TargetInsiderOne, config, lines, Choice(), keep)
     return list(found.values())
 
 
@@ -158,26 +151,26 @@ def _tap_findings(settings: Settings, tap_configs: Iterable[Path]) -> list[Findi
     return findings
 
 
-def _ledger_findings(settings: Settings) -> list[Finding]:
-    """Whether the data folder and the ledger can be used."""
-    try:
-        data_dir = DataDir(settings.data_dir, settings.integration_name)
-        if settings.ledger_days:
-            Ledger(settings.ledger_url or f"sqlite:///{data_dir.ledger}").close()
-    except LedgerError as error:
-        return [Finding("ledger_url", str(error), "correct it, or remove it to use a file in data_dir")]
-    except OSError as error:
-        return [Finding("data_dir", f"cannot be used ({error.strerror})", "give a folder that this user may write")]
-    return []
-
-
-def _credential_findings(settings: Settings, version: str) -> list[Finding]:
-    """Whether Insider One knows partner and key: reads a profile that does not exist."""
-    quick = replace(client_settings(settings, version), max_retry_seconds=RETRY_SECONDS)
-    try:
-        InsiderOneClient(quick, Event()).try_credentials()
-    except StopSendingError as error:
-        return [Finding("api_key", str(error), "correct partner_name or api_key")]
-    except (GaveUpError, NoWayError, NetworkSettingError) as error:
-        return [Finding("api_url", str(error), "check the address, proxies and the network")]
-    return []
+@click.command("check")
+@config_option
+@click.option(
+    "--tap-config",
+    "tap_configs",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Settings file of the tap, to hold against ours.",
+)
+@click.option(
+    "--input", "lines", type=click.File("rb"), help="Singer lines (`-`: standard input): names of properties."
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "csv", "json"]),
+    default="table",
+    show_default=True,
+    help="Form of the list of names that must be defined in Insider One.",
+)
+def check_command(config: tuple[str, ...], tap_configs: tuple[Path, ...], lines: IO[bytes] | None, form: str) -> int:
+    """Check settings, mapping, ledger and credentials; list the names to define; nothing is written to Insider One."""
+    return check(settings_of(TargetInsiderOne, config), tap_configs, lines=lines, form=form)

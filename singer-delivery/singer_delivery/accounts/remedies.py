@@ -19,3 +19,9 @@ REMEDIES: Final[Mapping[str, str]] = {
     "no_identifier": "map an identifier that this record carries",
 }
 """Reason code -> remedy, in one sentence."""
+
+NOTE_HINTS: Final[Mapping[str, str]] = {
+    "read_time_ahead": "records are dated ahead of this machine's clock: which of two versions is newer cannot be "
+    "known by that, so all are sent, and an opt-in that may be the older one is not; set the clocks",
+}
+"""Code of a note -> what a run says of it, once."""

@@ -1,4 +1,4 @@
-"""`target-insiderone forget`: takes a person's addresses out of everything that the target keeps."""
+"""``forget``: takes a person's addresses out of everything that the target keeps."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-    from target_insiderone.settings.settings import Settings
+    from singer_delivery.settings.declarations import DeliverySettings
 
 
 @dataclass(slots=True)
@@ -30,10 +30,10 @@ class Forgotten:
     files: int = 0
 
 
-def forget(settings: Settings, lines: Iterable[str]) -> Forgotten:
+def forget(settings: DeliverySettings, prefix: str, lines: Iterable[str]) -> Forgotten:
     """Remove addresses (e-mail, phone; one a line) from all that is kept of this integration, and from dry runs.
 
-    Whole entries go, torn lines too; of dry runs, summaries and left-overs the whole file. An event whose outcome is
+    *prefix*: of the ledger's tables. Whole entries go, torn lines too; of dry runs, summaries and left-overs the whole file. An event whose outcome is
     open counts as delivered from then on: nothing of the person is sent again.
     """
     addresses = Addresses(lines, settings.default_country)
@@ -48,7 +48,7 @@ def forget(settings: Settings, lines: Iterable[str]) -> Forgotten:
     gone = Forgotten(len(addresses.numbers), [])
     if settings.ledger_url or data_dir.has_ledger:  # also one that was switched off since
         digest = Digester(settings.scope)
-        ledger = Ledger(settings.ledger_url or f"sqlite:///{data_dir.ledger}")
+        ledger = Ledger(settings.ledger_url or f"sqlite:///{data_dir.ledger}", prefix)
         by_digest = {
             digest(kind, spelling): numbers
             for spelling, numbers in addresses.spellings.items()

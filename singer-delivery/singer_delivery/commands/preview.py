@@ -1,4 +1,4 @@
-"""`target-insiderone preview`: Singer lines in, the users and events that they would become out; nothing is sent.
+"""``preview``: Singer lines in, the rows that they would become out; nothing is sent.
 
 The records go through the target itself, as in a run; only what its sinks would hand on is shown instead.
 """
@@ -13,40 +13,31 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, ClassVar
+from typing import IO, TYPE_CHECKING, Any, ClassVar, cast
 
 import click
-from target_insiderone.api.users import ProfileItem, event_user
-from target_insiderone.mapping.sightings import plain
-from target_insiderone.target import TargetInsiderOne
 
+from singer_delivery.destination import OnceKind
 from singer_delivery.disclosure import shown
-from singer_delivery.exact_json import decode, encode
+from singer_delivery.exact_json import encode
 from singer_delivery.memory.data_dir import DataDir
 from singer_delivery.run import Run
-from singer_delivery.settings.suggestions import slip_of
-from singer_delivery.sink import EventSink, InsiderOneSink, ProfileSink
+from singer_delivery.sending.items import VersionItem
+from singer_delivery.settings.suggestions import plain, slip_of
+from singer_delivery.sink import DeliverySink
+from singer_delivery.target import DeliveryTarget
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from target_insiderone.api.users import Item
-    from target_insiderone.settings.settings import Settings
-
     from singer_delivery.accounts.accounting import Outcome
+    from singer_delivery.destination import Group
     from singer_delivery.errors import Filtered, Rejected
-    from singer_delivery.sending.items import Arrival
-    from singer_delivery.sending.lanes import Group
+    from singer_delivery.sending.items import Arrival, Item
 
 Shown = dict[str, Any]
-"""``{"stream", "key", "outcome", "user" or "reason", "left_out": ["why: field"], "not_mapped": [field]}``.
-
-Beside them where they apply: ``skip_hook`` (true) and ``clears``, the user of an attribute/delete request.
-"""
-
-
-EVENT_FIELDS = frozenset({"id", "datetime", "metric_name", "profile_id", "profile", "event_properties"})
-"""Fields of an event that go into the request without a row of their own."""
+"""``{"stream", "key", "outcome", "reason", "left_out": ["why: field"], "not_mapped": [field]}``, and what the kind shows
+of a row (`Kind.shown`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +62,7 @@ class Met:
     chosen: int = 0
 
 
-class PreviewSink(InsiderOneSink):
+class PreviewSink(DeliverySink):
     """Shows what a sink would hand on, or leave out."""
 
     current: dict[str, Shown]
@@ -89,15 +80,14 @@ class PreviewSink(InsiderOneSink):
         """Show a complete item instead of sending it."""
         found = self._found()
         found["outcome"] = "sent"
-        if isinstance(item, ProfileItem):
-            if user := item.user({name: value for name, (value, _) in item.optins.items()}):
-                found["user"] = decode(user)
-            if clears := item.deletion():
-                found["clears"] = decode(clears)
-        else:
-            found["user"] = decode(event_user(item.identifiers, [event.body for event in item.events]))
-        if group.startswith("old") or self._staging.skip_hook:
-            found["skip_hook"] = True
+        row: bytes | None = None
+        clearing: bytes | None = None
+        if isinstance(item, VersionItem):
+            row = item.version.row({name: value for name, (value, _) in item.version.optins.items()})
+            clearing = item.version.clearing()
+        elif isinstance(self._kind, OnceKind):
+            row = self._kind.row(item.identifiers, [event.body for event in item.events])
+        found.update(self._kind.shown(group.variant, row, clearing))
 
     def settle(self, arrival: Arrival, outcome: Outcome, reason: str) -> None:
         """Show why a record is not sent."""
@@ -109,7 +99,7 @@ class PreviewSink(InsiderOneSink):
     def reject(self, why: Rejected, key: str, arrival: Arrival) -> None:
         """Show why a record is rejected."""
         del key, arrival
-        self._found()["reason"] = str(why)
+        self._found()["reason"] = f"{why.code} ({why.field}): {self._remedy(why)}"
 
     def leave_out(self, why: Filtered | Rejected, event_type: str, number: int | None) -> None:
         """Show why one event of a record is not sent."""
@@ -129,14 +119,6 @@ class PreviewSink(InsiderOneSink):
         )
 
 
-class PreviewProfileSink(PreviewSink, ProfileSink):
-    """Shows profiles."""
-
-
-class PreviewEventSink(PreviewSink, EventSink):
-    """Shows events."""
-
-
 class PreviewRun(Run):
     """A run that keeps what it must in a folder of its own, and says nothing of itself."""
 
@@ -144,7 +126,8 @@ class PreviewRun(Run):
         aside = replace(
             target.settings, data_dir=folder, dry_run=True, ledger_days=0, ledger_url=None, max_parallel_requests=1
         )
-        super().__init__(aside, target.given, target.interruption, target.get_plugin_version())
+        destination = target.destination(aside)
+        super().__init__(aside, destination, target.given, target.interruption, target.properties())
 
     def _say_what_matters(self) -> None:
         """Nothing: what is to be said of the folder or the dry run concerns nobody."""
@@ -155,10 +138,10 @@ class PreviewRun(Run):
         self._say_what_was_missing()
 
 
-class PreviewTarget(TargetInsiderOne):
+class PreviewTarget(DeliveryTarget):
     """The target, whose sinks show; *show* is handed each record with what becomes of it."""
 
-    sinks: ClassVar[dict[str, type[InsiderOneSink]]] = {"profile": PreviewProfileSink, "event": PreviewEventSink}
+    sink_class: ClassVar[type[DeliverySink]] = PreviewSink
 
     def __init__(self, config: Mapping[str, Any], folder: str, choice: Choice, show: Callable[[Shown], None]) -> None:
         super().__init__(config=dict(config))
@@ -207,7 +190,7 @@ class PreviewTarget(TargetInsiderOne):
         for found in self._current.values():
             record = found.pop("record", {})
             if found["outcome"] != "filtered":
-                found["not_mapped"] = not_mapped(record, self._mapped)
+                found["not_mapped"] = self.run.destination.not_mapped(record)
             self._show(found)
 
     def _count_unreadable(self, line: bytes) -> None:
@@ -224,10 +207,6 @@ class PreviewTarget(TargetInsiderOne):
             message = DataDir(settings.data_dir, settings.integration_name).read_schema(stream)
             if message is not None:
                 self._process_schema_message({"key_properties": ["id"], **message})
-
-    @cached_property
-    def _mapped(self) -> frozenset[str]:
-        return mapped_fields(self.settings)
 
 
 class Screen:
@@ -277,7 +256,15 @@ class Screen:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def preview(config: Mapping[str, Any], lines: IO[bytes] | None, choice: Choice, *, as_json: bool, limit: int) -> None:
+def preview(
+    base: type[DeliveryTarget],
+    config: Mapping[str, Any],
+    lines: IO[bytes] | None,
+    choice: Choice,
+    *,
+    as_json: bool,
+    limit: int,
+) -> None:
     """Print what becomes of the records of the input; all of it is read, so that the tap ends in peace.
 
     Raises:
@@ -285,17 +272,23 @@ def preview(config: Mapping[str, Any], lines: IO[bytes] | None, choice: Choice, 
         Exception: What would end a run.
     """
     screen = Screen(as_json=as_json, limit=limit)
-    met = run_through(config, lines, choice, screen.show)
+    met = run_through(base, config, lines, choice, screen.show)
     screen.sum_up()
     _refuse_slips(choice, met)
 
 
 def run_through(
-    config: Mapping[str, Any], lines: IO[bytes] | None, choice: Choice, show: Callable[[Shown], None]
+    base: type[DeliveryTarget],
+    config: Mapping[str, Any],
+    lines: IO[bytes] | None,
+    choice: Choice,
+    show: Callable[[Shown], None],
 ) -> Met:
     """Hand *show* every chosen record of the input with what becomes of it."""
-    with tempfile.TemporaryDirectory(prefix="target-insiderone-") as folder:
-        target = PreviewTarget(config, folder, choice, show)
+    with tempfile.TemporaryDirectory(prefix=f"{base.name}-") as folder:
+        target = cast("type[PreviewTarget]", type(base.__name__, (PreviewTarget, base), {}))(
+            config, folder, choice, show
+        )
         target.load(lines)
         return target.met
 
@@ -312,44 +305,17 @@ def _refuse_slips(choice: Choice, met: Met) -> None:
     raise click.UsageError(f"no record of the input is chosen, of {sum(met.streams.values()):,}")
 
 
-def mapped_fields(settings: Settings) -> frozenset[str]:
-    """The first step of every source that a mapping names."""
-    names = {name for identifier in settings.identifier_mappings for name in identifier.sources}
-    names |= {name for attribute in settings.attribute_mappings for name in attribute.sources}
-    names |= {name for parameter in settings.event_parameter_mappings for name in parameter.sources}
-    for mapping in settings.event_mappings:
-        names |= {name for row in mapping.parameter_mappings for name in row.sources}
-        names |= {mapping.for_each} if mapping.for_each else set()
-    return frozenset(names)
-
-
-def not_mapped(record: Mapping[str, Any], mapped: frozenset[str]) -> list[str]:
-    """The fields of *record*, and of its open object, that no mapping names."""
-    own = EVENT_FIELDS if "event_properties" in record else {"properties"}
-    fields = [name for name in record if name not in own]
-    inside = record.get("properties") or record.get("event_properties")
-    if isinstance(inside, dict) and "properties.*" not in mapped:
-        fields += [f"properties.{name}" if "properties" in record else f"event_properties.{name}" for name in inside]
-    return [field for field in fields if not _is_named(field, mapped)]
-
-
-def _is_named(field: str, mapped: frozenset[str]) -> bool:
-    bare = field.removeprefix("event_properties.").removeprefix("properties.")
-    return any(
-        name in {field, bare} or name.startswith((f"{field}.", f"{field}[", f"{bare}.", f"{bare}[")) for name in mapped
-    )
-
-
 def as_text(found: Shown) -> str:
     """One record for a person to read."""
     head = click.style(f"{found['stream']} {found['key']}: {found['outcome']}", bold=True)
     parts = [head + (f", {found['reason']}" if "reason" in found else "")]
-    if "user" in found:
-        parts.append(json.dumps(json.loads(encode(found["user"])), indent=2, ensure_ascii=False))
-    if "clears" in found:
-        parts.append("  clears: " + json.dumps(json.loads(encode(found["clears"])), ensure_ascii=False))
-    if found.get("skip_hook"):
-        parts.append("  travels with skip_hook: true")
+    for name, value in found.items():
+        if name in {"user", "row"}:
+            parts.append(json.dumps(json.loads(encode(value)), indent=2, ensure_ascii=False))
+        elif value is True:
+            parts.append(f"  travels with {name}: true")
+        elif isinstance(value, dict):
+            parts.append(f"  {name}: " + json.dumps(json.loads(encode(value)), ensure_ascii=False))
     parts += [f"  left out: {why}" for why in found.get("left_out", ())]
     if found.get("not_mapped"):
         parts.append(f"  not mapped: {', '.join(found['not_mapped'])}")

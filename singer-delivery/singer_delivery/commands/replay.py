@@ -1,4 +1,4 @@
-"""`target-insiderone replay`: rejected records once more, after the mapping or Insider One was corrected."""
+"""``replay``: rejected records once more, after the mapping or the destination was corrected."""
 
 from __future__ import annotations
 
@@ -12,28 +12,26 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 import msgspec
 from singer_sdk.exceptions import InvalidJSONSchema
-from target_insiderone.api.remedies import MAPPING_CODES, REMEDIES
-from target_insiderone.mapping.sightings import plain
 
+from singer_delivery.accounts.remedies import REMEDIES
 from singer_delivery.disclosure import shown
 from singer_delivery.errors import Finding, SettingsError
 from singer_delivery.exact_json import encode
 from singer_delivery.memory.data_dir import AlreadyRunningError
 from singer_delivery.sending.items import Arrival
-from singer_delivery.settings.suggestions import slip_of
+from singer_delivery.settings.suggestions import plain, slip_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from target_insiderone.target import TargetInsiderOne
-
     from singer_delivery.accounts.accounting import Outcome
     from singer_delivery.accounts.rejects import RejectsFile
+    from singer_delivery.target import DeliveryTarget
 
 NO_IDENTIFIER: Final = "no_identifier"
 Entry = dict[str, Any]
 
-log = logging.getLogger("target-insiderone")
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +115,7 @@ class Outcomes:
         return Counter(outcome for outcome, _ in self.by_id.values())
 
 
-def replay(target: TargetInsiderOne, choice: RejectChoice) -> Outcomes:
+def replay(target: DeliveryTarget, choice: RejectChoice) -> Outcomes:
     """Map and send the chosen rejects again and mark what became of each; returns the outcomes.
 
     One replay of an integration works at a time: a second one waits, and takes what is left then. What was delivered
@@ -135,7 +133,8 @@ def replay(target: TargetInsiderOne, choice: RejectChoice) -> Outcomes:
     target.run.expects_delivery = False
     outcomes = Outcomes()
     with target.run.data_dir.alone("replay"):
-        _refuse_slips(choice, files_of(target, choice), target.settings.stream_kinds)
+        known = {*REMEDIES, *target.run.destination.remedies}
+        _refuse_slips(choice, files_of(target, choice), target.settings.stream_kinds, known)
         target.work(lambda: _stage(target, choice, outcomes), lambda: _mark(target, choice, outcomes))
     return outcomes
 
@@ -152,7 +151,7 @@ def told_of_replay(outcomes: Outcomes) -> str:
     return line
 
 
-def files_of(target: TargetInsiderOne, choice: RejectChoice) -> list[RejectsFile]:
+def files_of(target: DeliveryTarget, choice: RejectChoice) -> list[RejectsFile]:
     """The files to replay from."""
     files = [target.run.rejects] if choice.rejects else []
     if choice.unidentified and target.run.unidentified is not None:
@@ -160,11 +159,13 @@ def files_of(target: TargetInsiderOne, choice: RejectChoice) -> list[RejectsFile
     return files
 
 
-def _refuse_slips(choice: RejectChoice, files: Sequence[RejectsFile], stream_kinds: Iterable[str]) -> None:
+def _refuse_slips(
+    choice: RejectChoice, files: Sequence[RejectsFile], stream_kinds: Iterable[str], codes: set[str]
+) -> None:
     """Refuse a choice that can take nothing, now or later: it is a slip, and must not pass as `replayed 0`."""
     met_by_member = _met(choice, files)
     known: tuple[tuple[str, frozenset[str], str, Iterable[str]], ...] = (
-        ("--code", choice.codes, "code", REMEDIES.keys() | MAPPING_CODES),
+        ("--code", choice.codes, "code", codes),
         ("--stream", choice.streams, "stream", stream_kinds),
         ("--key", choice.keys, "key", ()),
     )
@@ -198,7 +199,7 @@ def _lines_of(entry: Entry) -> list[Entry]:
     return [line for line in lines if isinstance(line, dict)] if isinstance(lines, list) else []
 
 
-def _stage(target: TargetInsiderOne, choice: RejectChoice, outcomes: Outcomes) -> None:
+def _stage(target: DeliveryTarget, choice: RejectChoice, outcomes: Outcomes) -> None:
     """Stage what is chosen, one entry at a time.
 
     Raises:
@@ -226,7 +227,7 @@ def _stage(target: TargetInsiderOne, choice: RejectChoice, outcomes: Outcomes) -
 class _Streams:
     """The streams whose rejects are replayed, opened as they come."""
 
-    def __init__(self, target: TargetInsiderOne) -> None:
+    def __init__(self, target: DeliveryTarget) -> None:
         self._target = target
         self._refusals: dict[str, str] = {}
         self.busy: AlreadyRunningError | None = None
@@ -279,7 +280,7 @@ def read_at(entry: Entry) -> str:
     return (at.replace(tzinfo=at.tzinfo or UTC) + timedelta(microseconds=999_999)).isoformat()
 
 
-def _mark(target: TargetInsiderOne, choice: RejectChoice, outcomes: Outcomes) -> None:
+def _mark(target: DeliveryTarget, choice: RejectChoice, outcomes: Outcomes) -> None:
     at = datetime.now(tz=UTC).isoformat(timespec="seconds")
 
     def marked(entry: Entry) -> Entry:

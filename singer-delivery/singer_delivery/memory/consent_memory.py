@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from singer_delivery.memory.ledger import Ledger
 
-log = logging.getLogger("target-insiderone")
+log = logging.getLogger(__name__)
 
 
 class ConsentMemory:

@@ -19,7 +19,7 @@ from singer_delivery.memory.private_files import UnsafeFileError, is_shared, mak
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-log = logging.getLogger("target-insiderone")
+log = logging.getLogger(__name__)
 
 
 class AlreadyRunningError(Exception):

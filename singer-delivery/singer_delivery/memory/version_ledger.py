@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from singer_delivery.memory.database import Database
 
-log = logging.getLogger("target-insiderone")
+log = logging.getLogger(__name__)
 
 DAY_SECONDS = 86_400
 

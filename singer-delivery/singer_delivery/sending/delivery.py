@@ -1,98 +1,86 @@
-"""What both kinds of delivery have in common: sending users, keeping rejects, settling records."""
+"""What the delivery of both kinds has in common: sending rows, keeping rejects, settling records."""
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, get_args
-
-from target_insiderone.api.remedies import REMEDIES
-from target_insiderone.api.users import upsert_body
+from functools import partial
+from typing import TYPE_CHECKING
 
 from singer_delivery.accounts.rejects import reject_of, reject_of_events
+from singer_delivery.destination import Answer
 from singer_delivery.sending.sender import Evidence, Sender
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from target_insiderone.api.answers import Outcome as Answer
-    from target_insiderone.api.answers import Refusal
-
     from singer_delivery.accounts.accounting import Outcome, Tally
     from singer_delivery.accounts.checkpoints import Checkpoints
     from singer_delivery.accounts.progress import Progress
-    from singer_delivery.accounts.rejects import RejectedEvent, RejectsFile
+    from singer_delivery.accounts.rejects import RejectsFile
+    from singer_delivery.destination import Job, Kind, Limits, Refusal, Request, Transport
     from singer_delivery.memory.ledger import Ledger
-    from singer_delivery.sending.dry_run import DryRunClient
-    from singer_delivery.sending.items import Source
+    from singer_delivery.sending.items import RejectedEvent, Source
     from singer_delivery.sending.sender import Answered, Verdict
-    from singer_delivery.sending.transport import InsiderOneClient
-
-
-Kind = Literal["upsert", "upsert with skip_hook", "attribute/delete"]
-"""What the API may accept or refuse as such, whatever the rows."""
-
-KINDS: tuple[Kind, ...] = get_args(Kind)
-
-
-@dataclass(frozen=True, slots=True)
-class DeliverySettings:
-    """What delivery needs of the settings."""
-
-    skip_hook: bool
-    skip_unchanged: bool
-    error_callback_endpoint: str | None
-    batch_size_bytes: int
 
 
 @dataclass(slots=True)
 class SharedParts:
     """What all lanes share; each of them is safe to use from several threads. *ledger* is None when switched off.
 
-    *content_of*: by which digest the ledger knows bytes of an event. *evidence*: what has been learned of upserts, of
-    those with ``skip_hook``, and of attribute/delete.
+    *remedies*: reason code -> what to do. *content_of*: by which
+    digest the ledger knows bytes of an event. *skip_unchanged*: as the setting of this name.
     """
 
-    client: InsiderOneClient | DryRunClient
+    destination: str
+    transport: Transport
     ledger: Ledger | None
     rejects: RejectsFile
     checkpoints: Checkpoints
-    settings: DeliverySettings
     progress: Progress
+    remedies: Mapping[str, str]
     content_of: Callable[[bytes], bytes]
-    evidence: Mapping[Kind, Evidence] = field(default_factory=lambda: {kind: Evidence() for kind in KINDS})
+    skip_unchanged: bool
+    _evidence: dict[tuple[Kind, str], Evidence] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def evidence(self, kind: Kind, form: str) -> Evidence:
+        """What has been learned of requests of one *form*: whether the API takes them as such."""
+        with self._lock:
+            return self._evidence.setdefault((kind, form), Evidence())
 
 
-class Dispatch:
+class Delivery:
     """The base of both deliveries; counts into *tally*, which belongs to one lane."""
 
     def __init__(self, shared: SharedParts, tally: Tally) -> None:
         self.shared = shared
         self.tally = tally
-        self._upserts = Sender(tally.requests, "upsert", shared.settings.batch_size_bytes)
 
-    def upsert(
+    def send(
         self,
-        users: Sequence[bytes],
+        kind: Kind,
+        variant: str,
+        rows: Sequence[bytes],
         answered: Answered,
-        *,
-        skip_hook: bool,
         before_retry: Callable[[], None] = lambda: None,
     ) -> list[Verdict]:
-        """Send users; *answered* and the verdicts are as in :meth:`Sender.send`."""
+        """Send rows; *answered* and the verdicts are as in :meth:`Sender.send`."""
 
-        def body_of(some: Sequence[bytes]) -> bytes:
-            callback = self.shared.settings.error_callback_endpoint
-            return upsert_body(some, skip_hook=skip_hook, error_callback=callback)
+        def post(request: Request, part: range) -> tuple[Answer, int]:
+            answer, attempts = self.shared.transport.send(request, len(part), kind.read, before_retry)
+            return answered_by(answer), attempts
 
-        def post(body: bytes, count: int) -> tuple[Answer, int]:
-            return self.shared.client.upsert(body, count, before_retry)
+        sender = self.sender(kind.limits(variant))
+        return sender.send(rows, partial(kind.request, variant), post, answered, self.shared.evidence(kind, variant))
 
-        evidence = self.shared.evidence["upsert with skip_hook" if skip_hook else "upsert"]
-        return self._upserts.send(users, body_of, post, answered, evidence)
+    def sender(self, limits: Limits) -> Sender:
+        """What sends the rows of one request."""
+        return Sender(self.tally.requests, self.shared.destination, limits)
 
     def reject(self, source: Source, refusal: Refusal) -> None:
         """Keep a refused record with the reason."""
-        why = refusal.code, refusal.field, REMEDIES[refusal.code]
+        why = refusal.code, refusal.field, self.shared.remedies.get(refusal.code, "")
         self.shared.rejects.add(reject_of(source, *why, answer=refusal.text or None))
 
     def reject_events(self, source: Source, events: Sequence[RejectedEvent]) -> None:
@@ -112,3 +100,10 @@ class Dispatch:
             if source.arrival.settled is not None:
                 source.arrival.settled(outcome, reason)
         self.shared.checkpoints.settle([source.segment for source, _, _ in settled])
+
+
+def answered_by(answer: Answer | Job) -> Answer:
+    """The answer, where there is one."""
+    if isinstance(answer, Answer):
+        return answer
+    raise NotImplementedError("jobs")

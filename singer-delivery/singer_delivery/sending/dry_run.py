@@ -6,34 +6,33 @@ import os
 import threading
 from typing import TYPE_CHECKING
 
-from target_insiderone.api.answers import Outcome
-
+from singer_delivery.destination import Answer
 from singer_delivery.memory.private_files import open_private
-from singer_delivery.sending.transport import DELETE_ATTRIBUTES, UPSERT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from singer_delivery.destination import Job, Request, Response
 
-class DryRunClient:
-    """In place of the client: writes each request as a JSON line ``{"path": …, "body": …}`` and accepts all."""
+
+class DryRun:
+    """In place of the transport: writes each request as a JSON line ``{"path": …, "body": …}`` and accepts all."""
 
     def __init__(self, path: Path) -> None:
         self._file = os.fdopen(open_private(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "wb")
         self._lock = threading.Lock()
 
-    def upsert(self, body: bytes, users: int, before_retry: Callable[[], None] = lambda: None) -> tuple[Outcome, int]:
-        """Write one upsert request; it is never tried again, so *before_retry* is not asked."""
-        del before_retry
-        return self._write(UPSERT, body, users)
-
-    def delete_attributes(self, body: bytes, users: int) -> tuple[Outcome, int]:
-        """Write one attribute/delete request."""
-        return self._write(DELETE_ATTRIBUTES, body, users)
-
-    def _write(self, path: str, body: bytes, users: int) -> tuple[Outcome, int]:
+    def send(
+        self,
+        request: Request,
+        rows: int,
+        read: Callable[[Response, int], Answer | Job],
+        before_retry: Callable[[], None] = lambda: None,
+    ) -> tuple[Answer | Job, int]:
+        """Write one request; there is no answer to read, and no retry."""
+        del rows, read, before_retry
         with self._lock:
-            self._file.write(b'{"path":"' + path.encode() + b'","body":' + body + b"}\n")
+            self._file.write(b'{"path":"' + request.path.encode() + b'","body":' + request.body + b"}\n")
             self._file.flush()
-        return Outcome(users, {}), 1
+        return Answer({}), 1

@@ -1,4 +1,4 @@
-"""Parallel delivery that keeps each person's order: while a record of a person is open, the next one takes its lane.
+"""Parallel delivery that keeps each person's order: their next record goes where an unsettled one of theirs is.
 
 One lane after another is filled, so that they send in turn, and few records wait for a batch to be full.
 """
@@ -11,21 +11,17 @@ import threading
 import time
 from collections import Counter, deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING
 
 from singer_delivery.interruption import GRACE_SECONDS
+from singer_delivery.sending.items import OWN_BYTES
 from singer_delivery.sending.transport import Stopped
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-    from target_insiderone.api.users import Item
-
-Group = Literal["profiles", "old profiles", "events", "old events"]
-"""What may share a request: what is old travels with ``skip_hook: true``."""
-
-GROUPS: tuple[Group, ...] = get_args(Group)
-PROFILE_GROUPS: frozenset[Group] = frozenset({"profiles", "old profiles"})
+    from singer_delivery.destination import Group, Kind, Limits
+    from singer_delivery.sending.items import Item
 
 LOOK_EVERY_RECORDS = 250
 FLUSH_AFTER_RECORDS = 4_500
@@ -57,11 +53,11 @@ class Batch:
 
 @dataclass(slots=True)
 class Place:
-    """The lane of a person, as long as *open_items* of theirs are open; *profiles*: the group of the last profile."""
+    """The lane of a person, as long as *open_items* of theirs are open; *newest*: the group of their last version."""
 
     lane: Lane
     open_items: int = 0
-    profiles: Group | None = None
+    newest: Group | None = None
 
 
 class Lane:
@@ -113,6 +109,7 @@ class Lanes:
 
     Args:
         delivers: For each lane, what sends one batch and settles its items.
+        kinds: How the records of each kind are delivered.
         stopping: Set when the run is to stop; nothing new is started then.
         wake: Called after a lane failed, to end a blocking read of the input.
     """
@@ -121,14 +118,13 @@ class Lanes:
         self,
         delivers: list[Callable[[Batch], None]],
         *,
-        max_rows: int,
-        max_bytes: int,
+        kinds: Mapping[str, Kind],
         stopping: threading.Event,
         wake: Callable[[], None],
     ) -> None:
         self.failure: Exception | None = None
-        self._max_rows = max_rows
-        self._max_bytes = max_bytes
+        self._kinds = kinds
+        self._limits: dict[Group, Limits] = {}
         self._stopping = stopping
         self._wake = wake
         self._records = 0
@@ -149,12 +145,17 @@ class Lanes:
 
     def add(self, group: Group, item: Item) -> None:
         """Stage one item; blocks while all lanes are busy and a batch waits already."""
+        limits = self._limits.get(group) or self._limits.setdefault(
+            group, self._kinds[group.kind].limits(group.variant)
+        )
         lane = self._lane_of(item.source.person, group)
         size = item.size
         lane.staged[item.source.stream] += 1
         filling = lane.filling.get(group)
         held = len(item.source.arrival.line) - LONGEST_SPELLING * size
-        if filling is not None and (filling.size + size > self._max_bytes or filling.held + held > MOST_HELD_BYTES):
+        if filling is not None and (
+            filling.size + size > limits.size - OWN_BYTES or filling.held + held > MOST_HELD_BYTES
+        ):
             self._send(lane, group)
         with lane.filling_lock:
             batch = lane.filling.get(group)
@@ -163,13 +164,13 @@ class Lanes:
             batch.items.append(item)
             batch.size += size
             batch.held += held
-        if len(batch.items) >= self._max_rows:
+        if len(batch.items) >= limits.rows:
             self._send(lane, group)
 
     def _lane_of(self, person: str, group: Group) -> Lane:
         """The lane that holds open records of the person; if none does, the one that is being filled.
 
-        Where these are of the other group of profiles, they are sent first: batches of one lane go out in the order in
+        Where the last version of theirs is in another group, that is sent first: batches of one lane go out in the order in
         which they are handed over, and what has just changed must not be overwritten by what it was days ago.
         """
         last: Group | None = None
@@ -178,8 +179,8 @@ class Lanes:
             if place is None:
                 place = self._place_of[person] = Place(self._filled)
             place.open_items += 1
-            if group in PROFILE_GROUPS:
-                last, place.profiles = place.profiles, group
+            if self._kinds[group.kind].memory == "newest":
+                last, place.newest = place.newest, group
         if last is not None and last != group:
             self._send(place.lane, last)
         return place.lane
@@ -217,13 +218,16 @@ class Lanes:
         """Send what is staged and began that long ago, by either measure (default: all of it)."""
         now = time.monotonic()
         for lane in self._lanes:
-            for group in GROUPS:
+            for group in sorted(lane.filling.copy(), key=self._rank):
                 batch = lane.filling.get(group)
                 if batch is not None and (
                     self._records - batch.first_record >= older_than_records
                     or now - batch.started >= older_than_seconds
                 ):
                     self._send(lane, group)
+
+    def _rank(self, group: Group) -> int:
+        return self._kinds[group.kind].rank
 
     def flush_old(self) -> None:
         """Send the batches that have waited long enough."""

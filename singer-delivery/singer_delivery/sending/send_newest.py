@@ -1,4 +1,4 @@
-"""Profiles: the newest version of each is claimed, sent, remembered; consent goes along only where it is news."""
+"""Delivery of kinds whose newest version counts: it is claimed, sent and remembered; opt-ins are sent only if they changed."""
 
 from __future__ import annotations
 
@@ -8,26 +8,21 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from target_insiderone.api.users import attributes_body
-
 from singer_delivery.disclosure import shown
 from singer_delivery.memory.optins import choose_optins, may_undo_an_optout, optin_token, overdue_optouts
 from singer_delivery.memory.read_times import UNDATED
 from singer_delivery.memory.version_ledger import NEVER_DELIVERED, UNKNOWN, Claim, KnownProfile, ReadProfile
-from singer_delivery.sending.delivery import Dispatch, SharedParts
-from singer_delivery.sending.sender import Sender
+from singer_delivery.sending.delivery import Delivery, answered_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from target_insiderone.api.answers import Refusal
-    from target_insiderone.api.users import ProfileItem
+    from singer_delivery.accounts.accounting import Outcome
+    from singer_delivery.destination import Answer, NewestKind, Refusal, Request
+    from singer_delivery.sending.items import Source, VersionItem
+    from singer_delivery.sending.sender import Answered, Verdict
 
-    from singer_delivery.accounts.accounting import Outcome, Tally
-    from singer_delivery.sending.items import Source
-    from singer_delivery.sending.sender import Verdict
-
-log = logging.getLogger("target-insiderone")
+log = logging.getLogger(__name__)
 
 
 NO_CLAIM = Claim(b"", {}, {}, {}, {}, {}, {}, [])
@@ -46,23 +41,23 @@ class SupersededError(Exception):
 
 
 class Letter(NamedTuple):
-    """A profile on its way: *user* is what is upserted, or nothing where only attributes are to be cleared.
+    """A profile on its way: *row* is what is sent, or nothing where only fields are to be cleared.
 
     *optins* go along, *noted* is what the ledger is to know of them; *is_late*: nothing else goes, since a newer
     version was delivered.
     """
 
-    item: ProfileItem
-    user: bytes
+    item: VersionItem
+    row: bytes
     optins: Mapping[str, Any]
     noted: Mapping[str, str]
     before: KnownProfile
     is_late: bool = False
 
     @property
-    def has_deletion(self) -> bool:
-        """Whether attributes are to be cleared, too."""
-        return bool(self.item.delete) and not self.is_late
+    def has_clearing(self) -> bool:
+        """Whether fields are to be cleared, too."""
+        return bool(self.item.version.clearing()) and not self.is_late
 
 
 @dataclass(slots=True)
@@ -75,23 +70,19 @@ class Post:
     unchanged: set[bytes] = field(default_factory=set)
 
 
-class ProfileDelivery(Dispatch):
-    """Delivers profiles."""
+class SendNewest(Delivery):
+    """Delivers versions."""
 
-    def __init__(self, shared: SharedParts, tally: Tally) -> None:
-        super().__init__(shared, tally)
-        self._deletions = Sender(tally.requests, "attribute/delete", shared.settings.batch_size_bytes)
-
-    def deliver(self, items: Sequence[ProfileItem], *, skip_hook: bool) -> None:
+    def deliver(self, kind: NewestKind, variant: str, items: Sequence[VersionItem]) -> None:
         """Send the newest versions; those whose place in time is not certain go after them."""
         dated = [item for item in items if item.read_at != UNDATED]
         undated = [item for item in items if item.read_at == UNDATED] if len(dated) < len(items) else []
         while dated:
-            dated = self._deliver(dated, skip_hook=skip_hook)
+            dated = self._deliver(kind, variant, dated)
         while undated:
-            undated = self._deliver(undated, skip_hook=skip_hook)
+            undated = self._deliver(kind, variant, undated)
 
-    def _deliver(self, items: Sequence[ProfileItem], *, skip_hook: bool) -> list[ProfileItem]:
+    def _deliver(self, kind: NewestKind, variant: str, items: Sequence[VersionItem]) -> list[VersionItem]:
         """Send the newest version of each; look again if a newer one was delivered between two attempts.
 
         Returns those that came after the newest one, and are older by the clock alone.
@@ -100,7 +91,7 @@ class ProfileDelivery(Dispatch):
         newest = newest_reads(items)
         waiting = [items[place] for place in newest.values()]
         superseded: list[tuple[Source, Outcome, str]] = []
-        later: list[ProfileItem] = []
+        later: list[VersionItem] = []
         if len(newest) < len(items):
             for place, item in enumerate(items):
                 if ledger and place > newest[item.ledger_key]:
@@ -115,7 +106,7 @@ class ProfileDelivery(Dispatch):
         while True:
             post = self._choose(waiting, known)
             try:
-                in_doubt = self._send(post, claim, skip_hook=skip_hook)
+                in_doubt = self._send(kind, variant, post, claim)
                 break
             except SupersededError as error:
                 known = error.known
@@ -125,45 +116,45 @@ class ProfileDelivery(Dispatch):
         self.settle(superseded + post.settled)
         return later
 
-    def _choose(self, items: Sequence[ProfileItem], known: Mapping[bytes, KnownProfile]) -> Post:
+    def _choose(self, items: Sequence[VersionItem], known: Mapping[bytes, KnownProfile]) -> Post:
         """The versions to send, with their bytes; the others are settled."""
         post = Post()
         for item in items:
             before = known.get(item.ledger_key, NEVER_DELIVERED)
             if UNDATED != item.read_at < before.read_at:
-                overdue = overdue_optouts(item.optins, item.read_at, before.optins, before.read_at)
+                overdue = overdue_optouts(item.version.optins, item.read_at, before.optins, before.read_at)
                 if overdue.sent:
-                    user = item.optins_only(overdue.sent)
-                    post.letters.append(Letter(item, user, overdue.sent, overdue.noted, before, is_late=True))
+                    late = item.version.optins_row(overdue.sent)
+                    post.letters.append(Letter(item, late, overdue.sent, overdue.noted, before, is_late=True))
                     post.notes.update([(item.source.stream, "late_optout", name) for name in overdue.sent])
                 else:
                     post.settled.append((item.source, "duplicate", "older_read"))
                 continue
-            choice = choose_optins(item.optins, item.read_at, before.optins, before.read_at, item.optins_since)
+            choice = choose_optins(item.version.optins, item.read_at, before.optins, before.read_at, item.optins_since)
             if choice.withheld:
                 post.notes.update([(item.source.stream, "optin_withheld", name) for name in choice.withheld])
             is_known = before.content == item.content and True not in choice.sent.values()
-            user_or_none = item.user(choice.sent)
-            if is_known and self.shared.settings.skip_unchanged:
+            row = item.version.row(choice.sent)
+            if is_known and self.shared.skip_unchanged:
                 post.settled.append((item.source, "unchanged", ""))
                 post.unchanged.add(item.ledger_key)
-            elif user_or_none is None and not item.delete:
+            elif row is None and not item.version.clearing():
                 reason = "optin_withheld" if choice.withheld else "optin_already_delivered"
                 post.settled.append((item.source, "unchanged", reason))
                 post.unchanged.add(item.ledger_key)
             else:
-                post.letters.append(Letter(item, user_or_none or b"", choice.sent, choice.noted, before))
+                post.letters.append(Letter(item, row or b"", choice.sent, choice.noted, before))
         return post
 
-    def _send(self, post: Post, claim: Claim, *, skip_hook: bool) -> list[bytes]:
-        """Upsert users, then clear attributes, and note all outcomes in *post*.
+    def _send(self, kind: NewestKind, variant: str, post: Post, claim: Claim) -> list[bytes]:
+        """Send rows, then clear fields, and note all outcomes in *post*.
 
         Returns the ledger keys of those of which only a part was accepted.
 
         Raises:
             SupersededError: Between two attempts another flow delivered a newer version of one of them.
         """
-        upserts = [letter for letter in post.letters if letter.user]
+        upserts = [letter for letter in post.letters if letter.row]
         refused: dict[int, Sequence[Refusal]] = {}
 
         def look_again() -> None:
@@ -172,29 +163,29 @@ class ProfileDelivery(Dispatch):
             if any(one.read_at > reads[key] for key, one in known.items()):
                 raise SupersededError(known)
 
-        verdicts = self.upsert(
-            [letter.user for letter in upserts],
-            partial(self._answered, upserts, claim, lambda letter: not letter.has_deletion),
-            skip_hook=skip_hook,
+        verdicts = self.send(
+            kind,
+            variant,
+            [letter.row for letter in upserts],
+            partial(self._answered, upserts, claim, lambda letter: not letter.has_clearing),
             before_retry=look_again,
         )
         refused |= {id(one.item): verdict for one, verdict in zip(upserts, verdicts, strict=True) if verdict}
         accepted = [letter for letter in upserts if id(letter.item) not in refused]
-        deletions = [
-            (letter, user)
+        clearings = [
+            (letter, row)
             for letter in post.letters
-            if letter.has_deletion and id(letter.item) not in refused and (user := letter.item.deletion())
+            if letter.has_clearing and id(letter.item) not in refused and (row := letter.item.version.clearing())
         ]
-        verdicts = self._deletions.send(
-            [user for _, user in deletions],
-            attributes_body,
-            self.shared.client.delete_attributes,
-            partial(self._answered, [letter for letter, _ in deletions], claim, lambda _: True),
-            self.shared.evidence["attribute/delete"],
+        verdicts = self._clear(
+            kind,
+            variant,
+            [row for _, row in clearings],
+            partial(self._answered, [letter for letter, _ in clearings], claim, lambda _: True),
         )
-        refused |= {id(one.item): verdict for (one, _), verdict in zip(deletions, verdicts, strict=True) if verdict}
-        in_doubt = [letter.item.ledger_key for letter, _ in deletions if id(letter.item) in refused]
-        self._repair(accepted, claim, skip_hook=skip_hook)
+        refused |= {id(one.item): verdict for (one, _), verdict in zip(clearings, verdicts, strict=True) if verdict}
+        in_doubt = [letter.item.ledger_key for letter, _ in clearings if id(letter.item) in refused]
+        self._repair(kind, variant, accepted, claim)
         for letter in post.letters:
             source = letter.item.source
             if verdict := refused.get(id(letter.item)):
@@ -203,6 +194,16 @@ class ProfileDelivery(Dispatch):
             else:
                 post.settled.append((source, "delivered", ""))
         return in_doubt
+
+    def _clear(self, kind: NewestKind, variant: str, rows: Sequence[bytes], answered: Answered) -> list[Verdict]:
+        """Send the second requests."""
+
+        def post(request: Request, part: range) -> tuple[Answer, int]:
+            answer, attempts = self.shared.transport.send(request, len(part), kind.read_clearing)
+            return answered_by(answer), attempts
+
+        evidence = self.shared.evidence(kind, "clearing")
+        return self.sender(kind.limits(variant)).send(rows, kind.clearing, post, answered, evidence)
 
     def _answered(
         self,
@@ -221,7 +222,7 @@ class ProfileDelivery(Dispatch):
                 claim, {letter.item.ledger_key: as_delivered(letter) for letter in delivered}
             )
 
-    def _repair(self, letters: Sequence[Letter], claim: Claim, *, skip_hook: bool) -> None:
+    def _repair(self, kind: NewestKind, variant: str, letters: Sequence[Letter], claim: Claim) -> None:
         """Look once more: where requests of two processes overlapped, the older one may have arrived last.
 
         Who is newer sends again; who is older, and has opted somebody in, sends the newer one's opt-out.
@@ -229,40 +230,41 @@ class ProfileDelivery(Dispatch):
         if self.shared.ledger is None:
             return
         beside = self.shared.ledger.profiles.beside(claim, [letter.item.ledger_key for letter in letters])
-        users = []
+        rows = []
         for letter in letters if beside else ():
             versions = beside.get(letter.item.ledger_key, ())
             if lost := lost_optouts(letter, versions):
-                users.append(letter.item.optins_only(dict.fromkeys(lost, False)))
+                rows.append(letter.item.version.optins_row(dict.fromkeys(lost, False)))
             elif any(version.read_at < letter.item.read_at for version in versions):
-                users.append(letter.user)
+                rows.append(letter.row)
             else:
                 continue
             self.tally.notes[letter.item.source.stream, "sent_again", ""] += 1
-        if users:
-            self.upsert(users, lambda *_: None, skip_hook=skip_hook)
+        if rows:
+            self.send(kind, variant, rows, lambda *_: None)
 
-    def _note_changed_identifiers(self, item: ProfileItem, before: KnownProfile) -> None:
-        """Say that an upsert makes a second user where an identifier of a known profile changed (CO-08)."""
+    def _note_changed_identifiers(self, item: VersionItem, before: KnownProfile) -> None:
+        """Say that the destination may make a second person where an identifier of a known one changed (CO-08)."""
         for name in changed_identifiers(item, before):
             self.tally.notes[item.source.stream, "identifier_changed", name] += 1
             log.warning(
-                "stream %s, profile %s: identifier_changed: its %s is another one than last time; Insider One may now "
+                "stream %s, profile %s: identifier_changed: its %s is another one than last time; %s may now "
                 "hold two users for it unless a stable identifier is mapped too",
                 shown(item.source.stream),
                 shown_key(item),
                 name,
+                self.shared.destination,
             )
 
 
-def shown_key(item: ProfileItem) -> str:
+def shown_key(item: VersionItem) -> str:
     """The profile's key for a log line; where the key is an address itself, the start of its digest in the ledger."""
     key = item.source.key
-    plain = "@" not in key and key.lstrip("+").encode() not in item.identifiers
+    plain = "@" not in key and key.lstrip("+").encode() not in (item.version.row({}) or b"")
     return key if plain else f"with ledger key {item.ledger_key.hex()[:12]}"
 
 
-def newest_reads(items: Sequence[ProfileItem]) -> dict[bytes, int]:
+def newest_reads(items: Sequence[VersionItem]) -> dict[bytes, int]:
     """Profile -> position of the version to send: the one read last, of equal ones the one that came last."""
     newest: dict[bytes, int] = {}
     for place, item in enumerate(items):
@@ -286,9 +288,9 @@ def lost_optouts(letter: Letter, versions: Sequence[ReadProfile]) -> list[str]:
     ]
 
 
-def as_read(item: ProfileItem) -> ReadProfile:
+def as_read(item: VersionItem) -> ReadProfile:
     """What the ledger is to know of a profile that is about to be delivered."""
-    return ReadProfile(item.read_at, {name: optin_token(*optin) for name, optin in item.optins.items()})
+    return ReadProfile(item.read_at, {name: optin_token(*optin) for name, optin in item.version.optins.items()})
 
 
 def as_delivered(letter: Letter) -> KnownProfile:
@@ -303,7 +305,7 @@ def as_delivered(letter: Letter) -> KnownProfile:
     )
 
 
-def changed_identifiers(item: ProfileItem, before: KnownProfile) -> list[str]:
+def changed_identifiers(item: VersionItem, before: KnownProfile) -> list[str]:
     """Which of e-mail and phone number differ from those last delivered; one that is new or gone does not count."""
     pairs = (("email", item.email, before.email), ("phone_number", item.phone_number, before.phone_number))
     return [name for name, now, last in pairs if now is not None and last is not None and now != last]

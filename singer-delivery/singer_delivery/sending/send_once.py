@@ -7,21 +7,17 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
-from target_insiderone.api.remedies import REMEDIES
-from target_insiderone.api.users import OWN_BYTES, event_user, parts_of
-from target_insiderone.mapping.vocabulary import LINE_PARAMETER
 
-from singer_delivery.accounts.rejects import RejectedEvent
-from singer_delivery.sending.delivery import Dispatch
+from singer_delivery.sending.delivery import Delivery
+from singer_delivery.sending.items import OWN_BYTES, RejectedEvent, parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from target_insiderone.api.answers import Refusal
-    from target_insiderone.api.users import EventItem, EventLine
-
     from singer_delivery.accounts.accounting import Outcome
+    from singer_delivery.destination import OnceKind, Refusal
     from singer_delivery.memory.once_ledger import KnownEvent
+    from singer_delivery.sending.items import EventItem, EventLine
     from singer_delivery.sending.sender import Verdict
 
 
@@ -33,15 +29,15 @@ class Parcel(msgspec.Struct, gc=False):
     events: list[EventLine]
 
 
-class EventDelivery(Dispatch):
+class SendOnce(Delivery):
     """Delivers events."""
 
-    def deliver(self, items: Sequence[EventItem], *, skip_hook: bool) -> None:
+    def deliver(self, kind: OnceKind, variant: str, items: Sequence[EventItem]) -> None:
         """Send the events of a batch and settle its records."""
         ledger = self.shared.ledger
         keys = [event.key for item in items for event in item.events if event.key is not None]
         known = ledger.events.known(keys) if ledger else {}
-        parcels = self._pack(items, known)
+        parcels = self._pack(kind, items, known)
         if ledger:
             ledger.events.intend(
                 (event.key, event.content, event.intent(parcel.identifiers))
@@ -49,10 +45,10 @@ class EventDelivery(Dispatch):
                 for event in parcel.events
                 if event.key is not None and event.key not in known
             )
-        refusals = self._send_events(parcels, skip_hook=skip_hook)
+        refusals = self._send_events(kind, variant, parcels)
         self._settle_events(items, parcels, refusals)
 
-    def _pack(self, items: Sequence[EventItem], known: Mapping[bytes, KnownEvent]) -> list[Parcel]:
+    def _pack(self, kind: OnceKind, items: Sequence[EventItem], known: Mapping[bytes, KnownEvent]) -> list[Parcel]:
         """The events to send, with their bytes.
 
         An event that may have been delivered by a run that died goes again byte-identical (``uncertain``), identifiers
@@ -63,15 +59,17 @@ class EventDelivery(Dispatch):
         parcels = []
         for item in items:
             by_user: dict[bytes, list[EventLine]] = {}
-            for event in self._to_send(item, known, seen):
+            for event in self._to_send(kind, item, known, seen):
                 by_user.setdefault(event.identifiers or item.identifiers, []).append(event)
             parcels += [Parcel(item, identifiers, events) for identifiers, events in by_user.items()]
         return parcels
 
-    def _to_send(self, item: EventItem, known: Mapping[bytes, KnownEvent], seen: set[bytes]) -> Iterator[EventLine]:
+    def _to_send(
+        self, kind: OnceKind, item: EventItem, known: Mapping[bytes, KnownEvent], seen: set[bytes]
+    ) -> Iterator[EventLine]:
         """Those events of one item that are to be sent; their keys go into *seen*."""
         stream = item.source.stream
-        moved = self._moved_lines(item, known) if known else ()
+        moved = self._moved_lines(kind, item, known) if known else ()
         for event in item.events:
             if event.key is None:
                 yield event
@@ -84,7 +82,7 @@ class EventDelivery(Dispatch):
                 if event.key not in known or self._goes_again(stream, event, known[event.key]):
                     yield event
 
-    def _moved_lines(self, item: EventItem, known: Mapping[bytes, KnownEvent]) -> set[bytes]:
+    def _moved_lines(self, kind: OnceKind, item: EventItem, known: Mapping[bytes, KnownEvent]) -> set[bytes]:
         """Keys of lines not known by their number that went out under another one, where another line stands now."""
         lines = [(event.key, event) for event in item.events if event.key is not None and event.line is not None]
         changed = [
@@ -97,7 +95,8 @@ class EventDelivery(Dispatch):
             key
             for key, event in fresh
             for event_type, line, content in changed
-            if event_type == event.event_type and self.shared.content_of(renumbered(event, line)) == content
+            if event_type == event.event_type
+            and self.shared.content_of(kind.renumbered(event.body, event.line, line)) == content
         }
 
     def _goes_again(self, stream: str, event: EventLine, before: KnownEvent) -> bool:
@@ -111,7 +110,7 @@ class EventDelivery(Dispatch):
             self.tally.notes[stream, "changed_after_delivery", event.event_type] += 1
         return False
 
-    def _send_events(self, parcels: Sequence[Parcel], *, skip_hook: bool) -> dict[int, Refusal]:
+    def _send_events(self, kind: OnceKind, variant: str, parcels: Sequence[Parcel]) -> dict[int, Refusal]:
         """Send the events; a refused event is taken out and the other events of its user go again.
 
         Returns id(event) -> why it was refused.
@@ -120,15 +119,15 @@ class EventDelivery(Dispatch):
         waiting = parcels
         while waiting:
             again: list[Parcel] = []
-            waiting = [part for parcel in waiting for part in self._parts(parcel)]
-            users = [event_user(parcel.identifiers, [event.body for event in parcel.events]) for parcel in waiting]
-            self.upsert(users, partial(self._events_answered, waiting, refusals, again), skip_hook=skip_hook)
+            waiting = [part for parcel in waiting for part in self._parts(kind, variant, parcel)]
+            rows = [kind.row(parcel.identifiers, [event.body for event in parcel.events]) for parcel in waiting]
+            self.send(kind, variant, rows, partial(self._events_answered, waiting, refusals, again))
             waiting = again
         return refusals
 
-    def _parts(self, parcel: Parcel) -> list[Parcel]:
+    def _parts(self, kind: OnceKind, variant: str, parcel: Parcel) -> list[Parcel]:
         """Spread an order that is too large for one request over several, in the order of its lines."""
-        max_bytes = self.shared.settings.batch_size_bytes - OWN_BYTES
+        max_bytes = kind.limits(variant).size - OWN_BYTES
         if parcel.item.size <= max_bytes:
             return [parcel]
         parts = parts_of(parcel.events, max_bytes - len(parcel.identifiers))
@@ -191,7 +190,7 @@ class EventDelivery(Dispatch):
                             event.line,
                             refusal.code,
                             refusal.field,
-                            REMEDIES[refusal.code],
+                            self.shared.remedies.get(refusal.code, ""),
                             refusal.text or None,
                         )
                     )
@@ -212,12 +211,6 @@ class EventDelivery(Dispatch):
 def keys_of(events: Sequence[EventLine]) -> list[bytes]:
     """What the ledger knows the events by, of those that it can know."""
     return [event.key for event in events if event.key is not None]
-
-
-def renumbered(event: EventLine, line: int | None) -> bytes:
-    """The bytes of a line as they would be under another number; only as a key does the name stand before a colon."""
-    name = f'"{LINE_PARAMETER}":'
-    return event.body.replace(f"{name}{event.line}".encode(), f"{name}{line}".encode(), 1)
 
 
 def refused_events(verdict: Sequence[Refusal], count: int) -> dict[int, Refusal]:

@@ -1,4 +1,4 @@
-"""From encoded users to one verdict for each of them: body, request, refusals by position, bisection of a 400."""
+"""From encoded rows to one verdict for each of them: request, refusals by position, bisection of a refused request."""
 
 from __future__ import annotations
 
@@ -6,23 +6,19 @@ import threading
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from target_insiderone.api.answers import Refusal
-
-from singer_delivery.sending.transport import RowRefusedError, StopSendingError
+from singer_delivery.destination import Refusal, RowRefusedError, StopSendingError
 
 if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Callable, Sequence
 
-    from target_insiderone.api.answers import Outcome
+    from singer_delivery.destination import Answer, Limits, Request
 
-    BodyOf = Callable[[Sequence[bytes]], bytes]
-    Post = Callable[[bytes, int], tuple[Outcome, int]]
+    RequestOf = Callable[[Sequence[bytes]], Request]
+    Post = Callable[[Request, range], tuple[Answer, int]]
+    """Sends the request of the rows at these positions; returns the answer and the number of attempts."""
     Verdict = Sequence[Refusal] | None
     Answered = Callable[[int, Sequence[Verdict], bool], None]
-
-MAX_BODY_BYTES = 5_000_000
-"""The API's limit. Source: Upsert User Data."""
 
 SAME_TEXT_LIMIT = 20
 """As many rows refused alone, all with one text, say that the request is at fault and not the rows; as long as nothing
@@ -60,39 +56,39 @@ class Evidence:
 
 
 class Sender:
-    """Sends users and reads the answers; belongs to one lane.
+    """Sends rows and reads the answers; belongs to one lane.
 
     Args:
-        requests: Counts requests by *name*, and retries.
-        name: ``upsert`` or ``attribute/delete``.
-        max_bytes: Larger bodies are sent in halves; but one user may have as many bytes as the API takes.
+        requests: Counts requests by name, and retries.
+        destination: What messages call it.
+        limits: Larger bodies are sent in halves; but one row may have as many bytes as the API takes.
     """
 
-    def __init__(self, requests: Counter[str], name: str, max_bytes: int = MAX_BODY_BYTES) -> None:
+    def __init__(self, requests: Counter[str], destination: str, limits: Limits) -> None:
         self._requests = requests
-        self._name = name
-        self._max_bytes = max_bytes
+        self._destination = destination
+        self._limits = limits
 
     def send(
         self,
-        users: Sequence[bytes],
-        body_of: BodyOf,
+        rows: Sequence[bytes],
+        request_of: RequestOf,
         post: Post,
         answered: Answered,
         evidence: Evidence,
     ) -> list[Verdict]:
-        """One verdict for each of *users*, in their order: the objections, or None where it was accepted.
+        """One verdict for each of *rows*, in their order: the objections, or None where it was accepted.
 
         A 400 that names no row is narrowed down by halves, so that one bad row costs itself only. As soon as a request
-        is answered, *answered* is told: the position of its first user, the verdicts, and whether an earlier attempt of
+        is answered, *answered* is told: the position of its first row, the verdicts, and whether an earlier attempt of
         it may have been applied, too.
 
         Raises:
-            StopSendingError, GaveUpError, AnswerMismatchError, Stopped: As the client does; what became of the users
-                that *answered* was not told of is then open.
+            StopSendingError, GaveUpError, AnswerMismatchError, Stopped: As the transport does; what became of the
+                rows that *answered* was not told of is then open.
         """
-        verdicts: list[Verdict] = [None] * len(users)
-        waiting = [range(len(users))] if users else []
+        verdicts: list[Verdict] = [None] * len(rows)
+        waiting = [range(len(rows))] if rows else []
         samples: list[range] | None = None
         while waiting or samples:
             if samples is None and evidence.is_against_request:
@@ -100,7 +96,7 @@ class Sender:
             if samples and not evidence.is_against_request:  # one of them was accepted, or refused in other words
                 waiting, samples = waiting + samples, []
             part = samples.pop() if samples else waiting.pop()
-            found = self._try(users[part.start : part.stop], body_of, post, evidence)
+            found = self._try(rows, part, request_of, post, evidence)
             if found is None:
                 middle = part.start + len(part) // 2
                 waiting += [range(middle, part.stop), range(part.start, middle)]
@@ -108,33 +104,33 @@ class Sender:
             verdicts[part.start : part.stop], doubtful = found
             answered(part.start, verdicts[part.start : part.stop], doubtful)
             if not samples and samples is not None and evidence.is_against_request:
-                raise StopSendingError(400, REQUEST_AT_FAULT)
+                raise StopSendingError(self._destination, 400, REQUEST_AT_FAULT)
         if evidence.is_against_request:
-            raise StopSendingError(400, REQUEST_AT_FAULT)
+            raise StopSendingError(self._destination, 400, REQUEST_AT_FAULT)
         return verdicts
 
     def _try(
-        self, users: Sequence[bytes], body_of: BodyOf, post: Post, evidence: Evidence
+        self, rows: Sequence[bytes], part: range, request_of: RequestOf, post: Post, evidence: Evidence
     ) -> tuple[list[Verdict], bool] | None:
         """Send one request: its verdicts, and whether they are doubtful; None: it is to be sent by halves."""
-        body = body_of(users)
-        if len(body) > self._max_bytes and len(users) > 1:
+        request = request_of(rows[part.start : part.stop])
+        if len(request.body) > self._limits.size and len(part) > 1:
             return None
-        if len(body) > MAX_BODY_BYTES:
+        if len(request.body) > self._limits.row_size:
             return [(Refusal("too_large"),)], False
         try:
-            outcome, attempts = post(body, len(users))
+            answer, attempts = post(request, part)
         except RowRefusedError as error:
-            self._requests[self._name] += 1
-            if len(users) > 1:
+            self._requests[request.name] += 1
+            if len(part) > 1:
                 return None
             evidence.isolate(error.text)
             return [(Refusal("refused_request", text=error.text),)], False
         evidence.accept()
-        self._requests[self._name] += 1
+        self._requests[request.name] += 1
         if attempts > 1:
             self._requests["retries"] += attempts - 1
-        return [outcome.refused.get(place) for place in range(len(users))], outcome.doubtful
+        return [answer.refused.get(place) for place in range(len(part))], answer.doubtful
 
 
 def without_samples(waiting: Sequence[range]) -> tuple[list[range], list[range]]:

@@ -1,8 +1,4 @@
-"""Requests to Insider One: sending, retrying, giving up.
-
-Source: Upsert User Data, Delete User Attribute, API Rate Limits, API Status and Error Codes
-(https://academy.insiderone.com/docs/upsert-user-data-api and its neighbours).
-"""
+"""The way to an HTTP API: sending, retrying, giving up, within one rate limit for all threads."""
 
 from __future__ import annotations
 
@@ -13,14 +9,13 @@ import re
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+from typing import TYPE_CHECKING
 
-import msgspec
 import urllib3
-from target_insiderone.api.answers import AnswerMismatchError, Outcome, outcome_of
 
+from singer_delivery.destination import Again, Answer, AnswerMismatchError, Request, Response
 from singer_delivery.sending.connections import POOLS
 from singer_delivery.sending.network import (
     TooLargeError,
@@ -32,19 +27,16 @@ from singer_delivery.sending.network import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-UPSERT = "/api/user/v1/upsert"
-DELETE_ATTRIBUTES = "/api/user/v1/attribute/delete"
-PROFILE = "/api/user/v1/profile"
-_NOBODY = b'{"identifiers":{"email":"nobody@target-insiderone.invalid"},"attributes":["email"]}'
+    from singer_delivery.destination import Job
 
 RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504, *range(520, 525)})
 NOT_APPLIED = frozenset({429, 503})
-"""Statuses of requests that Insider One surely did not apply; those of other failures may have been."""
+"""Statuses after which the request was certainly not applied; after any other failure it may have been."""
 
 MOST_ANSWER_BYTES = 32_000_000
-"""Unpacked. An answer tells of 1,000 users at most; what is longer is no answer, and could fill the memory."""
+"""Unpacked. What is longer is no answer to some thousand rows, and could fill the memory."""
 
 MOST_CONNECTIONS = 1_000
 CONNECT_SECONDS = 10.0
@@ -54,68 +46,38 @@ LONGEST_WAIT_SECONDS = 60.0
 LONGEST_RETRY_AFTER_SECONDS = 30 * 86_400.0
 """A longer ``Retry-After`` is no use to anybody, and must not overflow a date."""
 
-_REQUEST_LEVEL_400 = {
-    "users must be defined": "the request carried no users; please report this",
-    "content type must be": "the content type was refused; a proxy between here and Insider One may change it",
-    "bigger than maximum": "the body was too large; lower `batch_size_bytes`",
-    "records were sent": "the request held too many users; lower `batch_size_rows`",
-    "partner is invalid": "Insider One does not know `partner_name`; give the lower-case name of the account",
-    "not in valid json": "the body was not accepted as JSON; a proxy between here and Insider One may change it",
-}
-"""What a 400 that concerns the whole request says -> what to do about it."""
-
-log = logging.getLogger("target-insiderone")
+log = logging.getLogger(__name__)
 
 
 class Stopped(Exception):
     """The run was asked to stop while a request waited for its turn or its retry."""
 
 
-class StopSendingError(Exception):
-    """Insider One refuses the request as such (credentials, partner, size): sending on would be refused too."""
-
-    def __init__(self, status: int, advice: str) -> None:
-        super().__init__(f"Insider One refuses every request (status {status}): {advice}")
-        self.status = status
-
-
 class NoWayError(Exception):
-    """Insider One cannot be reached, and another attempt would end alike: certificate, proxy, address."""
+    """The destination cannot be reached, and another attempt would end alike: certificate, proxy, address."""
 
-    def __init__(self, words: str) -> None:
-        super().__init__(f"Insider One cannot be reached: {words}")
+    def __init__(self, destination: str, words: str) -> None:
+        super().__init__(f"{destination} cannot be reached: {words}")
 
 
 class GaveUpError(Exception):
     """The retries' budget is spent; the message says when to come back."""
 
-    def __init__(self, budget_seconds: float, reason: str, wait_seconds: float) -> None:
+    def __init__(self, destination: str, budget_seconds: float, reason: str, wait_seconds: float) -> None:
         back = datetime.now(tz=UTC) + timedelta(seconds=wait_seconds)
         super().__init__(
-            f"Insider One took no request within `max_retry_seconds` ({budget_seconds:g} s); last: {reason}. "
+            f"{destination} took no request within `max_retry_seconds` ({budget_seconds:g} s); last: {reason}. "
             f"STATE was kept: run again after {back:%Y-%m-%dT%H:%M:%SZ}"
         )
 
 
-class RowRefusedError(Exception):
-    """A 400 for the whole request that may concern one row of it; it names none.
-
-    *text* is the API's, which may quote the row: it is compared and kept with rejects, never logged.
-    """
-
-    def __init__(self, text: str) -> None:
-        super().__init__("a 400 that names no row")
-        self.text = text
-
-
 @dataclass(frozen=True, slots=True)
-class ClientSettings:
-    """What the client needs to know; times in seconds."""
+class TransportSettings:
+    """Where requests go, with which headers, and how patiently; times in seconds. *destination*: its name."""
 
+    destination: str
     api_url: str
-    partner_name: str
-    api_key: str
-    user_agent: str
+    headers: Mapping[str, str] = field(repr=False)
     request_timeout_seconds: float
     max_retry_seconds: float
     rate_limit_per_minute: int
@@ -150,16 +112,8 @@ class RateLimit:
             self._paused_until = max(self._paused_until, time.monotonic() + seconds)
 
 
-class _Failure(NamedTuple):
-    """An attempt to be repeated: why, after how many seconds at least, and whether it may have been applied."""
-
-    reason: str
-    retry_after: float | None
-    maybe_applied: bool
-
-
-class InsiderOneClient:
-    """Posts bodies; all threads share the connections, the rate limit and the pause after a 429.
+class HttpTransport:
+    """Sends requests; all threads share the connections, the rate limit and the pause after a 429.
 
     *stopping* ends waits early. Safe to use from several threads.
 
@@ -167,7 +121,7 @@ class InsiderOneClient:
         NetworkSettingError: The proxy or the certificates that the environment names cannot be used.
     """
 
-    def __init__(self, settings: ClientSettings, stopping: threading.Event) -> None:
+    def __init__(self, settings: TransportSettings, stopping: threading.Event) -> None:
         self._settings = settings
         self._stopping = stopping
         self._limit = RateLimit(settings.rate_limit_per_minute)
@@ -177,152 +131,113 @@ class InsiderOneClient:
             settings.api_url,
             maxsize=MOST_CONNECTIONS,
             timeout=urllib3.Timeout(connect=min(timeout, CONNECT_SECONDS), read=timeout),
-            headers={
-                "X-PARTNER-NAME": settings.partner_name,
-                "X-REQUEST-TOKEN": settings.api_key,
-                "Content-Type": "application/json",
-                "User-Agent": settings.user_agent,
-                "Accept-Encoding": "gzip",
-            },
+            headers={**settings.headers, "Accept-Encoding": "gzip"},
         )
         if "SOCKS" not in type(self._pool).__name__:  # which has pools of its own
             self._pool.pool_classes_by_scheme = dict(POOLS)
 
-    def upsert(self, body: bytes, users: int, before_retry: Callable[[], None] = lambda: None) -> tuple[Outcome, int]:
-        """Send one upsert body of *users* users; returns the outcome and the number of attempts it took.
-
-        *before_retry* may raise to call the request off: it is asked again before each further attempt.
+    def send(
+        self,
+        request: Request,
+        rows: int,
+        read: Callable[[Response, int], Answer | Job],
+        before_retry: Callable[[], None] = lambda: None,
+    ) -> tuple[Answer | Job, int]:
+        """Send until there is an answer; see `destination.Transport`.
 
         Raises:
-            StopSendingError: The request as such is refused.
-            RowRefusedError: A 400 that may concern one of its rows.
             GaveUpError: The retries' budget is spent.
             NoWayError: No attempt can succeed.
-            AnswerMismatchError: The answer's counts do not add up to *users*.
             Stopped: The run was asked to stop before an answer came.
+            Exception: What *read* raises, but for `Again`, and what *before_retry* raises.
         """
-        return self._send(UPSERT, body, users, before_retry)
-
-    def try_credentials(self) -> None:
-        """Ask for a profile that does not exist: 404 says that partner and key are good. Writes nothing.
-
-        Source: POST /api/user/v1/profile (Get User Profiles).
-
-        Raises:
-            StopSendingError: They are not.
-            GaveUpError, NoWayError: No answer came.
-        """
-        try:
-            self._send(PROFILE, _NOBODY, 1)
-        except StopSendingError as error:
-            if error.status != 404:
-                raise
-        except AnswerMismatchError:
-            return  # an answer with a profile in it is as good
-
-    def delete_attributes(self, body: bytes, users: int) -> tuple[Outcome, int]:
-        """Send one attribute/delete body of *users* users; raises as :meth:`upsert`."""
-        return self._send(DELETE_ATTRIBUTES, body, users)
-
-    def _send(
-        self, path: str, body: bytes, users: int, before_retry: Callable[[], None] = lambda: None
-    ) -> tuple[Outcome, int]:
         attempt = 0
         doubtful = False
         deadline: float | None = None
         while True:
             attempt += 1
-            self._sleep(self._limit.reserve())
+            self.wait(self._limit.reserve())
             while (pause := self._limit.pausing()) > 0:
-                self._sleep(pause)
-            outcome = self._attempt(path, body, users)
-            if isinstance(outcome, Outcome):
-                return replace(outcome, doubtful=doubtful), attempt
-            reason, retry_after, maybe_applied = outcome
-            doubtful = doubtful or maybe_applied
-            deadline = deadline or time.monotonic() + self._settings.max_retry_seconds
-            ceiling = min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2 ** (attempt - 1))
-            delay = random.uniform(0, ceiling)  # noqa: S311  (full jitter needs no secret)
-            if retry_after is not None:
-                delay += retry_after
-                self._limit.pause(retry_after)
-            if time.monotonic() + delay > deadline:
-                raise GaveUpError(self._settings.max_retry_seconds, reason, delay)
-            log.info("Insider One: %s; attempt %d, next in %.1f s", reason, attempt, delay)
-            self._sleep(delay)
+                self.wait(pause)
+            try:
+                answer = read(self._attempt(request), rows)
+            except Again as failure:
+                doubtful = doubtful or failure.may_have_applied
+                deadline = deadline or time.monotonic() + self._settings.max_retry_seconds
+                delay = self._delay(failure, attempt, deadline)
+                log.info("%s: %s; attempt %d, next in %.1f s", self._settings.destination, failure, attempt, delay)
+            else:
+                if doubtful and isinstance(answer, Answer):
+                    return replace(answer, doubtful=True), attempt
+                return answer, attempt
+            self.wait(delay)
             before_retry()
 
-    def _attempt(self, path: str, body: bytes, users: int) -> Outcome | _Failure:
-        """Send one request.
+    def wait(self, seconds: float) -> None:
+        """Wait, unless the run is asked to stop.
 
         Raises:
-            NoWayError, StopSendingError, RowRefusedError, AnswerMismatchError: Another attempt would end alike.
+            Stopped: It is.
+        """
+        if self._stopping.wait(max(0.0, seconds)):
+            raise Stopped
+
+    def _delay(self, failure: Again, attempt: int, deadline: float) -> float:
+        """How many seconds to wait before the next attempt.
+
+        Raises:
+            GaveUpError: There will be none.
+        """
+        ceiling = min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2 ** (attempt - 1))
+        delay = random.uniform(0, ceiling)  # noqa: S311  (full jitter needs no secret)
+        if failure.retry_after is not None:
+            delay += failure.retry_after
+            self._limit.pause(failure.retry_after)
+        if time.monotonic() + delay > deadline:
+            settings = self._settings
+            raise GaveUpError(settings.destination, settings.max_retry_seconds, str(failure), delay)
+        return delay
+
+    def _attempt(self, request: Request) -> Response:
+        """Send once.
+
+        Raises:
+            Again: No answer came, or one that asks to come again.
+            NoWayError, AnswerMismatchError: Another attempt would end alike.
         """
         address = self._settings.api_url
         try:
             answer = self._pool.request(
-                "POST", address + path, body=body, redirect=False, retries=False, preload_content=False
+                request.method,
+                address + request.path,
+                body=request.body or None,
+                redirect=False,
+                retries=False,
+                preload_content=False,
             )
             self._answered = True
             content = read_whole(answer, MOST_ANSWER_BYTES)
         except urllib3.exceptions.HTTPError as error:
-            return _failure(trouble_of(error, address, answered=self._answered))
+            raise self._failure(trouble_of(error, address, answered=self._answered)) from None
         except TooLargeError:
             if answer.status == 200:
                 raise AnswerMismatchError(
-                    f"an answer of more than {MOST_ANSWER_BYTES // 1_000_000} MB; is it Insider One that answers?"
+                    f"an answer of more than {MOST_ANSWER_BYTES // 1_000_000} MB; is it "
+                    f"{self._settings.destination} that answers?"
                 ) from None
             content = b""
         if answer.status in RETRIED:
             wait = retry_after_seconds(answer.headers.get("Retry-After"), answer.headers.get("Date"))
-            return _Failure(f"status {answer.status}", wait, answer.status not in NOT_APPLIED)
+            raise Again(f"status {answer.status}", wait, may_have_applied=answer.status not in NOT_APPLIED)
         if answer.status == 407:
-            return _failure(proxy_wants_credentials(address))
-        if answer.status != 200:
-            refuse(answer.status, content.decode("utf-8", "replace"))
-        try:
-            parsed = msgspec.json.decode(content)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return _Failure("status 200 with a body that is not JSON", None, maybe_applied=True)
-        return outcome_of(parsed, users, empty_is_success=path == DELETE_ATTRIBUTES)
+            raise self._failure(proxy_wants_credentials(address))
+        return Response(answer.status, {name.lower(): value for name, value in answer.headers.items()}, content)
 
-    def _sleep(self, seconds: float) -> None:
-        if self._stopping.wait(max(0.0, seconds)):
-            raise Stopped
-
-
-def _failure(trouble: Trouble) -> _Failure:
-    """What came of an attempt that got no answer.
-
-    Raises:
-        NoWayError: The next one would get none either.
-    """
-    if trouble.lasting:
-        raise NoWayError(trouble.words)
-    return _Failure(trouble.words, None, trouble.sent)
-
-
-def refuse(status: int, text: str) -> NoReturn:
-    """Sort an answer that is neither success nor worth a retry.
-
-    Raises:
-        StopSendingError: It concerns the request.
-        RowRefusedError: A 400 that may concern a row.
-    """
-    if status == 401:
-        raise StopSendingError(
-            status, "the key was rejected; is `api_key` a current UCD (Unified Customer Database) key?"
-        )
-    if status == 403:
-        raise StopSendingError(
-            status, "access denied; check `partner_name`, that `api_key` is a UCD key, and the account's IP allow-list"
-        )
-    if status == 400:
-        for words, advice in _REQUEST_LEVEL_400.items():
-            if words in text.lower():
-                raise StopSendingError(status, advice)
-        raise RowRefusedError(text)
-    raise StopSendingError(status, "this status is not documented for the endpoint; check `api_url` and any proxy")
+    def _failure(self, trouble: Trouble) -> Exception:
+        """What came of an attempt that got no answer."""
+        if trouble.lasting:
+            return NoWayError(self._settings.destination, trouble.words)
+        return Again(trouble.words, may_have_applied=trouble.sent)
 
 
 def retry_after_seconds(header: str | None, date: str | None = None) -> float | None:

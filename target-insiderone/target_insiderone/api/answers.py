@@ -6,45 +6,90 @@ Source: Upsert User Data, and the captured answers of the "Insider One APIs" col
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import msgspec
+from singer_delivery.destination import (
+    Again,
+    Answer,
+    AnswerMismatchError,
+    Refusal,
+    RowRefusedError,
+    StopSendingError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from singer_delivery.destination import Response
 
-class AnswerMismatchError(Exception):
-    """An answer whose counts do not add up to what was sent: what became of the rows is not known."""
+NAME = "Insider One"
+
+_REQUEST_LEVEL_400 = {
+    "users must be defined": "the request carried no users; please report this",
+    "content type must be": "the content type was refused; a proxy between here and Insider One may change it",
+    "bigger than maximum": "the body was too large; lower `batch_size_bytes`",
+    "records were sent": "the request held too many users; lower `batch_size_rows`",
+    "partner is invalid": "Insider One does not know `partner_name`; give the lower-case name of the account",
+    "not in valid json": "the body was not accepted as JSON; a proxy between here and Insider One may change it",
+}
+"""What a 400 that concerns the whole request says -> what to do about it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """One objection of Insider One to one user.
+def read_upsert(response: Response, sent: int) -> Answer:
+    """Read the answer to an upsert of *sent* users.
 
-    *code* is ours, *event* the event's position in the user (if one is named), *field* the place that the answer names
-    (``identifiers.*``), *text* the API's words, which may quote the record: for the rejects file alone.
+    Raises:
+        RowRefusedError: A 400 that may concern one of them.
+        StopSendingError: The request as such is refused.
+        Again: The answer is no JSON.
+        AnswerMismatchError: Its counts do not add up to *sent*.
     """
-
-    code: str
-    event: int | None = None
-    field: str = ""
-    text: str = ""
+    return answer_of(_document(response), sent)
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What Insider One did with one request.
+def read_deletion(response: Response, sent: int) -> Answer:
+    """Read the answer to an attribute/delete request; raises as `read_upsert`."""
+    return answer_of(_document(response), sent, empty_is_success=True)
 
-    *refused*: position of the user in the request -> the objections. ``accepted + len(refused)`` is what was sent.
-    *doubtful*: an earlier attempt died without an answer, so that it may have been applied, too.
+
+def _document(response: Response) -> Any:
+    if response.status != 200:
+        refuse(response.status, response.content.decode("utf-8", "replace"))
+    try:
+        return msgspec.json.decode(response.content)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise Again("status 200 with a body that is not JSON", may_have_applied=True) from None
+
+
+def refuse(status: int, text: str) -> NoReturn:
+    """Sort an answer that is neither success nor worth a retry.
+
+    Raises:
+        StopSendingError: It concerns the request.
+        RowRefusedError: A 400 that may concern a row.
     """
+    if status == 401:
+        raise StopSendingError(
+            NAME, status, "the key was rejected; is `api_key` a current UCD (Unified Customer Database) key?"
+        )
+    if status == 403:
+        raise StopSendingError(
+            NAME,
+            status,
+            "access denied; check `partner_name`, that `api_key` is a UCD key, and the account's IP allow-list",
+        )
+    if status == 400:
+        for words, advice in _REQUEST_LEVEL_400.items():
+            if words in text.lower():
+                raise StopSendingError(NAME, status, advice)
+        raise RowRefusedError(text)
+    raise StopSendingError(
+        NAME, status, "this status is not documented for the endpoint; check `api_url` and any proxy"
+    )
 
-    accepted: int
-    refused: Mapping[int, Sequence[Refusal]]
-    doubtful: bool = False
 
-
-def outcome_of(answer: Any, sent: int, *, empty_is_success: bool = False) -> Outcome:
+def answer_of(answer: Any, sent: int, *, empty_is_success: bool = False) -> Answer:
     """Read the answer to an upsert, which has status 200 even when users are refused.
 
     Shape: ``{"data": {"successful": {"count": 1}, "fail": {"count": 1, "errors": {"users.0.<path>": ["<why>"]}}}}``,
@@ -54,7 +99,7 @@ def outcome_of(answer: Any, sent: int, *, empty_is_success: bool = False) -> Out
         AnswerMismatchError: The counts do not add up to *sent*, or the refused users are not those that are named.
     """
     if empty_is_success and answer == {}:
-        return Outcome(sent, {})
+        return Answer({})
     try:
         accepted = _count(answer["data"]["successful"])
         fail = answer["data"]["fail"]
@@ -66,7 +111,7 @@ def outcome_of(answer: Any, sent: int, *, empty_is_success: bool = False) -> Out
         raise AnswerMismatchError(
             f"of {sent} users, Insider One counts {accepted} accepted and {failed} refused, and names {len(refused)}"
         )
-    return Outcome(accepted, refused)
+    return Answer(refused)
 
 
 _PLACE = re.compile(r"^users\.(\d+)(?:\.events\.(\d+))?(?:\.|$)")

@@ -1,4 +1,4 @@
-"""What to do about each reason for which Insider One, or the target itself, refuses a record."""
+"""What to do about each reason for which Insider One refuses a record; the engine has its own."""
 
 from __future__ import annotations
 
@@ -10,20 +10,12 @@ REMEDIES = {
     "invalid_email": "correct the e-mail address in Klaviyo",
     "invalid_phone_number": "correct the phone number in Klaviyo, or set phone_number_settings.default_country",
     "invalid_uuid": "map a source that holds a string or a number to uuid",
+    "no_valid_identifier": "correct the value in Klaviyo, or map a further identifier",
+    "invalid_identifier": "correct the value in Klaviyo, or set identifier_settings.on_invalid to skip_identifier",
+    "item_is_no_object": "an item of the list is no object: correct what writes the event, or remove for_each",
     "unknown_identifier": "use email, phone_number, uuid or custom.<name> in identifier_mappings",
-    "no_identifier": "map an identifier that this record carries",
-    "too_large": "the user alone is larger than a request may be; map fewer or smaller attributes",
-    "unreadable": "the line is no valid Singer message; look at the tap that wrote it",
-    "invalid_record": "the value does not have the type that the stream's SCHEMA declares; look at the tap",
-    "invalid_datetime": "the value is no date-time; correct it in the source",
-    "unforeseen": "a mistake of target-insiderone: please report the log line, and replay once it is mended",
-    "stream_map_failed": "an expression of stream_maps fails for this record: correct it, then replay",
-    "missing_key": "the record lacks a key property of its stream; look at the tap",
 }
 """Reason code -> remedy, in one sentence."""
-
-MAPPING_CODES = frozenset({"no_valid_identifier", "invalid_identifier", "item_is_no_object"})
-"""Reason codes of the mapping, whose remedies stand where they are found."""
 
 SKIP_HOOK = (
     "some requests carry `skip_hook: true`, so that they start no journey; Insider One must have enabled that for your "
@@ -36,8 +28,6 @@ NOTE_HINTS = {
     "the tap's event_profile_fields, or remove the mapping",
     "too_many_custom_attributes": "a profile has more than 80 custom attributes, Insider One's limit unless it "
     "was raised for you; what exceeds it is lost there: map fewer",
-    "read_time_ahead": "records are dated ahead of this machine's clock: which of two versions is newer cannot be "
-    "known by that, so all are sent, and an opt-in that may be the older one is not; set the clocks",
     "currency_missing": "events of type {field} carry no currency; map one, or set default_currency",
 }
 """Code of a note -> what to change, said once a run and field."""

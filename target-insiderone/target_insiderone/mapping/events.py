@@ -95,8 +95,7 @@ def _make(route: _Route, record: Record, key: str, timestamp: str, made: MappedE
         if type(item) is dict:
             notes += _add(route, record, key, timestamp, line, item, made)
         else:
-            remedy = "an item of the list is no object: correct what writes the event, or remove for_each"
-            made.rejected.append((line, route.event_type, Rejected("item_is_no_object", f"item {line}", remedy)))
+            made.rejected.append((line, route.event_type, Rejected("item_is_no_object", f"item {line}")))
     return notes
 
 

@@ -196,11 +196,10 @@ def _refuse_invalid(found: dict[str, Any], custom: dict[str, Any], notes: list[N
     """
     if not found:
         types = ", ".join(dict.fromkeys(identifier_type for _, identifier_type in notes))
-        raise Rejected("no_valid_identifier", types, "correct the value in Klaviyo, or map a further identifier")
+        raise Rejected("no_valid_identifier", types)
     if not skip_record:
         return
     for code, identifier_type in notes:
         kept = custom if identifier_type.startswith(CUSTOM_PREFIX) else found
         if code == "identifier_skipped" and identifier_type.removeprefix(CUSTOM_PREFIX) not in kept:
-            remedy = "correct the value in Klaviyo, or set identifier_settings.on_invalid to skip_identifier"
-            raise Rejected("invalid_identifier", identifier_type, remedy)
+            raise Rejected("invalid_identifier", identifier_type)

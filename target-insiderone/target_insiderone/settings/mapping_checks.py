@@ -26,7 +26,7 @@ from target_insiderone.mapping.vocabulary import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from target_insiderone.mapping.vocabulary import Kind
+    from singer_delivery.mapping.columns import Kind
 
 IDENTIFIER_ALIASES: Final[Mapping[str, str]] = {
     "phone": "phone_number",
