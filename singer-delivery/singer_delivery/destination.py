@@ -14,10 +14,10 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol
 
-from singer_delivery.errors import Filtered, Rejected
 from singer_delivery.exact_json import decode
 
 if TYPE_CHECKING:
+    from singer_delivery.errors import Filtered, Rejected
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from threading import Event
 

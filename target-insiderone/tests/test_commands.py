@@ -540,7 +540,7 @@ def test_forget_takes_the_bytes_of_events_of_unknown_outcome(command, tmp_path):
     """They hold the identifiers as they were sent."""
     folder = tmp_path / "data" / "klaviyo"
     folder.mkdir(parents=True)
-    ledger = Ledger(f"sqlite:///{folder}/ledger.sqlite")
+    ledger = Ledger(f"sqlite:///{folder}/ledger.sqlite", "insiderone")
     ledger.events.intend([(b"k" * 16, b"c" * 16, b'{"email":"ann@shop.example"}\n{"event_name":"purchase"}')])
     ledger.close()
 

@@ -14,12 +14,14 @@ from pathlib import Path
 import pytest
 import sqlalchemy
 from singer_delivery import interruption
+from singer_delivery.destination import Request
 from singer_delivery.memory import database
 from singer_delivery.memory.database import Database, LedgerError
 from singer_delivery.memory.ledger import Ledger
-from singer_delivery.sending import transport as client
-from singer_delivery.sending.transport import ClientSettings, InsiderOneClient
+from singer_delivery.sending import transport
+from singer_delivery.sending.transport import HttpTransport, TransportSettings
 from singer_messages import profile, record, schema, state
+from target_insiderone.api.answers import read_upsert
 
 MESSAGES = [schema("profiles"), record("profiles", profile(1)), state({"n": 1})]
 LINES = "".join(json.dumps(message) + "\n" for message in MESSAGES)
@@ -136,13 +138,13 @@ def test_a_server_that_never_answers_is_no_ledger(monkeypatch):
     """It takes the connection, as a port that is forwarded to nowhere does."""
     monkeypatch.setattr(database, "CONNECT_SECONDS", 2)  # the least that libpq knows
     with silent_server() as (_, url), pytest.raises(LedgerError, match="cannot be opened"):
-        Ledger(url)
+        Ledger(url, "insiderone")
 
 
 def test_a_transaction_that_is_not_answered_fails(postgres_url, monkeypatch):
     """The driver waits for ever, be the server stopped or the way to it cut."""
     monkeypatch.setattr(database, "TRANSACTION_SECONDS", 0.3)
-    ledger = Database(postgres_url)
+    ledger = Database(postgres_url, "insiderone")
 
     with pytest.raises(sqlalchemy.exc.OperationalError), ledger.transaction() as connection:
         connection.exec_driver_sql("SELECT pg_sleep(5)")
@@ -154,10 +156,10 @@ def test_a_transaction_that_is_not_answered_fails(postgres_url, monkeypatch):
 
 def test_a_connection_that_died_while_it_was_idle_is_replaced(postgres_url):
     """Servers restart between two batches."""
-    ledger = Database(postgres_url)
+    ledger = Database(postgres_url, "insiderone")
     with ledger.transaction() as connection:
         pid = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar()
-    other = Database(postgres_url)
+    other = Database(postgres_url, "insiderone")
     with other.transaction() as connection:
         connection.exec_driver_sql(f"SELECT pg_terminate_backend({pid})")
     other.close()
@@ -212,31 +214,39 @@ class Waits(threading.Event):
         return False
 
 
+UPSERT = Request(
+    "upsert", "/api/user/v1/upsert", b'{"users":[{"identifiers":{"email":"a@b.co"},"attributes":{"name":"x"}}]}'
+)
+
+
+def reaching(sandbox, config, timeout):
+    """The transport's settings."""
+    headers = {"X-PARTNER-NAME": config["partner_name"], "X-REQUEST-TOKEN": config["api_key"]}
+    headers["Content-Type"] = "application/json"
+    return TransportSettings("Insider One", sandbox.insiderone_url, headers, timeout, 60, 1_000)
+
+
 @pytest.mark.req("IN-60")
 def test_the_next_attempt_waits_as_long_as_retry_after_says(sandbox, config, monkeypatch):
     """An account that is asked again too soon stays throttled."""
-    monkeypatch.setattr(client.random, "uniform", lambda *_: 0.0)
+    monkeypatch.setattr(transport.random, "uniform", lambda *_: 0.0)
     sandbox.fault("insiderone", kind="status", status=429, headers={"Retry-After": "0.2"})
     waits = Waits()
-    settings = ClientSettings(sandbox.insiderone_url, config["partner_name"], config["api_key"], "test", 5, 60, 1_000)
-    body = b'{"users":[{"identifiers":{"email":"a@b.co"},"attributes":{"name":"x"}}]}'
 
-    outcome, attempts = InsiderOneClient(settings, waits).upsert(body, 1)
+    answer, attempts = HttpTransport(reaching(sandbox, config, timeout=5), waits).send(UPSERT, 1, read_upsert)
 
-    assert (outcome.accepted, attempts) == (1, 2)
+    assert (answer.refused, attempts) == ({}, 2)
     assert 0.2 in waits.seconds
 
 
 def test_an_answer_that_drips_in_is_given_up_and_asked_for_again(sandbox, config):
     """A read timeout starts anew with every byte, so such an answer held a lane, and its STATE, for ever."""
     sandbox.fault("insiderone", kind="drip")
-    api = (sandbox.insiderone_url, config["partner_name"], config["api_key"])
-    settings = ClientSettings(*api, "test", request_timeout_seconds=0.1, max_retry_seconds=60, rate_limit_per_minute=99)
-    body = b'{"users":[{"identifiers":{"email":"a@b.co"},"attributes":{"name":"x"}}]}'
+    way = HttpTransport(reaching(sandbox, config, timeout=0.1), threading.Event())
 
-    outcome, attempts = InsiderOneClient(settings, threading.Event()).upsert(body, 1)
+    answer, attempts = way.send(UPSERT, 1, read_upsert)
 
-    assert (outcome.accepted, attempts, outcome.doubtful) == (1, 2, True)
+    assert (answer.refused, attempts, answer.doubtful) == ({}, 2, True)
 
 
 def test_a_run_has_less_time_to_end_than_those_give_who_stop_it():

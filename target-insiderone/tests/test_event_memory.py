@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlite3
 
 import pytest
+from singer_delivery.sending.items import EventLine
 from singer_messages import order, record, schema, state
-from target_insiderone.api.users import EventLine
 
 
 def items(*prices: float):

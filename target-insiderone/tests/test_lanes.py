@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from singer_delivery.accounts.checkpoints import Segment
-from singer_delivery.sending.items import Arrival, Source
+from singer_delivery.destination import Group, Limits, OnceKind
+from singer_delivery.sending.items import Arrival, EventItem, Source
 from singer_delivery.sending.lanes import MOST_HELD_BYTES, Lanes
-from target_insiderone.api.users import EventItem
 
 SECONDS = 30
+EVENTS = Group("event")
 
 
 def item(person: str, number: int) -> EventItem:
@@ -55,11 +56,22 @@ class Api:
             self.changed.notify_all()
 
 
+class Events(OnceKind):
+    """A kind of which lanes need the limits only."""
+
+    def __init__(self, rows: int) -> None:
+        self._limits = Limits(rows, 1_000_000)
+
+    def limits(self, variant):
+        return self._limits
+
+    stage = request = read = None
+
+
 def lanes_to(api: Api, *, max_rows: int, lanes: int = 2) -> Lanes:
     """So many lanes that deliver to *api*."""
-    return Lanes(
-        [api.deliver] * lanes, max_rows=max_rows, max_bytes=1_000_000, stopping=threading.Event(), wake=api.failed.set
-    )
+    kinds = {"event": Events(max_rows)}
+    return Lanes([api.deliver] * lanes, kinds=kinds, stopping=threading.Event(), wake=api.failed.set)
 
 
 def test_a_batch_holds_few_records_that_came_in_long_lines():
@@ -70,7 +82,7 @@ def test_a_batch_holds_few_records_that_came_in_long_lines():
     for number in range(4):
         one = item("ada", number)
         one.source.arrival = long
-        lanes.add("events", one)
+        lanes.add(EVENTS, one)
     lanes.finish()
 
     assert api.begun == [["0", "1"], ["2", "3"]]
@@ -82,7 +94,7 @@ def test_a_record_waits_for_an_open_one_of_its_person_and_nobody_else_waits():
     api = Api(held="ada")
     lanes = lanes_to(api, max_rows=2, lanes=3)
     for number, person in enumerate(["ada", "bob", "cid", "dan", "ada", "eve", "fay"]):
-        lanes.add("events", item(person, number))
+        lanes.add(EVENTS, item(person, number))
     api.until(["2", "3"])
     api.until(["5", "6"])
 
@@ -96,11 +108,11 @@ def test_a_record_does_not_overtake_one_that_failed():
     """What failed comes again in the next run; what belongs behind it must not be there already."""
     api = Api(held="bob", failing="ada")
     lanes = lanes_to(api, max_rows=1)
-    lanes.add("events", item("bob", 0))
-    lanes.add("events", item("ada", 1))
+    lanes.add(EVENTS, item("bob", 0))
+    lanes.add(EVENTS, item("ada", 1))
     assert api.failed.wait(SECONDS)
-    lanes.add("events", item("ada", 2))
-    lanes.add("events", item("cid", 3))
+    lanes.add(EVENTS, item("ada", 2))
+    lanes.add(EVENTS, item("cid", 3))
     api.go_on.set()
     api.until(["3"])
 
@@ -116,7 +128,7 @@ def test_everything_arrives_and_everybody_in_order(persons, max_rows, lanes):
     api = Api()
     filled = lanes_to(api, max_rows=max_rows, lanes=lanes)
     for number, person in enumerate(persons):
-        filled.add("events", item(person, number))
+        filled.add(EVENTS, item(person, number))
     filled.finish()
 
     arrived = [int(key) for keys in api.ended for key in keys]

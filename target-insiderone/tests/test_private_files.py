@@ -29,7 +29,7 @@ def others(path):
 def test_folders_above_and_files_are_private_whatever_the_umask(tmp_path):
     """Parents came out as 0777 where the umask is 000, SQLite's own file as 0644."""
     data_dir = DataDir(str(tmp_path / "a" / "b"), "klaviyo")
-    ledger = Ledger(f"sqlite:///{tmp_path}/mine.sqlite")
+    ledger = Ledger(f"sqlite:///{tmp_path}/mine.sqlite", "insiderone")
     ledger.close()
 
     paths = [tmp_path / "a", tmp_path / "a" / "b", data_dir.folder, data_dir.ledger, tmp_path / "mine.sqlite"]
@@ -46,7 +46,7 @@ def test_what_was_open_is_closed(tmp_path):
         path.chmod(0o755)
 
     DataDir(str(folder.parent), "klaviyo")
-    Ledger(f"sqlite:///{tmp_path}/mine.sqlite").close()
+    Ledger(f"sqlite:///{tmp_path}/mine.sqlite", "insiderone").close()
 
     assert [others(path) for path in (folder.parent, folder, folder / "rejects.jsonl")] == [0, 0, 0]
     assert others(tmp_path / "mine.sqlite") == 0

@@ -6,9 +6,8 @@ import json
 from collections import Counter
 
 import pytest
+from singer_delivery.destination import Answer, Limits, Request, RowRefusedError, StopSendingError
 from singer_delivery.sending.sender import Evidence, Sender
-from singer_delivery.sending.transport import RowRefusedError, StopSendingError
-from target_insiderone.api.answers import Outcome
 
 BOUND = 80
 """Requests until a run stops that is refused whatever it sends."""
@@ -19,21 +18,21 @@ def send(count: int, bad, evidence: Evidence, text_of=lambda _: "cannot be store
     told: list[int] = []
     requests: Counter[str] = Counter()
 
-    def post(body: bytes, users: int) -> tuple[Outcome, int]:
-        if found := sorted(set(json.loads(body)) & set(bad)):
+    def post(request: Request, _part: range) -> tuple[Answer, int]:
+        if found := sorted(set(json.loads(request.body)) & set(bad)):
             requests["refused"] += 1
             raise RowRefusedError(text_of(found[0]))
-        return Outcome(users, {}), 1
+        return Answer({}), 1
 
-    def body_of(users) -> bytes:
-        return b"[" + b",".join(users) + b"]"
+    def request_of(users) -> Request:
+        return Request("upsert", "/", b"[" + b",".join(users) + b"]")
 
     def answered(start, verdicts, _doubtful) -> None:
         told.extend(range(start, start + len(verdicts)))
 
     users = [str(number).encode() for number in range(count)]
     try:
-        verdicts = Sender(requests, "upsert").send(users, body_of, post, answered, evidence)
+        verdicts = Sender(requests, "The API", Limits()).send(users, request_of, post, answered, evidence)
     except StopSendingError:
         return set(), requests["upsert"]
     assert sorted(told) == list(range(count))

@@ -1,4 +1,4 @@
-"""What ``check`` finds of a target's data folder, ledger and credentials, without writing anything to the destination."""
+"""What ``check`` finds of data folder, ledger and credentials, without writing anything to the destination."""
 
 from __future__ import annotations
 

@@ -123,7 +123,7 @@ def commands_of(target: type[DeliveryTarget], more: Sequence[click.Command]) -> 
     @commands.command("forget")
     @config_option
     def forget_command(config: tuple[str, ...]) -> None:
-        """Remove addresses, one a line on standard input, from rejects, ledger and dry runs; the destination is not touched."""
+        """Remove addresses, one a line on standard input, from all that is kept; the destination is not touched."""
         addresses = text_of(sys.stdin.buffer.read(), "standard input").split("\n")
         gone = forget(target.checked_settings(settings_of(target, config)), target.prefix, addresses)
         click.echo(

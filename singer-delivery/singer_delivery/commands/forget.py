@@ -33,8 +33,8 @@ class Forgotten:
 def forget(settings: DeliverySettings, prefix: str, lines: Iterable[str]) -> Forgotten:
     """Remove addresses (e-mail, phone; one a line) from all that is kept of this integration, and from dry runs.
 
-    *prefix*: of the ledger's tables. Whole entries go, torn lines too; of dry runs, summaries and left-overs the whole file. An event whose outcome is
-    open counts as delivered from then on: nothing of the person is sent again.
+    *prefix*: of the ledger's tables. Whole entries go, torn lines too; of dry runs, summaries and left-overs the whole
+    file. An event whose outcome is open counts as delivered from then on: nothing of the person is sent again.
     """
     addresses = Addresses(lines, settings.default_country)
     found: set[int] = set()

@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from singer_delivery.sending.items import Arrival, Item
 
 Shown = dict[str, Any]
-"""``{"stream", "key", "outcome", "reason", "left_out": ["why: field"], "not_mapped": [field]}``, and what the kind shows
-of a row (`Kind.shown`)."""
+"""``{"stream", "key", "outcome", "reason", "left_out": ["why: field"], "not_mapped": [field]}``, and what
+the kind shows of a row (`Kind.shown`)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ anything, and `VersionItem`, whose version is a destination's.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 

@@ -11,13 +11,13 @@ from singer_delivery.mapping.generated import compile_get
 from singer_delivery.mapping.phone import compile_phone
 from singer_delivery.mapping.placeholders import stands_for_nobody
 from singer_delivery.mapping.sources import NO_ITEM, Getter, Record, compile_source
-from singer_delivery.mapping.transforms import Transform
 from singer_delivery.mapping.values import UnusableValueError, is_blank, to_text, trim
 
 from target_insiderone.mapping.transforms import compile_transforms
 
 if TYPE_CHECKING:
     from singer_delivery.mapping.columns import Note
+    from singer_delivery.mapping.transforms import Transform
 
     from target_insiderone.settings.settings import Settings
 

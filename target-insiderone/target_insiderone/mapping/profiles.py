@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from singer_delivery.errors import Filtered
-from singer_delivery.mapping.columns import Column
 from singer_delivery.mapping.generated import compile_fill, compile_get
 from singer_delivery.mapping.sources import NO_ITEM, Getter, Record
 from singer_delivery.mapping.values import UnusableValueError
@@ -21,7 +20,7 @@ from target_insiderone.mapping.vocabulary import ATTRIBUTES, CUSTOM_NAMES_LIMIT,
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from singer_delivery.mapping.columns import Note
+    from singer_delivery.mapping.columns import Column, Note
 
     from target_insiderone.mapping.rows import AttributeMapping
     from target_insiderone.settings.settings import Settings

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
-from singer_delivery.mapping.transforms import Transform
 from singer_delivery.mapping.values import UnusableValueError, is_blank, to_plain
 
 from target_insiderone.mapping.transforms import compile_transforms
@@ -17,6 +16,7 @@ from target_insiderone.mapping.vocabulary import ATTRIBUTES, custom_name
 if TYPE_CHECKING:
     from singer_delivery.mapping.columns import Note
     from singer_delivery.mapping.sources import Record
+    from singer_delivery.mapping.transforms import Transform
 
     from target_insiderone.settings.settings import Settings
 
