@@ -276,6 +276,8 @@ def test_forgotten_variable_of_a_second_account_is_refused(real_project, shown):
     for refused in (loaded, checked):
         assert refused.returncode == 2
         assert "partner_name: is missing" in refused.stdout + refused.stderr
+        assert "TARGET_INSIDERONE_US_PARTNER_NAME" in refused.stdout + refused.stderr
+        assert "TARGET_INSIDERONE_PARTNER_NAME" not in refused.stdout + refused.stderr
 
 
 @pytest.mark.req("IN-30")
@@ -328,7 +330,10 @@ def test_misspelt_flag_is_refused_and_nothing_is_sent(new_project, sandbox, shop
     (refused,) = project.run_at_once(["profiles-sync"])
 
     assert refused.exit_code == 1
-    assert "setting dry_run: is no flag" in refused.log
+    assert (
+        "setting dry_run (in meltano.yml and the variables that it names, or in TARGET_INSIDERONE_DRY_RUN): is no flag"
+        in refused.log
+    )
     assert "exit code 2" in refused.log
     assert not [words for words in ("BrokenPipe", "Traceback", "unforeseen") if words in refused.log]
     assert sandbox.journal("insiderone") == []

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, ClassVar, cast
 
@@ -32,7 +32,7 @@ from tap_klaviyo.streams.events import Events
 from tap_klaviyo.streams.profiles import Profiles
 from tap_klaviyo.streams.subscriptions import SubscriptionChanges
 from tap_klaviyo.texts import UnreadableError, json_object
-from tap_klaviyo.variables import check_log_level, settings_of_file, settings_of_variables
+from tap_klaviyo.variables import check_log_level, place_in_meltano, settings_of_file, settings_of_variables
 from tap_klaviyo.writer import CountingWriter, LineWriter, Stopped
 
 if TYPE_CHECKING:
@@ -222,10 +222,11 @@ class TapKlaviyo(Tap):
         """
         cls.append_builtin_config(cls.config_jsonschema)
         declared = cls.config_jsonschema["properties"]
+        place = partial(place_in_meltano, os.environ, cls._env_var_prefix)
         config: dict[str, Any] = {}
         for path in value:
             if path != "ENV":
-                config |= settings_of_file(Path(path), declared)
+                config |= settings_of_file(Path(path), declared, place=place)
         if "ENV" in value:
             config |= settings_of_variables(os.environ, declared, cls._env_var_prefix)
         return _ConfigInput(config={name: setting for name, setting in config.items() if setting is not None})

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tap_klaviyo.texts import UnreadableError, json_object, parse_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
 Schema = dict[str, Any]
@@ -25,6 +25,7 @@ MELTANO: Final = {
 }
 """The variable in which Meltano names the plugin that it runs, and how those begin that hold that plugin's settings."""
 
+_FLOW = re.compile(r"-(?:profiles|events|subscriptions)$")
 _INTEGER = re.compile(r"\s*[+-]?[0-9]{1,18}\s*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -51,10 +52,26 @@ def settings_of_variables(
         try:
             found[name] = _value_of_variable(text, schema)
         except (ValueError, RecursionError) as error:
-            mistakes.append(f"variable {prefix}{variable}: {error}")
+            place = place_in_meltano(environment, prefix, name)
+            mistakes.append(f"setting {name}{place}: {error}" if place else f"variable {prefix}{variable}: {error}")
     if mistakes:
         raise UnreadableError(mistakes)
     return found
+
+
+def place_in_meltano(environment: Mapping[str, str], prefix: str, setting: str) -> str:
+    """Tell in brackets where a setting stands for the account whose plugin Meltano runs; "" without Meltano.
+
+    Meltano names variables after plugins. Those of a flow inherit from their account's, which is the one to name.
+
+    >>> place_in_meltano({"MELTANO_LOADER_NAME": "target-insiderone-us-events"}, "TARGET_INSIDERONE_", "dry_run")
+    ' (in meltano.yml and the variables that it names, or in TARGET_INSIDERONE_US_DRY_RUN)'
+    """
+    plugin = environment.get(MELTANO[prefix.partition("_")[0]][0])
+    if not plugin:
+        return ""
+    variable = re.sub(r"[^A-Z0-9]", "_", f"{_FLOW.sub('', plugin)}_{setting}".upper())
+    return f" (in meltano.yml and the variables that it names, or in {variable})"
 
 
 def check_log_level(environment: Mapping[str, str], prefix: str) -> None:
@@ -69,8 +86,15 @@ def check_log_level(environment: Mapping[str, str], prefix: str) -> None:
         raise UnreadableError([f"variable {variable}: is no level of logging; write {', '.join(levels)}"])
 
 
-def settings_of_file(path: Path, declared: Mapping[str, Schema], option: str = "--config") -> dict[str, Any]:
+def settings_of_file(
+    path: Path,
+    declared: Mapping[str, Schema],
+    option: str = "--config",
+    place: Callable[[str], str] = lambda _: "",
+) -> dict[str, Any]:
     """The settings in a file; flags and whole numbers that are written as texts are read as in variables.
+
+    *place* adds to a setting's name where else it stands (`place_in_meltano`).
 
     Raises:
         UnreadableError: The file or some of its texts cannot be read.
@@ -83,7 +107,7 @@ def settings_of_file(path: Path, declared: Mapping[str, Schema], option: str = "
             try:
                 config[name] = value_of(value, schema)
             except ValueError as error:
-                mistakes.append(f"{option}: {path}: setting {name}: {error}")
+                mistakes.append(f"{option}: {path}: setting {name}{place(name)}: {error}")
         elif isinstance(value, Decimal) and "integer" in kinds_of(schema) and value == value.to_integral_value():
             config[name] = int(value)  # 30.0
     if mistakes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from tap_klaviyo.settings import SETTINGS
+from tap_klaviyo.settings import SETTINGS, problems
 from tap_klaviyo.texts import UnreadableError
 from tap_klaviyo.variables import settings_of_variables
 
@@ -44,6 +44,15 @@ def test_list_of_names_stands_in_json_or_between_commas(value):
     read = settings_of_variables({f"{PREFIX}EVENT_METRICS": value}, SETTINGS["properties"], PREFIX)
 
     assert read == {"event_metrics": ["Placed Order", "Viewed Product"]}
+
+
+def test_missing_key_is_named_by_the_variable_of_the_account(monkeypatch):
+    """A key that a second shop lacks is none of the first shop's."""
+    monkeypatch.setenv("MELTANO_EXTRACTOR_NAME", "tap-klaviyo-us-events")
+
+    assert problems({}, SETTINGS) == [
+        "`api_key` is required (in meltano.yml and the variables that it names, or in TAP_KLAVIYO_US_API_KEY)"
+    ]
 
 
 def test_no_dotenv_is_read(tap, tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,6 +17,7 @@ from target_insiderone.mapping_checks import check_mappings
 from target_insiderone.near_miss import did_you_mean, same_letters, similar
 from target_insiderone.sdk_checks import check_sdk_settings
 from target_insiderone.setting_checks import check_settings
+from target_insiderone.variables import place_in_meltano
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -64,8 +66,8 @@ _TYPE_WORDS: Final[Mapping[str, str]] = {
 """JSON Schema's word for a type -> ours."""
 
 _REQUIRED_HINTS: Final[Mapping[str, str]] = {
-    "partner_name": "the name from Insider One's account settings, in lower case (TARGET_INSIDERONE_PARTNER_NAME)",
-    "api_key": "an Insider One key of type Unified Customer Database (TARGET_INSIDERONE_API_KEY)",
+    "partner_name": "the name from Insider One's account settings, in lower case",
+    "api_key": "an Insider One key of type Unified Customer Database",
     "identifier_mappings": "for example [{identifier_type: email, source_field: email}]",
 }
 
@@ -93,6 +95,12 @@ def _validator() -> Any:
     return jsonschema_rs.validator_for(declared)
 
 
+def _place(setting: str) -> str:
+    """Where a setting is to be given: for a second account under Meltano, never the first one's variable."""
+    prefix = "TARGET_INSIDERONE_"
+    return place_in_meltano(os.environ, prefix, setting) or f" ({prefix}{setting.upper()})"
+
+
 def _check_schema(config: Mapping[str, Any]) -> Iterator[Finding]:
     own = {name: value for name, value in config.items() if name in PROPERTIES}
     for error in _validator().iter_errors(own):
@@ -103,7 +111,8 @@ def _schema_findings(kind: str, expected: Any, parts: list[str | int], config: M
     """Word one violation of the schema, without the value that violates it."""
     path = path_of(parts)
     if kind == "required":
-        yield Finding(path_of([*parts, expected]), "is missing", _REQUIRED_HINTS.get(expected, f"add `{expected}`"))
+        hint = _REQUIRED_HINTS.get(expected, f"add `{expected}`")
+        yield Finding(path_of([*parts, expected]), "is missing", hint if parts else hint + _place(expected))
     elif kind == "additionalProperties":
         known = sorted(_schema_at(parts)["properties"])
         for name in expected:

@@ -9,7 +9,7 @@ import os
 import re
 import sys
 from contextlib import suppress
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -37,7 +37,7 @@ from target_insiderone.schema_messages import check_schema_message, unusable_map
 from target_insiderone.settings import CONFIG_JSONSCHEMA, Settings, parse_settings
 from target_insiderone.sinks import EventSink, InsiderOneSink, ProfileSink, RemovedSink
 from target_insiderone.standard_streams import open_closed_streams
-from target_insiderone.variables import check_log_level, settings_of_file, settings_of_variables
+from target_insiderone.variables import check_log_level, place_in_meltano, settings_of_file, settings_of_variables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -312,10 +312,11 @@ class TargetInsiderOne(Target):
         """
         cls.append_builtin_config(cls.config_jsonschema)
         declared = cls.config_jsonschema["properties"]
+        place = partial(place_in_meltano, os.environ, cls._env_var_prefix)
         config: dict[str, Any] = {}
         for path in paths:
             if path != "ENV":
-                config |= settings_of_file(Path(path), declared)
+                config |= settings_of_file(Path(path), declared, place=place)
         if "ENV" in paths:
             config |= settings_of_variables(os.environ, declared, cls._env_var_prefix)
         return config

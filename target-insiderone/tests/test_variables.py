@@ -9,6 +9,7 @@ import subprocess
 import pytest
 from klaviyo_insiderone_sandbox.testing import PARTNER, TOKEN
 from singer_messages import profile, record, schema
+from target_insiderone.findings import find
 from target_insiderone.target import TargetInsiderOne
 from target_insiderone.texts import UnreadableError
 
@@ -120,6 +121,35 @@ def test_text_in_a_file_is_read_by_the_same_words(tmp_path, setting, value, word
     with pytest.raises(UnreadableError, match=words) as refused:
         TargetInsiderOne.config_from([str(path)])
     assert str(path) in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("plugin", "account"),
+    [
+        ("target-insiderone", "TARGET_INSIDERONE"),
+        ("target-insiderone-events", "TARGET_INSIDERONE"),
+        ("target-insiderone-us", "TARGET_INSIDERONE_US"),
+        ("target-insiderone-us-profiles", "TARGET_INSIDERONE_US"),
+        ("target-insiderone--de-subscriptions", "TARGET_INSIDERONE__DE"),
+    ],
+)
+def test_messages_name_the_variable_of_the_account(tmp_path, monkeypatch, plugin, account):
+    """A flag was named by its setting alone, and a key that a second shop lacks by the first shop's variable."""
+    monkeypatch.setenv("MELTANO_LOADER_NAME", plugin)
+    monkeypatch.setenv("MELTANO_LOAD_SKIP_HOOK", "ture")
+    path = tmp_path / "config.json"
+    path.write_text('{"dry_run": "ture"}')
+
+    with pytest.raises(UnreadableError) as file:
+        TargetInsiderOne.config_from([str(path)])
+    with pytest.raises(UnreadableError) as variable:
+        TargetInsiderOne.config_from(["ENV"])
+    missing = {finding.path: str(finding) for finding in find({})}
+
+    assert f" {account}_DRY_RUN): is no flag" in str(file.value)
+    assert f" {account}_SKIP_HOOK): is no flag" in str(variable.value)
+    assert f" {account}_PARTNER_NAME)" in missing["partner_name"]
+    assert f" {account}_API_KEY)" in missing["api_key"]
 
 
 def test_right_texts_in_a_file_count(tmp_path):
