@@ -42,6 +42,9 @@ logging.getLogger("singer_sdk.mapper").setLevel(logging.INFO)  # at DEBUG it log
 
 STREAMS: Sequence[type[KlaviyoStream]] = (Profiles, Events, SubscriptionChanges)
 
+WRAPPINGS = frozenset({"singer_state", "completed", "partial", "value"})
+"""In what a state stands that was taken from Meltano or from a STATE line whole; read as it is, it would be none."""
+
 FAILED = 1
 CONFIGURATION = 2
 PARTLY_FAILED = 4
@@ -77,6 +80,10 @@ class TapKlaviyo(Tap):
 
     @override
     def load_state(self, state: dict[str, Any]) -> None:
+        if (wrappings := sorted(WRAPPINGS.intersection(state))) and "bookmarks" not in state:
+            raise ConfigValidationError(
+                "state", errors=[f"the state stands inside `{wrappings[0]}`; give what is in there, with `bookmarks`"]
+            )
         bookmarks = state.get("bookmarks", {})
         if not isinstance(bookmarks, Mapping) or not all(isinstance(entry, Mapping) for entry in bookmarks.values()):
             raise ConfigValidationError("state", errors=["the state must be an object with an object `bookmarks`"])

@@ -139,6 +139,16 @@ def test_broken_bookmark_is_an_error_of_its_stream(tap, sandbox, profiles):
     assert "stream events failed: the state's replication_key_value is no date-time" in outcome.log
 
 
+@pytest.mark.parametrize("wrapping", ["singer_state", "completed", "value"])
+def test_state_inside_something_else_is_refused(tap, wrapping):
+    """`meltano state get` wraps it, and so does a STATE line: so no bookmark was found, and all came again."""
+    state = {"bookmarks": {"profiles": {"replication_key": "updated", "replication_key_value": "2026-06-01T00:00:00Z"}}}
+    outcome = tap(streams=["profiles"], state={wrapping: state})
+
+    assert (outcome.code, outcome.output) == (2, "")
+    assert f"the state stands inside `{wrapping}`" in outcome.log
+
+
 @pytest.mark.req("IN-04")
 def test_description_and_discovery_work_without_settings(tap, tmp_path):
     """Meltano discovers before anybody has a key."""

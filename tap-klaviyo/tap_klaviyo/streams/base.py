@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from itertools import islice
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, cast
 
 import msgspec
 from singer_sdk.helpers.conform import TypeConformanceLevel
@@ -28,7 +28,7 @@ from tap_klaviyo.streams.windows import WindowedReading
 from tap_klaviyo.writer import encode_lines, json_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 
     from singer_sdk.helpers.types import Context, Record
     from singer_sdk.metrics import Counter
@@ -82,6 +82,17 @@ class Run:
         return self.tally["emitted"], self.bookmark.second
 
 
+class Beginning(NamedTuple):
+    """Where a run of a stream begins."""
+
+    lower: datetime | None
+    """From when on it reads; None: from the beginning."""
+    position: str | None = None
+    """Up to which second all has been read, if that is not what the bookmark says."""
+    recalled: Collection[str] = ()
+    """Ids of what was emitted before, besides what the bookmark remembers."""
+
+
 class KlaviyoStream(Stream):
     """A collection of Klaviyo's JSON:API, read in the order of its replication key."""
 
@@ -126,12 +137,9 @@ class KlaviyoStream(Stream):
     def prepare(self) -> None:
         """Ask what the stream needs to know before its run begins."""
 
-    def begin(self, saved: SavedBookmark | None, since: datetime | None) -> tuple[datetime | None, str | None]:
-        """Tell from when on to read, and up to which second all has been read, if that is not what the bookmark says.
-
-        *since* is where the first run began, or begins.
-        """
-        return (before(saved.moment, self.reach, since) if saved and saved.moment else since), None
+    def begin(self, saved: SavedBookmark | None, since: datetime | None) -> Beginning:
+        """Tell where to begin; *since* is where the first run began, or begins."""
+        return Beginning(before(saved.moment, self.reach, since) if saved and saved.moment else since)
 
     @abstractmethod
     def records(self, run: Run) -> Iterator[Record]:
@@ -257,7 +265,7 @@ class KlaviyoStream(Stream):
         start = client.run_start(self.path)
         saved = self._saved(start)
         since = saved.since if saved else self._first_lower_bound(start)
-        lower, position = self.begin(saved, since)
+        lower, position, recalled = self.begin(saved, since)
         upper = min(start, settings.end) if settings.end else start
         if lower and upper <= lower and upper < start:
             self.logger.warning(
@@ -266,7 +274,14 @@ class KlaviyoStream(Stream):
                 whole_second(upper),
                 whole_second(lower),
             )
-        bookmark = Bookmark(saved, ceiling=start, overlap=self.overlap, versioned=self.versioned, position=position)
+        bookmark = Bookmark(
+            saved,
+            ceiling=max(start, saved.moment) if saved and saved.moment else start,
+            overlap=self.overlap,
+            versioned=self.versioned,
+            position=position,
+            recalled=recalled,
+        )
         budget = PageBudget(settings.max_pages, bookmark)
         fetcher = Fetcher(settings.max_concurrency)
         tally = {"emitted": 0, "repeats": 0}
@@ -275,12 +290,24 @@ class KlaviyoStream(Stream):
     def _saved(self, start: datetime) -> SavedBookmark | None:
         """Read what an earlier run left; a bookmark in the future is brought back to the run's start.
 
+        One that this tap has written was no later than the server's clock; if that is behind it now, but this
+        machine's is not, it is the server's that is wrong. Then the bookmark stays: going back would repeat records.
+
         A state that does not say where the first run began is held to a ``start_date`` that lies before its bookmark.
         """
         saved = read_state(self.stream_state, str(self.replication_key)) if self._is_incremental else None
         if saved and saved.moment and saved.moment > start:
-            self.logger.warning("the bookmark in the state lies in the future; reading from the run's start instead")
-            saved = replace(saved, moment=start)
+            if saved.tells_since and saved.moment <= datetime.now(UTC):
+                self.logger.warning(
+                    "stream %s: the server's clock is behind the bookmark, which stays; what happened since comes in "
+                    "later runs",
+                    self.name,
+                )
+            else:
+                self.logger.warning(
+                    "the bookmark in the state lies in the future; reading from the run's start instead"
+                )
+                saved = replace(saved, moment=start)
         if saved and saved.moment and not saved.tells_since:
             earliest = self.account.settings.start
             saved = replace(saved, since=earliest if earliest and earliest <= saved.moment else None)

@@ -228,7 +228,16 @@ class EventChains(Generic[R]):
             return list(self._selection.names)
         return {EVERY, *self._coverage.known}
 
-    def advance(self, second: str) -> list[list[str]]:
+    def recall(self, seen: Collection[str]) -> set[str]:
+        """Return ids of what earlier runs emitted before the marks of the metrics that are read, but not the last run.
+
+        *seen*: what that one remembered. Where ids cannot be looked up, a metric that is not read cannot be told from
+        one that is but had no event lately; then nothing is kept.
+        """
+        by_name = self._metrics is None and self._selection.names is not None
+        return self._coverage.choose({*self.keys, *self._coverage.known} if by_name else self.keys, seen)
+
+    def advance(self, second: str) -> dict[str, list[Any]]:
         """Note that all that is read has been read up to a second; return the state of the metrics."""
         self._coverage.advance(self.keys, second)
         self._coverage.advance(self._met, second)

@@ -11,7 +11,7 @@ from tap_klaviyo import schemas
 from tap_klaviyo.bookmarks import GRAIN
 from tap_klaviyo.datetimes import consent_times_rfc3339, prediction_times_rfc3339, rfc3339_json
 from tap_klaviyo.filters import all_of, compare
-from tap_klaviyo.resources import Page, Resource, read_page
+from tap_klaviyo.resources import Page, Profile, read_page
 from tap_klaviyo.streams.base import KlaviyoStream, Run
 from tap_klaviyo.streams.pages import leave_out
 from tap_klaviyo.streams.predictions import ADDITIONAL, FIELD, PredictiveReader, ProfileSchema
@@ -116,7 +116,7 @@ def profile_rows(page: Slice[Page]) -> list[Row]:
     return rows
 
 
-def profile_record(profile: Resource) -> dict[str, Any]:
+def profile_record(profile: Profile) -> dict[str, Any]:
     """Flatten a profile: id beside the attributes, its declared date-times in RFC 3339 UTC."""
     record: dict[str, Any] = {"id": profile.id, **profile.attributes}
     record["id"] = profile.id
