@@ -193,6 +193,8 @@ class TargetInsiderOne(Target):
     def _process_schema_message(self, message_dict: Message) -> None:
         """Make the stream's sink, and keep the SCHEMA for replays."""
         check_schema_message(message_dict)
+        if shown(stream := message_dict["stream"]) != stream:
+            keep_secret([stream])  # the SDK's lines hold it, too
         self._make_sinks(message_dict)
         self.run.data_dir.write_schema(message_dict)
 
