@@ -12,7 +12,7 @@ import phonenumbers
 
 from target_insiderone.exact_json import decode
 from target_insiderone.phone import compile_phone, region_of
-from target_insiderone.values import UnusableValueError
+from target_insiderone.values import FORMAT_MARKS, UnusableValueError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -78,8 +78,10 @@ class Addresses:
 
     def _in_text(self, given: str) -> set[int]:
         text = _clean(given).casefold()
-        found = set(self._texts.get(text, ()))
-        for spelling in (text, unquote_plus(text)) if "%" in text else (text,):
+        found: set[int] = set()
+        spellings = {text, text.translate(FORMAT_MARKS), unquote_plus(text) if "%" in text else text}
+        for spelling in spellings:
+            found |= self._texts.get(spelling, set())
             for email in _emails_in(spelling):
                 found |= self._texts.get(email, set())
             if self._numbers:

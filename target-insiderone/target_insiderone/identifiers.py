@@ -12,7 +12,7 @@ from target_insiderone.phone import compile_phone
 from target_insiderone.placeholders import stands_for_nobody
 from target_insiderone.sources import NO_ITEM, Getter, Record, compile_source
 from target_insiderone.transforms import Transform, compile_transforms
-from target_insiderone.values import UnusableValueError, is_blank, to_text, trim
+from target_insiderone.values import FORMAT_MARKS, UnusableValueError, is_blank, to_text, trim
 
 if TYPE_CHECKING:
     from target_insiderone.mapped import Note
@@ -76,12 +76,16 @@ def compile_event_identifiers(settings: Settings) -> Resolver:
 
 
 def check_email(value: Any) -> str:
-    """Trim an address and hold it to Insider One's pattern. Upper case stays: ``transform: lower`` changes it.
+    """Trim an address, also of marks within it, and hold it to Insider One's pattern.
+
+    Upper case stays: ``transform: lower`` changes it.
 
     Raises:
         UnusableValueError: It is no address.
     """
     address = trim(value) if type(value) is str else ""
+    if not address.isascii():
+        address = address.translate(FORMAT_MARKS)
     if len(address) <= LONGEST_EMAIL and EMAIL.fullmatch(address):
         return address
     raise UnusableValueError("identifier_blocked" if address and stands_for_nobody(address) else "identifier_skipped")

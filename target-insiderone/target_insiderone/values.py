@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+import unicodedata
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, Final
 
@@ -31,9 +32,18 @@ _INVISIBLE_RANGES: Final = (
     (0xE0020, 0xE007F),
 )
 # fmt: on
-INVISIBLE: Final = "".join(chr(code) for first, last in _INVISIBLE_RANGES for code in range(first, last + 1))
+FILLERS: Final = "\u115f\u1160\u2800\u3164\uffa0"
+"""Letters and signs that show nothing: Hangul fillers, the empty Braille cell."""
+
+INVISIBLE: Final = FILLERS + "".join(chr(code) for first, last in _INVISIBLE_RANGES for code in range(first, last + 1))
 """Blanks (Unicode category Z), control characters (Cc), format characters (Cf: direction and byte order marks, zero
-width blanks)."""
+width blanks), and fillers."""
+
+JOINERS: Final = "\u200c\u200d"
+FORMAT_MARKS: Final = dict.fromkeys(
+    ord(mark) for mark in INVISIBLE if unicodedata.category(mark) == "Cf" and mark not in JOINERS
+)
+"""What goes from within an address, for ``str.translate``; the joiners tell words of some languages apart."""
 
 
 class UnusableValueError(ValueError):

@@ -494,6 +494,7 @@ def test_forget_finds_a_phone_number_in_any_spelling(command, load):
         pytest.param("0532 123 45 67", "+905321234567", id="national in the list"),
         pytest.param("+905321234567", "tel 0532 123 45 67 please", id="national, in a text"),
         pytest.param("+905321234567", "+90 (0)532 1234567", id="bracketed zero"),
+        pytest.param("ann@shop.example", "ann\u200b@sh\u00adop.example", id="invisible characters within"),
         pytest.param(" ANN@shop.example ", "\u200bann@Shop.example\u00a0", id="blanks and capitals"),
         pytest.param("ann@shop.example", "https://x.example/?email=ann%40shop.example&a=1", id="in a link"),
         pytest.param("o'ann@shop.example", "<O'Ann@shop.example>", id="apostrophe"),
