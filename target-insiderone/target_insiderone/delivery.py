@@ -9,6 +9,8 @@ from target_insiderone.items import EventItem, ProfileItem
 from target_insiderone.profile_delivery import ProfileDelivery
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from target_insiderone.accounting import Tally
     from target_insiderone.dispatch import SharedParts
     from target_insiderone.lanes import Batch
@@ -22,13 +24,13 @@ class Delivery:
         self._profiles = ProfileDelivery(shared, tally)
         self._events = EventDelivery(shared, tally)
 
-    def deliver(self, batch: Batch) -> None:
-        """Send one batch and settle every item of it.
+    def deliver(self, batch: Batch) -> Iterator[Exception]:
+        """Send one batch and settle every item of it; yields where that has to wait for what other batches come to.
 
         Raises:
             StopSendingError, GaveUpError, AnswerMismatchError, Stopped: Its items then stay pending.
         """
         if profiles := [item for item in batch.items if isinstance(item, ProfileItem)]:
-            self._profiles.deliver(profiles, skip_hook=self._skip_hook or batch.group == "old profiles")
+            yield from self._profiles.deliver(profiles, skip_hook=self._skip_hook or batch.group == "old profiles")
         if events := [item for item in batch.items if isinstance(item, EventItem)]:
-            self._events.deliver(events, skip_hook=self._skip_hook or batch.group == "old events")
+            yield from self._events.deliver(events, skip_hook=self._skip_hook or batch.group == "old events")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from target_insiderone.ledger import Ledger
     from target_insiderone.progress import Progress
     from target_insiderone.rejects import RejectedEvent, RejectsFile
-    from target_insiderone.sending import Answered, Verdict
+    from target_insiderone.sending import Answered, Sending
 
 
 Kind = Literal["upsert", "upsert with skip_hook", "attribute/delete"]
@@ -75,7 +75,7 @@ class Dispatch:
         *,
         skip_hook: bool,
         before_retry: Callable[[], None] = lambda: None,
-    ) -> list[Verdict]:
+    ) -> Sending:
         """Send users; *answered* and the verdicts are as in :meth:`Sender.send`."""
 
         def body_of(some: Sequence[bytes]) -> bytes:
@@ -86,7 +86,7 @@ class Dispatch:
             return self.shared.client.upsert(body, count, before_retry)
 
         evidence = self.shared.evidence["upsert with skip_hook" if skip_hook else "upsert"]
-        return self._upserts.send(users, body_of, post, answered, evidence)
+        return self._upserts.send(users, body_of, post, answered, evidence, before_retry)
 
     def reject(self, source: Source, refusal: Refusal) -> None:
         """Keep a refused record with the reason."""

@@ -15,7 +15,7 @@ from target_insiderone.remedies import REMEDIES
 from target_insiderone.vocabulary import LINE_PARAMETER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Generator, Iterator, Mapping, Sequence
 
     from target_insiderone.accounting import Outcome
     from target_insiderone.answers import Refusal
@@ -35,7 +35,7 @@ class Parcel(msgspec.Struct, gc=False):
 class EventDelivery(Dispatch):
     """Delivers events."""
 
-    def deliver(self, items: Sequence[EventItem], *, skip_hook: bool) -> None:
+    def deliver(self, items: Sequence[EventItem], *, skip_hook: bool) -> Iterator[Exception]:
         """Send the events of a batch and settle its records."""
         ledger = self.shared.ledger
         keys = [event.key for item in items for event in item.events if event.key is not None]
@@ -48,7 +48,7 @@ class EventDelivery(Dispatch):
                 for event in parcel.events
                 if event.key is not None and event.key not in known
             )
-        refusals = self._send_events(parcels, skip_hook=skip_hook)
+        refusals = yield from self._send_events(parcels, skip_hook=skip_hook)
         self._settle_events(items, parcels, refusals)
 
     def _pack(self, items: Sequence[EventItem], known: Mapping[bytes, KnownEvent]) -> list[Parcel]:
@@ -110,7 +110,9 @@ class EventDelivery(Dispatch):
             self.tally.notes[stream, "changed_after_delivery", event.event_type] += 1
         return False
 
-    def _send_events(self, parcels: Sequence[Parcel], *, skip_hook: bool) -> dict[int, Refusal]:
+    def _send_events(
+        self, parcels: Sequence[Parcel], *, skip_hook: bool
+    ) -> Generator[Exception, None, dict[int, Refusal]]:
         """Send the events; a refused event is taken out and the other events of its user go again.
 
         Returns id(event) -> why it was refused.
@@ -121,7 +123,8 @@ class EventDelivery(Dispatch):
             again: list[Parcel] = []
             waiting = [part for parcel in waiting for part in self._parts(parcel)]
             users = [event_user(parcel.identifiers, [event.body for event in parcel.events]) for parcel in waiting]
-            self.upsert(users, partial(self._events_answered, waiting, refusals, again), skip_hook=skip_hook)
+            answered = partial(self._events_answered, waiting, refusals, again)
+            yield from self.upsert(users, answered, skip_hook=skip_hook)
             waiting = again
         return refusals
 

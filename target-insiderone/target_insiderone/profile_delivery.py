@@ -17,7 +17,7 @@ from target_insiderone.read_times import UNDATED
 from target_insiderone.sending import Sender
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
     from target_insiderone.accounting import Outcome, Tally
     from target_insiderone.answers import Refusal
@@ -79,16 +79,18 @@ class ProfileDelivery(Dispatch):
         super().__init__(shared, tally)
         self._deletions = Sender(tally.requests, "attribute/delete", shared.settings.batch_size_bytes)
 
-    def deliver(self, items: Sequence[ProfileItem], *, skip_hook: bool) -> None:
+    def deliver(self, items: Sequence[ProfileItem], *, skip_hook: bool) -> Iterator[Exception]:
         """Send the newest versions; those whose place in time is not certain go after them."""
         dated = [item for item in items if item.read_at != UNDATED]
         undated = [item for item in items if item.read_at == UNDATED] if len(dated) < len(items) else []
         while dated:
-            dated = self._deliver(dated, skip_hook=skip_hook)
+            dated = yield from self._deliver(dated, skip_hook=skip_hook)
         while undated:
-            undated = self._deliver(undated, skip_hook=skip_hook)
+            undated = yield from self._deliver(undated, skip_hook=skip_hook)
 
-    def _deliver(self, items: Sequence[ProfileItem], *, skip_hook: bool) -> list[ProfileItem]:
+    def _deliver(
+        self, items: Sequence[ProfileItem], *, skip_hook: bool
+    ) -> Generator[Exception, None, list[ProfileItem]]:
         """Send the newest version of each; look again if a newer one was delivered between two attempts.
 
         Returns those that came after the newest one, and are older by the clock alone.
@@ -112,7 +114,7 @@ class ProfileDelivery(Dispatch):
         while True:
             post = self._choose(waiting, known)
             try:
-                in_doubt = self._send(post, claim, skip_hook=skip_hook)
+                in_doubt = yield from self._send(post, claim, skip_hook=skip_hook)
                 break
             except SupersededError as error:
                 known = error.known
@@ -152,7 +154,7 @@ class ProfileDelivery(Dispatch):
                 post.letters.append(Letter(item, user_or_none or b"", choice.sent, choice.noted, before))
         return post
 
-    def _send(self, post: Post, claim: Claim, *, skip_hook: bool) -> list[bytes]:
+    def _send(self, post: Post, claim: Claim, *, skip_hook: bool) -> Generator[Exception, None, list[bytes]]:
         """Upsert users, then clear attributes, and note all outcomes in *post*.
 
         Returns the ledger keys of those of which only a part was accepted.
@@ -169,7 +171,7 @@ class ProfileDelivery(Dispatch):
             if any(one.read_at > reads[key] for key, one in known.items()):
                 raise SupersededError(known)
 
-        verdicts = self.upsert(
+        verdicts = yield from self.upsert(
             [letter.user for letter in upserts],
             partial(self._answered, upserts, claim, lambda letter: not letter.has_deletion),
             skip_hook=skip_hook,
@@ -182,7 +184,7 @@ class ProfileDelivery(Dispatch):
             for letter in post.letters
             if letter.has_deletion and id(letter.item) not in refused and (user := letter.item.deletion())
         ]
-        verdicts = self._deletions.send(
+        verdicts = yield from self._deletions.send(
             [user for _, user in deletions],
             attributes_body,
             self.shared.client.delete_attributes,
@@ -191,7 +193,7 @@ class ProfileDelivery(Dispatch):
         )
         refused |= {id(one.item): verdict for (one, _), verdict in zip(deletions, verdicts, strict=True) if verdict}
         in_doubt = [letter.item.ledger_key for letter, _ in deletions if id(letter.item) in refused]
-        self._repair(accepted, claim, skip_hook=skip_hook)
+        yield from self._repair(accepted, claim, skip_hook=skip_hook)
         for letter in post.letters:
             source = letter.item.source
             if verdict := refused.get(id(letter.item)):
@@ -218,7 +220,7 @@ class ProfileDelivery(Dispatch):
                 claim, {letter.item.ledger_key: as_delivered(letter) for letter in delivered}
             )
 
-    def _repair(self, letters: Sequence[Letter], claim: Claim, *, skip_hook: bool) -> None:
+    def _repair(self, letters: Sequence[Letter], claim: Claim, *, skip_hook: bool) -> Iterator[Exception]:
         """Look once more: where requests of two processes overlapped, the older one may have arrived last.
 
         Who is newer sends again; who is older, and has opted somebody in, sends the newer one's opt-out.
@@ -237,7 +239,7 @@ class ProfileDelivery(Dispatch):
                 continue
             self.tally.notes[letter.item.source.stream, "sent_again", ""] += 1
         if users:
-            self.upsert(users, lambda *_: None, skip_hook=skip_hook)
+            yield from self.upsert(users, lambda *_: None, skip_hook=skip_hook)
 
     def _note_changed_identifiers(self, item: ProfileItem, before: KnownProfile) -> None:
         """Say that an upsert makes a second user where an identifier of a known profile changed (CO-08)."""
