@@ -182,15 +182,29 @@ def test_preview_shows_what_would_be_sent_and_what_not(command, sandbox):
     assert sandbox.journal("insiderone") == []
 
 
-def test_preview_is_readable_as_text_and_stops_at_its_limit(command):
-    """The default form is for people."""
-    lines = [schema("profiles"), *(record("profiles", profile(number)) for number in range(3))]
+@pytest.mark.parametrize(
+    ("limit", "said"),
+    [
+        (1, "of each stream 1 record is shown, beside the first that is filtered for each reason; --limit shows more"),
+        (
+            2,
+            "of each stream 2 records are shown, beside the first that is filtered for each reason; --limit shows more",
+        ),
+        (3, None),
+    ],
+)
+def test_preview_is_readable_as_text_and_stops_at_its_limit(command, limit, said):
+    """The default form is for people; with `--limit 1` two stood there, and it was said that one "are shown"."""
+    people = [profile(number) for number in range(3)] + [profile(3, email=None)]
+    lines = [schema("profiles"), *(record("profiles", person) for person in people)]
 
-    _, told = command("preview", "--limit", "2", given="".join(json.dumps(line) + "\n" for line in lines))
+    _, told = command("preview", "--limit", str(limit), given="".join(json.dumps(line) + "\n" for line in lines))
 
-    assert "profiles P0: sent" in told
-    assert '"name": "Name 1"' in told
-    assert "profiles P2" not in told
+    assert [f"profiles P{number}: sent" in told for number in range(3)] == [number < limit for number in range(3)]
+    assert "profiles P3: filtered" in told
+    assert '"name": "Name 0"' in told
+    assert said is None or said in told
+    assert ("--limit shows more" in told) == (said is not None)
 
 
 @pytest.fixture

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import sys
 import time
 from abc import abstractmethod
 from dataclasses import dataclass, field, replace
@@ -40,6 +42,9 @@ if TYPE_CHECKING:
     from tap_klaviyo.settings import Settings
     from tap_klaviyo.streams.pages import P, Source
     from tap_klaviyo.writer import LineWriter
+
+EXPLAINED = (RejectedKeyError, NoWayError, BrokenPipeError)
+"""What ends all streams at once; the tap says it in one line."""
 
 CHECKPOINT_RECORDS = 1_000
 CHECKPOINT_SECONDS = 5.0
@@ -186,7 +191,7 @@ class KlaviyoStream(Stream):
                 yield from self.records(run)
             self.finish(run)
             run.outcome = "complete"
-        except (RejectedKeyError, NoWayError, BrokenPipeError):
+        except EXPLAINED:
             raise
         except PageLimitReached:
             self._stopped_at_limit()
@@ -396,6 +401,12 @@ class KlaviyoStream(Stream):
             yield message
 
     # -- reports ---------------------------------------------------------------------------------------------------
+
+    @override
+    def log(self, message: str, *args: Any, level: int = logging.INFO, **kwargs: Any) -> None:
+        """Log for the SDK, but not its "unhandled error" where `TapKlaviyo.run` handles it and says what it is."""
+        if level < logging.ERROR or not isinstance(sys.exception(), EXPLAINED):
+            super().log(message, *args, level=level, **kwargs)
 
     def _stopped_at_limit(self) -> None:
         if self._run:

@@ -33,7 +33,9 @@ class EventStream(KlaviyoStream, Generic[R]):
     @override
     def begin(self, saved: SavedBookmark | None, since: datetime | None) -> Beginning:
         coverage = coverage_of(saved, since, self.reach)
-        self.chains.begin(coverage, is_first_run=saved is None)
+        is_first_run = saved is None
+        is_test = self.ABORT_AT_RECORD_COUNT is not None
+        self.chains.begin(coverage, is_first_run=is_first_run, warns_of_absent=is_first_run and not is_test)
         recalled = self.chains.recall(saved.seen if saved else ())
         keys = self.chains.keys
         if not keys:

@@ -56,7 +56,12 @@ def check_command(config: tuple[str, ...], tap_configs: tuple[Path, ...], lines:
 @config_option
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @click.option(
-    "--limit", default=20, show_default=True, help="Records to show of each stream; of those filtered, one a reason."
+    "--limit",
+    type=click.IntRange(min=0),
+    default=20,
+    show_default=True,
+    help="How many records to show of each stream that would be sent or rejected. "
+    "The first that is filtered for each reason comes beside them.",
 )
 @click.option("--stream", help="Only records of this stream.")
 @click.option("--metric", help="Only events of this metric.")
