@@ -4,6 +4,7 @@
 
     KlaviyoError                the message is safe to log: no value of a record, no credential
     ├── RejectedKeyError        401: the whole run ends, exit code 2
+    ├── MapFailedError              a stream map cannot be applied to a record: the whole run ends, exit code 2
     ├── NoWayError              Klaviyo cannot be reached at all: the whole run ends, exit code 2 or 1
     └── StreamError             this stream ends with its bookmark, the others go on
         ├── MissingScopeError   403: the key lacks a scope
@@ -40,6 +41,10 @@ class NoWayError(KlaviyoError):
     def __init__(self, message: str, *, lasting: bool) -> None:
         super().__init__(message)
         self.lasting = lasting
+
+
+class MapFailedError(KlaviyoError):
+    """An expression in ``stream_maps`` cannot be evaluated for a record."""
 
 
 class StreamError(KlaviyoError):

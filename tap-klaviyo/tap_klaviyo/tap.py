@@ -19,9 +19,10 @@ from singer_sdk.plugin_base import _ConfigInput
 from typing_extensions import override
 
 from tap_klaviyo import __version__
+from tap_klaviyo.catalogs import mistakes_in, unknown_in
 from tap_klaviyo.client import ClientSettings, KlaviyoClient
 from tap_klaviyo.disclosure import keep_secret, scrub_log
-from tap_klaviyo.errors import NoWayError, RefusedInputError, RejectedKeyError, frames
+from tap_klaviyo.errors import MapFailedError, NoWayError, RefusedInputError, RejectedKeyError, frames
 from tap_klaviyo.fetching import prepare_process
 from tap_klaviyo.metrics import MetricDirectory
 from tap_klaviyo.network import NetworkSettingError
@@ -121,7 +122,7 @@ class TapKlaviyo(Tap):
             self.lines.flush()
         except Stopped as stop:
             code, reason = int(stop.code or FAILED), "stopped by a signal; the state of what was emitted is written"
-        except RejectedKeyError as error:
+        except (RejectedKeyError, MapFailedError) as error:
             code, reason = CONFIGURATION, str(error)
         except NoWayError as error:
             code, reason = CONFIGURATION if error.lasting else FAILED, str(error)
@@ -180,7 +181,11 @@ class TapKlaviyo(Tap):
             return
         cls.print_version(print_fn=cls.logger.info)
         given = {name: _json(inputs.get(name), f"--{name}") for name in ("state", "catalog")}
+        if mistakes := mistakes_in(given["catalog"] or {}):
+            raise RefusedInputError(mistakes)
         tap = cls._configured(inputs.get("config"), **given)
+        for name in unknown_in(given["catalog"] or {}, tap.streams):
+            tap.logger.warning("the catalog names `%s`, which is no stream of this tap", name)
         tap.say_if_nothing_is_selected()
         sys.exit(tap.run(tap.sync_all))
 

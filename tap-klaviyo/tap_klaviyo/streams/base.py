@@ -22,7 +22,7 @@ from typing_extensions import override
 from tap_klaviyo import schemas
 from tap_klaviyo.bookmarks import Bookmark, SavedBookmark, before, read_state, span
 from tap_klaviyo.datetimes import whole_second
-from tap_klaviyo.errors import NoWayError, RejectedKeyError, StreamError, frames
+from tap_klaviyo.errors import MapFailedError, NoWayError, RejectedKeyError, StreamError, frames
 from tap_klaviyo.fetching import Fetcher
 from tap_klaviyo.resources import decode_exactly
 from tap_klaviyo.streams.rows import PageBudget, PageLimitReached, Row
@@ -395,10 +395,21 @@ class KlaviyoStream(Stream):
 
     @override
     def _generate_record_messages(self, record: Record) -> Generator[RecordMessage, None, None]:
-        """Compose the messages of a record, stamped with the moment its page was fetched."""
-        for message in super()._generate_record_messages(record):
-            message.time_extracted = self._fetched_at
-            yield message
+        """Compose the messages of a record, stamped with the moment its page was fetched.
+
+        Raises:
+            MapFailedError: A stream map cannot be applied to it.
+        """
+        try:
+            for message in super()._generate_record_messages(record):
+                message.time_extracted = self._fetched_at
+                yield message
+        except Exception as error:  # noqa: BLE001 - whatever an expression does; its message may hold a value
+            raise MapFailedError(
+                f"stream {self.name}: an expression in `stream_maps` cannot be evaluated for a record "
+                f"({type(error).__name__}); the state holds what was written before. Correct the expression; it must bear "
+                "properties that are null or absent"
+            ) from None
 
     # -- reports ---------------------------------------------------------------------------------------------------
 
