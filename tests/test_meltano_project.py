@@ -30,11 +30,11 @@ DECLARED = [
 
 
 def kind_of(schema):
-    """The Meltano kind of a setting; flags and numbers are texts, as Meltano reads "ture" as false without a word."""
+    """The Meltano kind of a setting; all but objects are texts, as Meltano reads "ture" as false without a word."""
     if schema.get("secret"):
         return "password"
     types = [schema["type"]] if isinstance(schema["type"], str) else schema["type"]
-    return next((kind for kind in ("object", "array") if kind in types), "string")
+    return "object" if "object" in types else "string"
 
 
 @pytest.mark.parametrize(
@@ -50,6 +50,7 @@ def test_setting_is_declared_as_the_package_declares_it(plugin, setting, schema)
         "label": schema["title"],
         "description": schema["description"],
         **({"sensitive": True} if schema.get("secret") else {}),
+        **({"value_processor": "stringify"} if "array" in schema["type"] else {}),
     }
 
 

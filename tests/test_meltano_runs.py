@@ -84,7 +84,10 @@ def history(running, database, tmp_path_factory):
     shop, folder = Shop(running), tmp_path_factory.mktemp("history")
     running.add_key(KLAVIYO_CANARY, ["profiles:read", "events:read", "metrics:read"])
     variables = variables_for(running.klaviyo_url, running.insiderone_url, folder / "data")
-    variables |= {"TAP_KLAVIYO_API_KEY": KLAVIYO_CANARY}
+    variables |= {
+        "TAP_KLAVIYO_API_KEY": KLAVIYO_CANARY,
+        "TAP_KLAVIYO_EVENT_METRICS": "Placed Order, Viewed Product",  # no JSON, as the README offers
+    }
     project = MeltanoProject(folder / "project", variables, database)
     people = [shop.person(number, properties={"round": 0}) for number in range(120)]
     views = [shop.view(person, minutes=1) for person in people]
@@ -238,7 +241,8 @@ def shown(real_project):
 @pytest.mark.req("IN-26")
 def test_dollar_names_reach_the_target(shown):
     """Meltano replaces ``$UPPER`` and ``${x}`` in settings, also with nothing; Klaviyo's ``$value`` must survive."""
-    config = shown["prod", "target-insiderone-events"]
+    given = shown["prod", "target-insiderone-events"]
+    config = {name: json.loads(given[name]) for name in ("event_parameter_mappings", "event_mappings")}
 
     assert [one["source_field"] for one in config["event_parameter_mappings"]] == [
         "$value",
@@ -321,8 +325,11 @@ def test_connection_is_tested_before_the_first_run(new_project, sandbox, shop):
 
 
 def test_misspelt_flag_is_refused_and_nothing_is_sent(new_project, sandbox, shop):
-    """Meltano took the misspelt flag for false, and everything was sent; and the real error stood above 155 lines."""
-    project = new_project(TARGET_INSIDERONE_DRY_RUN="ture")
+    """Meltano took the misspelt flag for false, and everything was sent; and the real error stood above 155 lines.
+
+    At a list that is none Meltano broke off itself, and showed the value without the name.
+    """
+    project = new_project(TARGET_INSIDERONE_DRY_RUN="ture", TARGET_INSIDERONE_FIXED_ATTRIBUTES="[{attribute: a")
     for number in range(200):
         shop.person(number)
     shop.at(minutes=10)
@@ -330,10 +337,9 @@ def test_misspelt_flag_is_refused_and_nothing_is_sent(new_project, sandbox, shop
     (refused,) = project.run_at_once(["profiles-sync"])
 
     assert refused.exit_code == 1
-    assert (
-        "setting dry_run (in meltano.yml and the variables that it names, or in TARGET_INSIDERONE_DRY_RUN): is no flag"
-        in refused.log
-    )
+    place = "(in meltano.yml and the variables that it names, or in TARGET_INSIDERONE_{})"
+    assert f"setting dry_run {place.format('DRY_RUN')}: is no flag" in refused.log
+    assert f"setting fixed_attributes {place.format('FIXED_ATTRIBUTES')}: is not a JSON list" in refused.log
     assert "exit code 2" in refused.log
     assert not [words for words in ("BrokenPipe", "Traceback", "unforeseen") if words in refused.log]
     assert sandbox.journal("insiderone") == []

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import json
 import logging
 import re
+from contextlib import suppress
 from decimal import Decimal
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final
@@ -92,9 +95,9 @@ def settings_of_file(
     option: str = "--config",
     place: Callable[[str], str] = lambda _: "",
 ) -> dict[str, Any]:
-    """The settings in a file; flags and whole numbers that are written as texts are read as in variables.
+    """The settings in a file; flags, whole numbers and JSON lists that are written as texts are read as in variables.
 
-    *place* adds to a setting's name where else it stands (`place_in_meltano`).
+    *place* adds to a setting's name where else it stands (`place_in_meltano`). Meltano writes every list as a text.
 
     Raises:
         UnreadableError: The file or some of its texts cannot be read.
@@ -103,7 +106,7 @@ def settings_of_file(
     mistakes = []
     for name, value in config.items():
         schema = declared.get(name, {})
-        if isinstance(value, str) and "string" not in kinds_of(schema) and kinds_of(schema) & {"boolean", "integer"}:
+        if isinstance(value, str) and _is_read(value, kinds_of(schema), from_meltano=bool(place(name))):
             try:
                 config[name] = value_of(value, schema)
             except ValueError as error:
@@ -113,6 +116,15 @@ def settings_of_file(
     if mistakes:
         raise UnreadableError(mistakes)
     return config
+
+
+def _is_read(text: str, kinds: set[str], *, from_meltano: bool) -> bool:
+    """Whether a text in a file is read by its declared type; by hand nobody writes a list without brackets there."""
+    if "string" in kinds:
+        return False
+    return bool(kinds & {"boolean", "integer"}) or (
+        "array" in kinds and (from_meltano or text.lstrip().startswith("["))
+    )
 
 
 def _value_of_variable(text: str, schema: Schema) -> Any:
@@ -168,8 +180,20 @@ def _whole_number(text: str) -> int:
 def _list(text: str, schema: Schema) -> list[Any]:
     """Read a JSON list; where texts are listed, also ``first,second``."""
     if text.lstrip().startswith("[") or kinds_of(schema.get("items", {})) != {"string"}:
-        return list(_json(text, list, 'a JSON list, such as ["first", "second"]'))
+        return list(_json(_with_double_quotes(text), list, 'a JSON list, such as ["first", "second"]'))
     return [name.strip() for name in text.split(",")]
+
+
+def _with_double_quotes(text: str) -> str:
+    """A list as Python writes it, ``['first']``, as JSON: Meltano reads it, too. Any other text is left as it is."""
+    if "'" not in text:
+        return text
+    try:
+        parse_json(text)
+    except (ValueError, RecursionError):
+        with suppress(ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+            return json.dumps(ast.literal_eval(text.strip()))
+    return text
 
 
 def _json(text: str, kind: type, meant: str) -> Any:

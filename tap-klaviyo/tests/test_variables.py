@@ -6,6 +6,7 @@ import json
 
 import pytest
 from tap_klaviyo.settings import SETTINGS, problems
+from tap_klaviyo.tap import TapKlaviyo
 from tap_klaviyo.texts import UnreadableError
 from tap_klaviyo.variables import settings_of_variables
 
@@ -44,6 +45,19 @@ def test_list_of_names_stands_in_json_or_between_commas(value):
     read = settings_of_variables({f"{PREFIX}EVENT_METRICS": value}, SETTINGS["properties"], PREFIX)
 
     assert read == {"event_metrics": ["Placed Order", "Viewed Product"]}
+
+
+def test_names_between_commas_pass_through_meltano(tmp_path, monkeypatch):
+    """The README offers them for variables; Meltano broke off at them. In a file by hand they are a slip."""
+    path = tmp_path / "config.json"
+    path.write_text('{"event_metrics": "Placed Order, Viewed Product"}')
+    by_hand = TapKlaviyo.cb_config(None, None, (str(path),)).config
+    monkeypatch.setenv("MELTANO_EXTRACTOR_NAME", "tap-klaviyo-events")
+
+    through_meltano = TapKlaviyo.cb_config(None, None, (str(path),)).config
+
+    assert through_meltano == {"event_metrics": ["Placed Order", "Viewed Product"]}
+    assert by_hand == {"event_metrics": "Placed Order, Viewed Product"}
 
 
 def test_missing_key_is_named_by_the_variable_of_the_account(monkeypatch):

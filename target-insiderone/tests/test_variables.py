@@ -152,6 +152,26 @@ def test_messages_name_the_variable_of_the_account(tmp_path, monkeypatch, plugin
     assert f" {account}_API_KEY)" in missing["api_key"]
 
 
+@pytest.mark.parametrize("text", ['[{"attribute": "a", "value": 1}]', "[{'attribute': 'a', 'value': 1}]"])
+def test_list_that_is_a_text_in_a_file_counts(tmp_path, text):
+    """Meltano hands every list over as JSON, and one of a variable as it stands there; it took Python's quotes, too."""
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({"fixed_attributes": text}))
+
+    assert TargetInsiderOne.config_from([str(path)]) == {"fixed_attributes": [{"attribute": "a", "value": 1}]}
+
+
+@pytest.mark.parametrize("text", ["[{'attribute': 1e400}]", "['a'", "{'a'}", "[{1, 2}]", "['a'] * 9", "[b'a']"])
+def test_list_that_is_none_is_refused_in_a_file(tmp_path, monkeypatch, text):
+    """By its name, and without its value: Meltano showed the value without the name."""
+    monkeypatch.setenv("MELTANO_LOADER_NAME", "target-insiderone-events")
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({"fixed_attributes": text}))
+
+    with pytest.raises(UnreadableError, match=r"setting fixed_attributes .*FIXED_ATTRIBUTES\): is not a JSON list"):
+        TargetInsiderOne.config_from([str(path)])
+
+
 def test_right_texts_in_a_file_count(tmp_path):
     """A flag is a flag, a number a number, and 30.0 is 30."""
     path = tmp_path / "config.json"
