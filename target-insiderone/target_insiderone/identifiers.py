@@ -97,7 +97,7 @@ def check_key(value: Any) -> str:
     Raises:
         UnusableValueError: It is no text or number, or one of the values that stand for nobody.
     """
-    key = trim(to_text(value))
+    key = trim(value if type(value) is str else to_text(value))
     if not key or type(value) is bool:
         raise UnusableValueError("identifier_skipped")
     if stands_for_nobody(key):
@@ -141,7 +141,7 @@ def _compile_resolver(settings: Settings, compile_getter: Callable[[str], Getter
             if name in into:
                 continue
             value = get(record, NO_ITEM)
-            if value is None or is_blank(value):
+            if value is None or (type(value) is str and not "!" <= value <= "~" and is_blank(value)):
                 continue
             try:
                 into[name] = check(value)

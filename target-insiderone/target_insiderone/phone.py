@@ -47,12 +47,14 @@ def compile_phone(default_country: str | None, *, normalize: bool) -> Callable[[
         return _read_national(digits, region)
 
     def to_phone(value: Any) -> str:
-        number = given = trim(to_text(value))
-        if normalize and not E164.fullmatch(number):
+        number = given = trim(value if type(value) is str else to_text(value))
+        is_right = E164.fullmatch(number) is not None
+        if normalize and not is_right:
             number = _without_trunk_zero(number).translate(_SEPARATORS)
             if number and number[0] != "+" and len(number) <= LONGEST_NUMBER:  # what is longer is not remembered
                 number = from_national(number)
-        if not E164.fullmatch(number):
+            is_right = E164.fullmatch(number) is not None
+        if not is_right:
             raise UnusableValueError("identifier_blocked" if stands_for_nobody(given) else "invalid_phone_number")
         if (number[2:] == number[1:-1] or number[1:] in _COUNTING) and not _is_valid(number):
             raise UnusableValueError("identifier_blocked")

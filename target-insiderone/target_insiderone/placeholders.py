@@ -33,6 +33,9 @@ _TEMPLATE: Final = re.compile(r"\{\{.*\}\}|\{%.*%\}|\$\{.*\}|\*\|.*\|\*|%%.*%%|<
 """What a template leaves where nothing filled it in: ``{{ customer.id }}``, ``${id}``, ``*|ID|*``, ``%%ID%%``; and what
 JavaScript writes for an object."""
 
+_TEMPLATES_BEGIN: Final = frozenset("{$*%<[")
+
+_UUID_LENGTHS: Final = frozenset({32, 36})
 _ONE_CHARACTER: Final = re.compile(r"([0-9a-f])\1{7}(-?)\1{4}\2\1{4}\2\1{4}\2\1{12}")
 """A UUID of one character all along."""
 
@@ -50,7 +53,9 @@ def stands_for_nobody(text: str) -> bool:
     if len(text) > LONGEST_PLACEHOLDER:
         return False
     lower = text.lower()
-    if lower in EXACT or _TEMPLATE.fullmatch(text) or _ONE_CHARACTER.fullmatch(lower):
+    if lower in EXACT or (text[:1] in _TEMPLATES_BEGIN and _TEMPLATE.fullmatch(text)):
+        return True
+    if len(text) in _UUID_LENGTHS and _ONE_CHARACTER.fullmatch(lower):
         return True
     if _TELLS_APART.search(text):
         return False

@@ -251,9 +251,11 @@ class InsiderOneSink(Sink):
 
     def note(self, notes: Sequence[tuple[str, str]]) -> None:
         """Count what was left out of records that were mapped all the same; say once what a setting can change."""
+        counts = self._staging.tally.notes
         for code, field in notes:
-            self._staging.tally.notes[self.stream_name, code, field] += 1
-            if code in NOTE_HINTS:
+            note = (self.stream_name, code, field)
+            counts[note] += 1
+            if counts[note] == 1 and code in NOTE_HINTS:
                 self._staging.warn_once(self.stream_name, NOTE_HINTS[code].format(field=shown(field)))
 
     def leave_out(self, why: Filtered | Rejected, event_type: str, number: int | None) -> None:

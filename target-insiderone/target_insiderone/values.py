@@ -20,6 +20,7 @@ LARGEST: Final = Decimal(sys.float_info.max)
 SMALLEST: Final = Decimal(sys.float_info.min) * Decimal(sys.float_info.epsilon)
 """What a JSON number may be, beside 0: Insider One reads it as a double, and refuses the whole request beyond one."""
 
+EXPONENTS_WITHIN: Final = 300
 EXPONENTS_COMPARED: Final = 400
 DOUBLE_BITS: Final = sys.float_info.max_exp
 
@@ -65,7 +66,7 @@ def trim(text: str) -> str:
 
 def is_blank(value: Any) -> bool:
     """Tell whether a value is a text in which nothing can be seen: it stands for none wherever another may be taken."""
-    return type(value) is str and not (value[:1].isalnum() or trim(value))
+    return type(value) is str and not "!" <= value <= "~" and not trim(value)
 
 
 def to_text(value: Any) -> str:
@@ -188,7 +189,9 @@ def check_numbers(values: Iterable[Any]) -> None:
 
 def _within_double(number: Any) -> Any:
     """Refuse what would reach Insider One as infinite, or as 0 though it is not: it would cost the whole request."""
-    if type(number) is Decimal:
+    if type(number) is Decimal and abs(number.adjusted()) < EXPONENTS_WITHIN:
+        fits = number.is_finite()
+    elif type(number) is Decimal:
         near = abs(number.adjusted()) < EXPONENTS_COMPARED  # Decimals compare wrongly at the ends of their exponents
         fits = number.is_finite() and (not number or (near and SMALLEST <= number.copy_abs() <= LARGEST))
     elif type(number) is float:
