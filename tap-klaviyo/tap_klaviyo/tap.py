@@ -33,7 +33,13 @@ from tap_klaviyo.streams.events import Events
 from tap_klaviyo.streams.profiles import Profiles
 from tap_klaviyo.streams.subscriptions import SubscriptionChanges
 from tap_klaviyo.texts import UnreadableError, json_object
-from tap_klaviyo.variables import check_log_level, place_in_meltano, settings_of_file, settings_of_variables
+from tap_klaviyo.variables import (
+    check_log_level,
+    check_names,
+    place_in_meltano,
+    settings_of_file,
+    settings_of_variables,
+)
 from tap_klaviyo.writer import CountingWriter, LineWriter, Stopped
 
 if TYPE_CHECKING:
@@ -241,6 +247,8 @@ class TapKlaviyo(Tap):
                 config |= settings_of_file(Path(path), declared, place=place)
         if "ENV" in value:
             config |= settings_of_variables(os.environ, declared, cls._env_var_prefix)
+        else:
+            check_names(os.environ, declared, cls._env_var_prefix)
         return _ConfigInput(config={name: setting for name, setting in config.items() if setting is not None})
 
     @classmethod

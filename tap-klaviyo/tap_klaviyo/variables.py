@@ -77,6 +77,16 @@ def place_in_meltano(environment: Mapping[str, str], prefix: str, setting: str) 
     return f" (in meltano.yml and the variables that it names, or in {variable})"
 
 
+def check_names(environment: Mapping[str, str], declared: Mapping[str, Schema], prefix: str) -> None:
+    """Refuse variables that nearly have a setting's name where Meltano runs the plugin: it passes over them.
+
+    Raises:
+        UnreadableError: There are some; in a run, ``TARGET_INSIDERONE_DRYRUN`` would send for real.
+    """
+    if place_in_meltano(environment, prefix, "") and (mistakes := _misspelt(environment, declared, prefix)):
+        raise UnreadableError(mistakes)
+
+
 def check_log_level(environment: Mapping[str, str], prefix: str) -> None:
     """Refuse a level that logging does not know, before it is asked for.
 

@@ -60,6 +60,17 @@ def test_names_between_commas_pass_through_meltano(tmp_path, monkeypatch):
     assert by_hand == {"event_metrics": "Placed Order, Viewed Product"}
 
 
+def test_misspelt_variable_ends_a_run_of_meltano(tmp_path, monkeypatch):
+    """A run whose settings Meltano writes into a file passed over it, and read everything."""
+    path = tmp_path / "config.json"
+    path.write_text("{}")
+    monkeypatch.setenv("MELTANO_EXTRACTOR_NAME", "tap-klaviyo-events")
+    monkeypatch.setenv("TAP_KLAVIYO_START_DAT", "2026-01-01")
+
+    with pytest.raises(UnreadableError, match=r"variable TAP_KLAVIYO_START_DAT: .*TAP_KLAVIYO_START_DATE"):
+        TapKlaviyo.cb_config(None, None, (str(path),))
+
+
 def test_missing_key_is_named_by_the_variable_of_the_account(monkeypatch):
     """A key that a second shop lacks is none of the first shop's."""
     monkeypatch.setenv("MELTANO_EXTRACTOR_NAME", "tap-klaviyo-us-events")

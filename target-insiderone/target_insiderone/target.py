@@ -37,7 +37,13 @@ from target_insiderone.schema_messages import check_schema_message, unusable_map
 from target_insiderone.settings import CONFIG_JSONSCHEMA, Settings, parse_settings
 from target_insiderone.sinks import EventSink, InsiderOneSink, ProfileSink, RemovedSink
 from target_insiderone.standard_streams import open_closed_streams
-from target_insiderone.variables import check_log_level, place_in_meltano, settings_of_file, settings_of_variables
+from target_insiderone.variables import (
+    check_log_level,
+    check_names,
+    place_in_meltano,
+    settings_of_file,
+    settings_of_variables,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -321,6 +327,8 @@ class TargetInsiderOne(Target):
                 config |= settings_of_file(Path(path), declared, place=place)
         if "ENV" in paths:
             config |= settings_of_variables(os.environ, declared, cls._env_var_prefix)
+        else:
+            check_names(os.environ, declared, cls._env_var_prefix)
         return config
 
     @classmethod

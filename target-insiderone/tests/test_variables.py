@@ -172,6 +172,22 @@ def test_list_that_is_none_is_refused_in_a_file(tmp_path, monkeypatch, text):
         TargetInsiderOne.config_from([str(path)])
 
 
+def test_misspelt_variable_ends_a_run_of_meltano(tmp_path, monkeypatch):
+    """Commands refused it, and a run, whose settings Meltano writes into a file, sent for real.
+
+    Without Meltano a run with a file has no business with variables.
+    """
+    path = tmp_path / "config.json"
+    path.write_text("{}")
+    monkeypatch.setenv("TARGET_INSIDERONE_DRYRUN", "true")
+    monkeypatch.setenv("TARGET_INSIDERONE_US_DRY_RUN", "true")
+
+    assert TargetInsiderOne.config_from([str(path)]) == {}
+    monkeypatch.setenv("MELTANO_LOADER_NAME", "target-insiderone-events")
+    with pytest.raises(UnreadableError, match=r"^variable TARGET_INSIDERONE_DRYRUN: .*TARGET_INSIDERONE_DRY_RUN\?$"):
+        TargetInsiderOne.config_from([str(path)])
+
+
 def test_right_texts_in_a_file_count(tmp_path):
     """A flag is a flag, a number a number, and 30.0 is 30."""
     path = tmp_path / "config.json"

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from tap_klaviyo.streams.pages import P, Source
     from tap_klaviyo.writer import LineWriter
 
-EXPLAINED = (RejectedKeyError, NoWayError, BrokenPipeError)
+EXPLAINED = (RejectedKeyError, NoWayError, MapFailedError, BrokenPipeError)
 """What ends all streams at once; the tap says it in one line."""
 
 CHECKPOINT_RECORDS = 1_000
@@ -407,8 +407,8 @@ class KlaviyoStream(Stream):
         except Exception as error:  # noqa: BLE001 - whatever an expression does; its message may hold a value
             raise MapFailedError(
                 f"stream {self.name}: an expression in `stream_maps` cannot be evaluated for a record "
-                f"({type(error).__name__}); the state holds what was written before. Correct the expression; it must bear "
-                "properties that are null or absent"
+                f"({type(error).__name__}); the state holds what was written before. Correct the expression; it must "
+                "bear properties that are null or absent"
             ) from None
 
     # -- reports ---------------------------------------------------------------------------------------------------
