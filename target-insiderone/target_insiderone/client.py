@@ -32,7 +32,9 @@ DELETE_ATTRIBUTES = "/api/user/v1/attribute/delete"
 PROFILE = "/api/user/v1/profile"
 _NOBODY = b'{"identifiers":{"email":"nobody@target-insiderone.invalid"},"attributes":["email"]}'
 
-RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504, *range(520, 525)})
+RETRIED = frozenset({408, 425, 429, *range(500, 600)} - {501, 505, 511})
+"""What may pass by itself. Of the 500s these do not: no such method, no such HTTP, a network that wants a login."""
+
 NOT_APPLIED = frozenset({429, 503})
 """Statuses of requests that Insider One surely did not apply; those of other failures may have been."""
 
@@ -310,6 +312,8 @@ def refuse(status: int, text: str) -> NoReturn:
         raise StopSendingError(
             status, "access denied; check `partner_name`, that `api_key` is a UCD key, and the account's IP allow-list"
         )
+    if status == 413:
+        raise StopSendingError(status, "the body was too large for it, or for a proxy; lower `batch_size_bytes`")
     if status == 400:
         for words, advice in _REQUEST_LEVEL_400.items():
             if words in text.lower():

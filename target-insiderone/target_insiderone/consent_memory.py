@@ -101,9 +101,9 @@ def was_delivered_before(folder: Path, stream: str) -> bool:
     """Whether the summary of a run says that something of the stream was delivered; dry runs do not count."""
     for path in folder.glob("summary-*.json"):
         try:
-            summary = json.loads(path.read_text())
+            summary = json.loads(path.read_text() if path.is_file() else "")
             if not summary["dry_run"] and summary["streams"].get(shown(stream), {}).get("delivered"):
                 return True
-        except (OSError, ValueError, KeyError, AttributeError, TypeError):  # no summary of ours
+        except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError):  # no summary of ours
             continue
     return False

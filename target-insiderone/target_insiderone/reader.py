@@ -97,15 +97,19 @@ class MessageReader(GenericSingerReader[bytes]):
                 raise InvalidInputLine(f"a {message['type']} message has no usable '{name}'")
         return message
 
-    def _message(self) -> Message:
-        """The message of the present line; a byte order mark before it goes (files that were joined hold several)."""
+    def _message(self) -> Message | None:
+        """The message of the present line; byte order marks before it go (files that were joined hold several).
+
+        None: the line held nothing else.
+        """
         try:
             return self.deserialize_json(self.line)
         except InvalidInputLine:
             if not self.line.startswith(BOM_UTF8):
                 raise
-        self.line = self.line.removeprefix(BOM_UTF8)
-        return self.deserialize_json(self.line)
+        while self.line.startswith(BOM_UTF8):
+            self.line = self.line.removeprefix(BOM_UTF8)
+        return None if not self.line.strip() else self.deserialize_json(self.line)
 
     def process_lines(
         self, file_input: IO[Any] | None, callbacks: dict[str, Callable[[Message], None]]
@@ -138,6 +142,8 @@ class MessageReader(GenericSingerReader[bytes]):
                 message = self._message()
             except InvalidInputLine:
                 self.on_unreadable(self.line)
+                continue
+            if message is None:
                 continue
             callback = callbacks.get(message["type"])
             if callback is None:

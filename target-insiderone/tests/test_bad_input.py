@@ -93,6 +93,17 @@ def test_a_broken_line_is_counted_and_kept(load, line):
     assert CANARY not in ended.logs
 
 
+def test_byte_order_marks_between_lines_are_no_records(load):
+    """Files that were joined hold several, also on lines of their own; these were rejects."""
+    mark = "\ufeff"
+    ended = load(
+        [mark, schema("profiles"), mark, mark * 2 + json.dumps(record("profiles", profile(1))), state({"n": 1})]
+    )
+
+    assert ended.summary["streams"].keys() == {"profiles"}
+    assert ended.counts("profiles") == {"read": 1, "delivered": 1}
+
+
 def test_a_record_before_its_schema_ends_the_run(load, sandbox):
     """Its type is unknown, so nothing about it can be promised; what stood before it is settled."""
     ended = load([schema("profiles"), record("profiles", profile(1)), state({"n": 1}), record("events", order(1))])

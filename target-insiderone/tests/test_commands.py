@@ -10,9 +10,14 @@ import subprocess
 import pytest
 from singer_messages import order, profile, record, schema, state
 from target_insiderone.addresses import Addresses
+from target_insiderone.client import InsiderOneClient, RowRefusedError, StopSendingError
+from target_insiderone.commands.check import _credential_findings
 from target_insiderone.ledger import Ledger
 from target_insiderone.panel import TYPES
+from target_insiderone.settings import parse_settings
 from target_insiderone.transforms import PARAMETRIC, TRANSFORMS
+
+BY_ID = [{"identifier_type": "uuid", "source_field": "id"}]
 
 
 @pytest.fixture
@@ -618,3 +623,103 @@ def test_help_names_the_commands(target_command):
     done = subprocess.run([target_command, "--help"], capture_output=True, text=True, check=True)
 
     assert all(name in done.stdout for name in ("check", "preview", "replay", "forget"))
+
+
+def test_a_dry_run_replays_what_a_run_would_and_marks_nothing(command, load, sandbox):
+    """It looked for rejects in its own new file: `replayed 0`, or a key that no reject had."""
+    load(
+        [
+            schema("profiles"),
+            record("profiles", profile(1, email="nonsense", phone_number="1")),
+            record("profiles", {"id": "P2", "first_name": "B"}),
+        ]
+    )
+
+    for words in (["--all"], ["--key", "P1"], ["--all", "--unidentified"]):
+        code, told = command("replay", *words, dry_run=True, identifier_mappings=BY_ID)
+        assert (code, "delivered 1" in told or "delivered 2" in told) == (0, True), told
+    assert sandbox.users() == []
+
+    code, told = command("replay", "--all", "--unidentified", identifier_mappings=BY_ID)
+    assert (code, "replayed 2 reject(s): delivered 2" in told) == (0, True), told
+
+
+def test_replay_refuses_a_code_that_the_unidentified_never_have(command):
+    """`--unidentified --code invalid_email` replayed 0, in green."""
+    code, told = command("replay", "--unidentified", "--code", "invalid_email")
+
+    assert code == 2
+    assert "`no_identifier`" in told
+
+
+def test_a_preview_of_less_than_nothing_is_refused(command):
+    """It showed nothing of each stream, and said that -5 records are shown."""
+    code, told = command("preview", "--limit", "-5")
+
+    assert code == 2
+    assert "--limit" in told
+
+
+@pytest.mark.parametrize(
+    ("error", "path"),
+    [
+        (StopSendingError(401, "no key"), "api_key"),
+        (StopSendingError(413, "too large"), "api_url"),
+        (RowRefusedError("of one@shop.example"), "api_url"),
+    ],
+    ids=["401", "413", "400 in unknown words"],
+)
+def test_check_blames_the_setting_that_an_answer_speaks_of(monkeypatch, config, error, path):
+    """A 413 was blamed on the key; a 400 in words that are not documented ended `check` without any."""
+
+    def refuse(*_):
+        raise error
+
+    monkeypatch.setattr(InsiderOneClient, "try_credentials", refuse)
+
+    (finding,) = _credential_findings(parse_settings(config), "1")
+
+    assert finding.path == path
+    assert "one@" not in str(finding)
+
+
+@pytest.mark.parametrize(
+    "listed",
+    [
+        pytest.param('"person1@shop.example"', id="in quotes"),
+        pytest.param("email,name\nPerson1@shop.example,Ada", id="a table"),
+        pytest.param("person1@shop.example;Ada;1234567", id="semicolons"),
+        pytest.param("Ada <person1@shop.example>", id="a name"),
+        pytest.param("mailto:person1@shop.example", id="a link"),
+        pytest.param("ada@shop.example\rperson1@shop.example", id="CR"),
+        pytest.param("ada@shop.example, person1@shop.example", id="one line"),
+    ],
+)
+def test_forget_reads_addresses_as_people_export_them(command, load, listed):
+    """It said that nothing is kept of them, and kept them."""
+    load([schema("profiles"), record("profiles", profile(1, first_name=1)), record("profiles", profile(2))])
+
+    code, told = command("forget", given=listed)
+
+    assert (code, "removed 1 reject(s)" in told) == (0, True), told
+
+
+@pytest.mark.parametrize("other", ["neil@shop.example", "+491234567", "1234567"])
+def test_a_table_of_addresses_names_nobody_else(other):
+    """A number of a customer is no phone number, and a part of a local part no address."""
+    listed = ["o'neil@shop.example,1234567", "a=neil@shop.example"]
+
+    assert Addresses(listed, "DE").found_in(json.dumps({"x": other}).encode()) == set()
+
+
+def test_forget_cleans_all_else_where_the_ledger_is_damaged(command, load, tmp_path):
+    """It broke off there, and left the rejects as they were."""
+    load([schema("profiles"), record("profiles", profile(1, first_name=1))])
+    for path in (tmp_path / "data").glob("*/ledger.sqlite*"):
+        path.unlink()
+    (tmp_path / "data" / "klaviyo" / "ledger.sqlite").write_bytes(b"garbage" * 1000)
+
+    code, _ = command("forget", given="person1@shop.example")
+
+    assert code == 2
+    assert (tmp_path / "data" / "klaviyo" / "rejects.jsonl").read_bytes() == b""

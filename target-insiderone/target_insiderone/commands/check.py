@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from target_insiderone.client import GaveUpError, InsiderOneClient, NoWayError, StopSendingError
+from target_insiderone.client import GaveUpError, InsiderOneClient, NoWayError, RowRefusedError, StopSendingError
 from target_insiderone.commands.preview import Choice, run_through
 from target_insiderone.data_dir import DataDir
 from target_insiderone.database import LedgerError
@@ -177,7 +177,11 @@ def _credential_findings(settings: Settings, version: str) -> list[Finding]:
     try:
         InsiderOneClient(quick, Event()).try_credentials()
     except StopSendingError as error:
-        return [Finding("api_key", str(error), "correct partner_name or api_key")]
+        if error.status in {400, 401, 403}:
+            return [Finding("api_key", str(error), "correct partner_name or api_key")]
+        return [Finding("api_url", str(error), "check the address and any proxy")]
+    except RowRefusedError:
+        return [Finding("api_url", "its answer to a question for a profile is 400", "check the address and any proxy")]
     except (GaveUpError, NoWayError, NetworkSettingError) as error:
         return [Finding("api_url", str(error), "check the address, proxies and the network")]
     return []

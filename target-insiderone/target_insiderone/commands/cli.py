@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import IO, Any
@@ -94,6 +95,8 @@ def replay_command(
     """Map and send rejected records again; what was delivered since in a newer version stays."""
     if not (codes or streams or keys or everything or unidentified):
         raise click.UsageError("choose rejects with --code, --stream or --key, or take them --all")
+    if unidentified and not everything and codes and NO_IDENTIFIER not in codes:
+        raise click.UsageError(f"--unidentified are the records of the code `{NO_IDENTIFIER}`: leave it out, or --code")
     choice = RejectChoice(
         frozenset(codes),
         frozenset(streams),
@@ -108,8 +111,8 @@ def replay_command(
 @commands.command("forget")
 @config_option
 def forget_command(config: tuple[str, ...]) -> None:
-    """Remove addresses, one a line on standard input, from rejects, ledger and dry runs; Insider One is not touched."""
-    addresses = text_of(sys.stdin.buffer.read(), "standard input").split("\n")
+    """Remove addresses, one a line or in a table on standard input, from what is kept; Insider One is not touched."""
+    addresses = re.split(r"\r\n|\r|\n", text_of(sys.stdin.buffer.read(), "standard input"))
     gone = forget(parse_settings(settings_of(config)), addresses)
     click.echo(
         f"removed {gone.rejects} reject(s), {gone.profiles} profile(s) of the ledger, {gone.files} dry run(s) and "

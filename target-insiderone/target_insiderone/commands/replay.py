@@ -19,6 +19,7 @@ from target_insiderone.errors import Finding, SettingsError
 from target_insiderone.exact_json import encode
 from target_insiderone.items import Arrival
 from target_insiderone.near_miss import slip_of
+from target_insiderone.rejects import RejectsFile
 from target_insiderone.remedies import MAPPING_CODES, REMEDIES
 from target_insiderone.sightings import plain
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from target_insiderone.accounting import Outcome
-    from target_insiderone.rejects import RejectsFile
     from target_insiderone.target import TargetInsiderOne
 
 NO_IDENTIFIER: Final = "no_identifier"
@@ -152,11 +152,10 @@ def told_of_replay(outcomes: Outcomes) -> str:
 
 
 def files_of(target: TargetInsiderOne, choice: RejectChoice) -> list[RejectsFile]:
-    """The files to replay from."""
-    files = [target.run.rejects] if choice.rejects else []
-    if choice.unidentified and target.run.unidentified is not None:
-        files.append(target.run.unidentified.file)
-    return files
+    """The files to replay from; a dry run writes to files of its own, and reads the same."""
+    kept = target.run.data_dir
+    paths = [*([kept.rejects] if choice.rejects else []), *([kept.unidentified] if choice.unidentified else [])]
+    return [RejectsFile(path, run_id=target.run.id) for path in paths]
 
 
 def _refuse_slips(choice: RejectChoice, files: Sequence[RejectsFile], stream_kinds: Iterable[str]) -> None:
@@ -288,5 +287,5 @@ def _mark(target: TargetInsiderOne, choice: RejectChoice, outcomes: Outcomes) ->
             entry["replayed"] = {"at": at, "run_id": target.run.id, "outcome": outcome, "reason": reason}
         return entry
 
-    for file in files_of(target, choice):
+    for file in files_of(target, choice) if not target.settings.dry_run else ():
         file.rewrite(marked)
