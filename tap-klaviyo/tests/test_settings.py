@@ -181,6 +181,7 @@ def test_stream_map_that_fails_for_a_record_is_a_mistake_in_the_settings(tap, sa
 
     assert outcome.code == 2
     assert "stream profiles: an expression in `stream_maps` cannot be evaluated for a record" in outcome.log
+    assert "unhandled" not in outcome.log
     assert outcome.state == {"bookmarks": {"profiles": {}}}
 
 
