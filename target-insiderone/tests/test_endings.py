@@ -214,6 +214,33 @@ def test_closed_streams_are_no_unforeseen_ending(config, tmp_path, target_comman
         assert path.read_bytes()[:6] == b"SQLite"
 
 
+def test_no_state_passes_rejects_for_which_there_was_no_room(config, tmp_path, target_command):
+    """The disk is full from one moment on: no file may grow beyond 400 kB."""
+    lines = [schema("profiles")]
+    for number in range(40):
+        lines.append(record("profiles", profile(number, email="odd", properties={"x": "y" * 30_000})))
+        lines.append(state({"n": number}))
+    (tmp_path / "input").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (tmp_path / "config.json").write_text(json.dumps(config | {"on_nothing_delivered": "warn", "max_rejects": "100"}))
+
+    done = subprocess.run(
+        ["bash", "-c", f"ulimit -f 400; {target_command} --config config.json < input"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    kept = (tmp_path / "data/klaviyo/rejects.jsonl").read_text().splitlines()
+    states = [json.loads(line)["bookmarks"]["n"] for line in done.stdout.splitlines()]
+    assert done.returncode == 1
+    assert "rejects cannot be kept in" in done.stderr
+    assert 0 < len(kept) < 40
+    assert states == list(range(len(kept)))
+    assert [json.loads(line)["key"] for line in kept] == [f"P{number}" for number in states]
+
+
 class Waits(threading.Event):
     """Notes how long somebody would have waited, and lets nobody wait."""
 
