@@ -348,6 +348,36 @@ def test_replay_delivers_rejects_after_the_mapping_was_corrected(command, load, 
     assert [reject["replayed"]["outcome"] for reject in before.rejects] == ["delivered", "delivered"]
 
 
+def test_of_replays_at_the_same_time_one_sends_and_the_others_wait(target_command, load, config, sandbox, tmp_path):
+    """Three at once sent none of 300 rejects: each took the others' stream for one that is being loaded."""
+    people = [record("profiles", {"id": f"P{n}", "phone_number": f"0532 123 45 {n}"}) for n in range(10, 60)]
+    people = [one | {"record": one["record"] | {"first_name": "A"}} for one in people]
+    before = load([schema("profiles"), *people])
+    corrected = {"phone_number_settings": {"normalize": True, "default_country": "TR"}}
+    (tmp_path / "command.json").write_text(json.dumps(config | corrected))
+    sandbox.latency("insiderone", 0.5)
+
+    started = [
+        subprocess.Popen(
+            [target_command, "replay", "--all", "--config", tmp_path / "command.json"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(3)
+    ]
+    ended = [process.communicate(timeout=60) for process in started]
+
+    assert [process.returncode for process in started] == [0, 0, 0]
+    assert sorted(out.splitlines()[-1] for out, _ in ended) == [
+        *["replayed 0 reject(s); all 50 that were chosen had been replayed before"] * 2,
+        "replayed 50 reject(s): delivered 50",
+    ]
+    assert len(sandbox.users()) == 50
+    assert len(sandbox.journal("insiderone")) == 1
+    assert [reject["replayed"]["outcome"] for reject in before.rejects] == ["delivered"] * 50
+
+
 def test_replay_sends_only_the_line_that_was_rejected(command, load, sandbox):
     """The other lines of the order arrived long ago."""
     bought = order(1, items=2)
