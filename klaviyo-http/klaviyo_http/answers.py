@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 LONGEST_REASON = 10_000  # bytes that a pattern looks through
 LONGEST_WAIT = 366 * 86_400.0  # seconds; a Retry-After beyond it is as good as for ever
 
-CLOCK_YEARS = range(1970, 9000)
-"""Years that a ``Date`` is believed in."""
+CLOCK_YEARS = range(2020, 9000)
+"""Years that a ``Date`` is believed in; a machine that does not know the time begins at 1970 or 2000."""
 
 SCOPES: Mapping[str, str] = {
     "/api/events": "events:read",

@@ -17,11 +17,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol
 from singer_delivery.exact_json import decode
 
 if TYPE_CHECKING:
-    from singer_delivery.errors import Filtered, Rejected
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from threading import Event
 
-    from singer_delivery.errors import Finding
+    from singer_delivery.errors import Filtered, Finding, Rejected
     from singer_delivery.settings.declarations import DeliverySettings
 
 Record = dict[str, Any]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import select
+import signal
 import sys
 import time
 import traceback
@@ -99,6 +100,8 @@ def ending(error: Exception) -> tuple[int, list[str]]:
     """The exit code of a run that ended with *error*, and what to say of it."""
     if isinstance(error, StoppedBySignalError):
         return SIGNALLED + error.signum, [str(error)]
+    if isinstance(error, click.Abort):
+        return SIGNALLED + signal.SIGINT, ["stopped before anything was read"]
     if isinstance(error, SettingsError):
         return CONFIGURATION, [f"setting {finding}" for finding in error.findings]
     if isinstance(error, UnreadableError):

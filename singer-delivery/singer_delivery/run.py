@@ -210,7 +210,7 @@ class Run:
 
     def state(self, value: State) -> None:
         """Take a STATE of the input; it is written once everything before it is settled."""
-        self.consent_memory.note_state(value)
+        self.consent_memory.note_state(value, self.tally.read)
         self.checkpoints.add_state(value)
         self.lanes.flush_old()
 
@@ -223,6 +223,8 @@ class Run:
         """
         try:
             self.lanes.finish()
+            if not self._interruption.stopping.is_set():
+                self.consent_memory.end()
         finally:
             try:
                 self._sync()

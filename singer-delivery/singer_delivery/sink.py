@@ -226,7 +226,7 @@ class DeliverySink(Sink):
             if value is None:
                 raise Rejected("missing_key", name)
             values.append(value if type(value) is str else str(value))
-        return "|".join(values)
+        return values[0] if len(values) == 1 else joined(values)
 
     def check(self, record: Record) -> None:
         """Hold the record against the stream's schema.
@@ -258,15 +258,17 @@ class DeliverySink(Sink):
 
     def reject_unmapped(self, record: Record, arrival: Arrival) -> None:
         """Reject a record for which an expression of the stream maps fails."""
-        key = "|".join(str(record.get(name, "")) for name in self.key_properties)
+        key = joined([str(record.get(name, "")) for name in self.key_properties])
         self.reject(Rejected("stream_map_failed", ""), key, arrival)
         self.settle(arrival, "rejected", "stream_map_failed")
 
     def note(self, notes: Sequence[tuple[str, str]]) -> None:
         """Count what was left out of records that were mapped all the same; say once what a setting can change."""
+        counts = self._staging.tally.notes
         for code, field in notes:
-            self._staging.tally.notes[self.stream_name, code, field] += 1
-            if hint := self._staging.note_hints.get(code):
+            note = (self.stream_name, code, field)
+            counts[note] += 1
+            if counts[note] == 1 and (hint := self._staging.note_hints.get(code)):
                 self._staging.warn_once(self.stream_name, hint.format(field=shown(field)))
 
     def leave_out(self, why: Filtered | Rejected, event_type: str, number: int | None) -> None:
@@ -296,6 +298,17 @@ def frames(error: Exception) -> str:
     """Where an error came from, innermost last; its message stays out, since it may quote the record."""
     places = traceback.extract_tb(error.__traceback__)[-3:]
     return " > ".join(f"{Path(place.filename).name}:{place.lineno}" for place in places)
+
+
+def joined(values: Sequence[str]) -> str:
+    r"""One text for the values of a key, which no other values have.
+
+    >>> joined(["E1", "2"]), joined(["a|b", "c"]), joined(["a|b"])
+    ('E1|2', 'a\\|b|c', 'a|b')
+    """
+    if len(values) > 1:
+        values = [value.replace("\\", "\\\\").replace("|", "\\|") for value in values]
+    return "|".join(values)
 
 
 def only_events(staged: StagedEvents, only: Collection[tuple[str, int | None]]) -> StagedEvents:

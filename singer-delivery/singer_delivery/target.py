@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -16,7 +16,7 @@ from singer_sdk.mapper import RemoveRecordTransform, SameRecordTransform
 from singer_sdk.plugin_base import _ConfigInput
 from singer_sdk.singerlib.exceptions import InvalidInputLine
 
-from singer_delivery.disclosure import shown
+from singer_delivery.disclosure import keep_secret, shown
 from singer_delivery.errors import DeliveryError, Finding, SettingsError
 from singer_delivery.interruption import Interrupted, Interruption, StoppedBySignalError
 from singer_delivery.process import name_log_lines, prepare_process
@@ -24,7 +24,12 @@ from singer_delivery.reader import MessageReader
 from singer_delivery.run import Run
 from singer_delivery.schema_messages import check_schema_message, unusable_maps
 from singer_delivery.sending.items import Arrival
-from singer_delivery.settings.variables import settings_of_file, settings_of_variables
+from singer_delivery.settings.variables import (
+    check_names,
+    place_in_meltano,
+    settings_of_file,
+    settings_of_variables,
+)
 from singer_delivery.sink import DeliverySink, RemovedSink
 
 if TYPE_CHECKING:
@@ -213,6 +218,8 @@ class DeliveryTarget(Target):
     def _process_schema_message(self, message_dict: Message) -> None:
         """Make the stream's sink, and keep the SCHEMA for replays."""
         check_schema_message(message_dict)
+        if shown(stream := message_dict["stream"]) != stream:
+            keep_secret([stream])  # the SDK's lines hold it, too
         self._make_sinks(message_dict)
         self.run.data_dir.write_schema(message_dict)
 
@@ -333,12 +340,15 @@ class DeliveryTarget(Target):
         """
         cls.append_builtin_config(cls.config_jsonschema)
         declared = cls.config_jsonschema["properties"]
+        place = partial(place_in_meltano, os.environ, cls._env_var_prefix)
         config: dict[str, Any] = {}
         for path in paths:
             if path != "ENV":
-                config |= settings_of_file(Path(path), declared)
+                config |= settings_of_file(Path(path), declared, place=place)
         if "ENV" in paths:
             config |= settings_of_variables(os.environ, declared, cls._env_var_prefix)
+        else:
+            check_names(os.environ, declared, cls._env_var_prefix)
         return config
 
     @classmethod

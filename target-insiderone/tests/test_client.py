@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import io
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from threading import Event
 
 import pytest
+import urllib3
 from singer_delivery.accounts import remedies
 from singer_delivery.destination import Answer, AnswerMismatchError, Refusal
-from singer_delivery.sending.transport import RateLimit, retry_after_seconds
-from target_insiderone.api.answers import answer_of
+from singer_delivery.sending.transport import (
+    ClientSettings,
+    InsiderOneClient,
+    RateLimit,
+    StopSendingError,
+    retry_after_seconds,
+)
+from target_insiderone.api.answers import AnswerMismatchError, Outcome, Refusal, answer_of
 from target_insiderone.api.remedies import REMEDIES
 
 EMAIL = "users.2.identifiers.*.regexp(^.+@.+\\..+$)"
@@ -138,3 +147,34 @@ def test_a_pause_reaches_those_that_hold_a_place_already():
 
     assert 29 < limit.pausing() <= 30
     assert 29 < limit.reserve() <= 30
+
+
+def client_of(monkeypatch, *answers: tuple[int, bytes]) -> InsiderOneClient:
+    """A client whose requests are answered so, one after another."""
+    client = InsiderOneClient(ClientSettings("https://api.example", "shop", "key", "test", 5, 5, 1_000), Event())
+    left = list(answers)
+
+    def request(*_, **__):
+        status, body = left.pop(0)
+        return urllib3.HTTPResponse(body=io.BytesIO(body), status=status, preload_content=False)
+
+    monkeypatch.setattr(client._pool, "request", request)
+    monkeypatch.setattr("singer_delivery.sending.transport.FIRST_WAIT_SECONDS", 0)
+    return client
+
+
+@pytest.mark.parametrize("status", [500, 507, 509, 524, 525, 529, 530, 599])
+def test_what_ails_a_server_is_tried_again(monkeypatch, status):
+    """529 (overloaded) and others of its kind ended the run as a mistake of the settings."""
+    client = client_of(monkeypatch, (status, b"<html>"), (200, b'{"data":{"successful":{"count":1},"fail":{}}}'))
+
+    assert client.upsert(b"{}", 1) == (Outcome(1, {}, doubtful=True), 2)
+
+
+@pytest.mark.parametrize("status", [202, 207, 302, 413, 415, 422, 501, 511])
+def test_what_no_second_attempt_changes_ends_the_run(monkeypatch, status):
+    """A 413 says what to do about it."""
+    with pytest.raises(StopSendingError) as refused:
+        client_of(monkeypatch, (status, b"")).upsert(b"{}", 1)
+
+    assert ("batch_size_bytes" in str(refused.value)) == (status == 413)

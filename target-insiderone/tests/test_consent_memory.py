@@ -91,6 +91,35 @@ def test_a_first_sync_sends_opt_ins(load, sandbox, first):
 
 
 @pytest.mark.req("CO-05")
+@pytest.mark.parametrize("nobody", [None, profile(9, email=None)], ids=["no record", "a record without identifier"])
+def test_a_first_sync_that_found_nobody_withholds_nothing(load, sandbox, nobody):
+    """Its own bookmark was taken for that of an earlier run, and every opt-in of before was withheld for ever."""
+    records = [record("profiles", nobody)] if nobody else []
+    load([schema("profiles"), *records, BOOKMARK], on_nothing_delivered="warn")
+
+    load([BOOKMARK, *person(YES)])
+
+    assert sent_optins(sandbox) == [True]
+
+
+@pytest.mark.req("CO-05")
+def test_a_lost_ledger_is_missed_whatever_the_name_of_the_stream(load, sandbox, config):
+    """Summaries hold names as they may be shown, and were asked for others; the log showed the name itself."""
+    stream = "clients 05321234567"
+    messages = [message | {"stream": stream} for message in person(YES)]
+    load(messages, stream_kinds={stream: "profile"})
+    for path in Path(config["data_dir"]).glob("*/ledger.sqlite*"):
+        path.unlink()
+    messages[1]["record"]["first_name"] = "Changed"
+
+    second = load(messages, stream_kinds={stream: "profile"})
+
+    assert sent_optins(sandbox) == [True, None]
+    assert "there were earlier runs" in second.logs
+    assert "05321234567" not in second.logs
+
+
+@pytest.mark.req("CO-05")
 def test_a_ledger_that_is_gone_is_missed_without_a_state(load, sandbox, config):
     """Other files of the data_dir tell of earlier runs."""
     load(person(YES))

@@ -34,8 +34,9 @@ class Api:
         self._held = held
         self._failing = failing
 
-    def deliver(self, batch) -> None:
+    def deliver(self, batch):
         """Take one batch."""
+        yield from ()
         persons = [one.source.person for one in batch.items]
         keys = [one.source.key for one in batch.items]
         self._note(self.begun, keys)
@@ -69,6 +70,7 @@ class Events(OnceKind):
 
 
 def lanes_to(api: Api, *, max_rows: int, lanes: int = 2) -> Lanes:
+def lanes_to(api: Api | Doubts, *, max_rows: int, lanes: int = 2) -> Lanes:
     """So many lanes that deliver to *api*."""
     kinds = {"event": Events(max_rows)}
     return Lanes([api.deliver] * lanes, kinds=kinds, stopping=threading.Event(), wake=api.failed.set)
@@ -120,6 +122,76 @@ def test_a_record_does_not_overtake_one_that_failed():
         lanes.finish()
     assert api.ended == [["0"], ["3"]]
     assert ["2"] not in api.begun
+
+
+class Doubts:
+    """Takes batches as a lane's `deliver` does; they wait until one of the person *accepted* was tried."""
+
+    def __init__(self, accepted: str) -> None:
+        self.ended: list[list[str]] = []
+        self.tried: list[list[str]] = []
+        self.is_clear = False
+        self.failed = threading.Event()
+        self._accepted = accepted
+
+    def deliver(self, batch):
+        """Take one batch."""
+        keys = [one.source.key for one in batch.items]
+        self.tried.append(keys)
+        self.is_clear |= self._accepted in batch.persons()
+        while not self.is_clear:
+            yield RuntimeError(f"batch {keys}")
+        self.ended.append(keys)
+
+
+@pytest.mark.req("IN-60", "IN-61")
+def test_batches_that_are_set_aside_keep_the_order_of_each_person():
+    """A later record of somebody who waits must not be the one that is tried."""
+    api = Doubts(accepted="cid")
+    lanes = lanes_to(api, max_rows=1, lanes=1)
+    for number, person in enumerate(["ada", "bob", "ada", "cid", "bob"]):
+        lanes.add("events", item(person, number))
+    lanes.finish()
+
+    assert sorted(api.ended) == [["0"], ["1"], ["2"], ["3"], ["4"]]
+    assert api.tried[:3] == [["0"], ["1"], ["3"]]
+    assert api.ended.index(["0"]) < api.ended.index(["2"])
+    assert api.ended.index(["1"]) < api.ended.index(["4"])
+
+
+@pytest.mark.req("IN-60")
+@pytest.mark.parametrize("lanes", [1, 3])
+def test_a_batch_that_waits_in_vain_fails(lanes):
+    """The input ends, and nothing was accepted."""
+    api = Doubts(accepted="nobody")
+    filled = lanes_to(api, max_rows=2, lanes=lanes)
+    for number in range(6):
+        filled.add("events", item(f"p{number}", number))
+
+    with pytest.raises(RuntimeError, match="batch"):
+        filled.finish()
+    assert len(api.tried) == 3
+
+
+@pytest.mark.parametrize("kind", ["records", "bytes"])
+def test_not_all_of_the_input_is_set_aside(monkeypatch, kind):
+    """It stays in memory, and its STATE waits: the run stops once it is too much."""
+    monkeypatch.setattr("singer_delivery.sending.lanes.MOST_ASIDE_BYTES", 5_000_000 if kind == "bytes" else 10**9)
+    stopping = threading.Event()
+    api = Doubts(accepted="nobody")
+    lanes = Lanes([api.deliver], max_rows=10, max_bytes=1_000_000, stopping=stopping, wake=stopping.set)
+    line = Arrival(b"x" * 50_000 if kind == "bytes" else b"", None)
+    count = 0
+    while not stopping.is_set():
+        one = item(f"p{count}", count)
+        one.source.arrival = line
+        lanes.add("events", one)
+        lanes.count_record()
+        count += 1
+
+    with pytest.raises(RuntimeError, match="batch"):
+        lanes.finish()
+    assert count <= (1_000 if kind == "bytes" else 10_000)
 
 
 @given(st.lists(st.sampled_from("abcdefgh"), max_size=60), st.integers(1, 4), st.integers(1, 4))

@@ -329,6 +329,16 @@ def test_null_property_clears_nothing_that_another_wrote(properties, custom, del
     assert mapped.delete.get("custom", {}).get("whole", []) == deleted
 
 
+def test_null_property_clears_its_attribute_though_a_row_takes_one_of_its_name():
+    """`Shoe Size` goes elsewhere, by its own row: nothing writes `shoe_size`."""
+    rows = column("Shoe Size", "size"), column("properties.*", "*")
+
+    mapped = map_profile({"properties": {"Shoe Size": "42", "shoe_size": None}}, *rows, null_handling="delete")
+
+    assert mapped.user["attributes"]["custom"] == {"size": "42"}
+    assert mapped.delete == {"custom": {"whole": ["shoe_size"]}}
+
+
 @pytest.mark.parametrize("name", ["title", "id", "locale", "created", "organization"])
 @pytest.mark.parametrize("field", [None, "field"], ids=["null field", "field"])
 def test_property_with_the_name_of_a_field_is_delivered(name, field):

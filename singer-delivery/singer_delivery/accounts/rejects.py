@@ -297,7 +297,7 @@ def sameness(line: bytes) -> bytes | None:
     """
     try:
         head = _decode_head(line)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     if bytes(head.replayed):
         return None
@@ -344,6 +344,6 @@ def _as_entry(reject: Reject, run_id: str) -> dict[str, Any]:
 def _time_of(line: bytes) -> datetime | None:
     try:
         at = datetime.fromisoformat(_decode_at(line).at)
-    except (msgspec.DecodeError, UnicodeDecodeError, ValueError):
+    except (msgspec.DecodeError, UnicodeDecodeError, ValueError, RecursionError):
         return None
     return at.replace(tzinfo=at.tzinfo or UTC)

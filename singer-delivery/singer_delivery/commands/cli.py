@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -110,6 +111,10 @@ def commands_of(target: type[DeliveryTarget], more: Sequence[click.Command]) -> 
         """Map and send rejected records again; what was delivered since in a newer version stays."""
         if not (codes or streams or keys or everything or unidentified):
             raise click.UsageError("choose rejects with --code, --stream or --key, or take them --all")
+        if unidentified and not everything and codes and NO_IDENTIFIER not in codes:
+            raise click.UsageError(
+                f"--unidentified are the records of the code `{NO_IDENTIFIER}`: leave it out, or --code"
+            )
         choice = RejectChoice(
             frozenset(codes),
             frozenset(streams),
@@ -123,8 +128,8 @@ def commands_of(target: type[DeliveryTarget], more: Sequence[click.Command]) -> 
     @commands.command("forget")
     @config_option
     def forget_command(config: tuple[str, ...]) -> None:
-        """Remove addresses, one a line on standard input, from all that is kept; the destination is not touched."""
-        addresses = text_of(sys.stdin.buffer.read(), "standard input").split("\n")
+        """Remove addresses, one a line or in a table on standard input, from what is kept here."""
+        addresses = re.split(r"\r\n|\r|\n", text_of(sys.stdin.buffer.read(), "standard input"))
         gone = forget(target.checked_settings(settings_of(target, config)), target.prefix, addresses)
         click.echo(
             f"removed {gone.rejects} reject(s), {gone.profiles} profile(s) of the ledger, {gone.files} dry run(s) and "

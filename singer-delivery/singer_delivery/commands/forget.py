@@ -46,6 +46,8 @@ def forget(settings: DeliverySettings, prefix: str, lines: Iterable[str]) -> For
 
     data_dir = DataDir(settings.data_dir, settings.integration_name)
     gone = Forgotten(len(addresses.numbers), [])
+    gone.rejects = sum(RejectsFile(path, run_id="").remove(is_gone) for path in data_dir.kept_records)
+    gone.files = sum(_remove(path, is_gone) for path in data_dir.other_personal_files())
     if settings.ledger_url or data_dir.has_ledger:  # also one that was switched off since
         digest = Digester(settings.scope)
         ledger = Ledger(settings.ledger_url or f"sqlite:///{data_dir.ledger}", prefix)
@@ -58,8 +60,6 @@ def forget(settings: DeliverySettings, prefix: str, lines: Iterable[str]) -> For
         found.update(*(by_digest[each] for each in known))
         gone.events = ledger.events.forget(lambda intent: sum(map(is_gone, intent.split(b"\n"))) > 0)
         ledger.close()
-    gone.rejects = sum(RejectsFile(path, run_id="").remove(is_gone) for path in data_dir.kept_records)
-    gone.files = sum(_remove(path, is_gone) for path in data_dir.other_personal_files())
     gone.unknown = sorted(addresses.numbers - found)
     return gone
 

@@ -246,7 +246,13 @@ class Screen:
             for stream in self._printed
             for count in [sum(n for (of, what, _), n in self._reasons.items() if of == stream and what != "filtered")]
         ):
-            click.echo(f"of each stream {self._limit} records are shown; --limit shows more", err=True)
+            records = "record is" if self._limit == 1 else "records are"
+            beside = ", beside the first that is filtered for each reason" if self._filtered else ""
+            click.echo(f"of each stream {self._limit} {records} shown{beside}; --limit shows more", err=True)
+
+    @property
+    def _filtered(self) -> bool:
+        return any(outcome == "filtered" for _, outcome, _ in self._reasons)
 
     def _print(self, text: str) -> None:
         try:

@@ -13,6 +13,7 @@ import click
 import msgspec
 from singer_sdk.exceptions import InvalidJSONSchema
 
+from singer_delivery.accounts.rejects import RejectsFile
 from singer_delivery.accounts.remedies import REMEDIES
 from singer_delivery.disclosure import shown
 from singer_delivery.errors import Finding, SettingsError
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from singer_delivery.accounts.accounting import Outcome
-    from singer_delivery.accounts.rejects import RejectsFile
     from singer_delivery.target import DeliveryTarget
 
 NO_IDENTIFIER: Final = "no_identifier"
@@ -152,11 +152,10 @@ def told_of_replay(outcomes: Outcomes) -> str:
 
 
 def files_of(target: DeliveryTarget, choice: RejectChoice) -> list[RejectsFile]:
-    """The files to replay from."""
-    files = [target.run.rejects] if choice.rejects else []
-    if choice.unidentified and target.run.unidentified is not None:
-        files.append(target.run.unidentified.file)
-    return files
+    """The files to replay from; a dry run writes to files of its own, and reads the same."""
+    kept = target.run.data_dir
+    paths = [*([kept.rejects] if choice.rejects else []), *([kept.unidentified] if choice.unidentified else [])]
+    return [RejectsFile(path, run_id=target.run.id) for path in paths]
 
 
 def _refuse_slips(
@@ -290,5 +289,5 @@ def _mark(target: DeliveryTarget, choice: RejectChoice, outcomes: Outcomes) -> N
             entry["replayed"] = {"at": at, "run_id": target.run.id, "outcome": outcome, "reason": reason}
         return entry
 
-    for file in files_of(target, choice):
+    for file in files_of(target, choice) if not target.settings.dry_run else ():
         file.rewrite(marked)

@@ -72,7 +72,7 @@ def _read(sources: Sequence[str], bag: str, names: dict[str, Any], *, with_item:
             get = f"get_{len(names)}"
             names[get] = compile_source([source], bag)
             path = f"{get}(record, item)"
-            expression = path if with_item else f"{_path(source)} else {path}"
+            expression = path if with_item else _path(source, path)
         lines.append(f"if value is None: value = {expression}" if lines else f"value = {expression}")
     search = f"get_{len(names)}"
     names |= {search: compile_source(sources, bag), "is_blank": is_blank}
@@ -86,14 +86,18 @@ def _key(name: str, *, with_item: bool) -> str:
     return f"{in_item}record[{name!r}] if {name!r} in record else inside.get({name!r})"
 
 
-def _path(name: str) -> str:
-    """The value at the end of a path through objects of the record, where no key of the record holds dots itself."""
+def _path(name: str, search: str) -> str:
+    """The value at the end of a path through objects of the record.
+
+    Anything else, such as a key that holds dots itself, is left to *search*.
+    """
     head, *steps = steps_of(name)
-    tests = [f"{name!r} not in record and {name!r} not in inside and type(at := record.get({head[0]!r})) is dict"]
-    for key, _, rest in steps[:-1]:
-        tests.append(f"{rest!r} not in at and type(at := at.get({key!r})) is dict")
-    last = steps[-1][0]
-    return f"at[{last!r}] if {' and '.join(tests)} and {last!r} in at"
+    value = f"at.get({steps[-1][0]!r}) if type(at) is dict else {search}"
+    for key, _, rest in reversed(steps[:-1]):
+        inner = f"None if (at := at.get({key!r})) is None else {value}"
+        value = f"{search} if type(at) is not dict or {rest!r} in at else {inner}"
+    elsewhere = f"{name!r} in record or {name!r} in inside or {head[0]!r} in inside"
+    return f"{search} if {elsewhere} else None if (at := record.get({head[0]!r})) is None else {value}"
 
 
 def _write(column: Column, number: int) -> list[str]:

@@ -19,18 +19,23 @@ E164: Final = re.compile(r"\+[1-9][0-9]{6,14}")
 
 _SEPARATORS: Final = dict.fromkeys(map(ord, f".-/()\u2010\u2011\u2012\u2013\u2014{INVISIBLE}"))
 _COUNTING: Final = "12345678901234567890"
+_TRUNK_ZERO: Final = re.compile(r"(?<=\d)\s*\(0\)\s*(?=\d)")
+"""How people write that 0 is dialled within the country only: ``+44 (0)20 7946 0958``."""
+
 _CALLING_CODE: Final = re.compile(r"\+?([1-9][0-9]{0,2})")
 LONGEST_NUMBER: Final = 40
 LONGEST_SUBSCRIBER_NUMBER: Final = 8
+LONGEST_OF_MOST_COUNTRIES: Final = 7
 _REMEMBERED = 10_000
 
 
 def compile_phone(default_country: str | None, *, normalize: bool) -> Callable[[Any], str]:
     """Compile the reading of a phone number; the result raises UnusableValueError for what is none.
 
-    Separators are stripped. What then starts with ``+`` stays as it is; anything else is a national number, read by the
-    rules of *default_country*, and invalid without one, or where its area code is missing. Without *normalize* the
-    number must be right as it stands. What stands for nobody is refused with the code ``identifier_blocked``.
+    Separators are stripped, and so is the ``(0)`` after a country's code where the number has none. What then starts
+    with ``+`` stays as it is; anything else is a national number, read by the rules of *default_country*, and invalid
+    without one, or where its area code is missing. Without *normalize* the number must be right as it stands. What
+    stands for nobody is refused with the code ``identifier_blocked``.
 
     >>> compile_phone("TR", normalize=True)("0532 123 45 67")
     '+905321234567'
@@ -42,12 +47,14 @@ def compile_phone(default_country: str | None, *, normalize: bool) -> Callable[[
         return _read_national(digits, region)
 
     def to_phone(value: Any) -> str:
-        number = given = trim(to_text(value))
-        if normalize and not E164.fullmatch(number):
-            number = number.translate(_SEPARATORS)
+        number = given = trim(value if type(value) is str else to_text(value))
+        is_right = E164.fullmatch(number) is not None
+        if normalize and not is_right:
+            number = _without_trunk_zero(number).translate(_SEPARATORS)
             if number and number[0] != "+" and len(number) <= LONGEST_NUMBER:  # what is longer is not remembered
                 number = from_national(number)
-        if not E164.fullmatch(number):
+            is_right = E164.fullmatch(number) is not None
+        if not is_right:
             raise UnusableValueError("identifier_blocked" if stands_for_nobody(given) else "invalid_phone_number")
         if (number[2:] == number[1:-1] or number[1:] in _COUNTING) and not _is_valid(number):
             raise UnusableValueError("identifier_blocked")
@@ -67,6 +74,14 @@ def region_of(default_country: str) -> str | None:
         region = phonenumbers.region_code_for_country_code(int(code[1]))
         return region if region in phonenumbers.SUPPORTED_REGIONS else None
     return country.upper() if country.upper() in phonenumbers.SUPPORTED_REGIONS else None
+
+
+def _without_trunk_zero(number: str) -> str:
+    """Take the ``(0)`` out of an international number, unless it belongs to it (Italy)."""
+    if not (number.startswith("+") and "(0)" in number and len(number) <= LONGEST_NUMBER):
+        return number
+    without = _TRUNK_ZERO.sub("", number, count=1)
+    return without if _is_valid(without) else number
 
 
 def _read_national(digits: str, region: str | None) -> str:
@@ -89,17 +104,20 @@ def _may_lack_area_code(number: phonenumbers.PhoneNumber, digits: str, region: s
     """Tell whether *digits* may be a subscriber's number alone, though the region's rules take them for a whole one.
 
     That is so where fixed lines have numbers of many lengths: in Germany 2345678 is either a number of Bochum (0234)
-    without its leading 0, or one of any town.
+    without its leading 0, or one of any town. And so it is with the short numbers of other kinds that are written with
+    that 0: in Finland 4123456 is a mobile (041), or a line of Helsinki. Turkey's 444 0 333 is written without.
     """
+    if len(digits) > LONGEST_SUBSCRIBER_NUMBER or digits != phonenumbers.national_significant_number(number):
+        return False
+    if phonenumbers.number_type(number) != phonenumbers.PhoneNumberType.FIXED_LINE:
+        written = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.NATIONAL)
+        return len(digits) <= LONGEST_OF_MOST_COUNTRIES and "".join(filter(str.isdecimal, written)) != digits
     metadata = phonenumbers.PhoneMetadata.metadata_for_region(region)
     return (
-        len(digits) <= LONGEST_SUBSCRIBER_NUMBER
-        and digits == phonenumbers.national_significant_number(number)
-        and metadata is not None
+        metadata is not None
         and metadata.national_prefix is not None
         and metadata.fixed_line is not None
         and len(metadata.fixed_line.possible_length) > 1
-        and phonenumbers.number_type(number) == phonenumbers.PhoneNumberType.FIXED_LINE
     )
 
 

@@ -118,6 +118,7 @@ class Watch:
 
 @lru_cache(maxsize=4)  # asked again with every STATE while nothing was delivered
 def slips_among(unmet: tuple[str, ...], met: tuple[str, ...]) -> dict[str, str]:
+    """Name of the mapping that was not met -> the met one that it nearly is."""
     names = plain(met)
     return {metric: meant for metric in unmet if (meant := slip_of(metric, names, most_edits=1))}
 

@@ -44,7 +44,9 @@ _WRITTEN: Final[Mapping[str, tuple[str, str]]] = {
     "point": (rf",|{_BLANK_GROUPS}", r"\."),
 }
 """Argument of ``number`` -> what parts groups of three digits, and the decimal sign."""
-_CURRENCY_SIGN: Final = re.compile(r"^[$\u00a2-\u00a5\u20a0-\u20c0]|[$\u00a2-\u00a5\u20a0-\u20c0]$")
+_CURRENCY_SIGN: Final = re.compile(
+    r"(?<![^+\-\u2212])[$\u00a2-\u00a5\u20a0-\u20c0]\s*|\s*[$\u00a2-\u00a5\u20a0-\u20c0]$"
+)
 _LOCALE = re.compile(r"([A-Za-z]{2,3})(?:[-_]([A-Za-z]{4}))?(?:[-_]([A-Za-z]{2}|[0-9]{3}))?")
 _JSON = msgspec.json.Encoder(decimal_format="number", order="sorted")
 
@@ -60,7 +62,8 @@ class TransformError(ValueError):
 def compile_transforms(specs: Sequence[str], more: Parametric = MappingProxyType({})) -> Transform | None:
     """Compile transforms that are applied in their order; None where there is none.
 
-    *more*: transforms of a destination beside those of this module. A null, or an absent value, passes all but ``default``, which also fills a blank text.
+    *more*: transforms of a destination beside those of this module. A null, or an absent value, passes all but
+    ``default``, which also fills a blank text.
 
     >>> compile_transforms(["trim", "lower"])("  Ada ")
     'ada'
@@ -178,13 +181,13 @@ def _compile_number(argument: str | None) -> Transform:
         )
     grouping, decimal_sign = _WRITTEN[argument]
     written = re.compile(
-        rf"([+-]?)([0-9]+|[0-9]{{1,3}}(?:({grouping})[0-9]{{3}}(?:\3[0-9]{{3}})*))(?:{decimal_sign}([0-9]+))?"
+        rf"([+-]?)([0-9]*|[0-9]{{1,3}}(?:({grouping})[0-9]{{3}}(?:\3[0-9]{{3}})*))(?:{decimal_sign}([0-9]+))?"
     )
 
     def to_written_number(value: Any) -> Any:
         if type(value) is not str or len(value) > LONGEST_NUMBER:
             return to_number(value)
-        match = written.fullmatch(trim(_CURRENCY_SIGN.sub("", trim(value))).replace("\u2212", "-"))
+        match = written.fullmatch(trim(_CURRENCY_SIGN.sub("", trim(value), count=1)).replace("\u2212", "-"))
         if match is None:
             raise UnusableValueError("not_a_number")
         sign, whole, _, fraction = match.groups()

@@ -12,7 +12,7 @@ import phonenumbers
 
 from singer_delivery.exact_json import decode
 from singer_delivery.mapping.phone import compile_phone, region_of
-from singer_delivery.mapping.values import UnusableValueError
+from singer_delivery.mapping.values import FORMAT_MARKS, UnusableValueError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -31,6 +31,9 @@ _BORDER: Final = re.compile(r"[\s<>()\[\],;:\"\\\u200b-\u200f\u202a-\u202e\u2060
 _INNER_BORDER: Final = re.compile(r"[=&?/|'`{}!#$%^*~]")
 """What may stand in a local part, and may as well end what comes before an address."""
 
+_CELLS: Final = re.compile(r"[,;|\t<>\"]")
+_SCHEME: Final = re.compile(r"(?:mailto|tel|sms):", re.IGNORECASE)
+
 _LONGEST_EMAIL: Final = 320
 
 
@@ -44,7 +47,7 @@ class Addresses:
         """How the mapping may have spelled them: what the ledger's digests were made of."""
         self.numbers: set[int] = set()
         for number, line in enumerate(lines, start=1):
-            if text := _clean(line):
+            for text in _addresses_of(line):
                 self.numbers.add(number)
                 self._texts.setdefault(text.casefold(), set()).add(number)
                 spellings = {text, text.lower(), text.upper(), text.capitalize()}
@@ -78,14 +81,33 @@ class Addresses:
 
     def _in_text(self, given: str) -> set[int]:
         text = _clean(given).casefold()
-        found = set(self._texts.get(text, ()))
-        for spelling in (text, unquote_plus(text)) if "%" in text else (text,):
+        found: set[int] = set()
+        spellings = {text, text.translate(FORMAT_MARKS), unquote_plus(text) if "%" in text else text}
+        for spelling in spellings:
+            found |= self._texts.get(spelling, set())
             for email in _emails_in(spelling):
                 found |= self._texts.get(email, set())
             if self._numbers:
                 for digits in _numbers_in(spelling):
                     found |= self._numbers.get(digits, set())
         return found
+
+
+def _addresses_of(line: str) -> list[str]:
+    """The addresses of a line: one, or those among the cells of a table (`Ada <ada@shop.example>` is two cells).
+
+    A cell of digits alone may be anything; so numbers beside other cells must begin as international ones do.
+
+    >>> _addresses_of('"ada@shop.example";Ada;+47 999 00 001;1234567')
+    ['ada@shop.example', '+47 999 00 001']
+    >>> _addresses_of("1234567"), _addresses_of("mailto:o'neil@shop.example")
+    (['1234567'], ["o'neil@shop.example"])
+    """
+    cells = [cell for part in _CELLS.split(line) if (cell := _clean(_SCHEME.sub("", _clean(part).strip("'"))))]
+    if len(cells) > 1:
+        known = [cell for cell in cells if "@" in cell or cell.startswith(("+", "00"))]
+        cells = known or [_clean(line)]
+    return cells
 
 
 def _clean(text: str) -> str:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from singer_delivery.destination import Job, Kind, Limits, Refusal, Request, Transport
     from singer_delivery.memory.ledger import Ledger
     from singer_delivery.sending.items import RejectedEvent, Source
-    from singer_delivery.sending.sender import Answered, Verdict
+    from singer_delivery.sending.sender import Answered, Sending
 
 
 @dataclass(slots=True)
@@ -64,15 +64,15 @@ class Delivery:
         rows: Sequence[bytes],
         answered: Answered,
         before_retry: Callable[[], None] = lambda: None,
-    ) -> list[Verdict]:
+    ) -> Sending:
         """Send rows; *answered* and the verdicts are as in :meth:`Sender.send`."""
 
         def post(request: Request, part: range) -> tuple[Answer, int]:
             answer, attempts = self.shared.transport.send(request, len(part), kind.read, before_retry)
             return answered_by(answer), attempts
 
-        sender = self.sender(kind.limits(variant))
-        return sender.send(rows, partial(kind.request, variant), post, answered, self.shared.evidence(kind, variant))
+        evidence, sender = self.shared.evidence(kind, variant), self.sender(kind.limits(variant))
+        return sender.send(rows, partial(kind.request, variant), post, answered, evidence, before_retry)
 
     def sender(self, limits: Limits) -> Sender:
         """What sends the rows of one request."""

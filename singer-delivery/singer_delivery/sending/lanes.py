@@ -11,6 +11,7 @@ import threading
 import time
 from collections import Counter, deque
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from singer_delivery.interruption import GRACE_SECONDS
@@ -18,10 +19,14 @@ from singer_delivery.sending.items import OWN_BYTES
 from singer_delivery.sending.transport import Stopped
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from singer_delivery.destination import Group, Kind, Limits
     from singer_delivery.sending.items import Item
+
+    Deliver = Callable[["Batch"], Iterator[Exception]]
+    """Settles a whole batch, or raises. It yields where the batch has to wait for what others come to: what to raise
+    if they come to nothing."""
 
 LOOK_EVERY_RECORDS = 250
 FLUSH_AFTER_RECORDS = 4_500
@@ -37,6 +42,12 @@ MOST_HELD_BYTES = 10_000_000
 LONGEST_SPELLING = 3
 """A letter that is no ASCII takes up to so many times its bytes where the input writes it as ``\\u015f``."""
 
+MOST_ASIDE_BYTES = 32_000_000
+"""Reading waits where the batches that are set aside hold more; until what is under way has told enough, or nothing."""
+
+LOOK_AGAIN_SECONDS = 0.1
+"""How often a lane looks whether others have learned what its batches wait for."""
+
 
 @dataclass(slots=True)
 class Batch:
@@ -50,6 +61,10 @@ class Batch:
     held: int = 0
     """Bytes of the lines that its items came in, which stay in memory with them, beyond those of what is sent."""
 
+    def persons(self) -> set[str]:
+        """Whom its items are about."""
+        return {item.source.person for item in self.items}
+
 
 @dataclass(slots=True)
 class Place:
@@ -60,55 +75,112 @@ class Place:
     newest: Group | None = None
 
 
+@dataclass(slots=True)
+class Delivery:
+    """A batch on its way; *why* is what its sending raises if nothing else turns up."""
+
+    batch: Batch
+    steps: Iterator[Exception]
+    why: Exception | None = None
+
+
 class Lane:
-    """One worker thread with its unfinished batches; *deliver* settles a whole batch or raises."""
+    """One worker thread with its unfinished batches.
+
+    A batch whose delivery yields is set aside, and gone on with once another one is settled, here or elsewhere;
+    *waits_in_vain* says when nothing more will come.
+    """
 
     def __init__(
         self,
         name: str,
-        deliver: Callable[[Batch], None],
+        deliver: Deliver,
         failed: Callable[[Exception], None],
         stopping: threading.Event,
         settled: Callable[[Batch], None],
         done: Callable[[], None],
+        waits_in_vain: Callable[[], bool],
     ) -> None:
         self.filling: dict[Group, Batch] = {}
         self.filling_lock = threading.Lock()
         self.handing_over = threading.Lock()  # batches enter the queue in the order in which they were begun
         self.queue: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
         self.handed: deque[Batch] = deque()
+        self.aside: list[Delivery] = []
+        self._waiting: set[str] = set()  # the persons of what is set aside
         self.staged: Counter[str] = Counter()
         self._deliver = deliver
         self._failed = failed
         self._stopping = stopping
         self._settled = settled
         self._done = done
+        self._waits_in_vain = waits_in_vain
+        self._is_open = True
+        self._is_usable = True
         self.thread = threading.Thread(target=self._work, name=name, daemon=True)
 
     def _work(self) -> None:
-        usable = True
-        while (batch := self.queue.get()) is not None:
-            if not usable or self._stopping.is_set():
-                continue  # never sent: its items stay pending
+        while self._is_open or self.aside:
             try:
-                self._deliver(batch)
-            except Stopped:
-                usable = False
-            except Exception as error:  # noqa: BLE001  (handed to the reading thread, which raises it)
-                usable = False
-                self._failed(error)
-            else:
-                self._settled(batch)
-            finally:
-                self.handed.popleft()
-                self._done()
+                batch = self.queue.get(timeout=LOOK_AGAIN_SECONDS if self.aside else None)
+            except queue.Empty:
+                self._try(self._look_again)
+                continue
+            if batch is None:
+                self._is_open = False
+                continue
+            self._try(partial(self._begin, batch))
+            self.handed.popleft()
+            self._done()
+
+    def _try(self, step: Callable[[], None]) -> None:
+        """Do a step, unless the run ends: what is not sent stays pending."""
+        try:
+            if self._is_usable and not self._stopping.is_set():
+                step()
+                return
+        except Stopped:
+            pass
+        except Exception as error:  # noqa: BLE001  (handed to the reading thread, which raises it)
+            self._failed(error)
+        self._is_usable = False
+        self.aside = []
+
+    def _begin(self, batch: Batch) -> None:
+        delivery = Delivery(batch, self._deliver(batch))
+        if not self._is_settled(delivery):
+            self.aside.append(delivery)
+        elif self.aside:
+            self._look_again()
+
+    def _look_again(self) -> None:
+        """Go on with what was set aside, in its order.
+
+        Raises:
+            Exception: Nothing more will come, and it still has to wait.
+        """
+        is_vain = self._waits_in_vain()
+        self._waiting = set()
+        self.aside = [delivery for delivery in self.aside if not self._is_settled(delivery)]
+        if is_vain and self.aside and self.aside[0].why is not None:
+            raise self.aside[0].why
+
+    def _is_settled(self, delivery: Delivery) -> bool:
+        """Deliver; False: it has to wait, be it behind others with records of the same persons."""
+        if not self._waiting or self._waiting.isdisjoint(delivery.batch.persons()):
+            delivery.why = next(delivery.steps, None)
+            if delivery.why is None:
+                self._settled(delivery.batch)
+                return True
+        self._waiting |= delivery.batch.persons()
+        return False
 
 
 class Lanes:
     """Fills batches by count and bytes and hands them to the lanes.
 
     Args:
-        delivers: For each lane, what sends one batch and settles its items.
+        delivers: For each lane, what sends a batch and settles its items.
         kinds: How the records of each kind are delivered.
         stopping: Set when the run is to stop; nothing new is started then.
         wake: Called after a lane failed, to end a blocking read of the input.
@@ -116,7 +188,7 @@ class Lanes:
 
     def __init__(
         self,
-        delivers: list[Callable[[Batch], None]],
+        delivers: list[Deliver],
         *,
         kinds: Mapping[str, Kind],
         stopping: threading.Event,
@@ -132,7 +204,15 @@ class Lanes:
         # One batch may wait while all lanes are busy: more would keep the STATEs back, not speed anything up.
         self._places = threading.Semaphore(len(delivers) + 1)
         self._lanes = [
-            Lane(f"lane-{number}", deliver, self._fail, stopping, self._settled, self._places.release)
+            Lane(
+                f"lane-{number}",
+                deliver,
+                self._fail,
+                stopping,
+                self._settled,
+                self._places.release,
+                self._nothing_more_comes,
+            )
             for number, deliver in enumerate(delivers)
         ]
         self._filled = self._lanes[0]
@@ -170,8 +250,8 @@ class Lanes:
     def _lane_of(self, person: str, group: Group) -> Lane:
         """The lane that holds open records of the person; if none does, the one that is being filled.
 
-        Where the last version of theirs is in another group, that is sent first: batches of one lane go out in the order in
-        which they are handed over, and what has just changed must not be overwritten by what it was days ago.
+        Where the last version of theirs is in another group, that is sent first: batches of one lane go out in the
+        order in which they are handed over, and what has just changed must not be overwritten by what it was days ago.
         """
         last: Group | None = None
         with self._placing:
@@ -206,13 +286,21 @@ class Lanes:
         self._records += 1
         if self._records % LOOK_EVERY_RECORDS == 0:
             self.flush(older_than_records=FLUSH_AFTER_RECORDS)
-            while self._oldest() < self._records - HELD_BACK_RECORDS and not self._stopping.is_set():
+            while self._is_held_back() and not self._stopping.is_set():
                 time.sleep(0.002)
 
-    def _oldest(self) -> int:
-        """The number of the first record that is staged and not settled; without one, that of the last record."""
-        batches = [batch for lane in self._lanes for batch in (*lane.filling.copy().values(), *list(lane.handed))]
-        return min((batch.first_record for batch in batches), default=self._records)
+    def _is_held_back(self) -> bool:
+        """Whether reading has to wait, since a batch waits that is too old, or too much is set aside."""
+        aside = [delivery.batch for lane in self._lanes for delivery in lane.aside]
+        if sum(batch.size + max(batch.held, 0) for batch in aside) > MOST_ASIDE_BYTES:
+            return True
+        on_the_way = [batch for lane in self._lanes for batch in (*lane.filling.copy().values(), *list(lane.handed))]
+        oldest = min((batch.first_record for batch in (*on_the_way, *aside)), default=self._records)
+        return oldest < self._records - HELD_BACK_RECORDS
+
+    def _nothing_more_comes(self) -> bool:
+        """Whether all that was read has been tried, and nothing more is read, or not before something is settled."""
+        return (self._closed.is_set() or self._is_held_back()) and not any(lane.handed for lane in self._lanes)
 
     def flush(self, *, older_than_records: int = 0, older_than_seconds: float = math.inf) -> None:
         """Send what is staged and began that long ago, by either measure (default: all of it)."""
@@ -241,9 +329,10 @@ class Lanes:
         """
         if not self._stopping.is_set():
             self.flush()
-        self._closed.set()
         for lane in self._lanes:
-            lane.queue.put(None)
+            with lane.handing_over:  # by the clock: nothing may come behind the end
+                lane.queue.put(None)
+        self._closed.set()
         deadline: float | None = None
         while any(lane.thread.is_alive() for lane in self._lanes):
             if deadline is None and self._stopping.is_set():

@@ -15,12 +15,12 @@ from singer_delivery.memory.version_ledger import NEVER_DELIVERED, UNKNOWN, Clai
 from singer_delivery.sending.delivery import Delivery, answered_by
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
     from singer_delivery.accounts.accounting import Outcome
     from singer_delivery.destination import Answer, NewestKind, Refusal, Request
     from singer_delivery.sending.items import Source, VersionItem
-    from singer_delivery.sending.sender import Answered, Verdict
+    from singer_delivery.sending.sender import Answered, Sending, Verdict
 
 log = logging.getLogger(__name__)
 
@@ -73,16 +73,18 @@ class Post:
 class SendNewest(Delivery):
     """Delivers versions."""
 
-    def deliver(self, kind: NewestKind, variant: str, items: Sequence[VersionItem]) -> None:
+    def deliver(self, kind: NewestKind, variant: str, items: Sequence[VersionItem]) -> Iterator[Exception]:
         """Send the newest versions; those whose place in time is not certain go after them."""
         dated = [item for item in items if item.read_at != UNDATED]
         undated = [item for item in items if item.read_at == UNDATED] if len(dated) < len(items) else []
         while dated:
-            dated = self._deliver(kind, variant, dated)
+            dated = yield from self._deliver(kind, variant, dated)
         while undated:
-            undated = self._deliver(kind, variant, undated)
+            undated = yield from self._deliver(kind, variant, undated)
 
-    def _deliver(self, kind: NewestKind, variant: str, items: Sequence[VersionItem]) -> list[VersionItem]:
+    def _deliver(
+        self, kind: NewestKind, variant: str, items: Sequence[VersionItem]
+    ) -> Generator[Exception, None, list[VersionItem]]:
         """Send the newest version of each; look again if a newer one was delivered between two attempts.
 
         Returns those that came after the newest one, and are older by the clock alone.
@@ -106,7 +108,7 @@ class SendNewest(Delivery):
         while True:
             post = self._choose(waiting, known)
             try:
-                in_doubt = self._send(kind, variant, post, claim)
+                in_doubt = yield from self._send(kind, variant, post, claim)
                 break
             except SupersededError as error:
                 known = error.known
@@ -146,7 +148,9 @@ class SendNewest(Delivery):
                 post.letters.append(Letter(item, row or b"", choice.sent, choice.noted, before))
         return post
 
-    def _send(self, kind: NewestKind, variant: str, post: Post, claim: Claim) -> list[bytes]:
+    def _send(
+        self, kind: NewestKind, variant: str, post: Post, claim: Claim
+    ) -> Generator[Exception, None, list[bytes]]:
         """Send rows, then clear fields, and note all outcomes in *post*.
 
         Returns the ledger keys of those of which only a part was accepted.
@@ -163,7 +167,7 @@ class SendNewest(Delivery):
             if any(one.read_at > reads[key] for key, one in known.items()):
                 raise SupersededError(known)
 
-        verdicts = self.send(
+        verdicts = yield from self.send(
             kind,
             variant,
             [letter.row for letter in upserts],
@@ -177,7 +181,7 @@ class SendNewest(Delivery):
             for letter in post.letters
             if letter.has_clearing and id(letter.item) not in refused and (row := letter.item.version.clearing())
         ]
-        verdicts = self._clear(
+        verdicts = yield from self._clear(
             kind,
             variant,
             [row for _, row in clearings],
@@ -185,7 +189,7 @@ class SendNewest(Delivery):
         )
         refused |= {id(one.item): verdict for (one, _), verdict in zip(clearings, verdicts, strict=True) if verdict}
         in_doubt = [letter.item.ledger_key for letter, _ in clearings if id(letter.item) in refused]
-        self._repair(kind, variant, accepted, claim)
+        yield from self._repair(kind, variant, accepted, claim)
         for letter in post.letters:
             source = letter.item.source
             if verdict := refused.get(id(letter.item)):
@@ -195,7 +199,7 @@ class SendNewest(Delivery):
                 post.settled.append((source, "delivered", ""))
         return in_doubt
 
-    def _clear(self, kind: NewestKind, variant: str, rows: Sequence[bytes], answered: Answered) -> list[Verdict]:
+    def _clear(self, kind: NewestKind, variant: str, rows: Sequence[bytes], answered: Answered) -> Sending:
         """Send the second requests."""
 
         def post(request: Request, part: range) -> tuple[Answer, int]:
@@ -222,7 +226,7 @@ class SendNewest(Delivery):
                 claim, {letter.item.ledger_key: as_delivered(letter) for letter in delivered}
             )
 
-    def _repair(self, kind: NewestKind, variant: str, letters: Sequence[Letter], claim: Claim) -> None:
+    def _repair(self, kind: NewestKind, variant: str, letters: Sequence[Letter], claim: Claim) -> Iterator[Exception]:
         """Look once more: where requests of two processes overlapped, the older one may have arrived last.
 
         Who is newer sends again; who is older, and has opted somebody in, sends the newer one's opt-out.
@@ -241,7 +245,7 @@ class SendNewest(Delivery):
                 continue
             self.tally.notes[letter.item.source.stream, "sent_again", ""] += 1
         if rows:
-            self.send(kind, variant, rows, lambda *_: None)
+            yield from self.send(kind, variant, rows, lambda *_: None)
 
     def _note_changed_identifiers(self, item: VersionItem, before: KnownProfile) -> None:
         """Say that the destination may make a second person where an identifier of a known one changed (CO-08)."""

@@ -12,7 +12,7 @@ from singer_delivery.sending.delivery import Delivery
 from singer_delivery.sending.items import OWN_BYTES, RejectedEvent, parts_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Generator, Iterator, Mapping, Sequence
 
     from singer_delivery.accounts.accounting import Outcome
     from singer_delivery.destination import OnceKind, Refusal
@@ -32,7 +32,7 @@ class Parcel(msgspec.Struct, gc=False):
 class SendOnce(Delivery):
     """Delivers events."""
 
-    def deliver(self, kind: OnceKind, variant: str, items: Sequence[EventItem]) -> None:
+    def deliver(self, kind: OnceKind, variant: str, items: Sequence[EventItem]) -> Iterator[Exception]:
         """Send the events of a batch and settle its records."""
         ledger = self.shared.ledger
         keys = [event.key for item in items for event in item.events if event.key is not None]
@@ -45,7 +45,7 @@ class SendOnce(Delivery):
                 for event in parcel.events
                 if event.key is not None and event.key not in known
             )
-        refusals = self._send_events(kind, variant, parcels)
+        refusals = yield from self._send_events(kind, variant, parcels)
         self._settle_events(items, parcels, refusals)
 
     def _pack(self, kind: OnceKind, items: Sequence[EventItem], known: Mapping[bytes, KnownEvent]) -> list[Parcel]:
@@ -110,7 +110,9 @@ class SendOnce(Delivery):
             self.tally.notes[stream, "changed_after_delivery", event.event_type] += 1
         return False
 
-    def _send_events(self, kind: OnceKind, variant: str, parcels: Sequence[Parcel]) -> dict[int, Refusal]:
+    def _send_events(
+        self, kind: OnceKind, variant: str, parcels: Sequence[Parcel]
+    ) -> Generator[Exception, None, dict[int, Refusal]]:
         """Send the events; a refused event is taken out and the other events of its user go again.
 
         Returns id(event) -> why it was refused.
@@ -121,7 +123,7 @@ class SendOnce(Delivery):
             again: list[Parcel] = []
             waiting = [part for parcel in waiting for part in self._parts(kind, variant, parcel)]
             rows = [kind.row(parcel.identifiers, [event.body for event in parcel.events]) for parcel in waiting]
-            self.send(kind, variant, rows, partial(self._events_answered, waiting, refusals, again))
+            yield from self.send(kind, variant, rows, partial(self._events_answered, waiting, refusals, again))
             waiting = again
         return refusals
 

@@ -1,4 +1,8 @@
-"""From encoded rows to one verdict for each of them: request, refusals by position, bisection of a refused request."""
+"""From encoded rows to one verdict for each of them: request, refusals by position, bisection of a refused request.
+
+Where nothing was accepted yet and all rows earn one text, the rows cannot be told from the request. A batch is then set
+aside until rows of other batches have been tried; a generator that yields is such a batch.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ from singer_delivery.destination import Refusal, RowRefusedError, StopSendingErr
 
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Generator, Sequence
 
     from singer_delivery.destination import Answer, Limits, Request
 
@@ -19,13 +23,16 @@ if TYPE_CHECKING:
     """Sends the request of the rows at these positions; returns the answer and the number of attempts."""
     Verdict = Sequence[Refusal] | None
     Answered = Callable[[int, Sequence[Verdict], bool], None]
+    Sending = Generator[StopSendingError, None, list[Verdict]]
+    """Yields while it cannot be told whether the rows are at fault: why the run stops if nothing else comes."""
 
 SAME_TEXT_LIMIT = 20
-"""As many rows refused alone, all with one text, say that the request is at fault and not the rows; as long as nothing
-at all was accepted, and as many rows from all over the batch are refused alike."""
+"""As many rows refused alone, all with one text, raise the suspicion that the request is at fault and not the rows, as
+long as nothing at all was accepted; and as many are tried of each batch from then on, and fewer the more there were."""
 
 REQUEST_AT_FAULT = (
-    f"nothing was accepted, and {SAME_TEXT_LIMIT} rows tried alone are refused with one text, so it is not the rows"
+    f"nothing was accepted, and all rows tried alone ({SAME_TEXT_LIMIT} and more, from all batches) are refused with "
+    "one text, so it is not the rows"
 )
 
 
@@ -37,6 +44,8 @@ class Evidence:
         self._isolated = 0
         self._texts: set[str] = set()
         self._was_accepted = False
+        self._passed = 0
+        self._next = 0
 
     def accept(self) -> None:
         """Note that a request was answered with 200: as such it is in order, for the rest of the run."""
@@ -53,6 +62,15 @@ class Evidence:
     def is_against_request(self) -> bool:
         """Whether all rows that were refused alone earned the same words, and nothing was accepted."""
         return not self._was_accepted and self._isolated >= SAME_TEXT_LIMIT and len(self._texts) == 1
+
+    def samples(self, rows: Sequence[int]) -> Sequence[int]:
+        """Choose which of the *rows* of a batch are to be tried alone; the distance grows with how many there were."""
+        with self._lock:
+            distance = max(1, len(rows) // SAME_TEXT_LIMIT, self._passed // SAME_TEXT_LIMIT)
+            chosen = rows[self._next :: distance]
+            self._next = (self._next - len(rows)) % distance
+            self._passed += len(rows)
+        return chosen
 
 
 class Sender:
@@ -76,12 +94,14 @@ class Sender:
         post: Post,
         answered: Answered,
         evidence: Evidence,
-    ) -> list[Verdict]:
+        go_on: Callable[[], None] = lambda: None,
+    ) -> Sending:
         """One verdict for each of *rows*, in their order: the objections, or None where it was accepted.
 
-        A 400 that names no row is narrowed down by halves, so that one bad row costs itself only. As soon as a request
-        is answered, *answered* is told: the position of its first row, the verdicts, and whether an earlier attempt of
-        it may have been applied, too.
+        A refusal that names no row is narrowed down by halves, so that one bad row costs itself only. As soon as a
+        request is answered, *answered* is told: the position of its first row, the verdicts, and whether an earlier
+        attempt of it may have been applied, too. Where it yields, it has tried enough of these rows, and waits for what
+        others learn; *go_on* is called before it sends again.
 
         Raises:
             StopSendingError, GaveUpError, AnswerMismatchError, Stopped: As the transport does; what became of the
@@ -92,9 +112,12 @@ class Sender:
         samples: list[range] | None = None
         while waiting or samples:
             if samples is None and evidence.is_against_request:
-                waiting, samples = without_samples(waiting)
+                waiting, samples = without_samples(waiting, evidence)
             if samples and not evidence.is_against_request:  # one of them was accepted, or refused in other words
                 waiting, samples = waiting + samples, []
+            if not samples and evidence.is_against_request:
+                yield from self._undecided(evidence)
+                go_on()
             part = samples.pop() if samples else waiting.pop()
             found = self._try(rows, part, request_of, post, evidence)
             if found is None:
@@ -103,11 +126,14 @@ class Sender:
                 continue
             verdicts[part.start : part.stop], doubtful = found
             answered(part.start, verdicts[part.start : part.stop], doubtful)
-            if not samples and samples is not None and evidence.is_against_request:
-                raise StopSendingError(self._destination, 400, REQUEST_AT_FAULT)
-        if evidence.is_against_request:
-            raise StopSendingError(self._destination, 400, REQUEST_AT_FAULT)
+        if rows:
+            yield from self._undecided(evidence)
         return verdicts
+
+    def _undecided(self, evidence: Evidence) -> Generator[StopSendingError, None, None]:
+        """Yield as long as it cannot be told whether the rows are at fault or the request."""
+        while evidence.is_against_request:
+            yield StopSendingError(self._destination, 400, REQUEST_AT_FAULT)
 
     def _try(
         self, rows: Sequence[bytes], part: range, request_of: RequestOf, post: Post, evidence: Evidence
@@ -133,14 +159,14 @@ class Sender:
         return [answer.refused.get(place) for place in range(len(part))], answer.doubtful
 
 
-def without_samples(waiting: Sequence[range]) -> tuple[list[range], list[range]]:
+def without_samples(waiting: Sequence[range], evidence: Evidence) -> tuple[list[range], list[range]]:
     """Take single rows from all over the parts of a batch that still wait: (the other parts, these rows).
 
-    >>> without_samples([range(2, 4), range(1, 2)])
+    >>> without_samples([range(2, 4), range(1, 2)], Evidence())
     ([], [range(1, 2), range(2, 3), range(3, 4)])
     """
     rows = sorted(row for part in waiting for row in part)
-    samples = rows[:: max(1, len(rows) // SAME_TEXT_LIMIT)]
+    samples = evidence.samples(rows)
     parts: list[range] = []
     for part in waiting:
         borders = [part.start - 1, *(row for row in samples if row in part), part.stop]

@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 
     from singer_delivery.destination import Job
 
-RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504, *range(520, 525)})
+RETRIED = frozenset({408, 425, 429, *range(500, 600)} - {501, 505, 511})
+"""What may pass by itself. Of the 500s these do not: no such method, no such HTTP, a network that wants a login."""
+
 NOT_APPLIED = frozenset({429, 503})
 """Statuses after which the request was certainly not applied; after any other failure it may have been."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import jsonschema_rs
@@ -11,6 +12,7 @@ from singer_delivery.errors import Finding
 from singer_delivery.settings.raw_settings import path_of
 from singer_delivery.settings.sdk_checks import check_sdk_settings
 from singer_delivery.settings.suggestions import did_you_mean, same_letters, similar
+from singer_delivery.settings.variables import place_in_meltano
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -56,11 +58,12 @@ _TYPE_WORDS: Final[Mapping[str, str]] = {
 class Declared(NamedTuple):
     """What a plugin declares of its settings.
 
-    *properties*: name -> schema. *required*: those that have no default. *hints*: what to write where one of them is
+    *variables*: what the names of its variables begin with. *properties*: name -> schema. *required*: those that have no default. *hints*: what to write where one of them is
     missing. *refused*: settings of the Singer SDK that would break a promise -> the one value that is harmless, and why
     no other. *checks*: what finds mistakes that the schema cannot say.
     """
 
+    variables: str
     properties: Mapping[str, Any]
     required: Sequence[str]
     hints: Mapping[str, str]
@@ -90,13 +93,20 @@ def _check_schema(config: Mapping[str, Any], declared: Declared) -> Iterator[Fin
         yield from _schema_findings(declared, error.kind.name, error.kind.value, list(error.instance_path), own)
 
 
+def _place(declared: Declared, setting: str) -> str:
+    """Where a setting is to be given: for a second account under Meltano, never the first one's variable."""
+    prefix = declared.variables
+    return place_in_meltano(os.environ, prefix, setting) or f" ({prefix}{setting.upper()})"
+
+
 def _schema_findings(
     declared: Declared, kind: str, expected: Any, parts: list[str | int], config: Mapping[str, Any]
 ) -> Iterator[Finding]:
     """Word one violation of the schema, without the value that violates it."""
     path = path_of(parts)
     if kind == "required":
-        yield Finding(path_of([*parts, expected]), "is missing", declared.hints.get(expected, f"add `{expected}`"))
+        hint = declared.hints.get(expected, f"add `{expected}`")
+        yield Finding(path_of([*parts, expected]), "is missing", hint if parts else hint + _place(declared, expected))
     elif kind == "additionalProperties":
         known = sorted(_schema_at(declared.properties, parts)["properties"])
         for name in expected:

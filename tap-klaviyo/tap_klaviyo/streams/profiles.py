@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from klaviyo_http.documents import Page, Resource, read_page
+from klaviyo_http.documents import Page, Profile, read_page
 from klaviyo_http.filters import all_of, compare
 from klaviyo_http.moments import consent_times_rfc3339, prediction_times_rfc3339, rfc3339_json
 from singer_sdk.schema.source import SchemaDirectory
@@ -116,7 +116,7 @@ def profile_rows(page: Slice[Page]) -> list[Row]:
     return rows
 
 
-def profile_record(profile: Resource) -> dict[str, Any]:
+def profile_record(profile: Profile) -> dict[str, Any]:
     """Flatten a profile: id beside the attributes, its declared date-times in RFC 3339 UTC."""
     record: dict[str, Any] = {"id": profile.id, **profile.attributes}
     record["id"] = profile.id

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     import msgspec
-    from klaviyo_http.documents import Event, Resource
+    from klaviyo_http.documents import Event, Profile
 
     from tap_klaviyo.bookmarks import Bookmark, Placed
 
@@ -42,7 +42,7 @@ def moment_of(time: msgspec.Raw | None) -> datetime | None:
     return parse_moment(f"{version[:19]}Z") if version else None
 
 
-def span_of(data: Sequence[Resource | Event], name: str) -> tuple[datetime, datetime] | None:
+def span_of(data: Sequence[Profile | Event], name: str) -> tuple[datetime, datetime] | None:
     """Tell the times of the first and the last record of a page, in the attribute *name*; None where they have none."""
     first, last = (moment_of(data[place].attributes.get(name)) for place in (0, -1)) if data else (None, None)
     return (first, last) if first and last else None

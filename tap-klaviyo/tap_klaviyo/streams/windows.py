@@ -40,6 +40,8 @@ HORIZON = 16  # how many times the stretch that has been read one may conclude f
 ALIKE = 8  # by which factor the pace may differ within one such stretch
 SMOOTHING = 0.3  # weight of the newest measurement
 SETTLE_SECONDS = 1.0
+MOST_IDLE_PAGES = 50
+"""In a row; a chain that brings nothing over and over, under ever new links, would never end."""
 
 logger = logging.getLogger("tap-klaviyo.windows")
 
@@ -182,6 +184,8 @@ class WindowedReading(Generic[P]):
         window.waiting_bytes += fetched.size
         window.pages_read += 1
         window.records_read += len(page.data)
+        brings_nothing = not page.data or page.data[-1].id == window.last_key
+        window.idle_pages = window.idle_pages + 1 if brings_nothing else 0
         self._note_time(window, page)
         followed, window.link = window.link, page.links.next or None
         if window.doubt and page.data and window.doubt.key == window.last_key:
@@ -194,6 +198,12 @@ class WindowedReading(Generic[P]):
         elif window.link in (followed, window.landmark):
             window.error = RefusedRequestError(
                 f"{self._source.name}: a page names one as the next that was read before", status=200, parameter=None
+            )
+        elif window.idle_pages > MOST_IDLE_PAGES:
+            window.error = RefusedRequestError(
+                f"{self._source.name}: {window.idle_pages} pages in a row bring nothing new, and the API names more",
+                status=200,
+                parameter=None,
             )
         if window.pages_read.bit_count() == 1:
             window.landmark = window.link

@@ -79,6 +79,8 @@ def refuse(status: int, text: str) -> NoReturn:
             status,
             "access denied; check `partner_name`, that `api_key` is a UCD key, and the account's IP allow-list",
         )
+    if status == 413:
+        raise StopSendingError(NAME, status, "the body was too large for it, or for a proxy; lower `batch_size_bytes`")
     if status == 400:
         for words, advice in _REQUEST_LEVEL_400.items():
             if words in text.lower():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from singer_delivery.destination import AnswerMismatchError, Request, StopSendingError
+from singer_delivery.destination import AnswerMismatchError, Request, RowRefusedError, StopSendingError
 from singer_delivery.errors import Finding
 from singer_delivery.sending.network import NetworkSettingError
 from singer_delivery.sending.transport import GaveUpError, NoWayError, TransportSettings
@@ -50,8 +50,12 @@ def try_credentials(transport: Transport) -> Iterator[Finding]:
     try:
         transport.send(Request("profile", PROFILE, _NOBODY), 1, read_upsert)
     except StopSendingError as error:
-        if error.status != 404:
+        if error.status in {400, 401, 403}:
             yield Finding("api_key", str(error), "correct partner_name or api_key")
+        elif error.status != 404:
+            yield Finding("api_url", str(error), "check the address and any proxy")
+    except RowRefusedError:
+        yield Finding("api_url", "its answer to a question for a profile is 400", "check the address and any proxy")
     except AnswerMismatchError:
         return  # an answer with a profile in it is as good
     except (GaveUpError, NoWayError, NetworkSettingError) as error:

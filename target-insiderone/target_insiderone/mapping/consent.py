@@ -51,7 +51,8 @@ def consent_stamp(value: Any) -> str:
     """
     if type(value) is dict:
         stamp = f"{value.get('consent')} {value.get('consent_timestamp')}"
-        suppressed = _suppressed_at(value.get("suppression"))
+        suppression = value.get("suppression")
+        suppressed = _suppressed_at(suppression) if suppression else ""
         return shortened(f"{stamp} {suppressed}" if suppressed else stamp)
     return shortened(str(value))
 

@@ -11,7 +11,7 @@ from singer_delivery.mapping.generated import compile_get
 from singer_delivery.mapping.phone import compile_phone
 from singer_delivery.mapping.placeholders import stands_for_nobody
 from singer_delivery.mapping.sources import NO_ITEM, Getter, Record, compile_source
-from singer_delivery.mapping.values import UnusableValueError, is_blank, to_text, trim
+from singer_delivery.mapping.values import FORMAT_MARKS, UnusableValueError, is_blank, to_text, trim
 
 from target_insiderone.mapping.transforms import compile_transforms
 
@@ -79,12 +79,16 @@ def compile_event_identifiers(settings: Settings) -> Resolver:
 
 
 def check_email(value: Any) -> str:
-    """Trim an address and hold it to Insider One's pattern. Upper case stays: ``transform: lower`` changes it.
+    """Trim an address, also of marks within it, and hold it to Insider One's pattern.
+
+    Upper case stays: ``transform: lower`` changes it.
 
     Raises:
         UnusableValueError: It is no address.
     """
     address = trim(value) if type(value) is str else ""
+    if not address.isascii():
+        address = address.translate(FORMAT_MARKS)
     if len(address) <= LONGEST_EMAIL and EMAIL.fullmatch(address):
         return address
     raise UnusableValueError("identifier_blocked" if address and stands_for_nobody(address) else "identifier_skipped")
@@ -96,7 +100,7 @@ def check_key(value: Any) -> str:
     Raises:
         UnusableValueError: It is no text or number, or one of the values that stand for nobody.
     """
-    key = trim(to_text(value))
+    key = trim(value if type(value) is str else to_text(value))
     if not key or type(value) is bool:
         raise UnusableValueError("identifier_skipped")
     if stands_for_nobody(key):
@@ -140,7 +144,7 @@ def _compile_resolver(settings: Settings, compile_getter: Callable[[str], Getter
             if name in into:
                 continue
             value = get(record, NO_ITEM)
-            if value is None or is_blank(value):
+            if value is None or (type(value) is str and not "!" <= value <= "~" and is_blank(value)):
                 continue
             try:
                 into[name] = check(value)

@@ -113,9 +113,11 @@ def _fill_optins(
     """Write the opt-ins into *attributes*, and return each with what tells this decision from another."""
     optins: dict[str, tuple[bool, str]] = {}
     for column, get in rows:
-        name = column.name
+        name, given = column.name, get(record, NO_ITEM)
+        if given is None and not column.fills_null:
+            continue
         try:
-            given, value = column.convert(get(record, NO_ITEM))
+            given, value = column.convert(given)
         except UnusableValueError as error:
             notes.append((error.code, column.source))
             continue

@@ -72,23 +72,28 @@ def compile_properties(settings: Settings) -> PropertiesFiller | None:
         if type(properties) is not dict:
             return []
         notes: list[Note] = []
-        null: set[str] = set()
-        met: set[str] = set()
+        null: list[str] = []
         hidden = NO_KEYS if record.keys().isdisjoint(properties) else frozenset(record.keys() & properties.keys())
-        for key, name in plan(tuple(properties), hidden):
+        planned = plan(tuple(properties), hidden)
+        for key, name in planned:
             value = properties[key]
             if not name or name in taken:
                 notes.append(("property_collision" if name else "property_name_unusable", key))
             elif value is None:
-                null.add(name)
-            else:
-                met.add(name)
-                if code := _write(name, value, transform, custom):
-                    notes.append((code, key))
-        nulls += sorted(null - met)
+                null.append(name)
+            elif transform is None and type(value) is str and name not in custom:
+                custom[name] = value
+            elif code := _write(name, value, transform, custom):
+                notes.append((code, key))
+        nulls += _unwritten(null, planned, properties)
         return notes
 
     return fill_properties
+
+
+def _unwritten(null: list[str], planned: list[tuple[str, str]], properties: Record) -> list[str]:
+    """Of the names of null properties those that no other property has."""
+    return sorted(set(null) - {name for key, name in planned if properties[key] is not None}) if null else []
 
 
 def _write(name: str, value: Any, transform: Transform | None, custom: dict[str, Any]) -> str | None:

@@ -22,11 +22,12 @@ if TYPE_CHECKING:
     from target_insiderone.settings.settings import Settings
 
 DECLARED: Final = Declared(
+    variables="TARGET_INSIDERONE_",
     properties=PROPERTIES,
     required=CONFIG_JSONSCHEMA["required"],
     hints={
-        "partner_name": "the name from Insider One's account settings, in lower case (TARGET_INSIDERONE_PARTNER_NAME)",
-        "api_key": "an Insider One key of type Unified Customer Database (TARGET_INSIDERONE_API_KEY)",
+        "partner_name": "the name from Insider One's account settings, in lower case",
+        "api_key": "an Insider One key of type Unified Customer Database",
         "identifier_mappings": "for example [{identifier_type: email, source_field: email}]",
     },
     refused={
