@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from singer_delivery.commands.cli import commands
+from singer_delivery.commands.cli import commands_of
 from tap_klaviyo.settings import SETTINGS as SETTINGS_OF_TAP
 from tap_klaviyo.tap import TapKlaviyo
+from target_insiderone.check import check_command
 from target_insiderone.settings.config_schema import PROPERTIES as SETTINGS_OF_TARGET
 from target_insiderone.settings.findings import find
 from target_insiderone.target import TargetInsiderOne
@@ -104,7 +105,7 @@ def test_every_command_of_the_target_is_shipped():
     """``meltano invoke target-insiderone:check`` and the like, with the settings of the project."""
     shipped = {name: command["args"] for name, command in TARGET["commands"].items()}
 
-    assert shipped == {name: f"{name} --config=ENV" for name in commands.commands}
+    assert shipped == {name: f"{name} --config=ENV" for name in commands_of(TargetInsiderOne, [check_command]).commands}
 
 
 @pytest.mark.req("IN-30")

@@ -10,15 +10,9 @@ from threading import Event
 import pytest
 import urllib3
 from singer_delivery.accounts import remedies
-from singer_delivery.destination import Answer, AnswerMismatchError, Refusal
-from singer_delivery.sending.transport import (
-    ClientSettings,
-    InsiderOneClient,
-    RateLimit,
-    StopSendingError,
-    retry_after_seconds,
-)
-from target_insiderone.api.answers import AnswerMismatchError, Outcome, Refusal, answer_of
+from singer_delivery.destination import Answer, AnswerMismatchError, Refusal, Request, StopSendingError
+from singer_delivery.sending.transport import HttpTransport, RateLimit, TransportSettings, retry_after_seconds
+from target_insiderone.api.answers import answer_of, read_upsert
 from target_insiderone.api.remedies import REMEDIES
 
 EMAIL = "users.2.identifiers.*.regexp(^.+@.+\\..+$)"
@@ -149,32 +143,32 @@ def test_a_pause_reaches_those_that_hold_a_place_already():
     assert 29 < limit.reserve() <= 30
 
 
-def client_of(monkeypatch, *answers: tuple[int, bytes]) -> InsiderOneClient:
-    """A client whose requests are answered so, one after another."""
-    client = InsiderOneClient(ClientSettings("https://api.example", "shop", "key", "test", 5, 5, 1_000), Event())
+def answered(monkeypatch, *answers: tuple[int, bytes]) -> tuple[Answer, int]:
+    """Send an upsert whose attempts are answered so, one after another."""
+    way = HttpTransport(TransportSettings("Insider One", "https://api.example", {}, 5, 5, 1_000), Event())
     left = list(answers)
 
     def request(*_, **__):
         status, body = left.pop(0)
         return urllib3.HTTPResponse(body=io.BytesIO(body), status=status, preload_content=False)
 
-    monkeypatch.setattr(client._pool, "request", request)
+    monkeypatch.setattr(way._pool, "request", request)
     monkeypatch.setattr("singer_delivery.sending.transport.FIRST_WAIT_SECONDS", 0)
-    return client
+    return way.send(Request("upsert", "/", b"{}"), 1, read_upsert)
 
 
 @pytest.mark.parametrize("status", [500, 507, 509, 524, 525, 529, 530, 599])
 def test_what_ails_a_server_is_tried_again(monkeypatch, status):
     """529 (overloaded) and others of its kind ended the run as a mistake of the settings."""
-    client = client_of(monkeypatch, (status, b"<html>"), (200, b'{"data":{"successful":{"count":1},"fail":{}}}'))
+    good = (200, b'{"data":{"successful":{"count":1},"fail":{}}}')
 
-    assert client.upsert(b"{}", 1) == (Outcome(1, {}, doubtful=True), 2)
+    assert answered(monkeypatch, (status, b"<html>"), good) == (Answer({}, doubtful=True), 2)
 
 
 @pytest.mark.parametrize("status", [202, 207, 302, 413, 415, 422, 501, 511])
 def test_what_no_second_attempt_changes_ends_the_run(monkeypatch, status):
     """A 413 says what to do about it."""
     with pytest.raises(StopSendingError) as refused:
-        client_of(monkeypatch, (status, b"")).upsert(b"{}", 1)
+        answered(monkeypatch, (status, b""))
 
     assert ("batch_size_bytes" in str(refused.value)) == (status == 413)

@@ -8,14 +8,16 @@ import re
 import subprocess
 
 import pytest
+from singer_delivery.commands.check import credential_findings
+from singer_delivery.destination import RowRefusedError, StopSendingError
 from singer_delivery.memory.addresses import Addresses
 from singer_delivery.memory.ledger import Ledger
-from singer_delivery.sending.transport import InsiderOneClient, RowRefusedError, StopSendingError
+from singer_delivery.sending.transport import HttpTransport
 from singer_messages import order, profile, record, schema, state
-from target_insiderone.check import _credential_findings
 from target_insiderone.mapping.panel import TYPES
 from target_insiderone.mapping.transforms import NAMES
-from target_insiderone.settings import parse_settings
+from target_insiderone.settings.findings import parse_settings
+from target_insiderone.target import TargetInsiderOne
 
 BY_ID = [{"identifier_type": "uuid", "source_field": "id"}]
 
@@ -693,8 +695,8 @@ def test_a_preview_of_less_than_nothing_is_refused(command):
 @pytest.mark.parametrize(
     ("error", "path"),
     [
-        (StopSendingError(401, "no key"), "api_key"),
-        (StopSendingError(413, "too large"), "api_url"),
+        (StopSendingError("Insider One", 401, "no key"), "api_key"),
+        (StopSendingError("Insider One", 413, "too large"), "api_url"),
         (RowRefusedError("of one@shop.example"), "api_url"),
     ],
     ids=["401", "413", "400 in unknown words"],
@@ -705,9 +707,9 @@ def test_check_blames_the_setting_that_an_answer_speaks_of(monkeypatch, config, 
     def refuse(*_):
         raise error
 
-    monkeypatch.setattr(InsiderOneClient, "try_credentials", refuse)
+    monkeypatch.setattr(HttpTransport, "send", refuse)
 
-    (finding,) = _credential_findings(parse_settings(config), "1")
+    (finding,) = credential_findings(TargetInsiderOne, parse_settings(config))
 
     assert finding.path == path
     assert "one@" not in str(finding)

@@ -24,7 +24,6 @@ from singer_delivery.memory.ledger import Ledger
 from singer_delivery.sending import transport
 from singer_delivery.sending.transport import HttpTransport, TransportSettings
 from singer_messages import profile, record, schema, state
-from target_insiderone import database, interruption
 from target_insiderone.api.answers import read_upsert
 
 MESSAGES = [schema("profiles"), record("profiles", profile(1)), state({"n": 1})]

@@ -69,7 +69,6 @@ class Events(OnceKind):
     stage = request = read = None
 
 
-def lanes_to(api: Api, *, max_rows: int, lanes: int = 2) -> Lanes:
 def lanes_to(api: Api | Doubts, *, max_rows: int, lanes: int = 2) -> Lanes:
     """So many lanes that deliver to *api*."""
     kinds = {"event": Events(max_rows)}
@@ -150,7 +149,7 @@ def test_batches_that_are_set_aside_keep_the_order_of_each_person():
     api = Doubts(accepted="cid")
     lanes = lanes_to(api, max_rows=1, lanes=1)
     for number, person in enumerate(["ada", "bob", "ada", "cid", "bob"]):
-        lanes.add("events", item(person, number))
+        lanes.add(EVENTS, item(person, number))
     lanes.finish()
 
     assert sorted(api.ended) == [["0"], ["1"], ["2"], ["3"], ["4"]]
@@ -166,7 +165,7 @@ def test_a_batch_that_waits_in_vain_fails(lanes):
     api = Doubts(accepted="nobody")
     filled = lanes_to(api, max_rows=2, lanes=lanes)
     for number in range(6):
-        filled.add("events", item(f"p{number}", number))
+        filled.add(EVENTS, item(f"p{number}", number))
 
     with pytest.raises(RuntimeError, match="batch"):
         filled.finish()
@@ -179,13 +178,13 @@ def test_not_all_of_the_input_is_set_aside(monkeypatch, kind):
     monkeypatch.setattr("singer_delivery.sending.lanes.MOST_ASIDE_BYTES", 5_000_000 if kind == "bytes" else 10**9)
     stopping = threading.Event()
     api = Doubts(accepted="nobody")
-    lanes = Lanes([api.deliver], max_rows=10, max_bytes=1_000_000, stopping=stopping, wake=stopping.set)
+    lanes = Lanes([api.deliver], kinds={"event": Events(10)}, stopping=stopping, wake=stopping.set)
     line = Arrival(b"x" * 50_000 if kind == "bytes" else b"", None)
     count = 0
     while not stopping.is_set():
         one = item(f"p{count}", count)
         one.source.arrival = line
-        lanes.add("events", one)
+        lanes.add(EVENTS, one)
         lanes.count_record()
         count += 1
 

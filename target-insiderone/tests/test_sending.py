@@ -54,8 +54,8 @@ def send_batches(
         place = len(found)
         found.append(None)
         users = [str(number).encode() for number in range(first, min(first + size, count))]
-        sender = Sender(requests, "upsert")
-        found[place] = yield from sender.send(users, body_of, post, partial(answered, first), evidence)
+        sender = Sender(requests, "The API", Limits())
+        found[place] = yield from sender.send(users, request_of, post, partial(answered, first), evidence)
 
     deliveries = [deliver(first) for first in range(0, count, size)]
     for delivery in [*deliveries, *deliveries]:

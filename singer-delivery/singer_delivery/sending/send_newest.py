@@ -1,4 +1,4 @@
-"""Delivery of kinds whose newest version counts: it is claimed, sent and remembered; opt-ins are sent only if they changed."""
+"""Kinds whose newest version counts: it is claimed, sent, remembered; opt-ins are sent only if they changed."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ Schema = dict[str, Any]
 
 
 def row(required: Schema, optional: Schema | None = None) -> Schema:
+    """Declare a row of a list: an object with these keys and no others."""
     return {
         "type": "object",
         "properties": required | (optional or {}),
@@ -35,23 +36,28 @@ def setting(title: str, schema: Schema, description: str, *, default: Any = None
 def count(
     title: str, description: str, *, default: int, unit: str, minimum: int = 1, maximum: int | None = None
 ) -> Schema:
+    """Declare a whole number."""
     limits = {"minimum": minimum} | ({} if maximum is None else {"maximum": maximum})
     return setting(title, {"type": "integer", **limits}, description, default=default, unit=unit)
 
 
 def flag(title: str, description: str, *, default: bool = False) -> Schema:
+    """Declare a flag."""
     return setting(title, {"type": "boolean"}, description, default=default)
 
 
 def choice(title: str, description: str, *options: str) -> Schema:
+    """Declare a choice; the first option is the default."""
     return setting(title, {"type": "string", "enum": [*options, None]}, description, default=options[0])
 
 
 def rows(title: str, row: Schema, description: str) -> Schema:
+    """Declare a list of rows."""
     return setting(title, {"type": "array", "items": row}, description, default=[])
 
 
 def secret(schema: Schema) -> Schema:
+    """Mark a setting whose value is never shown."""
     return schema | {"writeOnly": True, "secret": True}
 
 
@@ -115,8 +121,8 @@ def delivery_properties(
         ),
         "request_timeout_seconds": count(
             "Request timeout",
-            "How long to wait for a connection, or for data. An answer that is not whole after five times as long is given "
-            "up, and the request tried again.",
+            "How long to wait for a connection, or for data. An answer that is not whole after five times as long "
+            "is given up, and the request tried again.",
             default=60,
             unit="seconds",
         ),
@@ -137,8 +143,8 @@ def delivery_properties(
             setting(
                 "Ledger URL",
                 {"type": "string"},
-                "SQLAlchemy URL of the ledger, such as PostgreSQL, for pipelines that share it; default: an SQLite file in "
-                "data_dir.",
+                "SQLAlchemy URL of the ledger, such as PostgreSQL, for pipelines that share it; default: an SQLite "
+                "file in data_dir.",
             ),
         ),
         "ledger_days": count(
@@ -169,9 +175,9 @@ def delivery_properties(
         ),
         "on_nothing_delivered": choice(
             "Nothing delivered",
-            "What becomes of a run of which nothing was delivered in a stream, because no record had a mapped identifier "
-            "or attribute, or all were rejected: fail (exit code 3, no STATE) or warn. Where fewer than 100 records came, "
-            "none newly rejected, settings that delivered before only warn.",
+            "What becomes of a run of which nothing was delivered in a stream, because no record had a mapped "
+            "identifier or attribute, or all were rejected: fail (exit code 3, no STATE) or warn. Where fewer than "
+            "100 records came, none newly rejected, settings that delivered before only warn.",
             "fail",
             "warn",
         ),
@@ -181,7 +187,8 @@ def delivery_properties(
         ),
         "dry_run": flag(
             "Dry run",
-            "Write the requests to dry-run-<run>.jsonl in data_dir; send nothing, emit no STATE, leave the ledger alone.",
+            "Write the requests to dry-run-<run>.jsonl in data_dir; send nothing, emit no STATE, leave the ledger "
+            "alone.",
         ),
     }
 
