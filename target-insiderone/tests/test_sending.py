@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
-from singer_delivery.destination import Answer, Request, RowRefusedError, StopSendingError
+from singer_delivery.destination import Answer, Limits, Request, RowRefusedError, StopSendingError
 from singer_delivery.sending.sender import Evidence, Sender
 
 if TYPE_CHECKING:

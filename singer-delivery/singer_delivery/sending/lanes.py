@@ -19,7 +19,7 @@ from singer_delivery.sending.items import OWN_BYTES
 from singer_delivery.sending.transport import Stopped
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from singer_delivery.destination import Group, Kind, Limits
     from singer_delivery.sending.items import Item
@@ -29,12 +29,14 @@ if TYPE_CHECKING:
     if they come to nothing."""
 
 LOOK_EVERY_RECORDS = 250
-FLUSH_AFTER_RECORDS = 4_500
-HELD_BACK_RECORDS = 9_500
+FLUSH_AFTER_RECORDS = 10_000
+HELD_BACK_RECORDS = 49_500
 FLUSH_AFTER_SECONDS = 20.0
 """A batch goes out incomplete once it has waited this long, and reading waits for one that is older still, so that a
-STATE is due every 10,000 records or 30 s. Half of the records may wait for their batch to be full, half for the answer:
-so a slow answer costs least."""
+STATE waits for at most 50,000 records or 30 s. Most of these may wait for an answer: a slow one then costs little."""
+
+MOST_BYTES = 64_000_000
+"""Reading waits where what is staged and under way holds more, the lines of the input included."""
 
 MOST_HELD_BYTES = 10_000_000
 """A batch goes out incomplete where its records hold so much more than what is sent of them, however they spell it."""
@@ -44,6 +46,10 @@ LONGEST_SPELLING = 3
 
 MOST_ASIDE_BYTES = 32_000_000
 """Reading waits where the batches that are set aside hold more; until what is under way has told enough, or nothing."""
+
+PACE_SHARE = 0.2
+"""Share of the newest measurement in a mean."""
+LEAST_FILL_SECONDS = 0.001
 
 LOOK_AGAIN_SECONDS = 0.1
 """How often a lane looks whether others have learned what its batches wait for."""
@@ -55,11 +61,14 @@ class Batch:
 
     group: Group
     started: float = field(default_factory=time.monotonic)
+    handed_at: float = 0.0
     first_record: int = 0
     items: list[Item] = field(default_factory=list)
     size: int = 0
     held: int = 0
     """Bytes of the lines that its items came in, which stay in memory with them, beyond those of what is sent."""
+    memory: int = 0
+    """Bytes of its rows and of those lines."""
 
     def persons(self) -> set[str]:
         """Whom its items are about."""
@@ -84,6 +93,38 @@ class Delivery:
     why: Exception | None = None
 
 
+class Pace:
+    """How many batches are to be under way: as many as are filled while one of them is answered."""
+
+    def __init__(self) -> None:
+        self._answer_seconds: float | None = None
+        self._fill_seconds: float | None = None
+
+    def note_answer(self, seconds: float) -> None:
+        """Take note of how long a batch took to be delivered."""
+        self._answer_seconds = _mean(self._answer_seconds, seconds)
+
+    def note_filled(self, seconds: float) -> None:
+        """Take note of how long a batch took to be filled, without the waits."""
+        self._fill_seconds = _mean(self._fill_seconds, seconds)
+
+    def wanted(self, oldest_seconds: float) -> float:
+        """How many lanes are of use; *oldest_seconds*: for how long the oldest batch has been under way.
+
+        As long as no answer has come, nothing is known, and any number is.
+
+        >>> pace = Pace()
+        >>> pace.note_answer(0.25)
+        >>> pace.note_filled(0.0625)
+        >>> pace.wanted(0.0), pace.wanted(0.5)
+        (5, 9)
+        """
+        if self._answer_seconds is None:
+            return math.inf
+        seconds = max(self._answer_seconds, oldest_seconds)
+        return math.ceil(seconds / max(self._fill_seconds or 0.0, LEAST_FILL_SECONDS)) + 1
+
+
 class Lane:
     """One worker thread with its unfinished batches.
 
@@ -98,7 +139,7 @@ class Lane:
         failed: Callable[[Exception], None],
         stopping: threading.Event,
         settled: Callable[[Batch], None],
-        done: Callable[[], None],
+        done: Callable[[float], None],
         waits_in_vain: Callable[[], bool],
     ) -> None:
         self.filling: dict[Group, Batch] = {}
@@ -129,9 +170,10 @@ class Lane:
             if batch is None:
                 self._is_open = False
                 continue
+            began = time.monotonic()
             self._try(partial(self._begin, batch))
             self.handed.popleft()
-            self._done()
+            self._done(time.monotonic() - began)
 
     def _try(self, step: Callable[[], None]) -> None:
         """Do a step, unless the run ends: what is not sent stays pending."""
@@ -177,10 +219,10 @@ class Lane:
 
 
 class Lanes:
-    """Fills batches by count and bytes and hands them to the lanes.
+    """Fills batches by count and bytes and hands them to the lanes, which are opened as answers take longer.
 
     Args:
-        delivers: For each lane, what sends a batch and settles its items.
+        delivers: For each lane that may be opened, what sends a batch and settles its items.
         kinds: How the records of each kind are delivered.
         stopping: Set when the run is to stop; nothing new is started then.
         wake: Called after a lane failed, to end a blocking read of the input.
@@ -202,29 +244,42 @@ class Lanes:
         self._records = 0
         self._closed = threading.Event()
         # One batch may wait while all lanes are busy: more would keep the STATEs back, not speed anything up.
-        self._places = threading.Semaphore(len(delivers) + 1)
-        self._lanes = [
-            Lane(
-                f"lane-{number}",
-                deliver,
-                self._fail,
-                stopping,
-                self._settled,
-                self._places.release,
-                self._nothing_more_comes,
-            )
-            for number, deliver in enumerate(delivers)
-        ]
-        self._filled = self._lanes[0]
+        self._places = threading.Semaphore(1)
+        self._delivers = delivers
+        self._lanes: list[Lane] = []
+        self._opening = threading.Lock()
+        self._pace = Pace()
+        self._filled_since = time.monotonic()
+        self._filled = self._open_lane()
         self._place_of: dict[str, Place] = {}
         self._placing = threading.Lock()
+        self._staged_bytes = 0
+        self._settled_bytes = 0
         self._clock = threading.Thread(target=self._flush_by_time, name="flush", daemon=True)
-        for lane in self._lanes:
-            lane.thread.start()
         self._clock.start()
 
+    def _open_lane(self) -> Lane:
+        number = len(self._lanes)
+        lane = Lane(
+            f"lane-{number}",
+            self._delivers[number],
+            self._fail,
+            self._stopping,
+            self._settled,
+            self._done,
+            self._nothing_more_comes,
+        )
+        self._lanes = [*self._lanes, lane]  # other threads walk through the list
+        self._places.release()
+        lane.thread.start()
+        return lane
+
+    def _done(self, seconds: float) -> None:
+        self._pace.note_answer(seconds)
+        self._places.release()
+
     def add(self, group: Group, item: Item) -> None:
-        """Stage one item; blocks while all lanes are busy and a batch waits already."""
+        """Stage one item; blocks while all lanes are busy and a batch waits already, or where too much is staged."""
         limits = self._limits.get(group) or self._limits.setdefault(
             group, self._kinds[group.kind].limits(group.variant)
         )
@@ -232,7 +287,8 @@ class Lanes:
         size = item.size
         lane.staged[item.source.stream] += 1
         filling = lane.filling.get(group)
-        held = len(item.source.arrival.line) - LONGEST_SPELLING * size
+        length = len(item.source.arrival.line)
+        held = length - LONGEST_SPELLING * size
         if filling is not None and (
             filling.size + size > limits.size - OWN_BYTES or filling.held + held > MOST_HELD_BYTES
         ):
@@ -244,8 +300,13 @@ class Lanes:
             batch.items.append(item)
             batch.size += size
             batch.held += held
+            batch.memory += size + length
+        self._staged_bytes += size + length
         if len(batch.items) >= limits.rows:
-            self._send(lane, group)
+            self._send(lane, group, is_full=True)
+        elif self._staged_bytes - self._settled_bytes > MOST_BYTES:
+            self.flush()
+            self._wait_while(self._is_too_much)
 
     def _lane_of(self, person: str, group: Group) -> Lane:
         """The lane that holds open records of the person; if none does, the one that is being filled.
@@ -271,6 +332,7 @@ class Lanes:
         Where a batch failed, they stay: nothing that came later is sent before it.
         """
         with self._placing:
+            self._settled_bytes += batch.memory
             for item in batch.items:
                 place = self._place_of[item.source.person]
                 place.open_items -= 1
@@ -286,11 +348,23 @@ class Lanes:
         self._records += 1
         if self._records % LOOK_EVERY_RECORDS == 0:
             self.flush(older_than_records=FLUSH_AFTER_RECORDS)
-            while self._is_held_back() and not self._stopping.is_set():
-                time.sleep(0.002)
+            self._wait_while(self._is_held_back)
+
+    def _wait_while(self, holds: Callable[[], bool]) -> None:
+        """Wait as long as *holds*; that time does not count as filling."""
+        began = time.monotonic()
+        while holds() and not self._stopping.is_set():
+            time.sleep(0.002)
+        self._filled_since += time.monotonic() - began
+
+    def _is_too_much(self) -> bool:
+        """Whether what is staged and under way holds too much memory."""
+        return self._staged_bytes - self._settled_bytes > MOST_BYTES
 
     def _is_held_back(self) -> bool:
         """Whether reading has to wait, since a batch waits that is too old, or too much is set aside."""
+        if self._is_too_much():
+            return True
         aside = [delivery.batch for lane in self._lanes for delivery in lane.aside]
         if sum(batch.size + max(batch.held, 0) for batch in aside) > MOST_ASIDE_BYTES:
             return True
@@ -344,8 +418,10 @@ class Lanes:
         if self.failure is not None:
             raise self.failure
 
-    def _send(self, lane: Lane, group: Group) -> None:
+    def _send(self, lane: Lane, group: Group, *, is_full: bool = False) -> None:
         """Hand the batch that the lane is filling over to its worker; blocks until there is a place for it."""
+        if is_full:
+            self._pace.note_filled(time.monotonic() - self._filled_since)
         with lane.handing_over:
             with lane.filling_lock:
                 batch = lane.filling.pop(group, None)
@@ -354,10 +430,22 @@ class Lanes:
             while not self._places.acquire(timeout=0.2):
                 if self._stopping.is_set():
                     return  # never sent: its items stay pending
+            batch.handed_at = time.monotonic()
             lane.handed.append(batch)
             lane.queue.put(batch)
+        if is_full:
+            self._filled_since = time.monotonic()
         if lane is self._filled:
-            self._filled = min(self._lanes, key=_expected)
+            self._fill_next()
+
+    def _fill_next(self) -> None:
+        """Choose the lane to fill: the one that will be free first, or another one where that pays."""
+        with self._opening:
+            lanes = self._lanes
+            lane = min(lanes, key=_expected)
+            if lane.handed and len(lanes) < min(len(self._delivers), self._pace.wanted(_oldest_seconds(lanes))):
+                lane = self._open_lane()
+            self._filled = lane
 
     def _flush_by_time(self) -> None:
         while not self._closed.wait(FLUSH_AFTER_SECONDS / 4):
@@ -369,6 +457,16 @@ class Lanes:
         if self.failure is None:
             self.failure = error
         self._wake()
+
+
+def _mean(before: float | None, seconds: float) -> float:
+    return seconds if before is None else before + PACE_SHARE * (seconds - before)
+
+
+def _oldest_seconds(lanes: Sequence[Lane]) -> float:
+    """For how long the oldest batch that is under way has been so."""
+    handed = [list(lane.handed) for lane in lanes]
+    return time.monotonic() - min((batches[0].handed_at for batches in handed if batches), default=time.monotonic())
 
 
 def _expected(lane: Lane) -> tuple[int, float]:

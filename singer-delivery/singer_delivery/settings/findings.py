@@ -58,10 +58,10 @@ _TYPE_WORDS: Final[Mapping[str, str]] = {
 class Declared(NamedTuple):
     """What a plugin declares of its settings.
 
-    *variables*: what the names of its variables begin with. *properties*: name -> schema. *required*: those that have no
-    default. *hints*: what to write where one of them is missing. *refused*: settings of the Singer SDK that would break
-    a promise -> the one value that is harmless, and why no other. *checks*: what finds mistakes that the schema cannot
-    say.
+    *variables*: what the names of its variables begin with. *properties*: name -> schema. *required*: those that have
+    no default. *hints*: what to write where one of them is missing. *refused*: settings of the Singer SDK that would
+    break a promise -> the one value that is harmless, and why no other. *checks*: what finds mistakes that the schema
+    cannot say.
     """
 
     variables: str
