@@ -94,6 +94,10 @@ class AnswerMismatchError(Exception):
     """The answer does not account for every row that was sent: nothing can be said of any of them."""
 
 
+class JobLostError(Exception):
+    """The API does not know the job any more: what became of its rows is open."""
+
+
 class RowRefusedError(Exception):
     """The whole request is refused for the sake of one of its rows, which is not named.
 
@@ -219,7 +223,11 @@ class Kind(ABC):
     def follow(self, job: Job, response: Response | None, sent: int) -> Request | Answer:
         """Follow a job: what to ask next (first with *response* None), or what it did once it is finished.
 
-        A request that asks for the same job again is repeated after a pause.
+        A request that was just made is repeated after a pause; another one, such as the next page of errors, follows at
+        once.
+
+        Raises:
+            JobLostError: The API does not know the job any more.
         """
         raise NotImplementedError
 

@@ -36,6 +36,10 @@ class Interrupted(Exception):
     """The reading thread is to stop before the next line."""
 
 
+class Stopped(Exception):
+    """The run was asked to stop while something waited: a request for its turn or its retry, a job for its end."""
+
+
 class StoppedBySignalError(Exception):
     """How a run ends that a signal stopped, after what could be settled was settled."""
 
@@ -92,6 +96,15 @@ class Interruption:
         if self.reading:
             self.reading = False
             raise Interrupted
+
+    def wait(self, seconds: float) -> None:
+        """Wait, unless the run is asked to stop.
+
+        Raises:
+            Stopped: It is.
+        """
+        if self.stopping.wait(max(0.0, seconds)):
+            raise Stopped
 
     def wake(self) -> None:
         """End the run from another thread."""

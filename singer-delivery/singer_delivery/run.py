@@ -29,6 +29,7 @@ from singer_delivery.memory.ledger import Ledger
 from singer_delivery.sending.batches import deliver_batches
 from singer_delivery.sending.delivery import SharedParts
 from singer_delivery.sending.dry_run import DryRun
+from singer_delivery.sending.jobs import Jobs
 from singer_delivery.sending.lanes import Lanes
 from singer_delivery.sink import Staging
 
@@ -132,6 +133,7 @@ class Run:
         shared = SharedParts(
             destination.name,
             transport,
+            Jobs(transport, None if settings.dry_run else self.ledger, destination.kinds, self._interruption.wait),
             self.ledger,
             self.rejects,
             self.checkpoints,

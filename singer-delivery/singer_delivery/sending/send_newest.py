@@ -171,6 +171,7 @@ class SendNewest(Delivery):
             kind,
             variant,
             [letter.row for letter in upserts],
+            [[letter.item.ledger_key] for letter in upserts],
             partial(self._answered, upserts, claim, lambda letter: not letter.has_clearing),
             before_retry=look_again,
         )
@@ -245,7 +246,7 @@ class SendNewest(Delivery):
                 continue
             self.tally.notes[letter.item.source.stream, "sent_again", ""] += 1
         if rows:
-            yield from self.send(kind, variant, rows, lambda *_: None)
+            yield from self.send(kind, variant, rows, [[] for _ in rows], lambda *_: None)
 
     def _note_changed_identifiers(self, item: VersionItem, before: KnownProfile) -> None:
         """Say that the destination may make a second person where an identifier of a known one changed (CO-08)."""

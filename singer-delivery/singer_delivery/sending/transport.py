@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import urllib3
 
 from singer_delivery.destination import Again, Answer, AnswerMismatchError, Request, Response
+from singer_delivery.interruption import Stopped
 from singer_delivery.sending.connections import POOLS
 from singer_delivery.sending.network import (
     TooLargeError,
@@ -49,10 +50,6 @@ LONGEST_RETRY_AFTER_SECONDS = 30 * 86_400.0
 """A longer ``Retry-After`` is no use to anybody, and must not overflow a date."""
 
 log = logging.getLogger(__name__)
-
-
-class Stopped(Exception):
-    """The run was asked to stop while a request waited for its turn or its retry."""
 
 
 class NoWayError(Exception):
