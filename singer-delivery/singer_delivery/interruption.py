@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import threading
 from typing import TYPE_CHECKING, Any
 
+from singer_delivery.logs import log
+
 if TYPE_CHECKING:
     from types import FrameType
 
-log = logging.getLogger(__name__)
 
 WAKE = signal.SIGUSR1
 """Sent to ourselves to end a blocking read of the input when a lane has failed."""

@@ -22,6 +22,7 @@ from singer_delivery.accounts.summary import show_table
 from singer_delivery.accounts.unidentified import Unidentified
 from singer_delivery.disclosure import shown
 from singer_delivery.exact_json import encode
+from singer_delivery.logs import log
 from singer_delivery.memory.consent_memory import ConsentMemory
 from singer_delivery.memory.data_dir import AlreadyRunningError, DataDir
 from singer_delivery.memory.digests import Digester
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
     from singer_delivery.interruption import Interruption
     from singer_delivery.settings.declarations import DeliverySettings
 
-log = logging.getLogger(__name__)
 
 DECIDING = ("identifier_mappings", "identifier_settings", "stream_maps", "stream_map_config", "flattening_enabled")
 """Settings that decide whether a person is found in a record; where they delivered before, they do so again."""
@@ -348,7 +348,7 @@ class Run:
         try:
             self._summary = self.data_dir.write_summary(self.id, json.dumps(report, indent=2) + "\n")
         except OSError as error:  # a full disk must not hide how the run ended
-            log.error("the run summary cannot be written to %s (%s)", self.data_dir.folder, error.strerror)  # noqa: TRY400
+            log.error("the run summary cannot be written to %s (%s)", self.data_dir.folder, error.strerror)
             self._summary = self.data_dir.folder
         if sys.stderr.isatty():
             show_table(report)

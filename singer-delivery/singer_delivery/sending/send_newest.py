@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from singer_delivery.disclosure import shown
+from singer_delivery.logs import log
 from singer_delivery.memory.optins import choose_optins, may_undo_an_optout, optin_token, overdue_optouts
 from singer_delivery.memory.read_times import UNDATED
 from singer_delivery.memory.version_ledger import NEVER_DELIVERED, UNKNOWN, Claim, KnownProfile, ReadProfile
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from singer_delivery.destination import Answer, NewestKind, Refusal, Request
     from singer_delivery.sending.items import Source, VersionItem
     from singer_delivery.sending.sender import Answered, Sending, Verdict
-
-log = logging.getLogger(__name__)
 
 
 NO_CLAIM = Claim(b"", {}, {}, {}, {}, {}, {}, [])
