@@ -115,7 +115,7 @@ class Run:
         self.expects_delivery = True  # a replay may find that what is left cannot be delivered
         self.progress = Progress()
         self.watch = destination.watch()
-        self.checkpoints = Checkpoints(self._write_state, self._may_pass)
+        self.checkpoints = Checkpoints(self.write_state, self._may_pass)
         self.ledger: Ledger | None = None
         if settings.ledger_days:
             url = settings.ledger_url or f"sqlite:///{self.data_dir.ledger}"
@@ -355,7 +355,7 @@ class Run:
         else:
             log.info("run summary: %s", json.dumps(report))
 
-    def _write_state(self, state: State) -> None:
+    def write_state(self, state: State) -> None:
         """Write one STATE to standard output, after the rejects before it are on the disk."""
         self._sync()
         if self.settings.dry_run:
