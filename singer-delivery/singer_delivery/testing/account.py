@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class Account(ABC):
     """An account at a stand-in of the API, empty at the beginning of an ordeal."""
 
-    command: ClassVar[Sequence[str]]
+    command: Sequence[str]
     """Starts a script that calls `struck.run_struck` with the target's console script."""
 
     @abstractmethod
