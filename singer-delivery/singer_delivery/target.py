@@ -244,7 +244,7 @@ class DeliveryTarget(Target):
         for stream_map in maps:
             sink = self.get_sink(stream_map.stream_alias)
             if isinstance(sink, DeliverySink):
-                kind = self.settings.stream_kinds[stream]
+                kind = self.settings.stream_kinds[stream_map.stream_alias]
                 sink.bind(self.run.staging, kind)
                 self.run.tally.read[stream_map.stream_alias] += 0  # a stream without a record is accounted for, too
                 if self.run.destination.kinds[kind].memory == "newest":

@@ -64,6 +64,8 @@ class Events(OnceKind):
         self._limits = Limits(rows, 1_000_000)
 
     def limits(self, variant):
+        """As many rows as the test wants, whatever the *variant*."""
+        del variant
         return self._limits
 
     stage = request = read = None

@@ -75,9 +75,11 @@ def commands_of(target: type[DeliveryTarget], more: Sequence[click.Command]) -> 
     @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
     @click.option(
         "--limit",
+        type=click.IntRange(min=0),
         default=20,
         show_default=True,
-        help="Records to show of each stream; of those filtered, one a reason.",
+        help="How many records to show of each stream that would be sent or rejected. "
+        "The first that is filtered for each reason comes beside them.",
     )
     @click.option("--stream", help="Only records of this stream.")
     @click.option("--metric", help="Only events of this metric.")

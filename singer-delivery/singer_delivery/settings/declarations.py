@@ -106,8 +106,8 @@ def delivery_properties(
         ),
         "max_parallel_requests": count(
             "Parallel requests",
-            "Most requests under way at once; how many there are follows how long the answers take. One person's writes "
-            "keep their order.",
+            "Most requests under way at once; how many there are follows how long the answers take. One person's "
+            "writes keep their order.",
             default=16,
             unit="requests",
             maximum=64,
