@@ -128,7 +128,11 @@ class Run:
             transport = destination.connect(self._interruption.stopping)
         digest = Digester(settings.scope)
         self.consent_memory = ConsentMemory(
-            self.ledger, digest, self.data_dir.folder, withholds=settings.optins_without_memory == "withhold"
+            self.ledger,
+            digest,
+            self.data_dir.folder,
+            withholds=settings.optins_without_memory == "withhold",
+            destination=destination.name,
         )
         shared = SharedParts(
             destination.name,

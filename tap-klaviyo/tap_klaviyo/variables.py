@@ -67,8 +67,8 @@ def place_in_meltano(environment: Mapping[str, str], prefix: str, setting: str) 
 
     Meltano names variables after plugins. Those of a flow inherit from their account's, which is the one to name.
 
-    >>> place_in_meltano({"MELTANO_LOADER_NAME": "target-insiderone-us-events"}, "TARGET_INSIDERONE_", "dry_run")
-    ' (in meltano.yml and the variables that it names, or in TARGET_INSIDERONE_US_DRY_RUN)'
+    >>> place_in_meltano({"MELTANO_LOADER_NAME": "target-shop-us-events"}, "TARGET_SHOP_", "dry_run")
+    ' (in meltano.yml and the variables that it names, or in TARGET_SHOP_US_DRY_RUN)'
     """
     plugin = environment.get(MELTANO[prefix.partition("_")[0]][0])
     if not plugin:
@@ -81,7 +81,7 @@ def check_names(environment: Mapping[str, str], declared: Mapping[str, Schema], 
     """Refuse variables that nearly have a setting's name where Meltano runs the plugin: it passes over them.
 
     Raises:
-        UnreadableError: There are some; in a run, ``TARGET_INSIDERONE_DRYRUN`` would send for real.
+        UnreadableError: There are some; in a run, ``TARGET_SHOP_DRYRUN`` would send for real.
     """
     if place_in_meltano(environment, prefix, "") and (mistakes := _misspelt(environment, declared, prefix)):
         raise UnreadableError(mistakes)
@@ -243,9 +243,9 @@ def _as_it_looks(text: str) -> Any:
 
 
 def _misspelt(environment: Iterable[str], declared: Iterable[str], prefix: str) -> list[str]:
-    """Variables that nearly have a setting's name: TARGET_INSIDERONE_DRYRUN would do nothing.
+    """Variables that nearly have a setting's name: TARGET_SHOP_DRYRUN would do nothing.
 
-    Others are left alone; Meltano sets them for plugins that inherit (TARGET_INSIDERONE_PROFILES_DRY_RUN).
+    Others are left alone; Meltano sets them for plugins that inherit (TARGET_SHOP_PROFILES_DRY_RUN).
     """
     known = [name.upper() for name in declared]
     mistakes = []

@@ -43,7 +43,7 @@ class Reject:
 
     *stream* is where it is counted; *source_stream* is its name in the input, where a stream map renames it.
     *time_extracted*: when the tap read it, so that a replay never overwrites what was read later. *answer* holds
-    Insider One's own words, if any. *attempt* counts the tries. *events* names those of the record's events that are
+    the API's own words, if any. *attempt* counts the tries. *events* names those of the record's events that are
     concerned, all by default; *code* and what belongs to it are then those of the first.
     """
 

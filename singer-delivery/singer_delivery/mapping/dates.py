@@ -1,4 +1,4 @@
-"""Dates and times, in the forms that Insider One takes."""
+"""Dates and times: read in whatever form they come, written as RFC 3339 or as a day."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 SECONDS_LENGTH = len("2026-06-01T09:30:00")
 IN_UTC = frozenset({"Z", "+00:00"})
-"""What follows the seconds in the forms in which Klaviyo, and tap-klaviyo, write their times: all of them in UTC."""
+"""What follows the seconds in canonical times: all of them in UTC."""
 
 EPOCH_FROM = 100_000_000
 """Smaller numbers are no epoch (1973-03-03 in seconds): they are years, dates written as digits, or keys."""

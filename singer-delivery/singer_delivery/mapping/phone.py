@@ -1,4 +1,4 @@
-"""Phone numbers in E.164, as Insider One's pattern wants them."""
+"""Phone numbers in E.164."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 E164: Final = re.compile(r"\+[1-9][0-9]{6,14}")
-"""Insider One's own pattern; a number that fails it costs the whole user."""
+"""What APIs commonly check; one of them refuses the whole person for a number that fails it."""
 
 _SEPARATORS: Final = dict.fromkeys(map(ord, f".-/()\u2010\u2011\u2012\u2013\u2014{INVISIBLE}"))
 _COUNTING: Final = "12345678901234567890"

@@ -1,4 +1,4 @@
-"""What a value must be before Insider One takes it: text, number, flag, flat array."""
+"""What a value must be before an API takes it: text, number, flag, flat array."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LARGEST_EXPONENT = 40
 
 LARGEST: Final = Decimal(sys.float_info.max)
 SMALLEST: Final = Decimal(sys.float_info.min) * Decimal(sys.float_info.epsilon)
-"""What a JSON number may be, beside 0: Insider One reads it as a double, and refuses the whole request beyond one."""
+"""What a JSON number may be, beside 0: APIs read it as a double, and refuse the whole request beyond one."""
 
 EXPONENTS_WITHIN: Final = 300
 EXPONENTS_COMPARED: Final = 400
@@ -159,7 +159,7 @@ def to_numbers(value: Any) -> list[int | float | Decimal]:
 
 
 def to_plain(value: Any) -> Any:
-    """Take a scalar or a flat array as it is: Insider One has no type for objects.
+    """Take a scalar or a flat array as it is: a destination's columns have no type for objects.
 
     Raises:
         UnusableValueError: An object, an array that holds objects or arrays, or a number that no double can hold.
@@ -188,7 +188,7 @@ def check_numbers(values: Iterable[Any]) -> None:
 
 
 def _within_double(number: Any) -> Any:
-    """Refuse what would reach Insider One as infinite, or as 0 though it is not: it would cost the whole request."""
+    """Refuse what would be read as infinite, or as 0 though it is not: it would cost the whole request."""
     if type(number) is Decimal and abs(number.adjusted()) < EXPONENTS_WITHIN:
         fits = number.is_finite()
     elif type(number) is Decimal:

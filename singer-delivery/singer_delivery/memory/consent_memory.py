@@ -24,10 +24,13 @@ class ConsentMemory:
     reject. A STATE after which no record comes, or that follows records, tells of this run.
     """
 
-    def __init__(self, ledger: Ledger | None, digest: Callable[..., bytes], folder: Path, *, withholds: bool) -> None:
+    def __init__(
+        self, ledger: Ledger | None, digest: Callable[..., bytes], folder: Path, *, withholds: bool, destination: str
+    ) -> None:
         self._ledger = ledger if withholds else None
         self._digest = digest
         self._folder = folder
+        self._destination = destination
         self._since: dict[str, str] = {}
         self._undecided: dict[str, str] = {}  # stream -> the tap's name for it
         self._resumed: set[str] = set()  # streams with a bookmark that came between their SCHEMA and their first record
@@ -79,10 +82,11 @@ class ConsentMemory:
             if since:
                 log.warning(
                     "stream %s: there were earlier runs, and this ledger does not know them: who opted out inside "
-                    "Insider One since is not known either, so opt-ins of before now are withheld (noted as "
+                    "%s since is not known either, so opt-ins of before now are withheld (noted as "
                     "optin_withheld); opt-outs and later opt-ins go. Give back the data_dir of before, or set "
                     "`optins_without_memory: send`",
                     shown(stream),
+                    self._destination,
                 )
         elif since:
             log.info("stream %s: opt-ins of before %s are withheld, see `optins_without_memory`", shown(stream), since)

@@ -33,8 +33,8 @@ def choose_optins(optins: Optins, read_at: str, last: Mapping[str, str], last_re
     """The opt-ins of a version that nothing newer is known of: every ``false``, and each ``true`` that is news.
 
     *last*: the ledger's tokens, of a version that was read at *last_read_at*. *since*: from when on the ledger knows
-    what was delivered; empty: from the first run of all. So an opt-out made inside Insider One is overwritten neither
-    by an unrelated change of the profile, nor after the memory was lost.
+    what was delivered; empty: from the first run of all. So an opt-out made inside the destination is overwritten
+    neither by an unrelated change of the profile, nor after the memory was lost.
     """
     choice = Choice({}, {}, [])
     for name, (value, consent) in optins.items():
