@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 from toybox import NOWHERE, ORDERS, PEOPLE, UNSTORABLE, order, person, state
+
+TESTS = Path(__file__).resolve().parent
+README = TESTS.parent / "README.md"
 
 
 def test_target_has_fewer_than_a_hundred_lines(target_file):
     """As it stands in the README, its docstrings and spaces included."""
     assert len(target_file.read_text().splitlines()) < 100
+
+
+def test_readmes_harness_is_that_of_the_tests():
+    """Its lines are taken from there."""
+    blocks = re.findall(r"^```python\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)
+    written = "".join(path.read_text() for path in TESTS.glob("*.py"))
+
+    shown = [line for block in blocks[1:] for line in block.splitlines() if line]
+    assert len(blocks) == 3
+    assert [line for line in shown if line.removeprefix("ordeal = ") not in written] == []
 
 
 def test_records_are_delivered_and_accounted_for(run, toybox):

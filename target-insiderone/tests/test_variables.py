@@ -8,9 +8,9 @@ import subprocess
 
 import pytest
 from klaviyo_insiderone_sandbox.testing import PARTNER, TOKEN
-from singer_delivery.settings.findings import find
 from singer_delivery.texts import UnreadableError
 from singer_messages import profile, record, schema
+from target_insiderone.settings.findings import find
 from target_insiderone.target import TargetInsiderOne
 
 PREFIX = "TARGET_INSIDERONE_"
