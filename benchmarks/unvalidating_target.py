@@ -5,21 +5,14 @@ Its arguments are passed on. The plugin offers no such setting.
 
 from typing import Any
 
-from singer_delivery.sink import EventSink, ProfileSink
-from target_insiderone import target
+from singer_delivery.sink import DeliverySink
+from target_insiderone import cli
+from target_insiderone.target import TargetInsiderOne
 from typing_extensions import override
 
 
-class UncheckedProfileSink(ProfileSink):
-    """Takes every profile as it comes."""
-
-    @override
-    def check(self, record: dict[str, Any]) -> None:
-        pass
-
-
-class UncheckedEventSink(EventSink):
-    """Takes every event as it comes."""
+class UncheckedSink(DeliverySink):
+    """Takes every record as it comes."""
 
     @override
     def check(self, record: dict[str, Any]) -> None:
@@ -27,5 +20,5 @@ class UncheckedEventSink(EventSink):
 
 
 if __name__ == "__main__":
-    target.SINKS.update(profile=UncheckedProfileSink, event=UncheckedEventSink)
-    target.main()
+    TargetInsiderOne.sink_class = UncheckedSink
+    cli.main()

@@ -31,9 +31,9 @@ LINES = "".join(json.dumps(message) + "\n" for message in MESSAGES)
 
 
 HURRIED = """
-from target_insiderone import interruption
+from singer_delivery import interruption
 interruption.ENDING_SECONDS = %s
-from target_insiderone.target import main
+from target_insiderone.cli import main
 main()
 """
 
