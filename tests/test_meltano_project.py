@@ -14,7 +14,7 @@ from tap_klaviyo.settings import SETTINGS as SETTINGS_OF_TAP
 from tap_klaviyo.tap import TapKlaviyo
 from target_insiderone.commands.cli import commands
 from target_insiderone.config_schema import PROPERTIES as SETTINGS_OF_TARGET
-from target_insiderone.findings import find
+from target_insiderone.findings import SDK_SETTINGS, find
 from target_insiderone.target import TargetInsiderOne
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -57,7 +57,15 @@ def test_setting_is_declared_as_the_package_declares_it(plugin, setting, schema)
 @pytest.mark.parametrize("plugin", [TAP, TARGET], ids=["tap", "target"])
 def test_nothing_is_declared_that_the_package_lacks(plugin):
     """A setting that nothing reads would look as if it did something."""
-    assert {one["name"] for one in plugin["settings"]} == set(SETTINGS[plugin["name"]])
+    assert {one["name"] for one in plugin["settings"]} == SETTINGS[plugin["name"]].keys() | SDK_SETTINGS
+
+
+@pytest.mark.parametrize("plugin", [TAP, TARGET], ids=["tap", "target"])
+def test_settings_of_the_sdk_may_be_variables(plugin):
+    """Those that are not declared do nothing as variables; as an object, stream maps would lose their nulls."""
+    kinds = {one["name"]: one["kind"] for one in plugin["settings"]}
+
+    assert {kinds[name] for name in SDK_SETTINGS} == {"string"}
 
 
 @pytest.mark.req("IN-03")

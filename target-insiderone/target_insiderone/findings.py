@@ -17,7 +17,7 @@ from target_insiderone.mapping_checks import check_mappings
 from target_insiderone.near_miss import did_you_mean, same_letters, similar
 from target_insiderone.sdk_checks import check_sdk_settings
 from target_insiderone.setting_checks import check_settings
-from target_insiderone.variables import place_in_meltano
+from target_insiderone.variables import where_to_give
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -96,9 +96,7 @@ def _validator() -> Any:
 
 
 def _place(setting: str) -> str:
-    """Where a setting is to be given: for a second account under Meltano, never the first one's variable."""
-    prefix = "TARGET_INSIDERONE_"
-    return place_in_meltano(os.environ, prefix, setting) or f" ({prefix}{setting.upper()})"
+    return where_to_give(os.environ, "TARGET_INSIDERONE_", setting)
 
 
 def _check_schema(config: Mapping[str, Any]) -> Iterator[Finding]:
@@ -112,7 +110,7 @@ def _schema_findings(kind: str, expected: Any, parts: list[str | int], config: M
     path = path_of(parts)
     if kind == "required":
         hint = _REQUIRED_HINTS.get(expected, f"add `{expected}`")
-        yield Finding(path_of([*parts, expected]), "is missing", hint if parts else hint + _place(expected))
+        yield Finding(path_of([*parts, expected]), "is missing", hint if parts else f"{hint}; {_place(expected)}")
     elif kind == "additionalProperties":
         known = sorted(_schema_at(parts)["properties"])
         for name in expected:
