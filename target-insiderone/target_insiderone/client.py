@@ -59,11 +59,24 @@ _REQUEST_LEVEL_400 = {
 }
 """What a 400 that concerns the whole request says -> what to do about it."""
 
-log = logging.getLogger("target-insiderone")
+_ADVICE = {
+    403: "access denied; check `partner_name`, that `api_key` is a UCD key, and the account's IP allow-list",
+    413: "the body was too large for it, or for a proxy; lower `batch_size_bytes`",
+}
+"""Status that refuses everything -> what to do about it."""
 
 
 class Stopped(Exception):
     """The run was asked to stop while a request waited for its turn or its retry."""
+
+
+MOST_TEXT = 1_000
+"""Characters of an undocumented answer, often a page, that are kept with a reject."""
+
+HURRIED_RETRY_SECONDS = 3.0
+"""The retries' budget of a part of a batch that was given up: it is to be found out which of its rows pass."""
+
+log = logging.getLogger("target-insiderone")
 
 
 class StopSendingError(Exception):
@@ -101,6 +114,20 @@ class RowRefusedError(Exception):
     def __init__(self, text: str) -> None:
         super().__init__("a 400 that names no row")
         self.text = text
+
+
+class UnclearRefusalError(Exception):
+    """Not accepted, for a reason that may be one of its rows: a status that no document names, or no good answer.
+
+    *why*: what the run ends with if nothing else passes either. *text* says what came, for the rejects alone. *sent*:
+    it may have been applied all the same.
+    """
+
+    def __init__(self, why: StopSendingError | GaveUpError, text: str, *, sent: bool) -> None:
+        super().__init__(str(why))
+        self.why = why
+        self.text = text
+        self.sent = sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,11 +173,15 @@ class RateLimit:
 
 
 class _Failure(NamedTuple):
-    """An attempt to be repeated: why, after how many seconds at least, and whether it may have been applied."""
+    """An attempt to be repeated: why, after how many seconds at least, and whether it may have been applied.
+
+    *may_be_a_row*: what the request holds may have caused it.
+    """
 
     reason: str
     retry_after: float | None
     maybe_applied: bool
+    may_be_a_row: bool
 
 
 class InsiderOneClient:
@@ -183,20 +214,24 @@ class InsiderOneClient:
         if "SOCKS" not in type(self._pool).__name__:  # which has pools of its own
             self._pool.pool_classes_by_scheme = dict(POOLS)
 
-    def upsert(self, body: bytes, users: int, before_retry: Callable[[], None] = lambda: None) -> tuple[Outcome, int]:
+    def upsert(
+        self, body: bytes, users: int, before_retry: Callable[[], None] = lambda: None, *, hurried: bool = False
+    ) -> tuple[Outcome, int]:
         """Send one upsert body of *users* users; returns the outcome and the number of attempts it took.
 
-        *before_retry* may raise to call the request off: it is asked again before each further attempt.
+        *before_retry* may raise to call the request off: it is asked again before each further attempt. *hurried*: the
+        retries have a short budget.
 
         Raises:
             StopSendingError: The request as such is refused.
             RowRefusedError: A 400 that may concern one of its rows.
+            UnclearRefusalError: It is refused or gets no good answer, and one of its rows may be at fault.
             GaveUpError: The retries' budget is spent.
             NoWayError: No attempt can succeed.
             AnswerMismatchError: The answer's counts do not add up to *users*.
             Stopped: The run was asked to stop before an answer came.
         """
-        return self._send(UPSERT, body, users, before_retry)
+        return self._send(UPSERT, body, users, before_retry, hurried=hurried)
 
     def try_credentials(self) -> None:
         """Ask for a profile that does not exist: 404 says that partner and key are good. Writes nothing.
@@ -209,19 +244,28 @@ class InsiderOneClient:
         """
         try:
             self._send(PROFILE, _NOBODY, 1)
-        except StopSendingError as error:
-            if error.status != 404:
-                raise
+        except UnclearRefusalError as error:
+            if not (isinstance(error.why, StopSendingError) and error.why.status == 404):
+                raise error.why from None
         except AnswerMismatchError:
             return  # an answer with a profile in it is as good
 
-    def delete_attributes(self, body: bytes, users: int) -> tuple[Outcome, int]:
+    def delete_attributes(self, body: bytes, users: int, *, hurried: bool = False) -> tuple[Outcome, int]:
         """Send one attribute/delete body of *users* users; raises as :meth:`upsert`."""
-        return self._send(DELETE_ATTRIBUTES, body, users)
+        return self._send(DELETE_ATTRIBUTES, body, users, hurried=hurried)
 
     def _send(
-        self, path: str, body: bytes, users: int, before_retry: Callable[[], None] = lambda: None
+        self,
+        path: str,
+        body: bytes,
+        users: int,
+        before_retry: Callable[[], None] = lambda: None,
+        *,
+        hurried: bool = False,
     ) -> tuple[Outcome, int]:
+        budget = self._settings.max_retry_seconds
+        if hurried:
+            budget = min(budget, HURRIED_RETRY_SECONDS)
         attempt = 0
         doubtful = False
         deadline: float | None = None
@@ -233,16 +277,19 @@ class InsiderOneClient:
             outcome = self._attempt(path, body, users)
             if isinstance(outcome, Outcome):
                 return replace(outcome, doubtful=doubtful), attempt
-            reason, retry_after, maybe_applied = outcome
+            reason, retry_after, maybe_applied, may_be_a_row = outcome
             doubtful = doubtful or maybe_applied
-            deadline = deadline or time.monotonic() + self._settings.max_retry_seconds
+            deadline = deadline or time.monotonic() + budget
             ceiling = min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2 ** (attempt - 1))
             delay = random.uniform(0, ceiling)  # noqa: S311  (full jitter needs no secret)
             if retry_after is not None:
                 delay += retry_after
                 self._limit.pause(retry_after)
             if time.monotonic() + delay > deadline:
-                raise GaveUpError(self._settings.max_retry_seconds, reason, delay)
+                gave_up = GaveUpError(self._settings.max_retry_seconds, reason, delay)
+                if may_be_a_row and (retry_after or 0) <= HURRIED_RETRY_SECONDS:
+                    raise UnclearRefusalError(gave_up, reason, sent=doubtful)
+                raise gave_up
             log.info("Insider One: %s; attempt %d, next in %.1f s", reason, attempt, delay)
             self._sleep(delay)
             before_retry()
@@ -251,7 +298,8 @@ class InsiderOneClient:
         """Send one request.
 
         Raises:
-            NoWayError, StopSendingError, RowRefusedError, AnswerMismatchError: Another attempt would end alike.
+            NoWayError, StopSendingError, RowRefusedError, UnclearRefusalError, AnswerMismatchError: Another attempt
+                would end alike.
         """
         address = self._settings.api_url
         try:
@@ -270,7 +318,9 @@ class InsiderOneClient:
             content = b""
         if answer.status in RETRIED:
             wait = retry_after_seconds(answer.headers.get("Retry-After"), answer.headers.get("Date"))
-            return _Failure(f"status {answer.status}", wait, answer.status not in NOT_APPLIED)
+            return _Failure(
+                f"status {answer.status}", wait, answer.status not in NOT_APPLIED, may_be_a_row=answer.status >= 500
+            )
         if answer.status == 407:
             return _failure(proxy_wants_credentials(address))
         if answer.status != 200:
@@ -278,7 +328,7 @@ class InsiderOneClient:
         try:
             parsed = msgspec.json.decode(content)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return _Failure("status 200 with a body that is not JSON", None, maybe_applied=True)
+            return _Failure("status 200 with a body that is not JSON", None, maybe_applied=True, may_be_a_row=True)
         return outcome_of(parsed, users, empty_is_success=path == DELETE_ATTRIBUTES)
 
     def _sleep(self, seconds: float) -> None:
@@ -294,7 +344,7 @@ def _failure(trouble: Trouble) -> _Failure:
     """
     if trouble.lasting:
         raise NoWayError(trouble.words)
-    return _Failure(trouble.words, None, trouble.sent)
+    return _Failure(trouble.words, None, trouble.sent, may_be_a_row=trouble.sent)
 
 
 def refuse(status: int, text: str) -> NoReturn:
@@ -303,23 +353,22 @@ def refuse(status: int, text: str) -> NoReturn:
     Raises:
         StopSendingError: It concerns the request.
         RowRefusedError: A 400 that may concern a row.
+        UnclearRefusalError: Another status of refusal; a firewall, say, may dislike a row.
     """
     if status == 401:
         raise StopSendingError(
             status, "the key was rejected; is `api_key` a current UCD (Unified Customer Database) key?"
         )
-    if status == 403:
-        raise StopSendingError(
-            status, "access denied; check `partner_name`, that `api_key` is a UCD key, and the account's IP allow-list"
-        )
-    if status == 413:
-        raise StopSendingError(status, "the body was too large for it, or for a proxy; lower `batch_size_bytes`")
     if status == 400:
         for words, advice in _REQUEST_LEVEL_400.items():
             if words in text.lower():
                 raise StopSendingError(status, advice)
         raise RowRefusedError(text)
-    raise StopSendingError(status, "this status is not documented for the endpoint; check `api_url` and any proxy")
+    advice = _ADVICE.get(status, "this status is not documented for the endpoint; check `api_url` and any proxy")
+    why = StopSendingError(status, advice)
+    if status < 400 or status == 511:
+        raise why
+    raise UnclearRefusalError(why, f"status {status}: {text[:MOST_TEXT]}", sent=False)
 
 
 def retry_after_seconds(header: str | None, date: str | None = None) -> float | None:

@@ -82,8 +82,8 @@ class Dispatch:
             callback = self.shared.settings.error_callback_endpoint
             return upsert_body(some, skip_hook=skip_hook, error_callback=callback)
 
-        def post(body: bytes, count: int) -> tuple[Answer, int]:
-            return self.shared.client.upsert(body, count, before_retry)
+        def post(body: bytes, count: int, *, hurried: bool) -> tuple[Answer, int]:
+            return self.shared.client.upsert(body, count, before_retry, hurried=hurried)
 
         evidence = self.shared.evidence["upsert with skip_hook" if skip_hook else "upsert"]
         return self._upserts.send(users, body_of, post, answered, evidence, before_retry)

@@ -22,13 +22,16 @@ class DryRunClient:
         self._file = os.fdopen(open_private(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "wb")
         self._lock = threading.Lock()
 
-    def upsert(self, body: bytes, users: int, before_retry: Callable[[], None] = lambda: None) -> tuple[Outcome, int]:
+    def upsert(
+        self, body: bytes, users: int, before_retry: Callable[[], None] = lambda: None, *, hurried: bool = False
+    ) -> tuple[Outcome, int]:
         """Write one upsert request; it is never tried again, so *before_retry* is not asked."""
-        del before_retry
+        del before_retry, hurried
         return self._write(UPSERT, body, users)
 
-    def delete_attributes(self, body: bytes, users: int) -> tuple[Outcome, int]:
+    def delete_attributes(self, body: bytes, users: int, *, hurried: bool = False) -> tuple[Outcome, int]:
         """Write one attribute/delete request."""
+        del hurried
         return self._write(DELETE_ATTRIBUTES, body, users)
 
     def _write(self, path: str, body: bytes, users: int) -> tuple[Outcome, int]:

@@ -12,6 +12,7 @@ from target_insiderone.dispatch import Dispatch
 from target_insiderone.items import OWN_BYTES, event_user, parts_of
 from target_insiderone.rejects import RejectedEvent
 from target_insiderone.remedies import REMEDIES
+from target_insiderone.sending import UNANSWERED
 from target_insiderone.vocabulary import LINE_PARAMETER
 
 if TYPE_CHECKING:
@@ -160,7 +161,7 @@ class EventDelivery(Dispatch):
                 continue
             found = refused_events(verdict, len(parcel.events))
             refusals |= {id(parcel.events[place]): refusal for place, refusal in found.items()}
-            refused += [parcel.events[place] for place in found]
+            refused += [parcel.events[place] for place, refusal in found.items() if refusal.code != UNANSWERED]
             if left := [event for place, event in enumerate(parcel.events) if place not in found]:
                 again.append(Parcel(parcel.item, parcel.identifiers, left))
         if self.shared.ledger:

@@ -14,7 +14,7 @@ from target_insiderone.items import attributes_body
 from target_insiderone.optins import choose_optins, may_undo_an_optout, optin_token, overdue_optouts
 from target_insiderone.profile_ledger import NEVER_DELIVERED, UNKNOWN, Claim, KnownProfile, ReadProfile
 from target_insiderone.read_times import UNDATED
-from target_insiderone.sending import Sender
+from target_insiderone.sending import UNANSWERED, Sender
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -157,7 +157,7 @@ class ProfileDelivery(Dispatch):
     def _send(self, post: Post, claim: Claim, *, skip_hook: bool) -> Generator[Exception, None, list[bytes]]:
         """Upsert users, then clear attributes, and note all outcomes in *post*.
 
-        Returns the ledger keys of those of which only a part was accepted.
+        Returns the ledger keys of those of which only a part was accepted, or nobody knows whether they were.
 
         Raises:
             SupersededError: Between two attempts another flow delivered a newer version of one of them.
@@ -193,6 +193,11 @@ class ProfileDelivery(Dispatch):
         )
         refused |= {id(one.item): verdict for (one, _), verdict in zip(deletions, verdicts, strict=True) if verdict}
         in_doubt = [letter.item.ledger_key for letter, _ in deletions if id(letter.item) in refused]
+        in_doubt += [
+            letter.item.ledger_key
+            for letter in upserts
+            if (objections := refused.get(id(letter.item))) and objections[0].code == UNANSWERED
+        ]
         yield from self._repair(accepted, claim, skip_hook=skip_hook)
         for letter in post.letters:
             source = letter.item.source

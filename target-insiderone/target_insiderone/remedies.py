@@ -4,7 +4,9 @@ from __future__ import annotations
 
 REMEDIES = {
     "refused": "see `answer`; correct the record in Klaviyo or the mapping",
-    "refused_request": "Insider One answers 400 to a request with this row alone; correct the record or the mapping",
+    "refused_request": "a request with this row alone is refused, see `answer`; correct the record or the mapping",
+    "unanswered": "a request with this row alone gets no good answer, see `answer`, while others do; it may have been "
+    "applied all the same: replay it later, or correct the record",
     "missing_event_parameter": "map event_group_id and unit_sale_price for purchase, or correct the event in Klaviyo",
     "invalid_event_name": "use a lower-case snake_case event_type in event_mappings",
     "invalid_email": "correct the e-mail address in Klaviyo",

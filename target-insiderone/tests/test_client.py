@@ -10,7 +10,15 @@ from threading import Event
 import pytest
 import urllib3
 from target_insiderone.answers import AnswerMismatchError, Outcome, Refusal, outcome_of
-from target_insiderone.client import ClientSettings, InsiderOneClient, RateLimit, StopSendingError, retry_after_seconds
+from target_insiderone.client import (
+    ClientSettings,
+    GaveUpError,
+    InsiderOneClient,
+    RateLimit,
+    StopSendingError,
+    UnclearRefusalError,
+    retry_after_seconds,
+)
 from target_insiderone.remedies import REMEDIES
 
 EMAIL = "users.2.identifiers.*.regexp(^.+@.+\\..+$)"
@@ -141,14 +149,14 @@ def test_a_pause_reaches_those_that_hold_a_place_already():
     assert 29 < limit.reserve() <= 30
 
 
-def client_of(monkeypatch, *answers: tuple[int, bytes]) -> InsiderOneClient:
-    """A client whose requests are answered so, one after another."""
-    client = InsiderOneClient(ClientSettings("https://api.example", "shop", "key", "test", 5, 5, 1_000), Event())
+def client_of(monkeypatch, *answers: tuple[int, bytes], headers=None, seconds=5) -> InsiderOneClient:
+    """A client whose requests are answered so, one after another, and tried again for so many seconds."""
+    client = InsiderOneClient(ClientSettings("https://api.example", "shop", "key", "test", 5, seconds, 1_000), Event())
     left = list(answers)
 
     def request(*_, **__):
         status, body = left.pop(0)
-        return urllib3.HTTPResponse(body=io.BytesIO(body), status=status, preload_content=False)
+        return urllib3.HTTPResponse(body=io.BytesIO(body), headers=headers, status=status, preload_content=False)
 
     monkeypatch.setattr(client._pool, "request", request)
     monkeypatch.setattr("target_insiderone.client.FIRST_WAIT_SECONDS", 0)
@@ -163,10 +171,29 @@ def test_what_ails_a_server_is_tried_again(monkeypatch, status):
     assert client.upsert(b"{}", 1) == (Outcome(1, {}, doubtful=True), 2)
 
 
-@pytest.mark.parametrize("status", [202, 207, 302, 413, 415, 422, 501, 511])
+@pytest.mark.parametrize("status", [202, 207, 302, 401, 511])
 def test_what_no_second_attempt_changes_ends_the_run(monkeypatch, status):
-    """A 413 says what to do about it."""
-    with pytest.raises(StopSendingError) as refused:
+    """It concerns the request, whatever its rows."""
+    with pytest.raises(StopSendingError):
         client_of(monkeypatch, (status, b"")).upsert(b"{}", 1)
 
+
+@pytest.mark.parametrize("status", [403, 404, 406, 413, 415, 422, 501])
+def test_a_refusal_that_may_be_a_rows_fault_is_told_apart(monkeypatch, status):
+    """A firewall that disliked one row ended every run at it. A 413 says what to do about it."""
+    with pytest.raises(UnclearRefusalError) as refused:
+        client_of(monkeypatch, (status, b"<html>")).upsert(b"{}", 1)
+
     assert ("batch_size_bytes" in str(refused.value)) == (status == 413)
+    assert (refused.value.text, refused.value.sent) == (f"status {status}: <html>", False)
+
+
+@pytest.mark.parametrize(
+    ("status", "header", "is_unclear"), [(500, {}, True), (503, {"Retry-After": "7200"}, False), (429, {}, False)]
+)
+def test_what_fails_for_a_row_is_told_from_what_fails_for_all(monkeypatch, status, header, is_unclear):
+    """A server that breaks at one row ended every run; one that is too busy says so, and is left alone."""
+    client = client_of(monkeypatch, *[(status, b"")] * 99, headers=header, seconds=0)
+
+    with pytest.raises(UnclearRefusalError if is_unclear else GaveUpError):
+        client.upsert(b"{}", 1)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from target_insiderone.answers import Outcome
-from target_insiderone.client import RowRefusedError, StopSendingError
+from target_insiderone.client import GaveUpError, RowRefusedError, StopSendingError, UnclearRefusalError
 from target_insiderone.sending import Evidence, Sender
 
 if TYPE_CHECKING:
@@ -31,16 +31,17 @@ def send(count: int, bad, evidence: Evidence, text_of=lambda _: "cannot be store
 
 
 def send_batches(
-    count: int, size: int, bad, evidence: Evidence, text_of=lambda _: "cannot be stored"
+    count: int, size: int, bad, evidence: Evidence, text_of=lambda _: "cannot be stored", error_of=RowRefusedError
 ) -> tuple[list[Sequence[Verdict] | None], int]:
     """Send users in batches of *size*: what comes of each batch, or None for one that waits in vain; requests."""
     told: list[int] = []
     requests: Counter[str] = Counter()
 
-    def post(body: bytes, users: int) -> tuple[Outcome, int]:
+    def post(body: bytes, users: int, *, hurried: bool) -> tuple[Outcome, int]:
+        del hurried
         if found := sorted(set(json.loads(body)) & set(bad)):
             requests["refused"] += 1
-            raise RowRefusedError(text_of(found[0]))
+            raise error_of(text_of(found[0]))
         return Outcome(users, {}), 1
 
     def body_of(users) -> bytes:
@@ -59,7 +60,7 @@ def send_batches(
         found[place] = yield from sender.send(users, body_of, post, partial(answered, first), evidence)
 
     deliveries = [deliver(first) for first in range(0, count, size)]
-    for delivery in [*deliveries, *deliveries]:
+    for delivery in deliveries * 3:
         next(delivery, None)
     if None not in found:
         assert sorted(told) == list(range(count))
@@ -144,3 +145,78 @@ def test_what_one_lane_got_accepted_counts_for_all():
     refused, _ = send(50, range(50), evidence)
 
     assert refused == set(range(50))
+
+
+def forbidden(text: str) -> UnclearRefusalError:
+    """What the client makes of a 403."""
+    return UnclearRefusalError(StopSendingError(403, "access denied"), text, sent=False)
+
+
+def broken(text: str) -> UnclearRefusalError:
+    """What the client makes of a 500 that lasts."""
+    return UnclearRefusalError(GaveUpError(900, "status 500", 1), text, sent=True)
+
+
+@pytest.mark.req("IN-60")
+@pytest.mark.parametrize(("error_of", "code"), [(forbidden, "refused_request"), (broken, "unanswered")])
+@pytest.mark.parametrize(
+    ("count", "size", "bad"),
+    [
+        pytest.param(40, 10, {17}, id="one"),
+        pytest.param(40, 10, {39}, id="the last"),
+        pytest.param(40, 40, {0, 39}, id="first and last"),
+        pytest.param(40, 5, range(25), id="whole batches"),
+        pytest.param(40, 1, range(25), id="batches of one"),
+        pytest.param(1_000, 1_000, range(100), id="the first hundred"),
+        pytest.param(1_000, 1_000, range(0, 1_000, 3), id="every third"),
+    ],
+)
+def test_a_row_that_a_firewall_or_a_server_trips_over_costs_itself(error_of, code, count, size, bad):
+    """Only a 400 was narrowed down: any other status, met by one row, ended this run and every run after it."""
+    found, _ = send_batches(count, size, bad, Evidence(), error_of=error_of)
+
+    verdicts = [verdict for part in found for verdict in part]
+    assert {place for place, verdict in enumerate(verdicts) if verdict} == set(bad)
+    assert {verdict[0].code for verdict in verdicts if verdict} == {code}
+
+
+@pytest.mark.req("IN-60")
+@pytest.mark.parametrize("error_of", [forbidden, broken])
+@pytest.mark.parametrize(("count", "size"), [(1, 1), (10, 10), (300, 5), (9_000, 1_000)])
+def test_what_refuses_all_makes_no_rejects_and_costs_few_requests(error_of, count, size):
+    """A key that was withdrawn in mid-run, or a server that is down: what was accepted before is no witness."""
+    evidence = Evidence()
+    send(10, (), evidence)
+
+    found, requests = send_batches(count, size, range(count), evidence, error_of=error_of)
+
+    assert not any(found)
+    assert requests <= 2.5 * BOUND
+
+
+@pytest.mark.req("IN-60")
+def test_a_refusal_that_passes_costs_no_row():
+    """Rows that were refused while everything was are tried again once something is accepted."""
+    bad = set(range(10))
+    sending = Sender(Counter(), "upsert").send(
+        [str(number).encode() for number in range(10)],
+        lambda users: b"[" + b",".join(users) + b"]",
+        lambda body, users, **_: answer(body, users, bad),
+        lambda *_: None,
+        (evidence := Evidence()),
+    )
+    assert isinstance(next(sending), StopSendingError)
+    bad.clear()
+    evidence.accept()
+
+    with pytest.raises(StopIteration) as ended:
+        next(sending)
+
+    assert ended.value.value == [None] * 10
+
+
+def answer(body: bytes, users: int, bad: set[int]) -> tuple[Outcome, int]:
+    """Accept what holds none of the bad."""
+    if bad.intersection(json.loads(body)):
+        raise forbidden("status 403")
+    return Outcome(users, {}), 1
