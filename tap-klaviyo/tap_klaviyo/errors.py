@@ -5,6 +5,7 @@
     KlaviyoError                the message is safe to log: no value of a record, no credential
     ├── RejectedKeyError        401: the whole run ends, exit code 2
     ├── MapFailedError              a stream map cannot be applied to a record: the whole run ends, exit code 2
+    ├── MisspeltMetricsError    the account has none of the named metrics: the whole run ends, exit code 2
     ├── NoWayError              Klaviyo cannot be reached at all: the whole run ends, exit code 2 or 1
     └── StreamError             this stream ends with its bookmark, the others go on
         ├── MissingScopeError   403: the key lacks a scope
@@ -45,6 +46,10 @@ class NoWayError(KlaviyoError):
 
 class MapFailedError(KlaviyoError):
     """An expression in ``stream_maps`` cannot be evaluated for a record."""
+
+
+class MisspeltMetricsError(KlaviyoError):
+    """The account has none of the metrics that a setting names, and one is nearly written: nothing can ever be read."""
 
 
 class StreamError(KlaviyoError):
