@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from target_insiderone.disclosure import shown
 from target_insiderone.dispatch import Dispatch, SharedParts
 from target_insiderone.items import attributes_body
-from target_insiderone.optins import choose_optins, may_undo_an_optout, optin_token, overdue_optouts
+from target_insiderone.optins import choose_optins, may_be_older, optin_token, overdue_optouts
 from target_insiderone.profile_ledger import NEVER_DELIVERED, UNKNOWN, Claim, KnownProfile, ReadProfile
 from target_insiderone.read_times import UNDATED
 from target_insiderone.sending import UNANSWERED, Sender
@@ -284,7 +284,7 @@ def lost_optouts(letter: Letter, versions: Sequence[ReadProfile]) -> list[str]:
         if value is True
         and any(
             version.optins.get(name, "").startswith("false")
-            and may_undo_an_optout(letter.noted[name], letter.item.read_at, version.optins[name], version.read_at)
+            and may_be_older(letter.noted[name], letter.item.read_at, version.optins[name], version.read_at)
             for version in versions
         )
     ]

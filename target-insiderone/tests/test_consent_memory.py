@@ -224,7 +224,7 @@ def test_an_opt_out_is_not_dropped_for_a_clock_that_jumped_back(load, sandbox, t
     assert sent_optins(sandbox) == [True, False]
     assert sandbox.users()[0]["attributes"]["name"] == "First"
     assert ended.summary["streams"]["profiles"]["notes"]["late_optout email_optin"] == 1
-    load(person(YES, read_at="2026-06-01T10:05:00Z"))
+    load(person(YES, "2026-05-04T10:00:00+00:00", read_at="2026-06-01T10:05:00Z"))
     assert sent_optins(sandbox) == [True, False, True]
 
 
