@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from target_insiderone.errors import Filtered, Rejected
 from target_insiderone.generated import compile_get
 from target_insiderone.phone import compile_phone
-from target_insiderone.placeholders import stands_for_nobody
+from target_insiderone.placeholders import is_nobodys_email, stands_for_nobody
 from target_insiderone.sources import NO_ITEM, Getter, Record, compile_source
 from target_insiderone.transforms import Transform, compile_transforms
 from target_insiderone.values import FORMAT_MARKS, UnusableValueError, is_blank, to_text, trim
@@ -81,12 +81,14 @@ def check_email(value: Any) -> str:
     Upper case stays: ``transform: lower`` changes it.
 
     Raises:
-        UnusableValueError: It is no address.
+        UnusableValueError: It is no address, or one that was made of placeholders.
     """
     address = trim(value) if type(value) is str else ""
     if not address.isascii():
         address = address.translate(FORMAT_MARKS)
     if len(address) <= LONGEST_EMAIL and EMAIL.fullmatch(address):
+        if is_nobodys_email(address):
+            raise UnusableValueError("identifier_blocked")
         return address
     raise UnusableValueError("identifier_blocked" if address and stands_for_nobody(address) else "identifier_skipped")
 
