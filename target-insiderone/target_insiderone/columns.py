@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from target_insiderone.countries import to_country
 from target_insiderone.dates import to_birthday
+from target_insiderone.placeholders import to_order_id
 from target_insiderone.transforms import Transform, compile_transforms, fills_null
 from target_insiderone.values import (
     to_flag,
@@ -34,6 +35,7 @@ FITS: Final[Mapping[Kind, Transform]] = {
     "birthday": to_birthday,
     "country": to_country,
     "plain": to_plain,
+    "order_id": to_order_id,
 }
 """Kind -> the last step of every column of that kind; what does not fit is left out."""
 

@@ -85,7 +85,7 @@ def compile_events(settings: Settings) -> Callable[[Record, float], MappedEvent]
 def _make(route: _Route, record: Record, key: str, timestamp: str, made: MappedEvent) -> list[Note]:
     """Add the events of one route to *made*; return what was left out of them."""
     items = route.items(record, NO_ITEM) if route.items else None
-    if type(items) is not list or not items:
+    if type(items) is not list or not items or (not items[0] and is_blank(items)):
         return _add(route, record, key, timestamp, None, NO_ITEM, made)
     notes: list[Note] = []
     for line, item in enumerate(items, start=1):

@@ -12,7 +12,7 @@ from target_insiderone.phone import compile_phone
 from target_insiderone.placeholders import is_nobodys_email, stands_for_nobody
 from target_insiderone.sources import NO_ITEM, Getter, Record, compile_source
 from target_insiderone.transforms import Transform, compile_transforms
-from target_insiderone.values import FORMAT_MARKS, UnusableValueError, is_blank, to_text, trim
+from target_insiderone.values import CONTAINERS, FORMAT_MARKS, UnusableValueError, is_blank, to_text, trim
 
 if TYPE_CHECKING:
     from target_insiderone.mapped import Note
@@ -148,6 +148,8 @@ def _compile_resolver(settings: Settings, compile_getter: Callable[[str], Getter
             try:
                 into[name] = check(value)
             except UnusableValueError as error:
+                if type(value) in CONTAINERS and is_blank(value):
+                    continue
                 blocked = error.code == "identifier_blocked"
                 notes.append(("identifier_blocked" if blocked else "identifier_skipped", identifier_type))
         if custom:

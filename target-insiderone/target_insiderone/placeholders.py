@@ -6,9 +6,10 @@ import re
 import unicodedata
 from functools import lru_cache
 from html import unescape
-from typing import Final
+from typing import Any, Final
 from urllib.parse import unquote
 
+from target_insiderone.values import UnusableValueError, to_text, trim
 from target_insiderone.vocabulary import BLOCKED_IDENTIFIERS
 
 # fmt: off
@@ -67,6 +68,7 @@ EXACT: Final = BLOCKED_IDENTIFIERS | {
 LONGEST_PLACEHOLDER: Final = 64
 LONGEST_TEMPLATE: Final = 1_000
 LONGEST_NUMBER: Final = 20
+FIRST_ORDER: Final = "1"
 SHORTEST_IN_A_ROW: Final = 4
 
 _NUMBER: Final = re.compile(r"[+-]?(?:0+(?:[.,]0*)?(?:e(?:0+|[+-][0-9]+))?|1[.,]0*|1(?:[.,]0*)?e[+-]?0+)|-(?:1|9{2,})")
@@ -140,6 +142,19 @@ def _is_nobodys_domain(domain: str) -> bool:
         return True
     first = domain.partition(".")[0]
     return first.lower() not in ANYBODY and stands_for_nobody(first)
+
+
+def to_order_id(value: Any) -> str:
+    """Write what names an order as text; order 1 exists, unlike orders 0, ``null`` and ``N/A``.
+
+    Raises:
+        UnusableValueError: It is no text or number, or a placeholder: it would make one order of many.
+    """
+    name = to_text(value)
+    trimmed = trim(name)
+    if trimmed and trimmed != FIRST_ORDER and stands_for_nobody(trimmed):
+        raise UnusableValueError("order_id_blocked")
+    return name
 
 
 def is_template(text: str) -> bool:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-Kind = Literal["text", "texts", "number", "integer", "numbers", "flag", "birthday", "country", "plain"]
+Kind = Literal["text", "texts", "number", "integer", "numbers", "flag", "birthday", "country", "plain", "order_id"]
 """What Insider One takes for a name; ``plain`` is a custom one: a scalar or a flat array."""
 
 IDENTIFIERS = ("email", "phone_number", "uuid")
@@ -48,7 +48,7 @@ ATTRIBUTES: Mapping[str, Kind] = {
 """Default attribute, at the root of ``attributes`` -> what it takes."""
 
 PARAMETERS: Mapping[str, Kind] = {
-    "event_group_id": "text",
+    "event_group_id": "order_id",
     "product_id": "text",
     "name": "text",
     "taxonomy": "texts",

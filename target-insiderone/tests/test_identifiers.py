@@ -325,7 +325,7 @@ def test_what_cannot_be_seen_is_all_of_unicode():
     assert not {c for c in set(values.INVISIBLE) - unseen if category(c) != "Cn" and not 0x13430 <= ord(c) <= 0x1343F}
 
 
-@pytest.mark.parametrize("first", [None, "", "  ", "\u200b", "None", "-"], ids=ascii)
+@pytest.mark.parametrize("first", [None, "", "  ", "\u200b", "None", "-", [], {}, [None], [""]], ids=ascii)
 def test_next_source_is_tried_where_the_first_holds_nobody(first):
     """An empty external id hid the customer's number, and the record was filtered."""
     record = {"external_id": first, "properties": {"Customer No.": "C-77"}}
@@ -369,7 +369,9 @@ def test_record_with_only_invalid_identifiers_is_rejected_without_naming_them():
 
 
 @pytest.mark.req("IN-48")
-@pytest.mark.parametrize("record", [{}, {"email": None}, {"email": ""}, {"email": " "}], ids=repr)
+@pytest.mark.parametrize(
+    "record", [{}, {"email": None}, {"email": ""}, {"email": " "}, {"email": []}, {"email": {}}], ids=repr
+)
 def test_record_without_any_mapped_identifier_is_filtered(record):
     """Nothing is wrong with it: it names nobody whom the settings know."""
     with pytest.raises(Filtered) as left_out:
