@@ -232,7 +232,10 @@ def _list(text: str, schema: Schema) -> list[Any]:
     """Read a JSON list; where texts are listed, also ``first,second``."""
     if text.lstrip().startswith("[") or kinds_of(schema.get("items", {})) != {"string"}:
         return list(_json(_with_double_quotes(text), list, 'a JSON list, such as ["first", "second"]'))
-    return [name.strip() for name in text.split(",")]
+    names = [name.strip() for name in text.split(",")]
+    if any(name.startswith(("{", "[")) for name in names):
+        raise ValueError('is no list of names; write first,second or a JSON list, such as ["first", "second"]')
+    return names
 
 
 def _with_double_quotes(text: str) -> str:

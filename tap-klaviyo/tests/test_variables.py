@@ -19,6 +19,8 @@ REFUSED = {
     "empty flag": ("FETCH_PREDICTIVE_ANALYTICS", "", "is empty"),
     "number with a unit": ("LOOKBACK_WINDOW_DAYS", "7d", "is no whole number"),
     "empty number": ("MAX_PAGES", "", "is empty"),
+    "object for a list": ("EVENT_METRICS", '{"a": 1}', "is no list of names"),
+    "object among names": ("EVENT_METRICS", 'Placed Order, {"a": 1}', "is no list of names"),
     "broken list": ("EVENT_METRICS", '["Placed Order"', "is not a JSON list"),
     "list in quotes": ("EVENT_METRICS", "'[\"Placed Order\"]'", "stands in quotes"),
     "empty date": ("START_DATE", "", "is empty"),

@@ -61,6 +61,11 @@ Message = dict[str, Any]
 SWITCH_SECONDS = 0.001
 PIPE_BYTES = 1 << 20
 
+logging.getLogger("target-insiderone").addFilter(
+    lambda record: not str(record.msg).startswith("Skipping parse of env var")
+)
+"""The SDK says so in every run, since variables are read here; it looks as if they counted for nothing."""
+
 SINKS: dict[str, type[InsiderOneSink]] = {"profile": ProfileSink, "event": EventSink}
 """Kind of stream (setting ``stream_kinds``) -> the sink that takes it."""
 
