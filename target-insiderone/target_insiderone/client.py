@@ -99,6 +99,7 @@ class GaveUpError(Exception):
 
     def __init__(self, budget_seconds: float, reason: str, wait_seconds: float) -> None:
         back = datetime.now(tz=UTC) + timedelta(seconds=wait_seconds)
+        self.reason = reason
         super().__init__(
             f"Insider One took no request within `max_retry_seconds` ({budget_seconds:g} s); last: {reason}. "
             f"STATE was kept: run again after {back:%Y-%m-%dT%H:%M:%SZ}"

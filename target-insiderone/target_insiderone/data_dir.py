@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from target_insiderone.disclosure import shown
+from target_insiderone.disclosure import shown, without_keys
 from target_insiderone.errors import Finding, SettingsError
 from target_insiderone.exact_json import decode, encode
 from target_insiderone.private_files import UnsafeFileError, is_shared, make_folder, open_private, tighten
@@ -62,7 +62,9 @@ class DataDir:
         if is_shared(self.root):
             return
         if not (tighten(self.root) and is_private):
-            log.warning("data_dir %s can be read by others, and its rights cannot be changed from here", self.root)
+            log.warning(
+                "data_dir %s can be read by others, and its rights cannot be changed from here", without_keys(self.root)
+            )
 
     def other_personal_files(self) -> list[Path]:
         """Summaries, dry runs of all integrations, and what runs that died left half-written."""

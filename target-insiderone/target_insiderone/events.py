@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from target_insiderone.columns import compile_column, split_fixed
 from target_insiderone.dates import read_moment, write_moment
+from target_insiderone.disclosure import shown
 from target_insiderone.errors import Filtered, Rejected
 from target_insiderone.generated import Fill, compile_fill
 from target_insiderone.identifiers import compile_event_identifiers
@@ -203,7 +204,9 @@ def _compile_hint(routes: Iterable[str]) -> Callable[[str], str]:
     @lru_cache(maxsize=1_000)
     def hint_for(metric: str) -> str:
         near = mapped.get(_fold(metric))
-        return f"metric '{metric}' is not mapped, but '{near}' is: names are case-sensitive" if near else ""
+        if near is None:
+            return ""
+        return f"metric '{shown(metric)}' is not mapped, but '{shown(near)}' is: names are case-sensitive"
 
     return hint_for
 

@@ -21,7 +21,7 @@ from target_insiderone.answers import AnswerMismatchError
 from target_insiderone.client import GaveUpError, NoWayError, StopSendingError
 from target_insiderone.data_dir import AlreadyRunningError
 from target_insiderone.database import LedgerError
-from target_insiderone.disclosure import scrub_log
+from target_insiderone.disclosure import scrub_log, without_keys
 from target_insiderone.errors import SettingsError
 from target_insiderone.interruption import StoppedBySignalError
 from target_insiderone.network import NetworkSettingError
@@ -119,8 +119,12 @@ def ending(error: Exception) -> tuple[int, list[str]]:
 WORDED: tuple[tuple[type[Exception], int, Callable[[Any], str]], ...] = (
     (click.ClickException, CONFIGURATION, lambda error: str(error.format_message())),
     (SQLAlchemyError, FAILED, lambda error: f"the ledger failed ({type(error).__name__}); check its database"),
-    (FileNotFoundError, CONFIGURATION, lambda error: f"no such file: {error.filename or error}"),
-    (OSError, FAILED, lambda error: f"{type(error).__name__}: {error.strerror} {error.filename or ''}".rstrip()),
+    (FileNotFoundError, CONFIGURATION, lambda error: f"no such file: {without_keys(error.filename or error)}"),
+    (
+        OSError,
+        FAILED,
+        lambda error: f"{type(error).__name__}: {error.strerror} {without_keys(error.filename or '')}".rstrip(),
+    ),
 )
 """The endings whose own messages will not do: kind, exit code, our words."""
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from target_insiderone.digests import Digester
+from target_insiderone.disclosure import without_keys
 from target_insiderone.exact_json import decode, encode
 from target_insiderone.line_file import LineFile
 
@@ -32,8 +33,8 @@ class RejectsLostError(Exception):
 
     def __init__(self, path: Path, error: OSError) -> None:
         super().__init__(
-            f"rejects cannot be kept in {path} ({error.strerror}); STATE is held back, so nothing is lost: make room, "
-            "or correct the permissions, and run again"
+            f"rejects cannot be kept in {without_keys(path)} ({error.strerror}); STATE is held back, so nothing is "
+            "lost: make room, or correct the permissions, and run again"
         )
 
 

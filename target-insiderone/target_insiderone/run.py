@@ -20,7 +20,7 @@ from target_insiderone.consent_memory import ConsentMemory
 from target_insiderone.data_dir import AlreadyRunningError, DataDir
 from target_insiderone.delivery import Delivery
 from target_insiderone.digests import Digester
-from target_insiderone.disclosure import shown
+from target_insiderone.disclosure import shown, without_keys
 from target_insiderone.dispatch import DeliverySettings, SharedParts
 from target_insiderone.dry_run import DryRunClient
 from target_insiderone.events import HOUR_SECONDS
@@ -162,12 +162,14 @@ class Run:
         if self.data_dir.is_new:
             log.warning(
                 "data_dir %s is new and empty: nothing is remembered of earlier runs (containers need a volume)",
-                self.data_dir.folder,
+                without_keys(self.data_dir.folder),
             )
         if self.settings.skip_hook:
             self.warn_once("", SKIP_HOOK)
         if self.settings.dry_run:
-            log.warning("dry_run: nothing is sent, no STATE is written; requests go to %s", self.data_dir.root)
+            log.warning(
+                "dry_run: nothing is sent, no STATE is written; requests go to %s", without_keys(self.data_dir.root)
+            )
 
     def lock(self, stream: str) -> None:
         """Hold *stream* for this run, here and in a shared ledger.
@@ -235,7 +237,7 @@ class Run:
         if exceeds(self.settings.max_rejects, rejected, read):
             raise TooManyRejectsError(
                 f"{rejected} of {read} records were rejected, more than `max_rejects` ({self.settings.max_rejects}) "
-                f"allows; they and the reasons are in {self.rejects.path}"
+                f"allows; they and the reasons are in {without_keys(self.rejects.path)}"
             )
         if self.expects_delivery and not self._interruption.stopping.is_set():
             self._judge(barren_streams(report["streams"], self.sightings.slipped()))
@@ -301,15 +303,17 @@ class Run:
 
     def _say_what_was_missing(self) -> None:
         """Name the sources that no record had: as a warning where the settings seem to be wrong."""
+        for stream, words in self.sightings.none_met().items():
+            log.warning("stream %s: %s", shown(stream), words)
         for stream, missing in self.sightings.missing().items():
             plain = []
             for source in missing:
                 if source.suggestion:
-                    log.warning("stream %s: %s", stream, source)
+                    log.warning("stream %s: %s", shown(stream), source)
                 else:
                     plain.append(source)
             if plain:
-                log.info("stream %s: %s", stream, "; ".join(map(str, plain)))
+                log.info("stream %s: %s", shown(stream), "; ".join(map(str, plain)))
 
     def files_of_records(self) -> list[RejectsFile]:
         """The files with the records that were left out."""
@@ -333,14 +337,15 @@ class Run:
             "mapping_hash": self._mapping_hash,
             "dry_run": self.settings.dry_run,
             **self.accounts.report(pending),
-            "rejects_file": str(self.rejects.path),
+            "rejects_file": without_keys(self.rejects.path),
         }
 
     def _show(self, report: dict[str, Any]) -> None:
         try:
             self._summary = self.data_dir.write_summary(self.id, json.dumps(report, indent=2) + "\n")
         except OSError as error:  # a full disk must not hide how the run ended
-            log.error("the run summary cannot be written to %s (%s)", self.data_dir.folder, error.strerror)  # noqa: TRY400
+            folder = without_keys(self.data_dir.folder)
+            log.error("the run summary cannot be written to %s (%s)", folder, error.strerror)  # noqa: TRY400
             self._summary = self.data_dir.folder
         if sys.stderr.isatty():
             show_table(report)

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from target_insiderone.disclosure import shown
-from target_insiderone.near_miss import letters_of, slip_of
+from target_insiderone.near_miss import letters_of, same_words, slip_of
 from target_insiderone.properties import WILDCARD
 from target_insiderone.sources import NO_ITEM, Getter, Record, compile_source, is_present, steps_of
 
@@ -189,13 +189,28 @@ class EventSightings:
         total = self._mapped + sum(self.unmapped.values())
         metrics = [
             Missing(Row(self._metric_paths[metric], (metric,)), metric, total, row_is_empty=True, suggestion=meant)
-            for metric, meant in self._slips().items()
+            for metric, meant in {**self._reordered(), **self._slips()}.items()
         ]
         return [*metrics, *(found for watch in watches for found in watch.missing())]
+
+    def none_met(self) -> str:
+        """Say, where records came and none is of a mapped metric, which ones there are; else nothing."""
+        if self._mapped or not self.unmapped or self._reordered() or self._slips():
+            return ""
+        names = [shown(metric) for metric, _ in self.unmapped.most_common(5)]
+        there = ", ".join(f"`{name}`" for name in names) + (", ..." if len(self.unmapped) > len(names) else "")
+        count = sum(self.unmapped.values())
+        return f"none of its {count:,} record(s) is of a metric that event_mappings names; there are: {there}"
 
     def slipped(self) -> int:
         """How many records are of a metric that is nearly a mapped one, which itself was not met."""
         return sum(self.unmapped[meant] for meant in self._slips().values())
+
+    def _reordered(self) -> dict[str, str]:
+        """Mapped metric that no record has -> the unmapped one of the same words: a new name of it, or a slip."""
+        met = plain(self.unmapped)
+        unmet = [metric for metric in self._routes if metric not in self._met]
+        return {metric: meant for metric in unmet if (meant := same_words(metric, met))}
 
     def _slips(self) -> dict[str, str]:
         """Mapped metric that no record has -> the unmapped one that was met in its place; any thread may ask."""
@@ -233,6 +248,11 @@ class Sightings:
     def missing(self) -> dict[str, list[Missing]]:
         """Stream -> the sources, and the metrics, that no record had."""
         return {stream: list(sightings.missing()) for stream, sightings in self._streams.items()}
+
+    def none_met(self) -> dict[str, str]:
+        """Stream of events -> what to say where it had records, and none of a mapped metric."""
+        events = {stream: found for stream, found in self._streams.items() if isinstance(found, EventSightings)}
+        return {stream: words for stream, sightings in events.items() if (words := sightings.none_met())}
 
     def slipped(self) -> dict[str, int]:
         """Stream -> how many of its records have a metric that is nearly a mapped one, which itself was not met."""

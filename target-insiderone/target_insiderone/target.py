@@ -30,6 +30,7 @@ from target_insiderone.exits import run_command
 from target_insiderone.findings import find
 from target_insiderone.interruption import Interrupted, Interruption, StoppedBySignalError
 from target_insiderone.items import Arrival
+from target_insiderone.near_miss import did_you_mean
 from target_insiderone.private_files import OTHERS
 from target_insiderone.reader import MessageReader
 from target_insiderone.run import Run
@@ -414,6 +415,9 @@ def main() -> None:
 
     def work(**options: Any) -> Any:
         check_log_level(os.environ, "TARGET_INSIDERONE_")
+        if not is_command and len(sys.argv) > 1 and not sys.argv[1].startswith("-"):
+            near = did_you_mean(sys.argv[1], commands.commands, f"there are: {', '.join(sorted(commands.commands))}")
+            raise click.UsageError(f"no command `{shown(sys.argv[1])}`; {near}")
         if not is_command:
             return TargetInsiderOne.cli(**options)
         log_to_stderr()

@@ -10,7 +10,7 @@ import subprocess
 import pytest
 from singer_messages import order, profile, record, schema, state
 from target_insiderone.addresses import Addresses
-from target_insiderone.client import InsiderOneClient, RowRefusedError, StopSendingError
+from target_insiderone.client import GaveUpError, InsiderOneClient, RowRefusedError, StopSendingError
 from target_insiderone.commands.check import _credential_findings
 from target_insiderone.ledger import Ledger
 from target_insiderone.panel import TYPES
@@ -481,8 +481,8 @@ def test_replay_brings_who_was_filtered_for_want_of_an_identifier(command, load,
     code, told = command("replay", "--unidentified")
     _, by_code = command("replay", "--code", "no_identifier")
 
-    assert "replayed 5 reject(s): filtered 5" in too_early
-    assert (code, "replayed 5 reject(s): delivered 5" in told) == (0, True), told
+    assert "replayed 5 record(s) without identifier: filtered 5" in too_early
+    assert (code, "replayed 5 record(s) without identifier: delivered 5" in told) == (0, True), told
     assert "replayed 0 reject(s)" in by_code
     assert sorted(len(user["events"]) for user in sandbox.users()) == [0, 1, 1]
 
@@ -504,6 +504,23 @@ def test_replay_wants_a_choice(command):
 
     assert code == 2
     assert "--all" in told
+    assert "--unidentified" in told
+
+
+def test_a_mistyped_command_is_named_with_the_one_meant(command):
+    """It was an `unexpected extra argument` of the loader, which nobody had called."""
+    code, told = command("chek")
+
+    assert code == 2
+    assert "no command `chek`; did you mean `check`?" in told
+
+
+def test_preview_of_what_is_no_singer_line_says_so(command):
+    """The reason was cut to its first word: `rejected 3 (a)`."""
+    _, told = command("preview", given="not Singer\n" * 3)
+
+    assert "(unreadable): rejected 3 (unreadable)" in told
+    assert "the line is no valid Singer message" in told
 
 
 def test_forget_removes_a_person_from_everything_kept(command, load, tmp_path):
@@ -696,11 +713,15 @@ def test_a_preview_of_less_than_nothing_is_refused(command):
         (StopSendingError(401, "no key"), "api_key"),
         (StopSendingError(413, "too large"), "api_url"),
         (RowRefusedError("of one@shop.example"), "api_url"),
+        (GaveUpError(5, "status 502", 1), "api_url"),
     ],
-    ids=["401", "413", "400 in unknown words"],
+    ids=["401", "413", "400 in unknown words", "API down"],
 )
 def test_check_blames_the_setting_that_an_answer_speaks_of(monkeypatch, config, error, path):
-    """A 413 was blamed on the key; a 400 in words that are not documented ended `check` without any."""
+    """A 413 was blamed on the key; a 400 in words that are not documented ended `check` without any.
+
+    Where the API is down, it told of a STATE, as if there had been a run.
+    """
 
     def refuse(*_):
         raise error
@@ -711,6 +732,7 @@ def test_check_blames_the_setting_that_an_answer_speaks_of(monkeypatch, config, 
 
     assert finding.path == path
     assert "one@" not in str(finding)
+    assert "STATE" not in str(finding)
 
 
 @pytest.mark.parametrize(

@@ -182,6 +182,9 @@ def _credential_findings(settings: Settings, version: str) -> list[Finding]:
         return [Finding("api_url", str(error), "check the address and any proxy")]
     except RowRefusedError:
         return [Finding("api_url", "its answer to a question for a profile is 400", "check the address and any proxy")]
-    except (GaveUpError, NoWayError, NetworkSettingError) as error:
+    except GaveUpError as error:
+        told = f"Insider One did not answer as it should ({error.reason})"
+        return [Finding("api_url", told, "check the address, proxies and the network, or try again later")]
+    except (NoWayError, NetworkSettingError) as error:
         return [Finding("api_url", str(error), "check the address, proxies and the network")]
     return []

@@ -94,7 +94,10 @@ def replay_command(
 ) -> None:
     """Map and send rejected records again; what was delivered since in a newer version stays."""
     if not (codes or streams or keys or everything or unidentified):
-        raise click.UsageError("choose rejects with --code, --stream or --key, or take them --all")
+        raise click.UsageError(
+            "choose rejects with --code, --stream or --key, or take them --all; --unidentified takes the records that "
+            "had none of the mapped identifiers"
+        )
     if unidentified and not everything and codes and NO_IDENTIFIER not in codes:
         raise click.UsageError(f"--unidentified are the records of the code `{NO_IDENTIFIER}`: leave it out, or --code")
     choice = RejectChoice(

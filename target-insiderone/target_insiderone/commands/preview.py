@@ -22,6 +22,7 @@ from target_insiderone.disclosure import shown
 from target_insiderone.exact_json import decode, encode
 from target_insiderone.items import ProfileItem, event_user
 from target_insiderone.near_miss import slip_of
+from target_insiderone.remedies import REMEDIES
 from target_insiderone.run import Run
 from target_insiderone.sightings import plain
 from target_insiderone.sinks import EventSink, InsiderOneSink, ProfileSink
@@ -212,7 +213,12 @@ class PreviewTarget(TargetInsiderOne):
         """Show that a line is no message."""
         super()._count_unreadable(line)
         self._show(
-            {"stream": "(unreadable)", "key": "", "outcome": "rejected", "reason": "a line is no Singer message"}
+            {
+                "stream": "(unreadable)",
+                "key": "",
+                "outcome": "rejected",
+                "reason": f"unreadable: {REMEDIES['unreadable']}",
+            }
         )
 
     def _use_last_schema(self, stream: str) -> None:

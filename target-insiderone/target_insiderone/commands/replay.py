@@ -94,8 +94,9 @@ def is_reject(entry: Entry | None) -> bool:
 
 @dataclass(slots=True)
 class Outcomes:
-    """What became of the replayed rejects: id of the reject -> (outcome, reason)."""
+    """What became of the replayed rejects (*what* says what they are): id of the reject -> (outcome, reason)."""
 
+    what: str
     by_id: dict[str, tuple[Outcome, str]] = field(default_factory=dict)
     passed_over: Counter[str] = field(default_factory=Counter)
     """What cannot be replayed, in words -> how many."""
@@ -132,7 +133,7 @@ def replay(target: TargetInsiderOne, choice: RejectChoice) -> Outcomes:
         finding = Finding("ledger_days", "0: without the ledger a replay could overwrite newer data", "switch it on")
         raise SettingsError([finding])
     target.run.expects_delivery = False
-    outcomes = Outcomes()
+    outcomes = Outcomes("reject(s)" if choice.rejects else "record(s) without identifier")
     with target.run.data_dir.alone("replay"):
         _refuse_slips(choice, files_of(target, choice), target.settings.stream_kinds)
         target.work(lambda: _stage(target, choice, outcomes), lambda: _mark(target, choice, outcomes))
@@ -143,7 +144,7 @@ def told_of_replay(outcomes: Outcomes) -> str:
     """One line on what a replay did, and on what it passed over."""
     counts = outcomes.count()
     told = ", ".join(f"{outcome} {count}" for outcome, count in sorted(counts.items()))
-    line = f"replayed {sum(counts.values())} reject(s){': ' if told else ''}{told}"
+    line = f"replayed {sum(counts.values())} {outcomes.what}{': ' if told else ''}{told}"
     if not counts and outcomes.replayed_before:
         line += f"; all {outcomes.replayed_before} that were chosen had been replayed before"
     for words, count in outcomes.passed_over.items():
