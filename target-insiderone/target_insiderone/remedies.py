@@ -41,8 +41,8 @@ NOTE_HINTS = {
     "read_time_ahead": "records are dated ahead of this machine's clock: which of two versions is newer cannot be "
     "known by that, so all are sent, and an opt-in that may be the older one is not; set the clocks",
     "unknown_consent": "{field} holds words that say neither yes nor no (known: SUBSCRIBED, UNSUBSCRIBED, "
-    "NEVER_SUBSCRIBED, PENDING, true, false): no opt-in of these people goes, not even an opt-out; translate the words "
-    "first, by `transform: [map:{{…}}, boolean]`",
+    "NEVER_SUBSCRIBED, PENDING, true, false): no opt-in of these people goes, not even an opt-out; correct them where "
+    "they come from, or by a stream map; those of a property by `transform: ['map:{{…}}', consent]`",
     "currency_missing": "events of type {field} carry no currency; map one, or set default_currency",
 }
 """Code of a note -> what to change, said once a run and field."""

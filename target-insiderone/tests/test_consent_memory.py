@@ -140,6 +140,18 @@ def test_a_dry_run_is_no_earlier_run(load, sandbox):
     assert sent_optins(sandbox) == [True]
 
 
+@pytest.mark.req("CO-05", "CO-01")
+def test_words_that_are_no_consent_are_counted_and_said_once(load):
+    """Neither the word nor the person is shown."""
+    messages = [*person("OPTED_OUT"), record("profiles", profile(2, subscriptions=consent("OPTED_OUT")))]
+
+    ended = load(messages)
+
+    assert ended.summary["streams"]["profiles"]["notes"] == {"unknown_consent subscriptions.email.marketing": 2}
+    assert ended.logs.count("words that say neither yes nor no") == 1
+    assert "OPTED_OUT" not in ended.logs
+
+
 @pytest.mark.req("CO-05")
 def test_an_opt_in_replayed_with_a_lost_ledger_is_withheld(load, sandbox, config, tmp_path, target_command):
     """A reject tells of earlier runs, too."""

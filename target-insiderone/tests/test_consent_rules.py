@@ -73,6 +73,17 @@ def test_consent_in_unknown_words_is_noted(consent, is_noted):
 
 
 @pytest.mark.req("CO-01")
+def test_consent_in_a_property_can_be_translated():
+    """As the hint of `unknown_consent` says."""
+    row = {"source_field": "agreed", "attribute": "email_optin"}
+    row["transform"] = ['map:{"OPTED_OUT": "UNSUBSCRIBED", "*": "PENDING"}', "consent"]
+
+    mapped = map_profile({"properties": {"agreed": "OPTED_OUT"}}, row)
+
+    assert mapped.user["attributes"]["email_optin"] is False
+
+
+@pytest.mark.req("CO-01")
 def test_consent_may_be_named_by_its_own_path():
     """``...marketing.consent`` reads as naturally as ``...marketing``."""
     row = optin("email", source="subscriptions.{}.marketing.consent")
