@@ -49,12 +49,13 @@ LONGEST_WAIT_SECONDS = 60.0
 LONGEST_RETRY_AFTER_SECONDS = 30 * 86_400.0
 """A longer ``Retry-After`` is no use to anybody, and must not overflow a date."""
 
+PARTNER_UNKNOWN = "Insider One does not know `partner_name`; give the lower-case name of the account"
 _REQUEST_LEVEL_400 = {
     "users must be defined": "the request carried no users; please report this",
     "content type must be": "the content type was refused; a proxy between here and Insider One may change it",
     "bigger than maximum": "the body was too large; lower `batch_size_bytes`",
     "records were sent": "the request held too many users; lower `batch_size_rows`",
-    "partner is invalid": "Insider One does not know `partner_name`; give the lower-case name of the account",
+    "partner is invalid": PARTNER_UNKNOWN,
     "not in valid json": "the body was not accepted as JSON; a proxy between here and Insider One may change it",
 }
 """What a 400 that concerns the whole request says -> what to do about it."""

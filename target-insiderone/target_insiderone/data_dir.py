@@ -71,6 +71,14 @@ class DataDir:
         found = {*self.folder.glob("summary-*"), *self.folder.glob("*.new"), *self.root.glob("dry-run-*")}
         return sorted(path for path in found if path.is_file())
 
+    def other_integrations(self) -> list[str]:
+        """The names of the integrations beside this one that keep something here."""
+        return sorted(
+            path.name
+            for path in self.root.iterdir()
+            if path != self.folder and path.is_dir() and any(path.glob("*.jsonl")) | any(path.glob("*.sqlite"))
+        )
+
     def prune(self, days: int) -> int:
         """Remove summaries, dry runs and left-overs of more than *days*; returns how many."""
         oldest = time.time() - days * 86_400

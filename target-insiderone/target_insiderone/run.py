@@ -224,7 +224,7 @@ class Run:
                 self._sync()
             finally:
                 report = self._report()
-                self._say_what_was_missing()
+                self.say_what_was_missing()
                 self._say_what_is_empty(report["streams"])
                 self._show(report)
                 if self.ledger:
@@ -301,7 +301,7 @@ class Run:
                     ALWAYS_RUNS,
                 )
 
-    def _say_what_was_missing(self) -> None:
+    def say_what_was_missing(self) -> None:
         """Name the sources that no record had: as a warning where the settings seem to be wrong."""
         for stream, words in self.sightings.none_met().items():
             log.warning("stream %s: %s", shown(stream), words)

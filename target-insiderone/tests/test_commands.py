@@ -10,7 +10,7 @@ import subprocess
 import pytest
 from singer_messages import order, profile, record, schema, state
 from target_insiderone.addresses import Addresses
-from target_insiderone.client import GaveUpError, InsiderOneClient, RowRefusedError, StopSendingError
+from target_insiderone.client import PARTNER_UNKNOWN, GaveUpError, InsiderOneClient, RowRefusedError, StopSendingError
 from target_insiderone.commands.check import _credential_findings
 from target_insiderone.ledger import Ledger
 from target_insiderone.panel import TYPES
@@ -153,16 +153,55 @@ def test_check_says_what_to_correct(command, settings, words):
     assert words in told
 
 
+def test_check_finds_what_the_records_call_otherwise(command, tmp_path):
+    """It was said on standard error alone, above "nothing to correct" and exit code 0."""
+    mapping = {
+        "identifier_mappings": [{"identifier_type": "email", "source_field": "emial"}, BY_ID[0]],
+        "attribute_mappings": [
+            {"source_field": "location.cuntry", "attribute": "country"},
+            {"source_field": "nowhere", "attribute": "nickname"},
+        ],
+        "event_mappings": [
+            {"metric_name": "Placed Order", "event_type": "bought", "for_each": "Itms"},
+            {"metric_name": "viewed product", "event_type": "looked"},
+        ],
+    }
+    lines = [
+        schema("profiles"),
+        record("profiles", profile(1, location={"country": "Turkey"})),
+        schema("events"),
+        record("events", order(1, items=1)),
+        record("events", {**order(2, items=1), "metric_name": "Viewed Product"}),
+    ]
+    path = tmp_path / "lines.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+    code, told = command("check", "--format", "json", "--input", str(path), **mapping)
+
+    found = {one["path"]: one["text"] for one in json.loads(told[told.index("{") : told.rindex("}") + 1])["findings"]}
+    meant = {
+        "identifier_mappings[0].source_field": "email",
+        "attribute_mappings[0].source_field": "location.country",
+        "event_mappings[0].for_each": "Items",
+        "event_mappings[1].metric_name": "Viewed Product",
+    }
+    assert code == 2
+    assert found.keys() == meant.keys(), told
+    assert not [path for path, name in meant.items() if f"did you mean `{name}`?" not in found[path]]
+    assert "Turkey" not in told
+
+
 def test_check_holds_the_taps_settings_against_ours(command, tmp_path):
     """A ledger that forgets before the tap's look-back ends would let events through twice."""
     tap = tmp_path / "tap.json"
-    tap.write_text(json.dumps({"lookback_window_days": 40, "event_metrics": ["Placed Order"]}))
+    tap.write_text(json.dumps({"lookback_window_days": 40, "event_metrics": ["Placed Order", "viewed product"]}))
 
     code, told = command("check", "--tap-config", str(tap))
 
     assert code == 2
     assert "set ledger_days above 40" in told
     assert "metric 'Viewed Product' is mapped, but the tap's event_metrics does not name it" in told
+    assert "did you mean `viewed product`? Names are compared exactly" in told
 
 
 def test_preview_shows_what_would_be_sent_and_what_not(command, sandbox):
@@ -583,13 +622,16 @@ def test_other_people_are_not_found(kept):
 
 
 def test_forget_copes_with_odd_lines_and_says_what_it_did_not_find(command, tmp_path):
-    """A U+2028 in a dry run ended it, and the address stayed."""
+    """A U+2028 in a dry run ended it, and the address stayed; of other accounts it said that nothing is kept."""
     folder = tmp_path / "data" / "klaviyo"
     folder.mkdir(parents=True)
     odd = '{"name":"a\u2028b\u0085c","email":"ann@shop.example"}\n{"torn":"ann@shop.ex'
     (tmp_path / "data" / "dry-run-1.jsonl").write_text(odd)
     (folder / "rejects.jsonl").write_text('{"torn":"Ann@shop.example\n{"key":"else"}\n')
     (folder / "unidentified.jsonl").write_text('{"record":"ann@shop.example"}\n')
+    for other in ("klaviyo_us/rejects.jsonl", "empty/summary.txt"):
+        (tmp_path / "data" / other).parent.mkdir()
+        (tmp_path / "data" / other).touch()
     for name in ("rejects.new", "summary-1.json", "summary-1.json.7.new"):
         (folder / name).write_text('{"x":"ann@shop.example"}')
 
@@ -599,7 +641,8 @@ def test_forget_copes_with_odd_lines_and_says_what_it_did_not_find(command, tmp_
     assert code == 0, told
     assert left == []
     assert (folder / "rejects.jsonl").read_text() == '{"key":"else"}\n'
-    assert "2 of 3 address(es): line(s) 1, 4 of the list" in told
+    assert "integration klaviyo: nothing is kept of 2 of 3 address(es): line(s) 1, 4 of the list" in told
+    assert "not looked at: klaviyo_us, which keep" in told
     assert "bob@" not in told
 
 
@@ -711,11 +754,12 @@ def test_a_preview_of_less_than_nothing_is_refused(command):
     ("error", "path"),
     [
         (StopSendingError(401, "no key"), "api_key"),
+        (StopSendingError(400, PARTNER_UNKNOWN), "partner_name"),
         (StopSendingError(413, "too large"), "api_url"),
         (RowRefusedError("of one@shop.example"), "api_url"),
         (GaveUpError(5, "status 502", 1), "api_url"),
     ],
-    ids=["401", "413", "400 in unknown words", "API down"],
+    ids=["401", "unknown partner", "413", "400 in unknown words", "API down"],
 )
 def test_check_blames_the_setting_that_an_answer_speaks_of(monkeypatch, config, error, path):
     """A 413 was blamed on the key; a 400 in words that are not documented ended `check` without any.

@@ -11,13 +11,22 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from target_insiderone.client import GaveUpError, InsiderOneClient, NoWayError, RowRefusedError, StopSendingError
+from target_insiderone.client import (
+    PARTNER_UNKNOWN,
+    GaveUpError,
+    InsiderOneClient,
+    NoWayError,
+    RowRefusedError,
+    StopSendingError,
+)
 from target_insiderone.commands.preview import Choice, run_through
 from target_insiderone.data_dir import DataDir
 from target_insiderone.database import LedgerError
+from target_insiderone.disclosure import shown
 from target_insiderone.errors import Finding
 from target_insiderone.findings import find
 from target_insiderone.ledger import Ledger
+from target_insiderone.near_miss import slip_of
 from target_insiderone.network import NetworkSettingError
 from target_insiderone.panel import UNKNOWN, Definition, definitions, takes_all_properties, type_of_value
 from target_insiderone.run import client_settings
@@ -49,8 +58,9 @@ def check(
 ) -> int:
     """Print the names to define, and what is found; returns 0 when there is nothing to correct, else 2.
 
-    *lines*: records of the shop, which tell the names of its properties. *form*: ``table``, ``csv`` or ``json``; with
-    the latter two standard output has nothing but the names, and JSON the findings too.
+    *lines*: records of the shop, which tell the names of its properties, and what is misspelt in the mapping.
+    *form*: ``table``, ``csv`` or ``json``; with the latter two standard output has nothing but the names, and JSON the
+    findings too.
     """
     findings = find(config)
     names: list[Definition] = []
@@ -59,14 +69,19 @@ def check(
         settings = parse_settings(config)
         findings += [*_tap_findings(settings, tap_configs), *_ledger_findings(settings)]
         findings += _credential_findings(settings, version)
-        names = definitions(settings, _users(config, lines) if lines else ())
+        users, missed = _held_against(config, lines) if lines else ([], [])
+        findings += missed
+        names = definitions(settings, users)
         notes = list(_notes(settings, names, has_records=lines is not None))
     _show(names, notes, findings, form)
     return 2 if findings else 0
 
 
-def _users(config: Mapping[str, Any], lines: IO[bytes]) -> list[Mapping[str, Any]]:
-    """What the records of *lines* become; of the many that have the same names and types, one is enough."""
+def _held_against(config: Mapping[str, Any], lines: IO[bytes]) -> tuple[list[Mapping[str, Any]], list[Finding]]:
+    """What the records of *lines* become, and the sources and metrics that they nearly have.
+
+    Of the many records that become the same names and types, one is enough.
+    """
     found: dict[str, Mapping[str, Any]] = {}
 
     def keep(shown: Shown) -> None:
@@ -74,8 +89,19 @@ def _users(config: Mapping[str, Any], lines: IO[bytes]) -> list[Mapping[str, Any
         if user is not None:
             found.setdefault(json.dumps(_names_and_types(user), sort_keys=True), user)
 
-    run_through(config, lines, Choice(), keep)
-    return list(found.values())
+    target = run_through(config, lines, Choice(), keep)
+    missed = [
+        Finding(
+            each.row.path,
+            f"`{shown(each.source)}` is in none of the {each.records:,} record(s) of stream {shown(stream)}",
+            f"did you mean `{each.suggestion}`?",
+            "warning",
+        )
+        for stream, missing in target.run.sightings.missing().items()
+        for each in missing
+        if each.suggestion
+    ]
+    return list(found.values()), missed
 
 
 def _names_and_types(value: Any) -> Any:
@@ -146,11 +172,14 @@ def _tap_findings(settings: Settings, tap_configs: Iterable[Path]) -> list[Findi
                     f"set ledger_days above {days}, else events of the days between are delivered twice",
                 )
             )
+        others = {metric for metric in metrics if isinstance(metric, str)} - mapped
         findings += [
             Finding(
                 "event_mappings",
                 f"metric '{metric}' is mapped, but the tap's event_metrics does not name it ({path.name})",
-                "add it to event_metrics, or remove the mapping",
+                f"did you mean `{shown(near)}`? Names are compared exactly"
+                if (near := slip_of(metric, others, most_edits=1))
+                else "add it to event_metrics, or remove the mapping",
                 "warning",
             )
             for metric in sorted(mapped - set(metrics))
@@ -178,7 +207,12 @@ def _credential_findings(settings: Settings, version: str) -> list[Finding]:
         InsiderOneClient(quick, Event()).try_credentials()
     except StopSendingError as error:
         if error.status in {400, 401, 403}:
-            return [Finding("api_key", str(error), "correct partner_name or api_key")]
+            setting = "partner_name" if PARTNER_UNKNOWN in str(error) else "api_key"
+            return [
+                Finding(
+                    setting, str(error), "correct it" if setting == "partner_name" else "correct it, or partner_name"
+                )
+            ]
         return [Finding("api_url", str(error), "check the address and any proxy")]
     except RowRefusedError:
         return [Finding("api_url", "its answer to a question for a profile is 400", "check the address and any proxy")]

@@ -13,6 +13,7 @@ from target_insiderone.commands.check import check
 from target_insiderone.commands.forget import forget
 from target_insiderone.commands.preview import Choice, preview
 from target_insiderone.commands.replay import NO_IDENTIFIER, RejectChoice, replay, told_of_replay
+from target_insiderone.disclosure import shown
 from target_insiderone.settings import parse_settings
 from target_insiderone.target import TargetInsiderOne, name_log_lines
 from target_insiderone.texts import text_of
@@ -114,17 +115,25 @@ def replay_command(
 @commands.command("forget")
 @config_option
 def forget_command(config: tuple[str, ...]) -> None:
-    """Remove addresses, one a line or in a table on standard input, from what is kept; Insider One is not touched."""
+    """Remove addresses (standard input, one a line or a table) from what is kept of one integration, here alone."""
     addresses = re.split(r"\r\n|\r|\n", text_of(sys.stdin.buffer.read(), "standard input"))
-    gone = forget(parse_settings(settings_of(config)), addresses)
+    settings = parse_settings(settings_of(config))
+    gone = forget(settings, addresses)
+    integration = shown(settings.integration_name)
     click.echo(
-        f"removed {gone.rejects} reject(s), {gone.profiles} profile(s) of the ledger, {gone.files} dry run(s) and "
-        f"other file(s), the bytes of {gone.events} event(s) of unknown outcome. "
+        f"integration {integration}: removed {gone.rejects} reject(s), {gone.profiles} profile(s) of the ledger, "
+        f"{gone.files} dry run(s) and other file(s), the bytes of {gone.events} event(s) of unknown outcome. "
         "Insider One itself is not touched: delete or anonymise the person there, too"
     )
     if gone.unknown:
         lines = ", ".join(map(str, gone.unknown))
-        click.echo(f"nothing is kept of {len(gone.unknown)} of {gone.given} address(es): line(s) {lines} of the list")
+        click.echo(
+            f"integration {integration}: nothing is kept of {len(gone.unknown)} of {gone.given} address(es): "
+            f"line(s) {lines} of the list"
+        )
+    if gone.others:
+        names = ", ".join(map(shown, gone.others))
+        click.echo(f"not looked at: {names}, which keep data here, too; run `forget` with the settings of each as well")
 
 
 def settings_of(paths: tuple[str, ...]) -> dict[str, Any]:

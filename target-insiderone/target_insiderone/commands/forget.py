@@ -20,10 +20,14 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Forgotten:
-    """How much went; *unknown* are the lines of the list whose address stood nowhere, *given* how many there were."""
+    """How much went; *unknown* are the lines of the list whose address stood nowhere, *given* how many there were.
+
+    *others*: the integrations that keep something in the same data folder, where nothing was looked for.
+    """
 
     given: int
     unknown: list[int]
+    others: list[str]
     rejects: int = 0
     profiles: int = 0
     events: int = 0
@@ -45,7 +49,7 @@ def forget(settings: Settings, lines: Iterable[str]) -> Forgotten:
         return bool(here)
 
     data_dir = DataDir(settings.data_dir, settings.integration_name)
-    gone = Forgotten(len(addresses.numbers), [])
+    gone = Forgotten(len(addresses.numbers), [], data_dir.other_integrations())
     gone.rejects = sum(RejectsFile(path, run_id="").remove(is_gone) for path in data_dir.kept_records)
     gone.files = sum(_remove(path, is_gone) for path in data_dir.other_personal_files())
     if settings.ledger_url or data_dir.has_ledger:  # also one that was switched off since

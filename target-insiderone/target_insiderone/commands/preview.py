@@ -149,9 +149,8 @@ class PreviewRun(Run):
         """Nothing: what is to be said of the folder or the dry run concerns nobody."""
 
     def finish(self) -> None:
-        """Name the sources that no record had."""
+        """End, without a report."""
         self.lanes.finish()
-        self._say_what_was_missing()
 
 
 class PreviewTarget(TargetInsiderOne):
@@ -295,19 +294,20 @@ def preview(config: Mapping[str, Any], lines: IO[bytes] | None, choice: Choice, 
         Exception: What would end a run.
     """
     screen = Screen(as_json=as_json, limit=limit)
-    met = run_through(config, lines, choice, screen.show)
+    target = run_through(config, lines, choice, screen.show)
+    target.run.say_what_was_missing()
     screen.sum_up()
-    _refuse_slips(choice, met)
+    _refuse_slips(choice, target.met)
 
 
 def run_through(
     config: Mapping[str, Any], lines: IO[bytes] | None, choice: Choice, show: Callable[[Shown], None]
-) -> Met:
-    """Hand *show* every chosen record of the input with what becomes of it."""
+) -> PreviewTarget:
+    """Hand *show* every chosen record of the input with what becomes of it; returns what was met on the way."""
     with tempfile.TemporaryDirectory(prefix="target-insiderone-") as folder:
         target = PreviewTarget(config, folder, choice, show)
         target.load(lines)
-        return target.met
+        return target
 
 
 def _refuse_slips(choice: Choice, met: Met) -> None:
