@@ -191,6 +191,19 @@ def test_check_finds_what_the_records_call_otherwise(command, tmp_path):
     assert "Turkey" not in told
 
 
+def test_check_finds_that_no_metric_of_the_records_is_mapped(command, tmp_path):
+    """Nothing would be delivered, and no name is near enough to be suggested."""
+    path = tmp_path / "lines.jsonl"
+    lines = [schema("events"), record("events", {**order(1, items=1), "metric_name": "Bought"})]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+    code, told = command("check", "--input", str(path), default_currency="EUR")
+
+    assert code == 2
+    assert "WARNING  event_mappings: stream events: none of its 1 record(s) is of a metric that event_mappings" in told
+    assert "`Bought`" in told
+
+
 def test_check_holds_the_taps_settings_against_ours(command, tmp_path):
     """A ledger that forgets before the tap's look-back ends would let events through twice."""
     tap = tmp_path / "tap.json"

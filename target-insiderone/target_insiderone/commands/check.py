@@ -101,6 +101,10 @@ def _held_against(config: Mapping[str, Any], lines: IO[bytes]) -> tuple[list[Map
         for each in missing
         if each.suggestion
     ]
+    missed += [
+        Finding("event_mappings", f"stream {shown(stream)}: {words}", "correct metric_name", "warning")
+        for stream, words in target.run.sightings.none_met().items()
+    ]
     return list(found.values()), missed
 
 
