@@ -232,6 +232,7 @@ def test_metrics_that_are_all_misspelt_are_a_mistake_in_the_settings(tap, accoun
 
     assert outcome.code == 2
     assert "none of the metrics in `event_metrics` can be read" in outcome.log
+    assert "the account has no metric `Opened Email`" in outcome.log
     assert "events: was not read, see the ERROR line above" in outcome.output
     assert "is empty" not in outcome.output
 

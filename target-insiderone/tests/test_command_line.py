@@ -84,7 +84,6 @@ def test_a_config_file_that_cannot_be_read(target_command, tmp_path, text, words
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.req("IN-06")
 @pytest.mark.parametrize(
     "settings",
     [
@@ -106,6 +105,7 @@ def test_a_key_that_was_pasted_into_a_name_is_not_shown(load, settings):
     assert KEY not in json.dumps(ended.summary)
 
 
+@pytest.mark.req("IN-06")
 def test_the_integration_name_stands_in_every_log_line(load):
     """The lines of several pipelines end up in one log."""
     ended = load([schema("profiles"), record("profiles", profile(1))], integration_name="shop-tr", skip_hook=True)

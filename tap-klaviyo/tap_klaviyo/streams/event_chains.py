@@ -189,10 +189,11 @@ class EventChains(Generic[R]):
             self._unknown = [(name, near_miss(name, others)) for name in resolution.unknown]
         if not self.knows_none:
             return
-        if near := [_unknown_metric(name, close) for name, close in self._unknown if close]:
+        if any(close for _, close in self._unknown):
+            unknown = ", and ".join(_unknown_metric(name, close) for name, close in self._unknown)
             raise MisspeltMetricsError(
-                f"stream {self.stream}: none of the metrics in `{setting}` can be read: {', and '.join(near)}. Names "
-                "are compared exactly; correct the setting"
+                f"stream {self.stream}: none of the metrics in `{setting}` can be read. Names are compared exactly; "
+                f"correct the setting: {unknown}"
             )
         logger.warning(
             "stream %s: the account has none of the metrics in %s: nothing is read, and no bookmark moves",
