@@ -41,15 +41,20 @@ class EventDelivery(Dispatch):
         ledger = self.shared.ledger
         keys = [event.key for item in items for event in item.events if event.key is not None]
         known = ledger.events.known(keys) if ledger else {}
-        parcels = self._pack(items, known)
-        if ledger:
-            ledger.events.intend(
-                (event.key, event.content, event.intent(parcel.identifiers))
-                for parcel in parcels
-                for event in parcel.events
-                if event.key is not None and event.key not in known
-            )
-        refusals = yield from self._send_events(parcels, skip_hook=skip_hook)
+        packed = self._pack(items, known)
+        parcels = [part for parcel in packed for part in self._parts(parcel)]
+        # Where an order goes in parts, each is noted and sent by itself: memory would hold all of it several times.
+        rounds = [parcels] if len(parcels) == len(packed) else [[parcel] for parcel in parcels]
+        refusals: dict[int, Refusal] = {}
+        for some in rounds:
+            if ledger:
+                ledger.events.intend(
+                    (event.key, event.content, event.intent(parcel.identifiers))
+                    for parcel in some
+                    for event in parcel.events
+                    if event.key is not None and event.key not in known
+                )
+            refusals |= yield from self._send_events(some, skip_hook=skip_hook)
         self._settle_events(items, parcels, refusals)
 
     def _pack(self, items: Sequence[EventItem], known: Mapping[bytes, KnownEvent]) -> list[Parcel]:
@@ -122,7 +127,6 @@ class EventDelivery(Dispatch):
         waiting = parcels
         while waiting:
             again: list[Parcel] = []
-            waiting = [part for parcel in waiting for part in self._parts(parcel)]
             users = [event_user(parcel.identifiers, [event.body for event in parcel.events]) for parcel in waiting]
             answered = partial(self._events_answered, waiting, refusals, again)
             yield from self.upsert(users, answered, skip_hook=skip_hook)

@@ -30,6 +30,11 @@ if TYPE_CHECKING:
     from target_insiderone.settings import EventMapping, ParameterMapping, Settings
 
 BAG = "event_properties"
+NO_OBJECT = Rejected(
+    "item_is_no_object",
+    "item",
+    "an item of the list is no object: correct what writes the event, or remove for_each",
+)
 DAY_SECONDS = 86_400
 HOUR_SECONDS = 3_600
 
@@ -93,8 +98,7 @@ def _make(route: _Route, record: Record, key: str, timestamp: str, made: MappedE
         if type(item) is dict:
             notes += _add(route, record, key, timestamp, line, item, made)
         else:
-            remedy = "an item of the list is no object: correct what writes the event, or remove for_each"
-            made.rejected.append((line, route.event_type, Rejected("item_is_no_object", f"item {line}", remedy)))
+            made.rejected.append((line, route.event_type, NO_OBJECT))
     return notes
 
 
@@ -118,8 +122,7 @@ def _add(
         parameters.setdefault("event_group_id", key)
         for name in route.required:
             if name not in parameters:
-                remedy = f"{route.event_type} needs it: map a field that holds it, or correct the value"
-                made.rejected.append((line, route.event_type, Rejected("missing_event_parameter", name, remedy)))
+                made.rejected.append((line, route.event_type, _missing(route.event_type, name)))
                 return notes
         if "currency" not in parameters:
             notes += _fill_currency(route, parameters)
@@ -127,6 +130,12 @@ def _add(
     event = {"event_name": route.event_type, "timestamp": timestamp, "event_params": parameters}
     made.events.append((line, route.event_type, event))
     return notes
+
+
+@lru_cache(maxsize=100)  # one for all lines: there may be many
+def _missing(event_type: str, name: str) -> Rejected:
+    remedy = f"{event_type} needs it: map a field that holds it, or correct the value"
+    return Rejected("missing_event_parameter", name, remedy)
 
 
 def _fill_currency(route: _Route, parameters: dict[str, Any]) -> list[Note]:

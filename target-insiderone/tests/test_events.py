@@ -184,7 +184,7 @@ def test_line_without_a_price_is_rejected_alone():
     assert [(line, event_type, why.code, why.field) for line, event_type, why in made.rejected] == [
         (2, "purchase", "missing_event_parameter", "unit_sale_price"),
         (3, "purchase", "missing_event_parameter", "unit_sale_price"),
-        (4, "purchase", "item_is_no_object", "item 4"),
+        (4, "purchase", "item_is_no_object", "item"),
     ]
     assert ("not_a_number", "ItemPrice") in made.notes
 

@@ -19,7 +19,7 @@ from target_insiderone.errors import Finding, SettingsError
 from target_insiderone.exact_json import encode
 from target_insiderone.items import Arrival
 from target_insiderone.near_miss import slip_of
-from target_insiderone.rejects import RejectsFile
+from target_insiderone.rejects import RejectsFile, events_of_entry
 from target_insiderone.remedies import MAPPING_CODES, REMEDIES
 from target_insiderone.sightings import plain
 
@@ -63,6 +63,7 @@ class _Line(msgspec.Struct):
     code: str
     event_type: str | None = None
     line: int | None = None
+    line_ranges: list[tuple[int, int]] | None = None
 
 
 class _Shape(msgspec.Struct):
@@ -248,12 +249,11 @@ class _Streams:
         """Hand an entry to its stream, through the maps that it came by."""
         source = self._source(entry)
         aliases = {stream_map.stream_alias for stream_map in self._target.mapper.stream_maps[source]}
-        events = entry.get("lines") or ([entry] if entry.get("event_type") else [])
         arrival = Arrival(
             line=encode({"stream": source, "record": entry["record"]}),
             time_extracted=read_at(entry),
             attempt=entry.get("attempt", 1) + 1,
-            only={(event["event_type"], event.get("line")) for event in events} or None,
+            only=events_of_entry(entry) or None,
             alias=entry["stream"] if entry["stream"] in aliases else "",
             settled=outcomes.note(entry),
         )
