@@ -93,10 +93,10 @@ class ProfileDelivery(Dispatch):
     ) -> Generator[Exception, None, list[ProfileItem]]:
         """Send the newest version of each; look again if a newer one was delivered between two attempts.
 
-        Returns those that came after the newest one, and are older by the clock alone.
+        Returns those that came after it: older by the clock alone, or newer with an opt-in that may be older.
         """
         ledger = self.shared.ledger
-        newest = newest_reads(items)
+        newest = newest_reads(items, has_ledger=ledger is not None)
         waiting = [items[place] for place in newest.values()]
         superseded: list[tuple[Source, Outcome, str]] = []
         later: list[ProfileItem] = []
@@ -266,14 +266,29 @@ def shown_key(item: ProfileItem) -> str:
     return key if plain else f"with ledger key {item.ledger_key.hex()[:12]}"
 
 
-def newest_reads(items: Sequence[ProfileItem]) -> dict[bytes, int]:
-    """Profile -> position of the version to send: the one read last, of equal ones the one that came last."""
+def newest_reads(items: Sequence[ProfileItem], *, has_ledger: bool) -> dict[bytes, int]:
+    """Profile -> position of the version to send: the one read last, of equal ones the one that came last.
+
+    One whose opt-in may be older than the opt-out of another waits for it, if there is a ledger that then knows.
+    """
     newest: dict[bytes, int] = {}
     for place, item in enumerate(items):
         before = newest.get(item.ledger_key)
-        if before is None or item.read_at >= items[before].read_at:
+        if before is None or (
+            item.read_at >= items[before].read_at and not (has_ledger and undoes_an_optout(item, items[before]))
+        ):
             newest[item.ledger_key] = place
     return newest
+
+
+def undoes_an_optout(item: ProfileItem, before: ProfileItem) -> bool:
+    """Whether an opt-in of a version may be older than the opt-out of one read *before*."""
+    return any(
+        value is True
+        and name in before.optins
+        and may_be_older(optin_token(value, consent), item.read_at, optin_token(*before.optins[name]), before.read_at)
+        for name, (value, consent) in item.optins.items()
+    )
 
 
 def lost_optouts(letter: Letter, versions: Sequence[ReadProfile]) -> list[str]:

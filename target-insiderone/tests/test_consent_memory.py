@@ -240,6 +240,19 @@ def test_an_opt_out_is_not_dropped_for_a_clock_that_jumped_back(load, sandbox, t
     assert sent_optins(sandbox) == [True, False, True]
 
 
+@pytest.mark.req("CO-05", "CO-06")
+@pytest.mark.parametrize("at", ["2026-05-01T10:00:00+00:00", None], ids=["older", "without a time"])
+def test_a_stale_copy_in_one_batch_undoes_no_opt_out(load, sandbox, at):
+    """The version read last superseded the opt-out, which never went."""
+    stale = person(YES, at, read_at="2026-06-01T10:07:00Z", first_name="Stale")[1]
+
+    load([*person(NO, LATER, read_at="2026-06-01T10:05:00Z"), stale])
+
+    assert held(sandbox) is False
+    assert True not in sent_optins(sandbox)
+    assert sandbox.users()[0]["attributes"]["name"] == "Stale"
+
+
 @pytest.mark.req("CO-06")
 def test_an_older_opt_out_that_was_taken_back_stays_a_duplicate(load, sandbox):
     """The newer reading knows a later decision."""
