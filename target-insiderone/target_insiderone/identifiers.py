@@ -13,6 +13,7 @@ from target_insiderone.placeholders import is_nobodys_email, stands_for_nobody
 from target_insiderone.sources import NO_ITEM, Getter, Record, compile_source
 from target_insiderone.transforms import Transform, compile_transforms
 from target_insiderone.values import CONTAINERS, FORMAT_MARKS, UnusableValueError, is_blank, to_text, trim
+from target_insiderone.vocabulary import PROFILE_FIELDS
 
 if TYPE_CHECKING:
     from target_insiderone.mapped import Note
@@ -54,8 +55,8 @@ def compile_profile_identifiers(settings: Settings) -> Resolver:
 def compile_event_identifiers(settings: Settings) -> Resolver:
     """Compile the identifiers of an event: sources are fields of its ``profile``, and ``id`` is its ``profile_id``.
 
-    A mapped field of which the profile has not even the key is noted, or, where no identifier is left, named in the
-    hint: the tap was not told to fetch it.
+    A mapped field of Klaviyo's of which the profile has not even the key is noted, or, where no identifier is left,
+    named in the hint: the tap was not told to fetch it.
     """
     resolve = _compile_resolver(settings, _compile_profile_field)
     fields = tuple(dict.fromkeys(name for row in settings.identifier_mappings for name in row.sources if name != "id"))
@@ -123,7 +124,11 @@ def _compile_profile_field(name: str) -> Getter:
 def _missing_fields(profile: Record, fields: tuple[str, ...]) -> list[str]:
     properties = profile.get("properties")
     keys = profile.keys() | (properties.keys() if type(properties) is dict else set())
-    return [name for name in fields if name not in keys and name.partition(".")[0] not in keys]
+    return [
+        name
+        for name in fields
+        if (head := name.partition(".")[0]) in PROFILE_FIELDS and name not in keys and head not in keys
+    ]
 
 
 def _missing_hint(missing: list[str]) -> str:

@@ -23,6 +23,12 @@ BLOCKED_IDENTIFIERS = frozenset({"undefined", "anonymous", "0", "1", "null"})
 Source: FAQ about Identity Resolution Management.
 """
 
+PROFILE_FIELDS = frozenset(
+    {"email", "phone_number", "external_id", "anonymous_id", "first_name", "last_name", "organization", "locale"}
+    | {"title", "image", "created", "updated", "last_event_date", "location", "properties", "whatsapp_bsuid"}
+)
+"""Fields of a Klaviyo profile that tap-klaviyo may be told to put into events."""
+
 OPT_INS = ("email_optin", "sms_optin", "whatsapp_optin")
 """Permissions by channel; ``gdpr_optin`` is not one of them: it switches the whole person off."""
 

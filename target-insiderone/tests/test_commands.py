@@ -616,6 +616,13 @@ def test_forget_finds_a_phone_number_in_any_spelling(command, load):
         pytest.param(" ANN@shop.example ", "\u200bann@Shop.example\u00a0", id="blanks and capitals"),
         pytest.param("ann@shop.example", "https://x.example/?email=ann%40shop.example&a=1", id="in a link"),
         pytest.param("o'ann@shop.example", "<O'Ann@shop.example>", id="apostrophe"),
+        pytest.param("ada@münchen.example", "ada@xn--mnchen-3ya.example", id="the domain in letters of the DNS"),
+        pytest.param("ada@xn--mnchen-3ya.example", "Ada@MÜNCHEN.example", id="the domain in its own letters"),
+        pytest.param("ada@stra\u00dfe.example", "ada@xn--strae-oqa.example", id="a sharp s"),
+        pytest.param("ada@shop.example", "<b>ada&#64;shop.example</b>", id="escaped for HTML"),
+        pytest.param("ada@münchen.example", "ada&amp;#x40;m&uuml;nchen.example", id="escaped twice"),
+        pytest.param("ada@münchen.example", "ada%40xn--mnchen-3ya.example", id="in a link, in letters of the DNS"),
+        pytest.param("+490301234567", "+49301234567", id="a trunk zero behind the country"),
     ],
 )
 def test_addresses_are_found_in_any_spelling(given, kept):
@@ -815,7 +822,39 @@ def test_forget_reads_a_table_with_line_ends_of_any_system(command, load):
     code, told = command("forget", given='email;name\r"person1@shop.example";Ada\r')
 
     assert (code, "removed 1 reject(s)" in told) == (0, True), told
-    assert "nothing is kept of 1 of 2 address(es): line(s) 1 of the list" in told
+    assert "line 1 is no address" in told
+    assert "nothing is kept" not in told
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        pytest.param("not-an-address\n", ["line 1 is no address", "no address came"], id="a word"),
+        pytest.param("\n \n", ["no address came"], id="an empty list"),
+        pytest.param("first_name\nemail\n", ["line 1 is no address", "line 2 is no address"], id="a header"),
+        pytest.param("crm-12345678\n12345\n", ["line 1 is no address", "line 2 is no address"], id="keys"),
+    ],
+)
+def test_forget_says_what_is_no_address(command, load, given, said):
+    """`email` alone, the head of a table, removed the reject of which it named the field; a word was "not kept"."""
+    ended = load([schema("profiles"), record("profiles", profile(1, first_name=1))])
+    (path,) = ended.data_dir.glob("*/rejects.jsonl")
+    before = path.read_bytes()
+
+    code, told = command("forget", given=given)
+
+    assert (code, path.read_bytes()) == (0, before)
+    assert all(line in told for line in said), told
+    assert "removed" not in told
+
+
+def test_forget_finds_in_the_ledger_a_domain_in_other_letters(command, load):
+    """The ledger knows digests of the address as it was sent."""
+    load([schema("profiles"), record("profiles", profile(1, email="ada@xn--mnchen-3ya.example"))])
+
+    _, told = command("forget", given="Ada@münchen.example\n")
+
+    assert "1 profile(s) of the ledger" in told
 
 
 @pytest.mark.parametrize("other", ["neil@shop.example", "+491234567", "1234567"])

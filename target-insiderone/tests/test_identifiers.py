@@ -420,6 +420,18 @@ def test_event_without_identifier_names_the_setting_of_the_tap():
     assert "event_profile_fields" in left_out.value.hint
 
 
+@pytest.mark.parametrize("source", ["emial", "Customer No.", "loyalty.card"])
+def test_name_that_is_no_field_of_klaviyo_asks_nothing_of_the_tap(source):
+    """The tap has no such field to fetch: the hint led away from the wrong letter."""
+    record = {"profile": {"email": "ada@example.com"}}
+
+    _, notes = event_identifiers(record, row("email", "email"), row("custom.key", source))
+    with pytest.raises(Filtered) as left_out:
+        event_identifiers(record, row("custom.key", source))
+
+    assert (notes, left_out.value.hint) == ((), "")
+
+
 def test_event_of_an_erased_profile_is_filtered_without_a_hint():
     """Its profile is gone, not unfetched."""
     with pytest.raises(Filtered) as left_out:

@@ -119,6 +119,11 @@ def forget_command(config: tuple[str, ...]) -> None:
     addresses = re.split(r"\r\n|\r|\n", text_of(sys.stdin.buffer.read(), "standard input"))
     settings = parse_settings(settings_of(config))
     gone = forget(settings, addresses)
+    for line in gone.without:
+        click.echo(f"line {line} is no address")
+    if not gone.given:
+        click.echo("no address came: give e-mail addresses and phone numbers, one a line, on standard input")
+        return
     integration = shown(settings.integration_name)
     click.echo(
         f"integration {integration}: removed {gone.rejects} reject(s), {gone.profiles} profile(s) of the ledger, "

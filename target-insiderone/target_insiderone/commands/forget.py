@@ -20,12 +20,15 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Forgotten:
-    """How much went; *unknown* are the lines of the list whose address stood nowhere, *given* how many there were.
+    """How much went.
 
-    *others*: the integrations that keep something in the same data folder, where nothing was looked for.
+    *given*: how many lines had an address; *unknown*: those of them whose address stood nowhere; *without*: those that
+    hold something else. *others*: the integrations that keep something in the same data folder, where
+    nothing was looked for.
     """
 
     given: int
+    without: list[int]
     unknown: list[int]
     others: list[str]
     rejects: int = 0
@@ -49,7 +52,7 @@ def forget(settings: Settings, lines: Iterable[str]) -> Forgotten:
         return bool(here)
 
     data_dir = DataDir(settings.data_dir, settings.integration_name)
-    gone = Forgotten(len(addresses.numbers), [], data_dir.other_integrations())
+    gone = Forgotten(len(addresses.numbers), addresses.without, [], data_dir.other_integrations())
     gone.rejects = sum(RejectsFile(path, run_id="").remove(is_gone) for path in data_dir.kept_records)
     gone.files = sum(_remove(path, is_gone) for path in data_dir.other_personal_files())
     if settings.ledger_url or data_dir.has_ledger:  # also one that was switched off since
