@@ -77,5 +77,5 @@ lock: setup  ## Write uv.lock and, for the plugins that Meltano installs, constr
 	@$(BIN)/python -m uv export $(EXPORT) > constraints.txt
 
 clean:  ## Remove what was installed and produced here; state and data of the pipelines stay
-	rm -rf $(VENV) $(PLOTS) .meltano/extractors .meltano/loaders .meltano/.ready .demo output
+	rm -rf $(VENV) $(PLOTS) .meltano/extractors .meltano/loaders .meltano/.ready .demo
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -15,12 +15,20 @@ from meltano_project import INSTALLED, is_installed
 from tests.conftest import ROOT
 
 MAKEFILE = (ROOT / "Makefile").read_text()
-KEPT = (".meltano/meltano.db", ".meltano/run/state.json", ".target-insiderone/klaviyo/ledger.sqlite", ".env")
+KEPT = (
+    ".meltano/meltano.db",
+    ".meltano/run/state.json",
+    ".target-insiderone/klaviyo/ledger.sqlite",
+    ".env",
+    "accounts/us.meltano.yml",
+    "output/state.json",  # of the README's pipe by hand
+    "output/target-insiderone/klaviyo/ledger.sqlite",
+)
 REMOVED = (".meltano/extractors/tap-klaviyo/venv", ".meltano/loaders/target-insiderone/venv", ".venv/bin/python")
 
 
 def test_clean_leaves_state_and_data(tmp_path):
-    """Meltano's database lies beside the plugins; with it went production's bookmarks."""
+    """With Meltano's database, beside the plugins, went production's bookmarks; with `output`, the hand pipe's."""
     shutil.copy(ROOT / "Makefile", tmp_path)
     for name in (*KEPT, *REMOVED):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import subprocess
 import sys
 import tarfile
+import tomllib
 import zipfile
 from email import message_from_string
 from importlib import import_module
@@ -92,6 +94,38 @@ def test_built_package_holds_every_file_of_its_module(package):
 
     assert {name for name in wheel if ".dist-info/" not in name} == files
     assert DATA_FILES[folder] <= files
+
+
+@pytest.mark.parametrize("plugin", [TapKlaviyo, TargetInsiderOne])
+def test_plugin_does_not_say_that_variables_are_passed_over(plugin, caplog):
+    """They are read, though not by the SDK, whose line at the start of every run made people look for a mistake."""
+    caplog.set_level("INFO")
+    plugin(config={}, validate_config=False, setup_mapper=False)
+    logging.getLogger(plugin.name).info("anything else")
+
+    assert [record.message for record in caplog.records] == ["anything else"]
+
+
+INTERRUPTED = """
+import os, runpy, signal, sys
+class Interrupt:
+    def find_spec(self, name, path, target=None):
+        if name == "singer_sdk":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupt())
+runpy.run_module(sys.argv[1], run_name="__main__")
+"""
+"""Runs a module, and presses Ctrl-C while the SDK is imported."""
+
+
+@pytest.mark.parametrize("module", ["tap_klaviyo", "target_insiderone"])
+def test_interrupt_while_modules_are_imported_ends_quietly(module):
+    """The imports take a second; a Ctrl-C within it showed a traceback. The commands begin where the modules do."""
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED, module], check=False, capture_output=True, text=True)
+    project = tomllib.loads((ROOT / module.replace("_", "-") / "pyproject.toml").read_text())["project"]
+
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+    assert list(project["scripts"].values()) == [f"{module}.__main__:main"]
 
 
 @pytest.mark.parametrize(("folder", "plugin"), [("tap-klaviyo", TapKlaviyo), ("target-insiderone", TargetInsiderOne)])

@@ -173,11 +173,12 @@ class KlaviyoClient:
             pages.append(self.follow(link, decode))
         return pages
 
-    def run_start(self, path: str) -> datetime:
+    def run_start(self, path: str, reach: timedelta) -> datetime:
         """Return the latest moment that is safely past: by the server's ``Date``, less five seconds.
 
-        This machine's clock has a say too: the server's may be `server_clock.TOLERANCE` ahead of it, and no more. Where
-        no answer has come yet, one record of *path* is asked for.
+        This machine's clock has a say too: the server's may be `server_clock.TOLERANCE` ahead of it, and no more, nor
+        more than *reach*, which the next run reads again. Where no answer has come yet, one record of *path* is asked
+        for.
         """
         if not self._clock.is_known:
             self.get(path, {"page[size]": 1}, lambda _: None)
@@ -188,7 +189,7 @@ class KlaviyoClient:
                 "to later runs. Is this machine's clock right?",
                 lead.total_seconds(),
             )
-        return self._clock.latest().replace(microsecond=0) - SERVER_CLOCK_MARGIN
+        return self._clock.latest(reach).replace(microsecond=0) - SERVER_CLOCK_MARGIN
 
     def _read(self, path: str, query: str, decode: Callable[[bytes], Document]) -> Fetched[Document]:
         """Ask until there is an answer that can be decoded, or the time for retries is over."""

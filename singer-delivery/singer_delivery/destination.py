@@ -112,6 +112,20 @@ class RowRefusedError(Exception):
         self.text = text
 
 
+class UnclearRefusalError(Exception):
+    """Not accepted, for a reason that may be one of its rows: a status that no document names, or no good answer.
+
+    *why*: what the run ends with if nothing else passes either. *text* says what came, for the rejects alone. *sent*:
+    it may have been applied all the same.
+    """
+
+    def __init__(self, why: Exception, text: str, *, sent: bool) -> None:
+        super().__init__(str(why))
+        self.why = why
+        self.text = text
+        self.sent = sent
+
+
 class StopSendingError(Exception):
     """The request is refused as such, by its credentials or its form: whatever is sent next would be refused, too."""
 
@@ -121,12 +135,23 @@ class StopSendingError(Exception):
 
 
 class Again(Exception):
-    """The attempt failed, and may be made again. *may_have_applied*: nobody knows whether it did what was asked."""
+    """The attempt failed, and may be made again. *may_have_applied*: nobody knows whether it did what was asked.
 
-    def __init__(self, reason: str, retry_after: float | None = None, *, may_have_applied: bool) -> None:
+    *may_be_a_row*: what the request holds may have caused it.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        retry_after: float | None = None,
+        *,
+        may_have_applied: bool,
+        may_be_a_row: bool = False,
+    ) -> None:
         super().__init__(reason)
         self.retry_after = retry_after
         self.may_have_applied = may_have_applied
+        self.may_be_a_row = may_be_a_row
 
 
 class MadeEvent(NamedTuple):
@@ -160,7 +185,10 @@ class Version(Protocol):
 
     @property
     def optins(self) -> Mapping[str, tuple[bool, str]]:
-        """Attribute -> (opted in, an opaque string of the consent behind it, which ends in its time, if it has one)."""
+        """Attribute -> (opted in, the consent behind it: its word, its time, that of a suppression; what there is).
+
+        The word ``NEVER_SUBSCRIBED`` says that the person has not decided yet.
+        """
 
     @property
     def size(self) -> int:
@@ -249,6 +277,7 @@ class Kind(ABC):
 
         Raises:
             RowRefusedError: A row is to blame, and not named: the engine finds it by halves.
+            UnclearRefusalError: A row may be to blame: found by halves, too, and only where others pass.
             StopSendingError: The request is refused as such.
             Again: Another attempt may succeed. Statuses that always mean so never come here (`Transport`).
             AnswerMismatchError: The answer does not account for every row.
@@ -316,10 +345,13 @@ class Transport(Protocol):
         rows: int,
         read: Callable[[Response, int], Answer | Job],
         before_retry: Callable[[], None] = lambda: None,
+        *,
+        hurried: bool = False,
     ) -> tuple[Answer | Job, int]:
         """Send until there is an answer; returns what *read* makes of it, and the number of attempts.
 
-        *before_retry* is called before each further attempt, and may raise to call the request off.
+        *before_retry* is called before each further attempt, and may raise to call the request off. *hurried*: the
+        retries have a short budget. Where they are spent on what may be a row's fault, it raises `UnclearRefusalError`.
         """
 
 
@@ -331,6 +363,9 @@ class Watch(Protocol):
 
     def slips(self, kind: str, schema: Mapping[str, Any]) -> Iterable[str]:
         """What is nearly a name of the SCHEMA, in the rows that apply to streams of this kind."""
+
+    def none_met(self) -> Mapping[str, str]:
+        """Stream -> what is to be said of it, where nothing that is mapped was met in its records."""
 
     def missing(self) -> Mapping[str, Sequence[Any]]:
         """Stream -> the sources that no record had; each has a *suggestion*, or none."""
@@ -349,6 +384,10 @@ class NoWatch:
     def slips(self, kind: str, schema: Mapping[str, Any]) -> Iterable[str]:  # noqa: ARG002
         """Nothing."""
         return ()
+
+    def none_met(self) -> Mapping[str, str]:
+        """Nothing."""
+        return {}
 
     def missing(self) -> Mapping[str, Sequence[Any]]:
         """Nothing."""

@@ -17,6 +17,10 @@ LONGEST_NAME = 60
 SHORTEST_SECRET = 6
 """Shorter ones are left alone: they would take ordinary words out of the lines."""
 
+LONGEST_WORD = 16
+"""A longer one that holds digits is a key."""
+
+_QUOTED = re.compile(r"[^\s/'\"`,;:()]+")
 _PLAIN = re.compile(r"[\w .,:/$()&#'*\[\]-]+")
 _NUMBER = re.compile(r"\d(?:[ .,:/()-]*\d){6}")
 _WORD = re.compile(r"[^\W_]+")
@@ -41,16 +45,37 @@ def shown(name: object) -> str:
     """
     text = name if isinstance(name, str) else str(name)
     plain = len(text) <= LONGEST_NAME and _PLAIN.fullmatch(text) and not _is_number_or_key(text)
-    return text if plain or not text else f"(a name of {len(text)} characters)"
+    return text if plain or not text else _hidden(text)
 
 
 def _is_number_or_key(text: str) -> bool:
     if _NUMBER.search(text) or _KEY_START.search(text) or any(secret in text for secret in _secrets):
         return True
     return any(
-        len(_DIGIT_BESIDE_LETTER.findall(word)) > 2 or (len(word) >= 16 and not word.isalpha())
+        len(_DIGIT_BESIDE_LETTER.findall(word)) > 2 or (len(word) >= LONGEST_WORD and not word.isalpha())
         for word in _WORD.findall(text)
     )
+
+
+def without_keys(text: object) -> str:
+    """A path, or a message that quotes settings, without addresses and what looks like a key; words and dates stay.
+
+    >>> without_keys("data/0f3c9a7e5b1d2468ace013579bdf0246/rejects.jsonl"), without_keys("data/2026-06-01")
+    ('data/(a name of 32 characters)/rejects.jsonl', 'data/2026-06-01')
+    """
+    return _QUOTED.sub(lambda found: _hidden(found[0]) if _is_key(found[0]) else found[0], str(text))
+
+
+def _is_key(name: str) -> bool:
+    return (
+        "@" in name
+        or bool(_KEY_START.match(name))
+        or any(len(word) >= LONGEST_WORD and not word.isalpha() for word in _WORD.findall(name))
+    )
+
+
+def _hidden(name: str) -> str:
+    return f"(a name of {len(name)} characters)"
 
 
 def shown_once(names: Iterable[str]) -> dict[str, str]:

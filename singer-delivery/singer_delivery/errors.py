@@ -14,6 +14,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from singer_delivery.disclosure import without_keys
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -38,7 +40,7 @@ class Finding:
     severity: Literal["error", "warning"] = "error"
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.message} ({self.suggestion})"
+        return without_keys(f"{self.path}: {self.message} ({self.suggestion})")
 
 
 class DeliveryError(Exception):

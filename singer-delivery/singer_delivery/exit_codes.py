@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from singer_delivery.accounts.rejects import RejectsLostError
 from singer_delivery.destination import AnswerMismatchError, StopSendingError
-from singer_delivery.disclosure import scrub_log
+from singer_delivery.disclosure import scrub_log, without_keys
 from singer_delivery.errors import SettingsError
 from singer_delivery.interruption import StoppedBySignalError
 from singer_delivery.logs import log
@@ -117,8 +117,12 @@ def ending(error: Exception) -> tuple[int, list[str]]:
 WORDED: tuple[tuple[type[Exception], int, Callable[[Any], str]], ...] = (
     (click.ClickException, CONFIGURATION, lambda error: str(error.format_message())),
     (SQLAlchemyError, FAILED, lambda error: f"the ledger failed ({type(error).__name__}); check its database"),
-    (FileNotFoundError, CONFIGURATION, lambda error: f"no such file: {error.filename or error}"),
-    (OSError, FAILED, lambda error: f"{type(error).__name__}: {error.strerror} {error.filename or ''}".rstrip()),
+    (FileNotFoundError, CONFIGURATION, lambda error: f"no such file: {without_keys(error.filename or error)}"),
+    (
+        OSError,
+        FAILED,
+        lambda error: f"{type(error).__name__}: {error.strerror} {without_keys(error.filename or '')}".rstrip(),
+    ),
 )
 """The endings whose own messages will not do: kind, exit code, our words."""
 

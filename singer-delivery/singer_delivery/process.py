@@ -55,3 +55,11 @@ def log_to_stderr(level: str | None) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(ConsoleFormatter())
     logging.basicConfig(level=(level or "WARNING").upper(), handlers=[handler])
+
+
+class QuietVariables(logging.Filter):
+    """Leaves out what the SDK says in every run, since variables are read here; it looks as if they did not count."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether a line is shown."""
+        return not str(record.msg).startswith("Skipping parse of env var")

@@ -20,7 +20,7 @@ from singer_delivery.accounts.rejects import Reject, RejectsFile
 from singer_delivery.accounts.remedies import NOTE_HINTS, REMEDIES
 from singer_delivery.accounts.summary import show_table
 from singer_delivery.accounts.unidentified import Unidentified
-from singer_delivery.disclosure import shown
+from singer_delivery.disclosure import shown, without_keys
 from singer_delivery.exact_json import encode
 from singer_delivery.logs import log
 from singer_delivery.memory.consent_memory import ConsentMemory
@@ -176,12 +176,14 @@ class Run:
         if self.data_dir.is_new:
             log.warning(
                 "data_dir %s is new and empty: nothing is remembered of earlier runs (containers need a volume)",
-                self.data_dir.folder,
+                without_keys(self.data_dir.folder),
             )
         for fact in self.destination.facts():
             self.warn_once("", fact)
         if self.settings.dry_run:
-            log.warning("dry_run: nothing is sent, no STATE is written; requests go to %s", self.data_dir.root)
+            log.warning(
+                "dry_run: nothing is sent, no STATE is written; requests go to %s", without_keys(self.data_dir.root)
+            )
 
     def lock(self, stream: str) -> None:
         """Hold *stream* for this run, here and in a shared ledger.
@@ -236,7 +238,7 @@ class Run:
                 self._sync()
             finally:
                 report = self._report()
-                self._say_what_was_missing()
+                self.say_what_was_missing()
                 self._say_what_is_empty(report["streams"])
                 self._show(report)
                 if self.ledger:
@@ -249,7 +251,7 @@ class Run:
         if exceeds(self.settings.max_rejects, rejected, read):
             raise TooManyRejectsError(
                 f"{rejected} of {read} records were rejected, more than `max_rejects` ({self.settings.max_rejects}) "
-                f"allows; they and the reasons are in {self.rejects.path}"
+                f"allows; they and the reasons are in {without_keys(self.rejects.path)}"
             )
         if self.expects_delivery and not self._interruption.stopping.is_set():
             self._judge(barren_streams(report["streams"], self.watch.slipped()))
@@ -301,7 +303,9 @@ class Run:
         if self._interruption.stopping.is_set() or not self.expects_delivery:
             return
         if not streams:
-            log.warning("no stream came in: is one selected in the tap (`select`, or its catalog)?")
+            log.warning(
+                "no stream came in: is one selected in the tap (`select`, or its catalog), or did the tap fail?"
+            )
         for stream in (stream for stream, figures in streams.items() if not figures["read"]):
             if always_had_rows(self.data_dir.summaries(), stream):
                 log.warning(
@@ -311,17 +315,19 @@ class Run:
                     ALWAYS_RUNS,
                 )
 
-    def _say_what_was_missing(self) -> None:
+    def say_what_was_missing(self) -> None:
         """Name the sources that no record had: as a warning where the settings seem to be wrong."""
+        for stream, words in self.watch.none_met().items():
+            log.warning("stream %s: %s", shown(stream), words)
         for stream, missing in self.watch.missing().items():
             plain = []
             for source in missing:
                 if source.suggestion:
-                    log.warning("stream %s: %s", stream, source)
+                    log.warning("stream %s: %s", shown(stream), source)
                 else:
                     plain.append(source)
             if plain:
-                log.info("stream %s: %s", stream, "; ".join(map(str, plain)))
+                log.info("stream %s: %s", shown(stream), "; ".join(map(str, plain)))
 
     def files_of_records(self) -> list[RejectsFile]:
         """The files with the records that were left out."""
@@ -345,14 +351,15 @@ class Run:
             "mapping_hash": self._mapping_hash,
             "dry_run": self.settings.dry_run,
             **self.accounts.report(pending),
-            "rejects_file": str(self.rejects.path),
+            "rejects_file": without_keys(self.rejects.path),
         }
 
     def _show(self, report: dict[str, Any]) -> None:
         try:
             self._summary = self.data_dir.write_summary(self.id, json.dumps(report, indent=2) + "\n")
         except OSError as error:  # a full disk must not hide how the run ended
-            log.error("the run summary cannot be written to %s (%s)", self.data_dir.folder, error.strerror)
+            folder = without_keys(self.data_dir.folder)
+            log.error("the run summary cannot be written to %s (%s)", folder, error.strerror)
             self._summary = self.data_dir.folder
         if sys.stderr.isatty():
             show_table(report)

@@ -53,7 +53,7 @@ def test_refused_rows_become_rejects_with_remedies(run, toybox):
         "O2": ("refused", "see `answer`, and correct the record", "no such street"),
         "O3": (
             "refused_request",
-            "a request with this row alone is refused; correct the record or the mapping",
+            "a request with this row alone is refused, see `answer`; correct the record or the mapping",
             json.dumps({"error": "a row cannot be stored"}),
         ),
     }
@@ -138,7 +138,9 @@ def test_forget_takes_a_person_out_of_what_is_kept(run):
     ("fault", "more", "code", "told"),
     [
         pytest.param({"kind": "status", "status": 403}, {}, 2, "look at api_url", id="request refused"),
-        pytest.param({"kind": "status", "status": 503}, {"max_retry_seconds": 0}, 1, "took no request", id="gave up"),
+        pytest.param(
+            {"kind": "status", "status": 503, "times": -1}, {"max_retry_seconds": 0}, 1, "took no request", id="gave up"
+        ),
         pytest.param(None, {"max_rejects": 0}, 3, "max_rejects", id="too many rejects"),
         pytest.param(None, {"batch_size_rows": "many"}, 2, "batch_size_rows", id="mistake in the settings"),
     ],

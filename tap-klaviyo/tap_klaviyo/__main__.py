@@ -1,5 +1,21 @@
-"""Lets ``python -m tap_klaviyo`` run the tap."""
+"""Where the command begins (also ``python -m tap_klaviyo``): a Ctrl-C while modules are imported is quiet."""
 
-from tap_klaviyo.tap import main
+from __future__ import annotations
 
-main()
+import os
+import signal
+
+
+def main() -> None:
+    """Run the tap."""
+    usual = signal.getsignal(signal.SIGINT)
+    if usual is signal.default_int_handler:
+        signal.signal(signal.SIGINT, lambda *_: os._exit(128 + signal.SIGINT))
+    from tap_klaviyo.tap import main as run  # noqa: PLC0415  (it takes a second)
+
+    signal.signal(signal.SIGINT, usual)
+    run()
+
+
+if __name__ == "__main__":
+    main()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, NamedTuple
@@ -20,8 +21,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger("tap-klaviyo.metrics")
 
 PATH = "/api/metrics"
-NEAR = 0.8
-"""How alike names are of which one may be the other's misspelling: two of Klaviyo's or of a shop system's are less."""
+NEAR = 0.85
+"""How alike, in their letters, names are of which one may be the other's misspelling."""
+
+_SEPARATORS = re.compile(r"[\W_]+")
 
 CONSENT_METRICS: Sequence[str] = (
     "Subscribed to Email Marketing",
@@ -113,11 +116,29 @@ def resolve(wanted: Iterable[str], metrics: Sequence[Metric]) -> Resolution:
 
 
 def near_miss(name: str, metrics: Iterable[Metric]) -> str | None:
-    """Return the metric's name that *name* probably means; one that differs in case only comes first."""
-    names = {metric.name for metric in metrics}
-    folded = {known.casefold(): known for known in names}
-    close = get_close_matches(name, names, n=1, cutoff=NEAR)
-    return folded.get(name.strip().casefold()) or next(iter(close), None)
+    """Return the metric's name that *name* probably means; one that differs in case and division only comes first.
+
+    One of Klaviyo's own names is written right, however much it is like another of them.
+
+    >>> near_miss("placed_ordr", [Metric("UvW3xY", "Placed Order", "Shopify")])
+    'Placed Order'
+    """
+    if name in CONSENT_METRICS:
+        return None
+    known: dict[str, str] = {}
+    for metric in metrics:
+        qualified = metric.qualified_name if metric.integration else metric.name
+        for spelling in (metric.name, qualified, metric.id):
+            known.setdefault(_letters(spelling), spelling)
+    letters = _letters(name)
+    close = get_close_matches(letters, known, n=1, cutoff=NEAR)
+    in_other_order = {"".join(sorted(spelling)): spelling for spelling in known}
+    meant = letters if letters in known else in_other_order.get("".join(sorted(letters)), next(iter(close), None))
+    return known[meant] if meant else None
+
+
+def _letters(name: str) -> str:
+    return _SEPARATORS.sub("", name).casefold()
 
 
 def metric_of(resource: Included) -> Metric:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from klaviyo_http.filters import any_of, equals, query_string
@@ -36,6 +37,26 @@ def test_near_miss_prefers_a_difference_in_case():
     assert near_miss("viewed product", METRICS) == "Viewed Product"
     assert near_miss("Placed Ordre", METRICS) == "Placed Order"
     assert near_miss("Something else entirely", METRICS) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("placed_ordr", "Placed Order"),
+        ("PlacedOrder", "Placed Order"),
+        (" Placed Order", "Placed Order"),
+        ("Product Viewed", "Viewed Product"),
+        ("placed order (shopify)", "Placed Order (Shopify)"),
+        ("a1", "A1"),
+        ("Subscribed to Text Messaging Marketing", None),
+        ("?", None),
+    ],
+)
+def test_near_miss_is_found_in_other_spellings(name, meant):
+    """Case, division and order are people's mistakes; a name that Klaviyo itself gives is none."""
+    metrics = [*METRICS, Metric("D4", "Unsubscribed from Text Messaging Marketing", "Klaviyo")]
+
+    assert near_miss(name, metrics) == meant
 
 
 def test_consent_metrics_hold_both_families():

@@ -12,7 +12,9 @@ import click
 from singer_delivery.commands.check import credential_findings, ledger_findings
 from singer_delivery.commands.cli import config_option, settings_of
 from singer_delivery.commands.preview import Choice, run_through
+from singer_delivery.disclosure import shown
 from singer_delivery.errors import Finding
+from singer_delivery.settings.suggestions import slip_of
 from singer_delivery.settings.variables import settings_of_file
 from singer_delivery.texts import UnreadableError
 
@@ -42,8 +44,9 @@ def check(
 ) -> int:
     """Print the names to define, and what is found; returns 0 when there is nothing to correct, else 2.
 
-    *lines*: records of the shop, which tell the names of its properties. *form*: ``table``, ``csv`` or ``json``; with
-    the latter two standard output has nothing but the names, and JSON the findings too.
+    *lines*: records of the shop, which tell the names of its properties, and what is misspelt in the mapping.
+    *form*: ``table``, ``csv`` or ``json``; with the latter two standard output has nothing but the names, and JSON the
+    findings too.
     """
     findings = find(config)
     names: list[Definition] = []
@@ -52,14 +55,19 @@ def check(
         settings = read_settings(config)
         findings += [*_tap_findings(settings, tap_configs), *ledger_findings(settings, TargetInsiderOne.prefix)]
         findings += credential_findings(TargetInsiderOne, settings)
-        names = definitions(settings, _users(config, lines) if lines else ())
+        users, missed = _held_against(config, lines) if lines else ([], [])
+        findings += missed
+        names = definitions(settings, users)
         notes = list(_notes(settings, names, has_records=lines is not None))
     _show(names, notes, findings, form)
     return 2 if findings else 0
 
 
-def _users(config: Mapping[str, Any], lines: IO[bytes]) -> list[Mapping[str, Any]]:
-    """What the records of *lines* become; of the many that have the same names and types, one is enough."""
+def _held_against(config: Mapping[str, Any], lines: IO[bytes]) -> tuple[list[Mapping[str, Any]], list[Finding]]:
+    """What the records of *lines* become, and the sources and metrics that they nearly have.
+
+    Of the many records that become the same names and types, one is enough.
+    """
     found: dict[str, Mapping[str, Any]] = {}
 
     def keep(shown: Shown) -> None:
@@ -67,8 +75,23 @@ def _users(config: Mapping[str, Any], lines: IO[bytes]) -> list[Mapping[str, Any
         if user is not None:
             found.setdefault(json.dumps(_names_and_types(user), sort_keys=True), user)
 
-    run_through(TargetInsiderOne, config, lines, Choice(), keep)
-    return list(found.values())
+    target = run_through(TargetInsiderOne, config, lines, Choice(), keep)
+    missed = [
+        Finding(
+            each.row.path,
+            f"`{shown(each.source)}` is in none of the {each.records:,} record(s) of stream {shown(stream)}",
+            f"did you mean `{each.suggestion}`?",
+            "warning",
+        )
+        for stream, missing in target.run.watch.missing().items()
+        for each in missing
+        if each.suggestion
+    ]
+    missed += [
+        Finding("event_mappings", f"stream {shown(stream)}: {words}", "correct metric_name", "warning")
+        for stream, words in target.run.watch.none_met().items()
+    ]
+    return list(found.values()), missed
 
 
 def _names_and_types(value: Any) -> Any:
@@ -139,11 +162,14 @@ def _tap_findings(settings: Settings, tap_configs: Iterable[Path]) -> list[Findi
                     f"set ledger_days above {days}, else events of the days between are delivered twice",
                 )
             )
+        others = {metric for metric in metrics if isinstance(metric, str)} - mapped
         findings += [
             Finding(
                 "event_mappings",
                 f"metric '{metric}' is mapped, but the tap's event_metrics does not name it ({path.name})",
-                "add it to event_metrics, or remove the mapping",
+                f"did you mean `{shown(near)}`? Names are compared exactly"
+                if (near := slip_of(metric, others, most_edits=1))
+                else "add it to event_metrics, or remove the mapping",
                 "warning",
             )
             for metric in sorted(mapped - set(metrics))

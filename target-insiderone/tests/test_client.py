@@ -10,8 +10,21 @@ from threading import Event
 import pytest
 import urllib3
 from singer_delivery.accounts import remedies
-from singer_delivery.destination import Answer, AnswerMismatchError, Refusal, Request, StopSendingError
-from singer_delivery.sending.transport import HttpTransport, RateLimit, TransportSettings, retry_after_seconds
+from singer_delivery.destination import (
+    Answer,
+    AnswerMismatchError,
+    Refusal,
+    Request,
+    StopSendingError,
+    UnclearRefusalError,
+)
+from singer_delivery.sending.transport import (
+    GaveUpError,
+    HttpTransport,
+    RateLimit,
+    TransportSettings,
+    retry_after_seconds,
+)
 from target_insiderone.api.answers import answer_of, read_upsert
 from target_insiderone.api.remedies import REMEDIES
 
@@ -143,14 +156,14 @@ def test_a_pause_reaches_those_that_hold_a_place_already():
     assert 29 < limit.reserve() <= 30
 
 
-def answered(monkeypatch, *answers: tuple[int, bytes]) -> tuple[Answer, int]:
-    """Send an upsert whose attempts are answered so, one after another."""
-    way = HttpTransport(TransportSettings("Insider One", "https://api.example", {}, 5, 5, 1_000), Event())
+def answered(monkeypatch, *answers: tuple[int, bytes], headers=None, seconds=5) -> tuple[Answer, int]:
+    """Send an upsert whose attempts are answered so, one after another, and repeated for so many seconds."""
+    way = HttpTransport(TransportSettings("Insider One", "https://api.example", {}, 5, seconds, 1_000), Event())
     left = list(answers)
 
     def request(*_, **__):
         status, body = left.pop(0)
-        return urllib3.HTTPResponse(body=io.BytesIO(body), status=status, preload_content=False)
+        return urllib3.HTTPResponse(body=io.BytesIO(body), headers=headers, status=status, preload_content=False)
 
     monkeypatch.setattr(way._pool, "request", request)
     monkeypatch.setattr("singer_delivery.sending.transport.FIRST_WAIT_SECONDS", 0)
@@ -165,10 +178,27 @@ def test_what_ails_a_server_is_tried_again(monkeypatch, status):
     assert answered(monkeypatch, (status, b"<html>"), good) == (Answer({}, doubtful=True), 2)
 
 
-@pytest.mark.parametrize("status", [202, 207, 302, 413, 415, 422, 501, 511])
+@pytest.mark.parametrize("status", [202, 207, 302, 401, 511])
 def test_what_no_second_attempt_changes_ends_the_run(monkeypatch, status):
-    """A 413 says what to do about it."""
-    with pytest.raises(StopSendingError) as refused:
+    """It concerns the request, whatever its rows."""
+    with pytest.raises(StopSendingError):
         answered(monkeypatch, (status, b""))
 
+
+@pytest.mark.parametrize("status", [403, 404, 406, 413, 415, 422, 501])
+def test_a_refusal_that_may_be_a_rows_fault_is_told_apart(monkeypatch, status):
+    """A firewall that disliked one row ended every run at it. A 413 says what to do about it."""
+    with pytest.raises(UnclearRefusalError) as refused:
+        answered(monkeypatch, (status, b"<html>"))
+
     assert ("batch_size_bytes" in str(refused.value)) == (status == 413)
+    assert (refused.value.text, refused.value.sent) == (f"status {status}: <html>", False)
+
+
+@pytest.mark.parametrize(
+    ("status", "header", "is_unclear"), [(500, {}, True), (503, {"Retry-After": "7200"}, False), (429, {}, False)]
+)
+def test_what_fails_for_a_row_is_told_from_what_fails_for_all(monkeypatch, status, header, is_unclear):
+    """A server that breaks at one row ended every run; one that is too busy says so, and is left alone."""
+    with pytest.raises(UnclearRefusalError if is_unclear else GaveUpError):
+        answered(monkeypatch, *[(status, b"")] * 99, headers=header, seconds=0)

@@ -18,6 +18,9 @@ from singer_messages import order, profile, record, schema, state
 CANARY_KEY = "canary-token-6f1e"
 CANARIES = ("canary.person@secret.example", "+905329999999", "Canaryna", CANARY_KEY)
 
+KEY = "0f3c9a7e5b1d2468ace013579bdf0246"
+"""What a vendor's keys look like."""
+
 
 def about(target_command, *options):
     """What `--about` prints."""
@@ -79,6 +82,27 @@ def test_a_config_file_that_cannot_be_read(target_command, tmp_path, text, words
     assert words in done.stderr
     assert "canary" not in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        pytest.param({"integration_name": KEY}, id="a name"),
+        pytest.param({"data_dir": f"/dev/null/{KEY}"}, id="a folder that cannot be made"),
+        pytest.param({"event_mappings": [{"metric_name": "Bought", "event_type": KEY.upper()}]}, id="an event type"),
+        pytest.param({"attribute_mappings": [{"source_field": "a", "attribute": f"c_{KEY}"}]}, id="an attribute"),
+        pytest.param(
+            {"attribute_mappings": [{"source_field": "a", "attribute": "name", "transform": KEY}]}, id="a transform"
+        ),
+        pytest.param({"identifier_mappings": [{"identifier_type": KEY, "source_field": "a"}]}, id="an identifier type"),
+    ],
+)
+def test_a_key_that_was_pasted_into_a_name_is_not_shown(load, settings):
+    """It stood in the paths of the log and of the summary, and in the words of findings."""
+    ended = load([schema("profiles"), record("profiles", profile(1))], **settings)
+
+    assert KEY not in ended.logs.lower()
+    assert KEY not in json.dumps(ended.summary)
 
 
 @pytest.mark.req("IN-06")

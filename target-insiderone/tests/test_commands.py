@@ -12,10 +12,11 @@ from singer_delivery.commands.check import credential_findings
 from singer_delivery.destination import RowRefusedError, StopSendingError
 from singer_delivery.memory.addresses import Addresses
 from singer_delivery.memory.ledger import Ledger
-from singer_delivery.sending.transport import HttpTransport
+from singer_delivery.sending.transport import GaveUpError, HttpTransport
 from singer_messages import order, profile, record, schema, state
-from target_insiderone.mapping.panel import TYPES
+from target_insiderone.api.answers import PARTNER_UNKNOWN
 from target_insiderone.mapping import transforms
+from target_insiderone.mapping.panel import TYPES
 from target_insiderone.settings.findings import parse_settings
 from target_insiderone.target import TargetInsiderOne
 
@@ -155,16 +156,68 @@ def test_check_says_what_to_correct(command, settings, words):
     assert words in told
 
 
+def test_check_finds_what_the_records_call_otherwise(command, tmp_path):
+    """It was said on standard error alone, above "nothing to correct" and exit code 0."""
+    mapping = {
+        "identifier_mappings": [{"identifier_type": "email", "source_field": "emial"}, BY_ID[0]],
+        "attribute_mappings": [
+            {"source_field": "location.cuntry", "attribute": "country"},
+            {"source_field": "nowhere", "attribute": "nickname"},
+        ],
+        "event_mappings": [
+            {"metric_name": "Placed Order", "event_type": "bought", "for_each": "Itms"},
+            {"metric_name": "viewed product", "event_type": "looked"},
+        ],
+    }
+    lines = [
+        schema("profiles"),
+        record("profiles", profile(1, location={"country": "Turkey"})),
+        schema("events"),
+        record("events", order(1, items=1)),
+        record("events", {**order(2, items=1), "metric_name": "Viewed Product"}),
+    ]
+    path = tmp_path / "lines.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+    code, told = command("check", "--format", "json", "--input", str(path), **mapping)
+
+    found = {one["path"]: one["text"] for one in json.loads(told[told.index("{") : told.rindex("}") + 1])["findings"]}
+    meant = {
+        "identifier_mappings[0].source_field": "email",
+        "attribute_mappings[0].source_field": "location.country",
+        "event_mappings[0].for_each": "Items",
+        "event_mappings[1].metric_name": "Viewed Product",
+    }
+    assert code == 2
+    assert found.keys() == meant.keys(), told
+    assert not [path for path, name in meant.items() if f"did you mean `{name}`?" not in found[path]]
+    assert "Turkey" not in told
+
+
+def test_check_finds_that_no_metric_of_the_records_is_mapped(command, tmp_path):
+    """Nothing would be delivered, and no name is near enough to be suggested."""
+    path = tmp_path / "lines.jsonl"
+    lines = [schema("events"), record("events", {**order(1, items=1), "metric_name": "Bought"})]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+    code, told = command("check", "--input", str(path), default_currency="EUR")
+
+    assert code == 2
+    assert "WARNING  event_mappings: stream events: none of its 1 record(s) is of a metric that event_mappings" in told
+    assert "`Bought`" in told
+
+
 def test_check_holds_the_taps_settings_against_ours(command, tmp_path):
     """A ledger that forgets before the tap's look-back ends would let events through twice."""
     tap = tmp_path / "tap.json"
-    tap.write_text(json.dumps({"lookback_window_days": 40, "event_metrics": ["Placed Order"]}))
+    tap.write_text(json.dumps({"lookback_window_days": 40, "event_metrics": ["Placed Order", "viewed product"]}))
 
     code, told = command("check", "--tap-config", str(tap))
 
     assert code == 2
     assert "set ledger_days above 40" in told
     assert "metric 'Viewed Product' is mapped, but the tap's event_metrics does not name it" in told
+    assert "did you mean `viewed product`? Names are compared exactly" in told
 
 
 def test_preview_shows_what_would_be_sent_and_what_not(command, sandbox):
@@ -483,8 +536,8 @@ def test_replay_brings_who_was_filtered_for_want_of_an_identifier(command, load,
     code, told = command("replay", "--unidentified")
     _, by_code = command("replay", "--code", "no_identifier")
 
-    assert "replayed 5 reject(s): filtered 5" in too_early
-    assert (code, "replayed 5 reject(s): delivered 5" in told) == (0, True), told
+    assert "replayed 5 record(s) without identifier: filtered 5" in too_early
+    assert (code, "replayed 5 record(s) without identifier: delivered 5" in told) == (0, True), told
     assert "replayed 0 reject(s)" in by_code
     assert sorted(len(user["events"]) for user in sandbox.users()) == [0, 1, 1]
 
@@ -506,6 +559,23 @@ def test_replay_wants_a_choice(command):
 
     assert code == 2
     assert "--all" in told
+    assert "--unidentified" in told
+
+
+def test_a_mistyped_command_is_named_with_the_one_meant(command):
+    """It was an `unexpected extra argument` of the loader, which nobody had called."""
+    code, told = command("chek")
+
+    assert code == 2
+    assert "no command `chek`; did you mean `check`?" in told
+
+
+def test_preview_of_what_is_no_singer_line_says_so(command):
+    """The reason was cut to its first word: `rejected 3 (a)`."""
+    _, told = command("preview", given="not Singer\n" * 3)
+
+    assert "(unreadable): rejected 3 (unreadable)" in told
+    assert "the line is no valid Singer message" in told
 
 
 def test_forget_removes_a_person_from_everything_kept(command, load, tmp_path):
@@ -549,6 +619,13 @@ def test_forget_finds_a_phone_number_in_any_spelling(command, load):
         pytest.param(" ANN@shop.example ", "\u200bann@Shop.example\u00a0", id="blanks and capitals"),
         pytest.param("ann@shop.example", "https://x.example/?email=ann%40shop.example&a=1", id="in a link"),
         pytest.param("o'ann@shop.example", "<O'Ann@shop.example>", id="apostrophe"),
+        pytest.param("ada@münchen.example", "ada@xn--mnchen-3ya.example", id="the domain in letters of the DNS"),
+        pytest.param("ada@xn--mnchen-3ya.example", "Ada@MÜNCHEN.example", id="the domain in its own letters"),
+        pytest.param("ada@stra\u00dfe.example", "ada@xn--strae-oqa.example", id="a sharp s"),
+        pytest.param("ada@shop.example", "<b>ada&#64;shop.example</b>", id="escaped for HTML"),
+        pytest.param("ada@münchen.example", "ada&amp;#x40;m&uuml;nchen.example", id="escaped twice"),
+        pytest.param("ada@münchen.example", "ada%40xn--mnchen-3ya.example", id="in a link, in letters of the DNS"),
+        pytest.param("+490301234567", "+49301234567", id="a trunk zero behind the country"),
     ],
 )
 def test_addresses_are_found_in_any_spelling(given, kept):
@@ -568,13 +645,16 @@ def test_other_people_are_not_found(kept):
 
 
 def test_forget_copes_with_odd_lines_and_says_what_it_did_not_find(command, tmp_path):
-    """A U+2028 in a dry run ended it, and the address stayed."""
+    """A U+2028 in a dry run ended it, and the address stayed; of other accounts it said that nothing is kept."""
     folder = tmp_path / "data" / "klaviyo"
     folder.mkdir(parents=True)
     odd = '{"name":"a\u2028b\u0085c","email":"ann@shop.example"}\n{"torn":"ann@shop.ex'
     (tmp_path / "data" / "dry-run-1.jsonl").write_text(odd)
     (folder / "rejects.jsonl").write_text('{"torn":"Ann@shop.example\n{"key":"else"}\n')
     (folder / "unidentified.jsonl").write_text('{"record":"ann@shop.example"}\n')
+    for other in ("klaviyo_us/rejects.jsonl", "empty/summary.txt"):
+        (tmp_path / "data" / other).parent.mkdir()
+        (tmp_path / "data" / other).touch()
     for name in ("rejects.new", "summary-1.json", "summary-1.json.7.new"):
         (folder / name).write_text('{"x":"ann@shop.example"}')
 
@@ -584,7 +664,8 @@ def test_forget_copes_with_odd_lines_and_says_what_it_did_not_find(command, tmp_
     assert code == 0, told
     assert left == []
     assert (folder / "rejects.jsonl").read_text() == '{"key":"else"}\n'
-    assert "2 of 3 address(es): line(s) 1, 4 of the list" in told
+    assert "integration klaviyo: nothing is kept of 2 of 3 address(es): line(s) 1, 4 of the list" in told
+    assert "not looked at: klaviyo_us, which keep" in told
     assert "bob@" not in told
 
 
@@ -696,13 +777,18 @@ def test_a_preview_of_less_than_nothing_is_refused(command):
     ("error", "path"),
     [
         (StopSendingError("Insider One", 401, "no key"), "api_key"),
+        (StopSendingError("Insider One", 400, PARTNER_UNKNOWN), "partner_name"),
         (StopSendingError("Insider One", 413, "too large"), "api_url"),
         (RowRefusedError("of one@shop.example"), "api_url"),
+        (GaveUpError("Insider One", 5, "status 502", 1), "api_url"),
     ],
-    ids=["401", "413", "400 in unknown words"],
+    ids=["401", "unknown partner", "413", "400 in unknown words", "API down"],
 )
 def test_check_blames_the_setting_that_an_answer_speaks_of(monkeypatch, config, error, path):
-    """A 413 was blamed on the key; a 400 in words that are not documented ended `check` without any."""
+    """A 413 was blamed on the key; a 400 in words that are not documented ended `check` without any.
+
+    Where the API is down, it told of a STATE, as if there had been a run.
+    """
 
     def refuse(*_):
         raise error
@@ -713,6 +799,7 @@ def test_check_blames_the_setting_that_an_answer_speaks_of(monkeypatch, config, 
 
     assert finding.path == path
     assert "one@" not in str(finding)
+    assert "STATE" not in str(finding)
 
 
 @pytest.mark.parametrize(
@@ -738,7 +825,39 @@ def test_forget_reads_a_table_with_line_ends_of_any_system(command, load):
     code, told = command("forget", given='email;name\r"person1@shop.example";Ada\r')
 
     assert (code, "removed 1 reject(s)" in told) == (0, True), told
-    assert "nothing is kept of 1 of 2 address(es): line(s) 1 of the list" in told
+    assert "line 1 is no address" in told
+    assert "nothing is kept" not in told
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        pytest.param("not-an-address\n", ["line 1 is no address", "no address came"], id="a word"),
+        pytest.param("\n \n", ["no address came"], id="an empty list"),
+        pytest.param("first_name\nemail\n", ["line 1 is no address", "line 2 is no address"], id="a header"),
+        pytest.param("crm-12345678\n12345\n", ["line 1 is no address", "line 2 is no address"], id="keys"),
+    ],
+)
+def test_forget_says_what_is_no_address(command, load, given, said):
+    """`email` alone, the head of a table, removed the reject of which it named the field; a word was "not kept"."""
+    ended = load([schema("profiles"), record("profiles", profile(1, first_name=1))])
+    (path,) = ended.data_dir.glob("*/rejects.jsonl")
+    before = path.read_bytes()
+
+    code, told = command("forget", given=given)
+
+    assert (code, path.read_bytes()) == (0, before)
+    assert all(line in told for line in said), told
+    assert "removed" not in told
+
+
+def test_forget_finds_in_the_ledger_a_domain_in_other_letters(command, load):
+    """The ledger knows digests of the address as it was sent."""
+    load([schema("profiles"), record("profiles", profile(1, email="ada@xn--mnchen-3ya.example"))])
+
+    _, told = command("forget", given="Ada@münchen.example\n")
+
+    assert "1 profile(s) of the ledger" in told
 
 
 @pytest.mark.parametrize("other", ["neil@shop.example", "+491234567", "1234567"])

@@ -140,6 +140,18 @@ def test_a_dry_run_is_no_earlier_run(load, sandbox):
     assert sent_optins(sandbox) == [True]
 
 
+@pytest.mark.req("CO-05", "CO-01")
+def test_words_that_are_no_consent_are_counted_and_said_once(load):
+    """Neither the word nor the person is shown."""
+    messages = [*person("OPTED_OUT"), record("profiles", profile(2, subscriptions=consent("OPTED_OUT")))]
+
+    ended = load(messages)
+
+    assert ended.summary["streams"]["profiles"]["notes"] == {"unknown_consent subscriptions.email.marketing": 2}
+    assert ended.logs.count("words that say neither yes nor no") == 1
+    assert "OPTED_OUT" not in ended.logs
+
+
 @pytest.mark.req("CO-05")
 def test_an_opt_in_replayed_with_a_lost_ledger_is_withheld(load, sandbox, config, tmp_path, target_command):
     """A reject tells of earlier runs, too."""
@@ -224,8 +236,21 @@ def test_an_opt_out_is_not_dropped_for_a_clock_that_jumped_back(load, sandbox, t
     assert sent_optins(sandbox) == [True, False]
     assert sandbox.users()[0]["attributes"]["name"] == "First"
     assert ended.summary["streams"]["profiles"]["notes"]["late_optout email_optin"] == 1
-    load(person(YES, read_at="2026-06-01T10:05:00Z"))
+    load(person(YES, "2026-05-04T10:00:00+00:00", read_at="2026-06-01T10:05:00Z"))
     assert sent_optins(sandbox) == [True, False, True]
+
+
+@pytest.mark.req("CO-05", "CO-06")
+@pytest.mark.parametrize("at", ["2026-05-01T10:00:00+00:00", None], ids=["older", "without a time"])
+def test_a_stale_copy_in_one_batch_undoes_no_opt_out(load, sandbox, at):
+    """The version read last superseded the opt-out, which never went."""
+    stale = person(YES, at, read_at="2026-06-01T10:07:00Z", first_name="Stale")[1]
+
+    load([*person(NO, LATER, read_at="2026-06-01T10:05:00Z"), stale])
+
+    assert held(sandbox) is False
+    assert True not in sent_optins(sandbox)
+    assert sandbox.users()[0]["attributes"]["name"] == "Stale"
 
 
 @pytest.mark.req("CO-06")

@@ -42,7 +42,14 @@ def agreed(channel, consent, **more):
         pytest.param("PENDING", "consent:never=false", None, id="pending, with the option"),
         pytest.param("WORD_OF_2030", "consent", None, id="unknown word"),
         pytest.param(None, "consent", None, id="null"),
-        pytest.param(True, "consent", None, id="not even a word"),
+        pytest.param(7, "consent", None, id="not even a word"),
+        pytest.param("", "consent", None, id="blank"),
+        pytest.param("unsubscribed", "consent", False, id="lower case"),
+        pytest.param(" Subscribed ", "consent", True, id="mixed case, and blanks"),
+        pytest.param("never_subscribed", "consent:never=false", False, id="never, in lower case"),
+        pytest.param(False, "consent", False, id="false"),
+        pytest.param(True, "consent", True, id="true"),
+        pytest.param("false", "consent", False, id="false as text"),
     ],
 )
 def test_consent_decides_the_optin(channel, consent, transform, sent):
@@ -50,6 +57,30 @@ def test_consent_decides_the_optin(channel, consent, transform, sent):
     attributes = map_profile(agreed(channel, consent), optin(channel, transform)).user["attributes"]
 
     assert attributes.get(f"{channel}_optin") is sent
+
+
+@pytest.mark.req("CO-01")
+@pytest.mark.parametrize(
+    ("consent", "is_noted"),
+    [("OPTED_OUT", True), (0, True), (["UNSUBSCRIBED"], True), ("PENDING", False), ("", False), (None, False)],
+    ids=repr,
+)
+def test_consent_in_unknown_words_is_noted(consent, is_noted):
+    """Opt-outs were lost without a word where somebody wrote them in words of their own."""
+    notes = map_profile(agreed("email", consent), optin("email")).notes
+
+    assert notes == ((("unknown_consent", "subscriptions.email.marketing"),) if is_noted else ())
+
+
+@pytest.mark.req("CO-01")
+def test_consent_in_a_property_can_be_translated():
+    """As the hint of `unknown_consent` says."""
+    row = {"source_field": "agreed", "attribute": "email_optin"}
+    row["transform"] = ['map:{"OPTED_OUT": "UNSUBSCRIBED", "*": "PENDING"}', "consent"]
+
+    mapped = map_profile({"properties": {"agreed": "OPTED_OUT"}}, row)
+
+    assert mapped.user["attributes"]["email_optin"] is False
 
 
 @pytest.mark.req("CO-01")

@@ -228,11 +228,9 @@ def test_small_batches_that_are_all_refused_stop_the_run(load, sandbox, lanes):
     ("status", "body", "advice"),
     [
         pytest.param(401, '{"error":"Bad Api Key."}', "api_key", id="401"),
-        pytest.param(403, '{"success":false,"message":"Access Denied."}', "allow-list", id="403"),
         pytest.param(400, '{"success":false,"message":"Partner is invalid."}', "partner_name", id="unknown partner"),
         pytest.param(400, '{"error":"content type must be application/json"}', "content type", id="content type"),
         pytest.param(400, '{"error":"users must be defined: bad request"}', "no users", id="no users"),
-        pytest.param(404, "not found", "api_url", id="wrong address"),
     ],
 )
 def test_refused_requests_stop_at_once_with_advice(load, sandbox, status, body, advice):
@@ -249,6 +247,47 @@ def test_refused_requests_stop_at_once_with_advice(load, sandbox, status, body, 
     assert ended.states == []
     assert ended.rejects == []
     assert len(sandbox.journal("insiderone")) == 1
+
+
+@pytest.mark.req("IN-60")
+@pytest.mark.parametrize(
+    ("status", "advice"), [pytest.param(403, "allow-list", id="403"), pytest.param(404, "api_url", id="wrong address")]
+)
+def test_a_status_that_meets_everything_stops_soon_with_advice(load, sandbox, status, advice):
+    """It is no row's fault then: no rejects, no STATE, and few requests."""
+    sandbox.fault("insiderone", kind="status", status=status, body="no", times=None)
+
+    ended = load([schema("profiles"), *(record("profiles", profile(number)) for number in range(10)), state({})])
+
+    assert (ended.code, ended.states, ended.rejects) == (2, [], [])
+    assert advice in ended.logs
+    assert len(sandbox.journal("insiderone")) < 20
+
+
+@pytest.mark.req("IN-60")
+@pytest.mark.parametrize(
+    ("stream", "status", "code"),
+    [("profiles", 403, "refused_request"), ("profiles", 500, "unanswered"), ("events", 500, "unanswered")],
+)
+def test_a_row_that_meets_another_status_does_not_block_its_stream(load, sandbox, stream, status, code):
+    """A firewall, or a server that breaks at one row, ended this run with nothing delivered, and every run after it."""
+    sandbox.fault("insiderone", kind="status", status=status, body="<html>", query="odd", times=None)
+    made = {"profiles": lambda number, email: profile(number, email=email), "events": order_of}[stream]
+    records = [record(stream, made(number, f"{'odd' * (number == 3)}{number}@shop.example")) for number in range(40)]
+
+    ended = load(
+        [schema(stream), *records, state({"n": 1})],
+        batch_size_rows=10,
+        max_parallel_requests=1,
+        max_retry_seconds=0,
+        max_rejects="1",
+    )
+
+    assert ended.counts(stream) == {"read": 40, "delivered": 39, "rejected": 1}, ended.logs
+    (reject,) = ended.rejects
+    assert (reject["code"] if "code" in reject else reject["events"][0]["code"]) == code
+    assert f"status {status}" in json.dumps(reject)
+    assert (ended.code, len(ended.states)) == (0, 1)
 
 
 @pytest.mark.req("IN-60")

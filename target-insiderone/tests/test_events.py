@@ -161,7 +161,7 @@ def test_order_makes_one_purchase_per_line():
 
 
 @pytest.mark.req("IN-28")
-@pytest.mark.parametrize("items", [None, [], "MUG", {"SKU": "MUG"}], ids=["absent", "empty", "text", "object"])
+@pytest.mark.parametrize("items", [None, [], [None], [{}], "MUG", {"SKU": "MUG"}], ids=str)
 def test_order_without_items_makes_one_purchase(items):
     """Its value stands for the whole order, and it has no line number."""
     record = event(event_properties={"OrderId": "1001", "$value": 30, "$value_currency": "EUR", "Items": items})
@@ -184,7 +184,7 @@ def test_line_without_a_price_is_rejected_alone():
     assert [(line, event_type, why.code, why.field) for line, event_type, why in made.rejected] == [
         (2, "purchase", "missing_event_parameter", "unit_sale_price"),
         (3, "purchase", "missing_event_parameter", "unit_sale_price"),
-        (4, "purchase", "item_is_no_object", "item 4"),
+        (4, "purchase", "item_is_no_object", "item"),
     ]
     assert ("not_a_number", "ItemPrice") in made.notes
 
@@ -336,7 +336,7 @@ def test_old_event_is_marked(hours, old):
     assert map_event(event("Visit"), VISIT, now=NOON + 3_600, skip_hook_older_than_hours=hours).old is old
 
 
-BLANKS = ["", "  ", "\u200b"]
+BLANKS = ["", "  ", "\u200b", [], {}, [None], [""]]
 
 
 @pytest.mark.parametrize("blank", BLANKS, ids=ascii)
@@ -367,6 +367,54 @@ def test_blank_order_id_and_currency_are_none(blank):
     own = {"unit_sale_price": 5, "currency": "EUR", "quantity": 1, "custom": None}
     assert parameters(**{"$event_id": "next"}) == {"event_group_id": "next", **own}
     assert parameters() == {"event_group_id": "ev1", **own}
+
+
+@pytest.mark.parametrize("order_id", ["null", "N/A", "undefined", 0, "{{ order_id }}", "-", {"id": 1}], ids=str)
+def test_placeholder_is_no_order(order_id):
+    """Every order without a number became one line of the order `null`."""
+    rows = [
+        {"source_field": ["OrderId", "OrderNo"], "parameter": "event_group_id"},
+        {"source_field": "$value", "parameter": "unit_sale_price"},
+    ]
+    mapping = {"metric_name": "Placed Order", "event_type": "purchase", "parameter_mappings": rows}
+
+    def order_of(**more):
+        record = event(event_properties={"OrderId": order_id, "$value": 5, **more})
+        made = map_event(record, mapping, default_currency="EUR")
+        return made.events[0][2]["event_params"]["event_group_id"], [field for _, field in made.notes]
+
+    assert order_of(OrderNo="A-1") == ("A-1", [])
+    assert order_of() == ("ev1", ["OrderId"])
+
+
+@pytest.mark.parametrize("order_id", [1, "1", "#1", "Unknownsky", "x", "0001"], ids=repr)
+def test_number_of_an_order_that_resembles_a_placeholder_is_kept(order_id):
+    """The first order of a shop is number 1."""
+    record = event(event_properties={"OrderId": order_id, "$value": 30, "$value_currency": "EUR"})
+
+    assert only_event(record, PURCHASE)["event_params"]["event_group_id"] == str(order_id)
+
+
+@pytest.mark.parametrize(
+    ("fields", "parameter", "sent", "notes"),
+    [
+        pytest.param({"A": "abc", "B": "2"}, "quantity", 2, [], id="no number"),
+        pytest.param({"A": "abc"}, "quantity", 1, [], id="the default"),
+        pytest.param({"A": [], "B": "X"}, "product_id", "X", [], id="an empty list"),
+        pytest.param({"A": [None], "B": ["X"]}, "taxonomy", ["X"], [], id="a list of null"),
+        pytest.param({"A": {}, "$value": 7}, "unit_sale_price", 7, [], id="an empty object"),
+        pytest.param({"A": "free", "$value": 7}, "unit_sale_price", 7, [], id="a price that is none"),
+    ],
+)
+def test_parameter_takes_the_first_source_that_can_be_used(fields, parameter, sent, notes):
+    """What the first source holds is no reason to lose what the second knows."""
+    transform = {"transform": "default:1"} if parameter == "quantity" else {}
+    mapping = {**VISIT, "parameter_mappings": [column(["A", "B", "$value"], parameter, **transform)]}
+
+    made = map_event(event("Visit", event_properties=fields), mapping)
+
+    assert made.events[0][2]["event_params"][parameter] == sent
+    assert list(made.notes) == notes
 
 
 @pytest.mark.parametrize("number", [10**400, Decimal("1e400"), Decimal("1e-400")], ids=str)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from singer_delivery.mapping.generated import compile_fill, compile_get
 from singer_delivery.mapping.sources import NO_ITEM, compile_source
-from singer_delivery.mapping.values import UnusableValueError
+from singer_delivery.mapping.values import UnusableValueError, is_blank
 from target_insiderone.mapping.fits import compile_column
 from target_insiderone.mapping.vocabulary import PARAMETERS
 
@@ -15,10 +17,11 @@ BAG = "event_properties"
 KEYS = ("a", "b", "c", "a.b", "b.c", "0")
 
 names = st.sampled_from(["a", "b", "a.b", "a.b", "a.b.c", "a.b.c", "b.0.c", "c[0]", f"{BAG}.a", f"{BAG}.a.b"])
+blanks = st.sampled_from([[], {}, [None], [""]])
 scalars = st.none() | st.booleans() | st.integers(-9, 9) | st.decimals(0, 9, places=2) | st.sampled_from(["", "x", "7"])
 lowest = st.dictionaries(st.sampled_from(KEYS), scalars, max_size=3)
 middle = st.dictionaries(st.sampled_from(KEYS), scalars | lowest | lowest, max_size=4)
-values = scalars | middle | middle | st.lists(scalars | lowest, max_size=2)
+values = scalars | blanks | middle | middle | st.lists(scalars | lowest, max_size=2)
 objects = st.dictionaries(st.sampled_from(KEYS), values, max_size=5)
 bags = (objects | values).map(lambda inside: {BAG: inside}) | st.just({})
 records = st.builds(lambda record, bag: record | bag, objects, bags)
@@ -26,7 +29,9 @@ columns = st.builds(
     lambda name, sources, transforms: compile_column(name, sources, transforms, defaults=PARAMETERS),
     st.sampled_from([*PARAMETERS, "custom.name", "tier"]),
     st.lists(names, min_size=1, max_size=3),
-    st.sampled_from([[], ["string"], ["first"], ["default:1"], ["json", "upper"], ["number", "default:x"]]),
+    st.sampled_from(
+        [[], ["string"], ["first"], ["default:1"], ["json", "upper"], ["number", "default:x"], ["integer", "default:1"]]
+    ),
 )
 
 
@@ -37,11 +42,25 @@ def one_by_one(mapped, record, item):
         try:
             _, value = column.convert(compile_source(column.sources, BAG)(record, item))
         except UnusableValueError as error:
-            notes.append((error.code, column.source))
-            continue
+            value = first_usable(column, record, item)
+            if value is None:
+                held = [compile_source([source], BAG)(record, item) for source in column.sources]
+                notes += [(error.code, column.source)] if any(v is not None and not is_blank(v) for v in held) else []
         if value is not None:
             (custom if column.custom else root)[column.name] = value
     return root, custom, notes
+
+
+def first_usable(column, record, item):
+    """What the first source with a usable value comes to, else the default."""
+    held = [compile_source([source], BAG)(record, item) for source in column.sources]
+    for value in [*(value for value in held if not is_blank(value)), None]:
+        if value is None and not column.fills_null:
+            continue
+        with suppress(UnusableValueError):
+            if (converted := column.convert(value)[1]) is not None:
+                return converted
+    return None
 
 
 @pytest.mark.req("IN-11", "IN-26")

@@ -120,6 +120,38 @@ def test_email_is_held_to_the_pattern_of_insider_one(address, sent):
     assert notes == (() if sent else (("identifier_skipped", "email"),))
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        *(
+            "undefined@undefined.undefined",
+            "n/a@n/a.n/a",
+            "null@null.com",
+            "NoEmail@noemail.com",
+            "-@-.-",
+            "no@none.co.uk",
+        ),
+        *("{{email}}@{{domain}}.com", "{{ email }}@shop.example", "%EMAIL%@shop.example", "<email>@<domain>.com"),
+    ],
+)
+def test_address_made_of_placeholders_is_nobodys(address):
+    """It passes Insider One's pattern, and made one user of all who left the field empty."""
+    record = {"email": address, "external_id": "crm-1"}
+
+    found = identify(record, row("email", "email"), row("uuid", "external_id"))
+
+    assert found == ({"uuid": "crm-1"}, (("identifier_blocked", "email"),))
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["null@shop.example", "guest@hotel.example", "contact@client.example", "ada@null.example", "100%ada@shop.example"],
+)
+def test_address_of_which_a_part_resembles_a_placeholder_is_kept(address):
+    """A mailbox may have any name."""
+    assert identify({"email": address}, row("email", "email")) == ({"email": address}, ())
+
+
 def test_email_is_lower_cased_only_on_demand():
     """Two spellings are two people in Insider One; which one is right only the customer knows."""
     identifiers, _ = identify({"email": "Ada@Example.com"}, row("email", "email", transform="lower"))
@@ -153,6 +185,54 @@ def test_email_is_lower_cased_only_on_demand():
         *("#REF!", "#NAME?", "Infinity", "(blank)", "Not found", "unbekannt", "misafir", "null-undefined", "N/A N/A"),
         *("[object Undefined]", "11111111-1111-1111-1111-111111111111", "d41d8cd98f00b204e9800998ecf8427e", "0" * 64),
         *("\u200bNone\ufeff", "{{ customer.id }}", "${id}", "*|ID|*", "%%ID%%", "f" * 32),
+        *(
+            "NOT LOGGED IN",
+            "notLoggedIn",
+            "Unknown Customer",
+            "unknown user",
+            "AnonymousUser",
+            "guestuser",
+            "none given",
+        ),
+        *(
+            "keine Angabe",
+            "nicht angemeldet",
+            "unbekannter Kunde",
+            "BİLİNMEYEN MÜŞTERİ",
+            "Giriş yap\u0131lmam\u0131ş",
+            "non renseigné",
+        ),
+        *("customer_id", "userId", "user-null", "N/A customer", "Walk-in Customer", "anonymous, anonymous"),
+        *(
+            "\\N",
+            "Optional(nil)",
+            "Optional.empty",
+            "<nil>",
+            "%!s(<nil>)",
+            "System.DBNull",
+            "NULL::text",
+            "Array",
+            "1.#QNAN",
+        ),
+        *(
+            "{customer_id}",
+            "{customer.id}",
+            "%CUSTOMER_ID%",
+            "<customer_id>",
+            "[customer_id]",
+            "[[id]]",
+            "#{id}",
+            "@@ID@@",
+        ),
+        *(
+            "__CUSTOMER_ID__",
+            "$customer.id",
+            "&lt;customer_id&gt;",
+            "%7B%7Bid%7D%7D",
+            "shop-{customer_id}",
+            "{{ " + "x" * 99 + "}}",
+        ),
+        *("-1.0", "1.00", "0e0", "0E-10", "0,00", "+0", "-999", 2147483647, "9223372036854775807"),
     ],
     ids=repr,
 )
@@ -183,7 +263,37 @@ def test_placeholder_is_none_in_every_type(identifier_type, value):
 
 @pytest.mark.parametrize(
     "key",
-    ["na-7", "guest-12", "none1", "10", "01", "2", "Nana", "000-1", "00x", "x", "é", "李", "1111111", "Nil Armstrong"],
+    [
+        *("user-4711", "Unknownsky", "{3F2504E0-4F89-11D3-9A0C-0305E82C3301}", "customer A", "Ada Guest", "in", "Nona"),
+        *(
+            "[ABC-12]",
+            "<a1b2>",
+            "0e12",
+            "1e5",
+            "-12",
+            "10.0",
+            "ada@shop.example",
+            "50%",
+            "@ada",
+            "_x_",
+            '{"id": 7}',
+            "Sin",
+        ),
+        "na-7",
+        "guest-12",
+        "none1",
+        "10",
+        "01",
+        "2",
+        "Nana",
+        "000-1",
+        "00x",
+        "x",
+        "é",
+        "李",
+        "1111111",
+        "Nil Armstrong",
+    ],
 )
 def test_key_that_only_resembles_a_placeholder_is_kept(key):
     """What tells one person from another must go along."""
@@ -215,7 +325,7 @@ def test_what_cannot_be_seen_is_all_of_unicode():
     assert not {c for c in set(values.INVISIBLE) - unseen if category(c) != "Cn" and not 0x13430 <= ord(c) <= 0x1343F}
 
 
-@pytest.mark.parametrize("first", [None, "", "  ", "\u200b", "None", "-"], ids=ascii)
+@pytest.mark.parametrize("first", [None, "", "  ", "\u200b", "None", "-", [], {}, [None], [""]], ids=ascii)
 def test_next_source_is_tried_where_the_first_holds_nobody(first):
     """An empty external id hid the customer's number, and the record was filtered."""
     record = {"external_id": first, "properties": {"Customer No.": "C-77"}}
@@ -259,7 +369,9 @@ def test_record_with_only_invalid_identifiers_is_rejected_without_naming_them():
 
 
 @pytest.mark.req("IN-48")
-@pytest.mark.parametrize("record", [{}, {"email": None}, {"email": ""}, {"email": " "}], ids=repr)
+@pytest.mark.parametrize(
+    "record", [{}, {"email": None}, {"email": ""}, {"email": " "}, {"email": []}, {"email": {}}], ids=repr
+)
 def test_record_without_any_mapped_identifier_is_filtered(record):
     """Nothing is wrong with it: it names nobody whom the settings know."""
     with pytest.raises(Filtered) as left_out:
@@ -306,6 +418,18 @@ def test_event_without_identifier_names_the_setting_of_the_tap():
     assert left_out.value.reason == "no_identifier"
     assert "external_id" in left_out.value.hint
     assert "event_profile_fields" in left_out.value.hint
+
+
+@pytest.mark.parametrize("source", ["emial", "Customer No.", "loyalty.card"])
+def test_name_that_is_no_field_of_klaviyo_asks_nothing_of_the_tap(source):
+    """The tap has no such field to fetch: the hint led away from the wrong letter."""
+    record = {"profile": {"email": "ada@example.com"}}
+
+    _, notes = event_identifiers(record, row("email", "email"), row("custom.key", source))
+    with pytest.raises(Filtered) as left_out:
+        event_identifiers(record, row("custom.key", source))
+
+    assert (notes, left_out.value.hint) == ((), "")
 
 
 def test_event_of_an_erased_profile_is_filtered_without_a_hint():

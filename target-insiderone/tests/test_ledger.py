@@ -165,6 +165,24 @@ def test_ledger_days_hold_for_profiles_and_leave_only_opt_ins(url, open_ledger):
     assert (after[key["opted"]].email, after[key["opted"]].optins) == (None, {"email_optin": "true x"})
 
 
+@pytest.mark.req("CO-05")
+def test_who_is_forgotten_keeps_the_opt_ins_and_no_address(url, open_ledger):
+    """Without them, the person's next change opted them in again, also after an opt-out."""
+    ledger = open_ledger(url)
+    optins = {b"in": {"email_optin": "true x"}, b"no": {"email_optin": "false y"}, b"as": {}}
+    deliver(
+        ledger, **{key.decode(): KnownProfile("2026-06-01", CONTENT, b"m" * 16, None, optins[key]) for key in optins}
+    )
+
+    gone, found = ledger.profiles.forget([b"m" * 16])
+
+    assert (gone, found) == (3, {b"m" * 16})
+    assert profiles_in(url, *optins) == {
+        key: unknown("2026-06-01", **tokens) for key, tokens in optins.items() if tokens
+    }
+    assert ledger.profiles.forget([b"m" * 16]) == (0, set())
+
+
 def test_a_read_only_ledger_changes_nothing(url, open_ledger):
     """A dry run may look, but must leave no trace that a real run would trust."""
     open_ledger(url).events.intend([(b"a", b"1", b"x")])

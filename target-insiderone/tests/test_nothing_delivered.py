@@ -9,6 +9,8 @@ import pytest
 from singer_delivery.exit_codes import ending
 from singer_delivery.run import UnbalancedError
 from singer_messages import order, profile, record, schema, state
+from target_insiderone.mapping.sightings import Sightings
+from target_insiderone.settings.findings import parse_settings
 from target_insiderone.target import TargetInsiderOne
 
 BY_EMAIL = [{"identifier_type": "email", "source_field": "email"}]
@@ -279,7 +281,10 @@ def test_a_stream_that_always_had_records_and_has_none_says_so_once(load, tmp_pa
 
 def test_an_input_without_any_stream_says_so(load):
     """`select: [profile.*]` selects nothing, and was green and silent."""
-    assert "no stream came in: is one selected in the tap" in load([]).logs
+    assert (
+        "no stream came in: is one selected in the tap (`select`, or its catalog), or did the tap fail?"
+        in load([]).logs
+    )
 
 
 def test_an_account_that_does_not_add_up_fails_the_run(config, capsys):
@@ -313,3 +318,43 @@ def test_filtered_people_are_kept_once_and_without_a_word_in_the_log(load):
     kept = [json.loads(line) for line in path.read_text().splitlines()]
     assert [(entry["key"], entry["code"]) for entry in kept] == [(f"P{n}", "no_identifier") for n in range(4)]
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+def sightings_of(metric_name: str, *met: str) -> Sightings:
+    """What is seen of a run whose mapping names one metric, and whose events are of those that were met."""
+    settings = {"partner_name": "shop", "api_key": "key", "identifier_mappings": BY_EMAIL}
+    settings["event_mappings"] = [{"metric_name": metric_name, "event_type": "bought"}]
+    sightings = Sightings(parse_settings(settings))
+    look = sightings.open("events", "event", schema("events")["schema"])
+    for metric in met:
+        look({"metric_name": metric})
+    return sightings
+
+
+def test_a_metric_of_the_same_words_is_named():
+    """A renamed metric was green and silent: two words that changed places are many edits."""
+    sightings = sightings_of("Placed Order", "Order Placed", "Order Placed")
+
+    (missing,) = sightings.missing()["events"]
+    assert str(missing).endswith("`Placed Order`: found in 0 of 2 records; did you mean `Order Placed`?")
+    assert (sightings.none_met(), sightings.slipped()) == ({}, {})
+
+
+def test_a_stream_without_any_mapped_metric_is_said():
+    """All of it was filtered, and nothing told of it."""
+    told = sightings_of("Placed Order", "Bought", "Bought", "ada@example.com").none_met()
+
+    assert told == {
+        "events": "none of its 3 record(s) is of a metric that event_mappings names; there are: `Bought`, "
+        "`(a name of 15 characters)`"
+    }
+    assert sightings_of("Placed Order", "Placed Order", "Bought").none_met() == {}
+
+
+@pytest.mark.parametrize("source", ["properties.B2", "properties.s", "properties[0]", "subscriptions.x"])
+def test_what_an_open_object_holds_is_no_slip_of_its_name(source):
+    """A right mapping earned a warning: two letters more than `properties`, and declared nowhere."""
+    settings = {"partner_name": "shop", "api_key": "key", "identifier_mappings": BY_EMAIL}
+    settings["attribute_mappings"] = [{"source_field": source, "attribute": "custom.size"}]
+
+    assert Sightings(parse_settings(settings)).slips("profile", schema("profiles")["schema"]) == []

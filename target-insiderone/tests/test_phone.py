@@ -36,6 +36,15 @@ from singer_delivery.mapping.values import UnusableValueError
         pytest.param("271 6658", "BM", "+14412716658", id="a country of one area code"),
         pytest.param("0800 672 672", "RS", "+381800672672", id="a free number with its zero"),
         pytest.param("612 34567", "LT", "+37061234567", id="a mobile of eight digits without its zero"),
+        pytest.param("+90 0532 123 45 67", None, "+905321234567", id="a trunk zero behind the country"),
+        pytest.param("+490301234567", None, "+49301234567", id="a trunk zero behind the country, Germany"),
+        pytest.param("0090 0532 123 45 67", "TR", "+905321234567", id="a trunk zero behind the country, 00"),
+        pytest.param("+7 8 916 123-45-67", None, "+79161234567", id="another trunk prefix"),
+        pytest.param("+390669812345", None, "+390669812345", id="a zero that belongs to the number"),
+        pytest.param("+2250701234567", None, "+2250701234567", id="a zero that belongs to the number, Ivory Coast"),
+        pytest.param("+80021345678", None, "+80021345678", id="a code of no country"),
+        pytest.param("+447700900123", None, "+447700900123", id="a number kept free for examples"),
+        pytest.param("+52 1 55 1234 5678", None, "+5215512345678", id="a mobile of Mexico as messengers know it"),
         pytest.param("+47\u00a0999\u201100001", None, "+4799900001", id="typographic separators"),
     ],
 )
@@ -67,7 +76,21 @@ def test_number_becomes_e164(given, country, sent):
         pytest.param("+12125552368, +12125552369", None, id="two numbers"),
         pytest.param("2.125552368E9", "US", id="a number that a spreadsheet has written"),
         pytest.param("222 1234", "MX", id="no area code, Mexico"),
+        pytest.param("+1 555-0123", None, id="no area code behind the country"),
+        pytest.param("+1 555 555 0123", None, id="an area code that does not exist"),
+        pytest.param("+90 123 45 67", None, id="no area code behind the country, Turkey"),
+        pytest.param("+49 1234567", None, id="no number of Germany"),
+        pytest.param("+39 669812345678901", None, id="too long for its country"),
+        pytest.param("+210 123 45 67", None, id="no calling code"),
         pytest.param("+1111111111", None, id="one digit all along"),
+        pytest.param("+15555555555", None, id="one digit behind the country"),
+        pytest.param("+900000000000", None, id="zeros behind the country"),
+        pytest.param("+10000000000", None, id="zeros behind the country, United States"),
+        pytest.param("+905555555555", None, id="one digit all along, of a range that exists"),
+        pytest.param("0555 555 55 55", "TR", id="one digit all along, national"),
+        pytest.param("+1 212 555-5555", None, id="the number of films"),
+        pytest.param("+44 1234 567890", None, id="counting behind the country"),
+        pytest.param("+919876543210", None, id="counting down"),
         pytest.param("+1234567890", None, id="counting"),
         pytest.param("000-0000", "TR", id="zeros"),
         pytest.param("N/A", "TR", id="a word for nothing"),
@@ -93,6 +116,6 @@ def test_normalization_can_be_switched_off():
 
     assert read("+905321234567") == "+905321234567"
     assert read("\u202a+905321234567\u202c") == "+905321234567"
-    for spaced in ("+90 532 123 45 67", "05321234567"):
+    for spaced in ("+90 532 123 45 67", "05321234567", "+9005321234567"):
         with pytest.raises(UnusableValueError):
             read(spaced)

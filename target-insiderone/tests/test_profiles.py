@@ -317,6 +317,10 @@ def test_numbers_beyond_a_double_are_left_out_of_all_properties():
         pytest.param({"Shoe Size": None, "shoe_size": None}, {}, ["shoe_size"], id="both null: cleared once"),
         pytest.param({"Shoe Size": "", "shoe_size": "42"}, {"shoe_size": "42"}, [], id="a blank gives way"),
         pytest.param({"Shoe Size": 0, "shoe_size": None}, {"shoe_size": 0}, [], id="zero stays"),
+        pytest.param({"Shoe Size": [], "shoe_size": "42"}, {"shoe_size": "42"}, [], id="an empty list gives way"),
+        pytest.param({"Shoe Size": {}, "shoe_size": "42"}, {"shoe_size": "42"}, [], id="an empty object gives way"),
+        pytest.param({"Shoe Size": [None], "shoe_size": None}, {}, ["shoe_size"], id="a list of null is null"),
+        pytest.param({"Shoe Size": {}}, {}, ["shoe_size"], id="an empty object is null"),
     ],
 )
 def test_null_property_clears_nothing_that_another_wrote(properties, custom, deleted):
@@ -326,6 +330,38 @@ def test_null_property_clears_nothing_that_another_wrote(properties, custom, del
     mapped = map_profile({"properties": properties}, *rows, null_handling="delete")
 
     assert mapped.user["attributes"]["custom"] == {"klaviyo_id": "01ADA", **custom}
+    assert mapped.delete.get("custom", {}).get("whole", []) == deleted
+
+
+@pytest.mark.parametrize(
+    ("fields", "row", "sent", "notes"),
+    [
+        pytest.param({"a": "0000-00-00", "b": "1985-12-10"}, {}, "1985-12-10T00:00:00Z", (), id="no day"),
+        pytest.param({"a": {"y": 1}, "b": [], "c": "1985-12-10"}, {}, "1985-12-10T00:00:00Z", (), id="the third"),
+        pytest.param(
+            {"a": "soon", "b": "0"}, {"transform": "default:2000-01-01"}, "2000-01-01T00:00:00Z", (), id="the default"
+        ),
+        pytest.param({"a": "soon"}, {"source_field": "a"}, None, (("not_a_date", "a"),), id="the only one"),
+        pytest.param({"a": "soon", "b": "0"}, {}, None, (("not_a_date", "a"),), id="none is usable"),
+        pytest.param({"a": {}, "b": ""}, {}, None, (), id="nothing there is nothing to say"),
+    ],
+)
+def test_unusable_value_gives_way_to_the_next_source(fields, row, sent, notes):
+    """`0000-00-00` hid the birthday that the next source held."""
+    mapped = map_profile({"properties": fields}, column("id", "klaviyo_id"), column(["a", "b", "c"], "birthday") | row)
+
+    assert mapped.user["attributes"].get("birthday") == sent
+    assert mapped.notes == notes
+
+
+@pytest.mark.parametrize(("handling", "sent", "deleted"), [("omit", [], []), ("delete", None, ["sizes"])])
+def test_lone_empty_list_is_written_or_cleared(handling, sent, deleted):
+    """It replaces what Insider One holds; where nulls clear, it is one."""
+    rows = column("id", "klaviyo_id"), column("Sizes", "sizes")
+
+    mapped = map_profile({"properties": {"Sizes": []}}, *rows, null_handling=handling)
+
+    assert mapped.user["attributes"]["custom"].get("sizes") == sent
     assert mapped.delete.get("custom", {}).get("whole", []) == deleted
 
 

@@ -8,8 +8,16 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
-from singer_delivery.destination import Answer, Limits, Request, RowRefusedError, StopSendingError
+from singer_delivery.destination import (
+    Answer,
+    Limits,
+    Request,
+    RowRefusedError,
+    StopSendingError,
+    UnclearRefusalError,
+)
 from singer_delivery.sending.sender import Evidence, Sender
+from singer_delivery.sending.transport import GaveUpError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -18,6 +26,11 @@ if TYPE_CHECKING:
 
 BOUND = 80
 """Requests until a run stops that is refused whatever it sends."""
+
+
+def request_of(users: Sequence[bytes]) -> Request:
+    """A request whose body is the list of its users."""
+    return Request("upsert", "/", b"[" + b",".join(users) + b"]")
 
 
 def send(count: int, bad, evidence: Evidence, text_of=lambda _: "cannot be stored") -> tuple[set[int], int]:
@@ -30,20 +43,18 @@ def send(count: int, bad, evidence: Evidence, text_of=lambda _: "cannot be store
 
 
 def send_batches(
-    count: int, size: int, bad, evidence: Evidence, text_of=lambda _: "cannot be stored"
+    count: int, size: int, bad, evidence: Evidence, text_of=lambda _: "cannot be stored", error_of=RowRefusedError
 ) -> tuple[list[Sequence[Verdict] | None], int]:
     """Send users in batches of *size*: what comes of each batch, or None for one that waits in vain; requests."""
     told: list[int] = []
     requests: Counter[str] = Counter()
 
-    def post(request: Request, _part: range) -> tuple[Answer, int]:
+    def post(request: Request, _part: range, *, hurried: bool) -> tuple[Answer, int]:
+        del hurried
         if found := sorted(set(json.loads(request.body)) & set(bad)):
             requests["refused"] += 1
-            raise RowRefusedError(text_of(found[0]))
+            raise error_of(text_of(found[0]))
         return Answer({}), 1
-
-    def request_of(users) -> Request:
-        return Request("upsert", "/", b"[" + b",".join(users) + b"]")
 
     def answered(first, start, verdicts, _doubtful) -> None:
         told.extend(range(first + start, first + start + len(verdicts)))
@@ -54,11 +65,11 @@ def send_batches(
         place = len(found)
         found.append(None)
         users = [str(number).encode() for number in range(first, min(first + size, count))]
-        sender = Sender(requests, "The API", Limits())
+        sender = Sender(requests, Limits())
         found[place] = yield from sender.send(users, request_of, post, partial(answered, first), evidence)
 
     deliveries = [deliver(first) for first in range(0, count, size)]
-    for delivery in [*deliveries, *deliveries]:
+    for delivery in deliveries * 3:
         next(delivery, None)
     if None not in found:
         assert sorted(told) == list(range(count))
@@ -80,7 +91,7 @@ def send_batches(
 )
 def test_bad_rows_with_one_text_cost_themselves_where_others_pass(count, bad):
     """Twenty rows with one text were taken for the request's fault, and blocked their stream for ever."""
-    refused, _ = send(count, bad, Evidence())
+    refused, _ = send(count, bad, Evidence("The API"))
 
     assert refused == set(bad)
 
@@ -89,7 +100,7 @@ def test_bad_rows_with_one_text_cost_themselves_where_others_pass(count, bad):
 @pytest.mark.parametrize("count", [20, 25, 100, 1_000])
 def test_a_request_that_is_refused_whatever_it_holds_stops_the_run_soon(count):
     """Else the whole input would turn into rejects, one request each."""
-    refused, requests = send(count, range(count), Evidence())
+    refused, requests = send(count, range(count), Evidence("The API"))
 
     assert refused == set()
     assert requests <= BOUND
@@ -110,7 +121,7 @@ def test_a_request_that_is_refused_whatever_it_holds_stops_the_run_soon(count):
 )
 def test_bad_rows_that_fill_whole_batches_wait_for_those_of_others(count, size, bad):
     """A batch alone decided that the request was at fault, and small ones stopped every run at the same rows."""
-    found, _ = send_batches(count, size, bad, Evidence())
+    found, _ = send_batches(count, size, bad, Evidence("The API"))
 
     refused = [verdict is not None for verdicts in found for verdict in verdicts]
     assert [place for place, is_refused in enumerate(refused) if is_refused] == list(bad)
@@ -120,7 +131,7 @@ def test_bad_rows_that_fill_whole_batches_wait_for_those_of_others(count, size, 
 @pytest.mark.parametrize(("count", "size"), [(300, 5), (9_000, 5), (9_000, 1_000)])
 def test_suspicion_costs_few_requests(count, size):
     """A request that is refused whatever it holds must not be tried with each row of the input."""
-    found, requests = send_batches(count, size, range(count), Evidence())
+    found, requests = send_batches(count, size, range(count), Evidence("The API"))
 
     assert found[-1] is None
     assert requests <= 2.5 * BOUND
@@ -129,7 +140,7 @@ def test_suspicion_costs_few_requests(count, size):
 @pytest.mark.req("IN-60")
 def test_rows_refused_in_several_words_are_at_fault():
     """What the API says of each row differs, so it has looked at the rows."""
-    refused, _ = send(50, range(50), Evidence(), text_of=lambda number: f"row {number % 2}")
+    refused, _ = send(50, range(50), Evidence("The API"), text_of=lambda number: f"row {number % 2}")
 
     assert refused == set(range(50))
 
@@ -137,9 +148,84 @@ def test_rows_refused_in_several_words_are_at_fault():
 @pytest.mark.req("IN-60")
 def test_what_one_lane_got_accepted_counts_for_all():
     """A batch of nothing but bad rows must not stop a run in which requests pass."""
-    evidence = Evidence()
+    evidence = Evidence("The API")
     send(10, (), evidence)
 
     refused, _ = send(50, range(50), evidence)
 
     assert refused == set(range(50))
+
+
+def forbidden(text: str) -> UnclearRefusalError:
+    """What the transport makes of a 403."""
+    return UnclearRefusalError(StopSendingError("The API", 403, "access denied"), text, sent=False)
+
+
+def broken(text: str) -> UnclearRefusalError:
+    """What the transport makes of a 500 that lasts."""
+    return UnclearRefusalError(GaveUpError("The API", 900, "status 500", 1), text, sent=True)
+
+
+@pytest.mark.req("IN-60")
+@pytest.mark.parametrize(("error_of", "code"), [(forbidden, "refused_request"), (broken, "unanswered")])
+@pytest.mark.parametrize(
+    ("count", "size", "bad"),
+    [
+        pytest.param(40, 10, {17}, id="one"),
+        pytest.param(40, 10, {39}, id="the last"),
+        pytest.param(40, 40, {0, 39}, id="first and last"),
+        pytest.param(40, 5, range(25), id="whole batches"),
+        pytest.param(40, 1, range(25), id="batches of one"),
+        pytest.param(1_000, 1_000, range(100), id="the first hundred"),
+        pytest.param(1_000, 1_000, range(0, 1_000, 3), id="every third"),
+    ],
+)
+def test_a_row_that_a_firewall_or_a_server_trips_over_costs_itself(error_of, code, count, size, bad):
+    """Only a 400 was narrowed down: any other status, met by one row, ended this run and every run after it."""
+    found, _ = send_batches(count, size, bad, Evidence("The API"), error_of=error_of)
+
+    verdicts = [verdict for part in found for verdict in part]
+    assert {place for place, verdict in enumerate(verdicts) if verdict} == set(bad)
+    assert {verdict[0].code for verdict in verdicts if verdict} == {code}
+
+
+@pytest.mark.req("IN-60")
+@pytest.mark.parametrize("error_of", [forbidden, broken])
+@pytest.mark.parametrize(("count", "size"), [(1, 1), (10, 10), (300, 5), (9_000, 1_000)])
+def test_what_refuses_all_makes_no_rejects_and_costs_few_requests(error_of, count, size):
+    """A key that was withdrawn in mid-run, or a server that is down: what was accepted before is no witness."""
+    evidence = Evidence("The API")
+    send(10, (), evidence)
+
+    found, requests = send_batches(count, size, range(count), evidence, error_of=error_of)
+
+    assert not any(found)
+    assert requests <= 2.5 * BOUND
+
+
+@pytest.mark.req("IN-60")
+def test_a_refusal_that_passes_costs_no_row():
+    """Rows that were refused while everything was are tried again once something is accepted."""
+    bad = set(range(10))
+    sending = Sender(Counter(), Limits()).send(
+        [str(number).encode() for number in range(10)],
+        request_of,
+        lambda request, _part, **_: answer(request, bad),
+        lambda *_: None,
+        (evidence := Evidence("The API")),
+    )
+    assert isinstance(next(sending), StopSendingError)
+    bad.clear()
+    evidence.accept()
+
+    with pytest.raises(StopIteration) as ended:
+        next(sending)
+
+    assert ended.value.value == [None] * 10
+
+
+def answer(request: Request, bad: set[int]) -> tuple[Answer, int]:
+    """Accept what holds none of the bad."""
+    if bad.intersection(json.loads(request.body)):
+        raise forbidden("status 403")
+    return Answer({}), 1

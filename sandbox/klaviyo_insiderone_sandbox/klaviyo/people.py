@@ -44,7 +44,7 @@ PLACES = (
     ("Oslo", "Norway", "Europe/Oslo", "nb-NO", "+479"),
     ("İstanbul", "Türkiye", "Europe/Istanbul", "tr-TR", "+90532"),
     ("London", "United Kingdom", "Europe/London", "en-GB", "+44770"),
-    ("Berlin", "Germany", "Europe/Berlin", "de-DE", "+49151"),
+    ("Berlin", "Germany", "Europe/Berlin", "de-DE", "+491511"),
     ("New York", "United States", "America/New_York", "en-US", "+1212"),
 )
 TIERS = ("bronze", "silver", "gold")
@@ -85,7 +85,7 @@ def ordinary(chance: random.Random, number: int) -> dict[str, str]:
         ),
     }
     if chance.random() < 0.6:
-        attributes["phone_number"] = f'"{prefix}{chance.randrange(1_000_000, 9_999_999)}"'
+        attributes["phone_number"] = f'"{prefix}{chance.randrange(2_000_000, 9_999_999)}"'
     if chance.random() < 0.7:
         attributes["external_id"] = f'"crm-{number}"'
     if chance.random() < 0.1:

@@ -10,18 +10,22 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from singer_delivery.disclosure import without_keys
 from singer_delivery.exact_json import decode, encode
 from singer_delivery.memory.digests import Digester
 from singer_delivery.memory.line_file import LineFile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from singer_delivery.sending.items import RejectedEvent, Source
 
 WRITE_AFTER_BYTES = 1_000_000
 """So many bytes of rejects wait in memory at most; a STATE has the rest written, and all of it synced, before it."""
+
+MOST_LINES_APART = 500
+"""Of a record with more rejected lines, those alike are written together: a line may be shorter than its reject."""
 
 MERGE_AFTER_REJECTS = 100_000
 """After so many rejects of one run, those that repeat are merged before its end."""
@@ -32,8 +36,8 @@ class RejectsLostError(Exception):
 
     def __init__(self, path: Path, error: OSError) -> None:
         super().__init__(
-            f"rejects cannot be kept in {path} ({error.strerror}); STATE is held back, so nothing is lost: make room, "
-            "or correct the permissions, and run again"
+            f"rejects cannot be kept in {without_keys(path)} ({error.strerror}); STATE is held back, so nothing is "
+            "lost: make room, or correct the permissions, and run again"
         )
 
 
@@ -261,6 +265,7 @@ class _Event(msgspec.Struct):
     line: int | None = None
     code: str = ""
     field: str = ""
+    line_ranges: tuple[tuple[int, int], ...] = ()
 
 
 class _Head(msgspec.Struct):
@@ -334,11 +339,44 @@ def _as_entry(reject: Reject, run_id: str) -> dict[str, Any]:
         "time_extracted": reject.time_extracted,
     }
     if len(reject.events) > 1:
-        entry["lines"] = [event._asdict() for event in reject.events]
+        entry["lines"] = lines_of_entry(reject.events)
     if reject.source_stream not in {"", reject.stream}:
         entry["source_stream"] = reject.source_stream
     entry["record"] = reject.record
     return entry
+
+
+def lines_of_entry(events: Sequence[RejectedEvent]) -> list[dict[str, Any]]:
+    """The rejected events of a record as they are written: each; or, where they are many, those alike together.
+
+    These carry the numbers of their lines as ``line_ranges`` (``[[1, 5], [7, 7]]``).
+    """
+    if len(events) <= MOST_LINES_APART:
+        return [event._asdict() for event in events]
+    alike: dict[RejectedEvent, list[list[int]]] = {}
+    for event in events:
+        ranges = alike.setdefault(event._replace(line=None), [])
+        if event.line is None:
+            continue
+        if ranges and ranges[-1][1] == event.line - 1:
+            ranges[-1][1] = event.line
+        else:
+            ranges.append([event.line, event.line])
+    return [
+        event._asdict() | ({"line": ranges[0][0], "line_ranges": ranges} if ranges else {})
+        for event, ranges in alike.items()
+    ]
+
+
+def events_of_entry(entry: Mapping[str, Any]) -> set[tuple[str, int | None]]:
+    """Type and line of each event that an entry names; none: it is about the whole record."""
+    found: set[tuple[str, int | None]] = set()
+    for event in entry.get("lines") or ([entry] if entry.get("event_type") else []):
+        ranges = event.get("line_ranges") or ()
+        found.update((event["event_type"], line) for first, last in ranges for line in range(first, last + 1))
+        if not ranges:
+            found.add((event["event_type"], event.get("line")))
+    return found
 
 
 def _time_of(line: bytes) -> datetime | None:

@@ -8,7 +8,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 REMEDIES: Final[Mapping[str, str]] = {
-    "refused_request": "a request with this row alone is refused; correct the record or the mapping",
+    "refused_request": "a request with this row alone is refused, see `answer`; correct the record or the mapping",
+    "unanswered": "a request with this row alone gets no good answer, see `answer`, while others do; it may have been "
+    "applied all the same: replay it later, or correct the record",
     "too_large": "the row alone is larger than a request may be; map fewer or smaller fields",
     "unreadable": "the line is no valid Singer message; look at the tap that wrote it",
     "invalid_record": "the value does not have the type that the stream's SCHEMA declares; look at the tap",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import sys
@@ -12,10 +13,12 @@ import click
 from singer_delivery.commands.forget import forget
 from singer_delivery.commands.preview import Choice, preview
 from singer_delivery.commands.replay import NO_IDENTIFIER, RejectChoice, replay, told_of_replay
+from singer_delivery.disclosure import shown
 from singer_delivery.exit_codes import run_command
 from singer_delivery.logs import log
 from singer_delivery.memory.private_files import OTHERS
-from singer_delivery.process import log_to_stderr, name_log_lines
+from singer_delivery.process import QuietVariables, log_to_stderr, name_log_lines
+from singer_delivery.settings.suggestions import did_you_mean
 from singer_delivery.settings.variables import check_log_level
 from singer_delivery.standard_streams import open_closed_streams
 from singer_delivery.texts import text_of
@@ -37,6 +40,7 @@ def run_target(target: type[DeliveryTarget], more: Sequence[click.Command] = ())
     """
     os.umask(OTHERS)  # whatever is written is nobody else's
     open_closed_streams()
+    logging.getLogger(target.name).addFilter(QuietVariables())
     log.name = target.name  # lines of the engine are those of its target
     commands = commands_of(target, more)
     is_command = len(sys.argv) > 1 and sys.argv[1] in commands.commands
@@ -44,6 +48,9 @@ def run_target(target: type[DeliveryTarget], more: Sequence[click.Command] = ())
 
     def work(**options: Any) -> Any:
         check_log_level(os.environ, prefix)
+        if not is_command and len(sys.argv) > 1 and not sys.argv[1].startswith("-"):
+            near = did_you_mean(sys.argv[1], commands.commands, f"there are: {', '.join(sorted(commands.commands))}")
+            raise click.UsageError(f"no command `{shown(sys.argv[1])}`; {near}")
         if not is_command:
             return target.cli(**options)
         log_to_stderr(os.environ.get(f"{prefix}LOGLEVEL"))
@@ -114,7 +121,10 @@ def commands_of(target: type[DeliveryTarget], more: Sequence[click.Command]) -> 
     ) -> None:
         """Map and send rejected records again; what was delivered since in a newer version stays."""
         if not (codes or streams or keys or everything or unidentified):
-            raise click.UsageError("choose rejects with --code, --stream or --key, or take them --all")
+            raise click.UsageError(
+                "choose rejects with --code, --stream or --key, or take them --all; --unidentified takes the records "
+                "that had none of the mapped identifiers"
+            )
         if unidentified and not everything and codes and NO_IDENTIFIER not in codes:
             raise click.UsageError(
                 f"--unidentified are the records of the code `{NO_IDENTIFIER}`: leave it out, or --code"
@@ -132,18 +142,31 @@ def commands_of(target: type[DeliveryTarget], more: Sequence[click.Command]) -> 
     @commands.command("forget")
     @config_option
     def forget_command(config: tuple[str, ...]) -> None:
-        """Remove addresses, one a line or in a table on standard input, from what is kept here."""
+        """Remove addresses (standard input, one a line or a table) from what is kept of one integration, here alone."""
         addresses = re.split(r"\r\n|\r|\n", text_of(sys.stdin.buffer.read(), "standard input"))
-        gone = forget(target.checked_settings(settings_of(target, config)), target.prefix, addresses)
+        settings = target.checked_settings(settings_of(target, config))
+        gone = forget(settings, target.prefix, addresses)
+        for line in gone.without:
+            click.echo(f"line {line} is no address")
+        if not gone.given:
+            click.echo("no address came: give e-mail addresses and phone numbers, one a line, on standard input")
+            return
+        integration = shown(settings.integration_name)
         click.echo(
-            f"removed {gone.rejects} reject(s), {gone.profiles} profile(s) of the ledger, {gone.files} dry run(s) and "
-            f"other file(s), the bytes of {gone.events} event(s) of unknown outcome. "
+            f"integration {integration}: removed {gone.rejects} reject(s), {gone.profiles} profile(s) of the ledger, "
+            f"{gone.files} dry run(s) and other file(s), the bytes of {gone.events} event(s) of unknown outcome. "
             f"{target.destination_name} itself is not touched: delete or anonymise the person there, too"
         )
         if gone.unknown:
             lines = ", ".join(map(str, gone.unknown))
             click.echo(
-                f"nothing is kept of {len(gone.unknown)} of {gone.given} address(es): line(s) {lines} of the list"
+                f"integration {integration}: nothing is kept of {len(gone.unknown)} of {gone.given} address(es): "
+                f"line(s) {lines} of the list"
+            )
+        if gone.others:
+            names = ", ".join(map(shown, gone.others))
+            click.echo(
+                f"not looked at: {names}, which keep data here, too; run `forget` with the settings of each as well"
             )
 
     return commands

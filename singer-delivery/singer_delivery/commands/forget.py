@@ -20,10 +20,17 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Forgotten:
-    """How much went; *unknown* are the lines of the list whose address stood nowhere, *given* how many there were."""
+    """How much went.
+
+    *given*: how many lines had an address; *unknown*: those of them whose address stood nowhere; *without*: those that
+    hold something else. *others*: the integrations that keep something in the same data folder, where
+    nothing was looked for.
+    """
 
     given: int
+    without: list[int]
     unknown: list[int]
+    others: list[str]
     rejects: int = 0
     profiles: int = 0
     events: int = 0
@@ -45,7 +52,7 @@ def forget(settings: DeliverySettings, prefix: str, lines: Iterable[str]) -> For
         return bool(here)
 
     data_dir = DataDir(settings.data_dir, settings.integration_name)
-    gone = Forgotten(len(addresses.numbers), [])
+    gone = Forgotten(len(addresses.numbers), addresses.without, [], data_dir.other_integrations())
     gone.rejects = sum(RejectsFile(path, run_id="").remove(is_gone) for path in data_dir.kept_records)
     gone.files = sum(_remove(path, is_gone) for path in data_dir.other_personal_files())
     if settings.ledger_url or data_dir.has_ledger:  # also one that was switched off since

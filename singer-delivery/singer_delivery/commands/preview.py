@@ -17,6 +17,7 @@ from typing import IO, TYPE_CHECKING, Any, ClassVar, cast
 
 import click
 
+from singer_delivery.accounts.remedies import REMEDIES
 from singer_delivery.destination import OnceKind
 from singer_delivery.disclosure import shown
 from singer_delivery.exact_json import encode
@@ -133,9 +134,8 @@ class PreviewRun(Run):
         """Nothing: what is to be said of the folder or the dry run concerns nobody."""
 
     def finish(self) -> None:
-        """Name the sources that no record had."""
+        """End, without a report."""
         self.lanes.finish()
-        self._say_what_was_missing()
 
 
 class PreviewTarget(DeliveryTarget):
@@ -197,7 +197,12 @@ class PreviewTarget(DeliveryTarget):
         """Show that a line is no message."""
         super()._count_unreadable(line)
         self._show(
-            {"stream": "(unreadable)", "key": "", "outcome": "rejected", "reason": "a line is no Singer message"}
+            {
+                "stream": "(unreadable)",
+                "key": "",
+                "outcome": "rejected",
+                "reason": f"unreadable: {REMEDIES['unreadable']}",
+            }
         )
 
     def _use_last_schema(self, stream: str) -> None:
@@ -278,9 +283,10 @@ def preview(
         Exception: What would end a run.
     """
     screen = Screen(as_json=as_json, limit=limit)
-    met = run_through(base, config, lines, choice, screen.show)
+    target = run_through(base, config, lines, choice, screen.show)
+    target.run.say_what_was_missing()
     screen.sum_up()
-    _refuse_slips(choice, met)
+    _refuse_slips(choice, target.met)
 
 
 def run_through(
@@ -289,14 +295,14 @@ def run_through(
     lines: IO[bytes] | None,
     choice: Choice,
     show: Callable[[Shown], None],
-) -> Met:
-    """Hand *show* every chosen record of the input with what becomes of it."""
+) -> PreviewTarget:
+    """Hand *show* every chosen record of the input with what becomes of it; returns what was met on the way."""
     with tempfile.TemporaryDirectory(prefix=f"{base.name}-") as folder:
         target = cast("type[PreviewTarget]", type(base.__name__, (PreviewTarget, base), {}))(
             config, folder, choice, show
         )
         target.load(lines)
-        return target.met
+        return target
 
 
 def _refuse_slips(choice: Choice, met: Met) -> None:

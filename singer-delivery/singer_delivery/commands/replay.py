@@ -12,7 +12,7 @@ import click
 import msgspec
 from singer_sdk.exceptions import InvalidJSONSchema
 
-from singer_delivery.accounts.rejects import RejectsFile
+from singer_delivery.accounts.rejects import RejectsFile, events_of_entry
 from singer_delivery.accounts.remedies import REMEDIES
 from singer_delivery.disclosure import shown
 from singer_delivery.errors import Finding, SettingsError
@@ -59,6 +59,7 @@ class _Line(msgspec.Struct):
     code: str
     event_type: str | None = None
     line: int | None = None
+    line_ranges: list[tuple[int, int]] | None = None
 
 
 class _Shape(msgspec.Struct):
@@ -90,8 +91,9 @@ def is_reject(entry: Entry | None) -> bool:
 
 @dataclass(slots=True)
 class Outcomes:
-    """What became of the replayed rejects: id of the reject -> (outcome, reason)."""
+    """What became of the replayed rejects (*what* says what they are): id of the reject -> (outcome, reason)."""
 
+    what: str
     by_id: dict[str, tuple[Outcome, str]] = field(default_factory=dict)
     passed_over: Counter[str] = field(default_factory=Counter)
     """What cannot be replayed, in words -> how many."""
@@ -128,7 +130,7 @@ def replay(target: DeliveryTarget, choice: RejectChoice) -> Outcomes:
         finding = Finding("ledger_days", "0: without the ledger a replay could overwrite newer data", "switch it on")
         raise SettingsError([finding])
     target.run.expects_delivery = False
-    outcomes = Outcomes()
+    outcomes = Outcomes("reject(s)" if choice.rejects else "record(s) without identifier")
     with target.run.data_dir.alone("replay"):
         known = {*REMEDIES, *target.run.destination.remedies}
         _refuse_slips(choice, files_of(target, choice), target.settings.stream_kinds, known)
@@ -140,7 +142,7 @@ def told_of_replay(outcomes: Outcomes) -> str:
     """One line on what a replay did, and on what it passed over."""
     counts = outcomes.count()
     told = ", ".join(f"{outcome} {count}" for outcome, count in sorted(counts.items()))
-    line = f"replayed {sum(counts.values())} reject(s){': ' if told else ''}{told}"
+    line = f"replayed {sum(counts.values())} {outcomes.what}{': ' if told else ''}{told}"
     if not counts and outcomes.replayed_before:
         line += f"; all {outcomes.replayed_before} that were chosen had been replayed before"
     for words, count in outcomes.passed_over.items():
@@ -246,12 +248,11 @@ class _Streams:
         """Hand an entry to its stream, through the maps that it came by."""
         source = self._source(entry)
         aliases = {stream_map.stream_alias for stream_map in self._target.mapper.stream_maps[source]}
-        events = entry.get("lines") or ([entry] if entry.get("event_type") else [])
         arrival = Arrival(
             line=encode({"stream": source, "record": entry["record"]}),
             time_extracted=read_at(entry),
             attempt=entry.get("attempt", 1) + 1,
-            only={(event["event_type"], event.get("line")) for event in events} or None,
+            only=events_of_entry(entry) or None,
             alias=entry["stream"] if entry["stream"] in aliases else "",
             settled=outcomes.note(entry),
         )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from singer_delivery.mapping.countries import to_country
 from singer_delivery.mapping.dates import to_birthday
+from singer_delivery.mapping.placeholders import to_order_id
 from singer_delivery.mapping.transforms import Transform, fills_null
 from singer_delivery.mapping.values import (
     to_flag,
@@ -20,7 +21,7 @@ from singer_delivery.mapping.values import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-Kind = Literal["text", "texts", "number", "integer", "numbers", "flag", "birthday", "country", "plain"]
+Kind = Literal["text", "texts", "number", "integer", "numbers", "flag", "birthday", "country", "plain", "order_id"]
 """What a destination takes for a name; ``plain``: a scalar or a flat array."""
 
 Note = tuple[str, str]
@@ -37,6 +38,7 @@ FITS: Final[Mapping[Kind, Transform]] = {
     "birthday": to_birthday,
     "country": to_country,
     "plain": to_plain,
+    "order_id": to_order_id,
 }
 """Kind -> the last step of every column of that kind; what does not fit is left out."""
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from singer_delivery.mapping.sources import NO_ITEM, Getter, Record, compile_source, steps_of
-from singer_delivery.mapping.values import UnusableValueError, is_blank
+from singer_delivery.mapping.values import CONTAINERS, UnusableValueError, is_blank
 
 if TYPE_CHECKING:
     from singer_delivery.mapping.columns import Column, Note
@@ -29,12 +29,14 @@ def compile_fill(columns: Sequence[Column], bag: str, *, with_item: bool) -> Fil
     lines = ["def fill(record, item, root, custom):", " notes = []", *_open_bag(bag)]
     for number, column in enumerate(columns):
         names |= {f"transform_{number}": column.transform, f"fit_{number}": column.fit}
+        names[f"otherwise_{number}"] = compile_otherwise(column, bag)
         lines += [
             " try:",
             *(f"  {line}" for line in _read(column.sources, bag, names, with_item=with_item)),
             *(f"  {line}" for line in _write(column, number)),
             " except UnusableValueError as error:",
-            f"  notes.append((error.code, {column.source!r}))",
+            f"  value = otherwise_{number}(record, item, error, notes)",
+            f"  if value is not None: {_place(column)}value",
         ]
     lines.append(" return notes")
     fill: Fill = _function("fill", lines, names)
@@ -50,6 +52,30 @@ def compile_get(sources: Sequence[str], bag: str) -> Getter:
     return get
 
 
+def compile_otherwise(column: Column, bag: str) -> Callable[[Record, Record, UnusableValueError, list[Note]], Any]:
+    """Compile what a column comes to where the value that was found first is unusable.
+
+    That is the first usable one of its sources, else its default. Where there is neither, the reason is noted, unless
+    no source holds anything.
+    """
+    getters = [compile_source([source], bag) for source in column.sources]
+
+    def otherwise(record: Record, item: Record, error: UnusableValueError, notes: list[Note]) -> Any:
+        values = [value for get in getters if (value := get(record, item)) is not None and not is_blank(value)]
+        for value in [*values[1:], None]:
+            try:
+                _, converted = column.convert(value)
+            except UnusableValueError:
+                continue
+            if converted is not None:
+                return converted
+        if values:
+            notes.append((error.code, column.source))
+        return None
+
+    return otherwise
+
+
 def _function(name: str, lines: Sequence[str], names: dict[str, Any]) -> Any:
     exec(compile("\n".join(lines), f"<{name}>", "exec"), names)  # noqa: S102  (the lines are ours, literals by repr)
     return names[name]
@@ -62,7 +88,8 @@ def _open_bag(bag: str) -> list[str]:
 def _read(sources: Sequence[str], bag: str, names: dict[str, Any], *, with_item: bool) -> list[str]:
     """Set ``value`` to the first source that is there; *names* receives what the lines refer to.
 
-    A blank text, which is rare, is found by a quick look at where it starts; then the whole search is made once more.
+    A blank text, which is rare, is found by a quick look at where it starts; then, and for an empty list or object, the
+    whole search is made once more.
     """
     lines: list[str] = []
     for source in sources:
@@ -75,9 +102,10 @@ def _read(sources: Sequence[str], bag: str, names: dict[str, Any], *, with_item:
             expression = path if with_item else _path(source, path)
         lines.append(f"if value is None: value = {expression}" if lines else f"value = {expression}")
     search = f"get_{len(names)}"
-    names |= {search: compile_source(sources, bag), "is_blank": is_blank}
+    names |= {search: compile_source(sources, bag), "is_blank": is_blank, "CONTAINERS": CONTAINERS}
     is_visible = '"!" <= value <= "~"'
-    lines.append(f"if type(value) is str and not {is_visible} and is_blank(value): value = {search}(record, item)")
+    may_be_blank = f"not {is_visible} if type(value) is str else type(value) in CONTAINERS"
+    lines.append(f"if value is not None and ({may_be_blank}) and is_blank(value): value = {search}(record, item)")
     return lines
 
 
@@ -100,9 +128,13 @@ def _path(name: str, search: str) -> str:
     return f"{search} if {elsewhere} else None if (at := record.get({head[0]!r})) is None else {value}"
 
 
+def _place(column: Column) -> str:
+    return f"{'custom' if column.custom else 'root'}[{column.name!r}] = "
+
+
 def _write(column: Column, number: int) -> list[str]:
     """Transform ``value``, fit it, and put it where it belongs."""
-    place = f"{'custom' if column.custom else 'root'}[{column.name!r}] = "
+    place = _place(column)
     fitting, fitted = FITTING.get(column.kind), f"fit_{number}(value)"
     store = f"{place}value if {fitting} else {fitted}" if fitting else f"{place}{fitted}"
     transform = f"value = transform_{number}(value)"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import phonenumbers
 
+from singer_delivery.mapping.calling_codes import to_existing
 from singer_delivery.mapping.placeholders import stands_for_nobody
 from singer_delivery.mapping.values import INVISIBLE, UnusableValueError, to_text, trim
 
@@ -18,7 +19,6 @@ E164: Final = re.compile(r"\+[1-9][0-9]{6,14}")
 """What APIs commonly check; one of them refuses the whole person for a number that fails it."""
 
 _SEPARATORS: Final = dict.fromkeys(map(ord, f".-/()\u2010\u2011\u2012\u2013\u2014{INVISIBLE}"))
-_COUNTING: Final = "12345678901234567890"
 _TRUNK_ZERO: Final = re.compile(r"(?<=\d)\s*\(0\)\s*(?=\d)")
 """How people write that 0 is dialled within the country only: ``+44 (0)20 7946 0958``."""
 
@@ -32,10 +32,10 @@ _REMEMBERED = 10_000
 def compile_phone(default_country: str | None, *, normalize: bool) -> Callable[[Any], str]:
     """Compile the reading of a phone number; the result raises UnusableValueError for what is none.
 
-    Separators are stripped, and so is the ``(0)`` after a country's code where the number has none. What then starts
-    with ``+`` stays as it is; anything else is a national number, read by the rules of *default_country*, and invalid
-    without one, or where its area code is missing. Without *normalize* the number must be right as it stands. What
-    stands for nobody is refused with the code ``identifier_blocked``.
+    Separators are stripped, and so is the 0 after a country's code where the number has none. What does not start with
+    ``+`` is a national number, read by the rules of *default_country*, and invalid without one, or where its area code
+    is missing. The number must exist by the rules of its country. Without *normalize* it must be right as it stands.
+    What stands for nobody is refused with the code ``identifier_blocked``.
 
     >>> compile_phone("TR", normalize=True)("0532 123 45 67")
     '+905321234567'
@@ -48,17 +48,16 @@ def compile_phone(default_country: str | None, *, normalize: bool) -> Callable[[
 
     def to_phone(value: Any) -> str:
         number = given = trim(value if type(value) is str else to_text(value))
-        is_right = E164.fullmatch(number) is not None
-        if normalize and not is_right:
+        if normalize and not E164.fullmatch(number):
             number = _without_trunk_zero(number).translate(_SEPARATORS)
             if number and number[0] != "+" and len(number) <= LONGEST_NUMBER:  # what is longer is not remembered
                 number = from_national(number)
-            is_right = E164.fullmatch(number) is not None
-        if not is_right:
+        if not E164.fullmatch(number):
             raise UnusableValueError("identifier_blocked" if stands_for_nobody(given) else "invalid_phone_number")
-        if (number[2:] == number[1:-1] or number[1:] in _COUNTING) and not _is_valid(number):
-            raise UnusableValueError("identifier_blocked")
-        return number
+        existing = to_existing(number)
+        if existing != given and not normalize:
+            raise UnusableValueError("invalid_phone_number")
+        return existing
 
     return to_phone
 

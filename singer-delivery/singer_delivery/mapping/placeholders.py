@@ -3,63 +3,196 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+import unicodedata
+from functools import lru_cache
+from html import unescape
+from typing import Any, Final
+from urllib.parse import unquote
 
-WORDS: Final = frozenset(
-    {
-        "none", "null", "nil", "nan", "nat", "na", "nd", "undefined", "unknown", "anonymous", "anon", "guest", "true",
-        "false", "notset", "notavailable", "notapplicable", "notprovided", "notfound", "noid", "novalue", "nodata",
-        "blank", "empty", "missing", "void", "tbd", "inf", "infinity", "ref", "div0",
-        "undefinedundefined", "nullnull", "nonenone",
-        "unbekannt", "keine", "gast", "bilinmiyor", "yok", "misafir", "inconnu", "aucun", "invité", "desconocido",
-        "ninguno", "invitado", "sconosciuto", "nessuno", "ospite", "onbekend", "geen",
-    }
-)  # fmt: skip
-"""Words for nothing, without case, blanks and signs: ``N/A`` and ``[object Object]`` are among them."""
+from singer_delivery.mapping.values import UnusableValueError, to_text, trim
+
+# fmt: off
+NOTHING: Final = frozenset({
+    "none", "null", "nil", "nan", "nat", "na", "nd", "undefined", "unknown", "anonymous", "anon", "guest", "true",
+    "false", "yes", "no", "notset", "notavailable", "notapplicable", "notprovided", "notfound", "notloggedin",
+    "loggedout", "noid", "novalue", "nodata", "noemail", "nomail", "noname", "nouser", "blank", "empty", "missing",
+    "void", "tbd", "tba", "inf", "infinity", "ref", "div0", "unset", "unspecified", "unidentified", "unregistered",
+    "unavailable", "unnamed", "unassigned", "nullptr", "nullopt", "dbnull", "nsnull", "nonetype", "nothing",
+    "invalid", "deleted", "removed", "redacted", "dummy", "placeholder", "walkin", "unbekannt", "unbekannter",
+    "unbekannte", "keine", "keiner", "gast", "anonym", "anonymer", "anonyme", "leer", "bilinmiyor", "bilinmeyen",
+    "yok", "misafir", "anonim", "belirtilmemis", "belirtilmedi", "tanimsiz", "inconnu", "inconnue", "aucun", "aucune",
+    "invite", "desconocido", "desconocida", "ninguno", "invitado", "anonimo", "sconosciuto", "nessuno", "ospite",
+    "onbekend", "onbekende", "geen", "anoniem", "anonieme", "desconhecido", "nenhum", "convidado", "nieznany", "brak",
+    "ukendt", "okand", "ukjent", "ingen", "anonymt", "неизвестно", "неизвестный", "гость",
+})
+"""Words for nothing, without case, accents and signs: ``N/A`` and ``(not set)`` are among them."""
+
+ANYBODY: Final = frozenset({
+    "customer", "user", "visitor", "account", "client", "member", "buyer", "shopper", "contact", "person", "profile",
+    "subscriber", "consumer", "id", "uid", "uuid", "guid", "customerid", "userid", "clientid", "externalid",
+    "profileid", "username", "login", "kunde", "kundin", "benutzer", "nutzer", "besucher", "konto", "kundennummer",
+    "musteri", "kullanici", "ziyaretci", "uye", "utilisateur", "visiteur", "compte", "cliente", "usuario",
+    "visitante", "cuenta", "utente", "visitatore", "klant", "gebruiker", "bezoeker", "klient", "kund", "kunden",
+})
+"""What everybody is: such a word tells nobody from anybody else."""
+
+NEGATIONS: Final = frozenset({
+    "not", "non", "without", "kein", "nicht", "ohne", "pas", "sans", "sin", "senza", "niet", "nie", "degil", "inte",
+    "ikke", "yapilmamis", "yapmamis",
+})
+"""Words that mean nothing only in company: ``not given``, ``keine Angabe``."""
+
+AROUND: Final = frozenset({
+    "logged", "signed", "in", "out", "up", "given", "provided", "available", "applicable", "set", "found",
+    "specified", "defined", "assigned", "registered", "entered", "supplied", "identified", "known", "disclosed",
+    "value", "data", "name", "email", "mail", "phone", "number", "key", "code", "external", "object", "optional",
+    "some", "string", "text", "type", "java", "lang", "util", "system", "default", "checkout", "angabe", "angaben",
+    "angegeben", "eingeloggt", "angemeldet", "registriert", "vorhanden", "wert", "daten", "nummer", "bekannt",
+    "verfugbar", "gesetzt", "renseigne", "connecte", "disponible", "datos", "especificado", "disponibile",
+    "specificato", "bekend", "opgegeven", "ingelogd", "beschikbaar", "podano", "giris", "informado",
+})
+"""Words that may stand around those, and say nothing themselves."""
 
 EXACT: Final = frozenset({
-    "undefined", "anonymous", "null", "0", "1", "-1", "1.0", "#name?", "#value!", "#num!",
+    "undefined", "anonymous", "null", "0", "1",
+    "#name?", "#value!", "#num!", "\\n", "1.#qnan", "1.#ind", "-1.#ind", "1.#inf", "array",
+    "2147483647", "-2147483648", "4294967295", "9223372036854775807", "-9223372036854775808", "18446744073709551615",
     "d41d8cd98f00b204e9800998ecf8427e",
     "da39a3ee5e6b4b0d3255bfef95601890afd80709",
     "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
-})  # fmt: skip
-"""Numbers, what a spreadsheet shows for an error, and the digests of an empty text (MD5, SHA-1, SHA-256)."""
+})
+"""Words and numbers that identify nobody, what a spreadsheet shows for an error, ``\\N`` of databases, the ends of
+integers, and the digests of an empty text (MD5, SHA-1, SHA-256)."""
+# fmt: on
 
 LONGEST_PLACEHOLDER: Final = 64
+LONGEST_TEMPLATE: Final = 1_000
+LONGEST_NUMBER: Final = 20
+FIRST_ORDER: Final = "1"
+SHORTEST_IN_A_ROW: Final = 4
 
-_TEMPLATE: Final = re.compile(r"\{\{.*\}\}|\{%.*%\}|\$\{.*\}|\*\|.*\|\*|%%.*%%|<%.*%>|\[object [^\]]*\]", re.DOTALL)
-"""What a template leaves where nothing filled it in: ``{{ customer.id }}``, ``${id}``, ``*|ID|*``, ``%%ID%%``; and what
-JavaScript writes for an object."""
+_NUMBER: Final = re.compile(r"[+-]?(?:0+(?:[.,]0*)?(?:e(?:0+|[+-][0-9]+))?|1[.,]0*|1(?:[.,]0*)?e[+-]?0+)|-(?:1|9{2,})")
+"""Zero, 1.0, -1 and -999 as programs write them; 1 itself is in ``EXACT``."""
 
-_TEMPLATES_BEGIN: Final = frozenset("{$*%<[")
+_NUMBERS_BEGIN: Final = frozenset("+-01")
+_NAME: Final = r"[^\d@<>{}\[\]%]+"
+_TEMPLATE: Final = re.compile(
+    r"\*\|.*\|\*|%%.*%%|<%.*%>|@@.+@@|\[\[.*\]\]|\[%.*%\]|\[object [^\]]*\]|%!.\(.*\)"
+    rf"|<+{_NAME}>+|\[{_NAME}\]|%{_NAME}%|__{_NAME}__",
+    re.DOTALL,
+)
+"""What a template leaves where nothing filled it in: ``*|ID|*``, ``%%ID%%``, ``<customer_id>``, ``%CUSTOMER_ID%``; and
+what JavaScript writes for an object."""
 
+_BRACES: Final = re.compile(rf"\{{\{{.*?\}}\}}|\{{%.*?%\}}|[$#@]\{{[^{{}}]*\}}|\{{{_NAME}\}}", re.DOTALL)
+"""A template's braces, wherever they stand: ``{{ customer.id }}``, ``${id}``, ``shop-{customer_id}``."""
+
+_TEMPLATES_BEGIN: Final = frozenset("*%<[@_&$")
+_VARIABLE: Final = re.compile(r"\$[A-Za-z_]+(?:[._][A-Za-z_]+)+")
+
+_KNOWN: Final = NOTHING | ANYBODY | NEGATIONS | AROUND
 _UUID_LENGTHS: Final = frozenset({32, 36})
 _ONE_CHARACTER: Final = re.compile(r"([0-9a-f])\1{7}(-?)\1{4}\2\1{4}\2\1{4}\2\1{12}")
 """A UUID of one character all along."""
 
 _TELLS_APART: Final = re.compile(r"[1-9]")
 _SIGNS: Final = re.compile(r"[\W_]+")
-_BETWEEN_WORDS: Final = re.compile(r"[\s,;|_-]+")
+_BETWEEN_WORDS: Final = re.compile(r"[\s,;:|_-]+")
+_HUMP: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_DOTLESS: Final = str.maketrans("\u0131", "i")
+
+_LONG_WORDS: Final = sorted((word for word in NOTHING | ANYBODY if len(word) >= SHORTEST_IN_A_ROW), key=len)
+_SAID_IN_A_ROW: Final = re.compile(f"(?:{'|'.join(reversed(_LONG_WORDS))})+")
+"""Words without anything between them: ``undefinedundefined``, ``unknownuser``; short ones make up names (``nana``)."""
 
 
 def stands_for_nobody(text: str) -> bool:
-    """Tell whether a trimmed text is a placeholder: a word for nothing, nothing but zeros and signs, or a template.
+    """Tell whether a trimmed text is a placeholder: words for nothing, nothing but zeros and signs, or a template.
 
-    >>> [stands_for_nobody(text) for text in ("N/A", "00000000-0000-0000-0000-000000000000", "--", "na-7")]
+    >>> [stands_for_nobody(text) for text in ("N/A", "00000000-0000-0000-0000-000000000000", "not logged in", "na-7")]
     [True, True, True, False]
     """
+    if ("{" in text or text[:1] in _TEMPLATES_BEGIN) and is_template(text):
+        return True
     if len(text) > LONGEST_PLACEHOLDER:
         return False
     lower = text.lower()
-    if lower in EXACT or (text[:1] in _TEMPLATES_BEGIN and _TEMPLATE.fullmatch(text)):
+    if lower in EXACT or (len(text) in _UUID_LENGTHS and _ONE_CHARACTER.fullmatch(lower)):
         return True
-    if len(text) in _UUID_LENGTHS and _ONE_CHARACTER.fullmatch(lower):
+    if len(text) <= LONGEST_NUMBER and text[:1] in _NUMBERS_BEGIN and _NUMBER.fullmatch(lower):
         return True
-    if _TELLS_APART.search(text):
+    return not _TELLS_APART.search(text) and _says_nothing(text)
+
+
+def is_nobodys_email(address: str) -> bool:
+    """Tell whether an address was made of placeholders: a template, or one before the ``@`` and one behind it.
+
+    >>> is_nobodys_email("undefined@undefined.undefined"), is_nobodys_email("null@shop.example")
+    (True, False)
+    """
+    if ("{" in address or address[:1] in _TEMPLATES_BEGIN) and is_template(address.partition("@")[0]):
+        return True
+    local, _, domain = address.rpartition("@")
+    return _is_nobodys_domain(domain) and stands_for_nobody(local)
+
+
+@lru_cache(maxsize=1_000)
+def _is_nobodys_domain(domain: str) -> bool:
+    if "{" in domain and is_template(domain):
+        return True
+    first = domain.partition(".")[0]
+    return first.lower() not in ANYBODY and stands_for_nobody(first)
+
+
+def to_order_id(value: Any) -> str:
+    """Write what names an order as text; order 1 exists, unlike orders 0, ``null`` and ``N/A``.
+
+    Raises:
+        UnusableValueError: It is no text or number, or a placeholder: it would make one order of many.
+    """
+    name = to_text(value)
+    trimmed = trim(name)
+    if trimmed and trimmed != FIRST_ORDER and stands_for_nobody(trimmed):
+        raise UnusableValueError("order_id_blocked")
+    return name
+
+
+def is_template(text: str) -> bool:
+    """Tell whether a template stands in a text that nothing filled in; also one that was escaped on its way."""
+    if len(text) > LONGEST_TEMPLATE:
         return False
-    return _is_nothing(text) or all(map(_is_nothing, _BETWEEN_WORDS.split(text)))
+    plain = unescape(unquote(text)) if text[0] in "%&" else text
+    return bool(_BRACES.search(plain) or _TEMPLATE.fullmatch(plain) or _VARIABLE.fullmatch(plain))
+
+
+def _says_nothing(text: str) -> bool:
+    """Tell whether each word says nothing, and one of them says so itself."""
+    if _is_nothing(text):
+        return True
+    words = [word for part in _BETWEEN_WORDS.split(_HUMP.sub(" ", text)) for word in _words_of(part)]
+    if not all(word in _KNOWN for word in words):
+        return False
+    return any(word in NOTHING or word in ANYBODY or (word in NEGATIONS and len(words) > 1) for word in words)
+
+
+def _words_of(part: str) -> list[str]:
+    """The words between two blanks: one, where its signs only divide it (``n.a.``), else those between its signs."""
+    whole = _folded(_SIGNS.sub("", part))
+    if not whole.strip("0"):
+        return []
+    if whole in NOTHING or _SAID_IN_A_ROW.fullmatch(whole):
+        return ["none"]
+    return [_folded(word) for word in _SIGNS.split(part) if word.strip("0")]
 
 
 def _is_nothing(text: str) -> bool:
-    core = _SIGNS.sub("", text).casefold()
-    return not core.strip("0") or core in WORDS
+    core = _folded(_SIGNS.sub("", text))
+    return not core.strip("0") or core in NOTHING or _SAID_IN_A_ROW.fullmatch(core) is not None
+
+
+def _folded(word: str) -> str:
+    """Without case and accents."""
+    if word.isascii():
+        return word.lower()
+    apart = unicodedata.normalize("NFKD", word.casefold().translate(_DOTLESS))
+    return "".join(character for character in apart if not unicodedata.combining(character))

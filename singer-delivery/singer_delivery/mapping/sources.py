@@ -11,7 +11,7 @@ from singer_delivery.mapping.values import is_blank
 
 Record = dict[str, Any]
 Getter = Callable[[Record, Record], Any]
-"""(record, item) -> the value, or None where it is null or absent; a blank text, where nothing else is there.
+"""(record, item) -> the value, or None where it is null or absent; a blank one, where nothing else is there.
 
 ``item`` is the line inside ``for_each``, and ``NO_ITEM`` everywhere else.
 """
@@ -33,7 +33,8 @@ def compile_source(names: Sequence[str], bag: str) -> Getter:
     A name is looked up in the item, then in the record, each time as an exact key, and then as a dotted path with array
     indexes (``Items.0.SKU`` or ``Items[0].SKU``); *bag* names the open object of the record (``properties`` or
     ``event_properties``) whose keys count like those of the record, after them. A key that is present and null ends
-    the search of its name. A blank text is passed over; only where there is nothing else, it is the value.
+    the search of its name. A blank text, and an empty list or object, is passed over; only where there is nothing else,
+    it is the value.
 
     >>> get = compile_source(["title", "location.city"], "properties")
     >>> get({"title": None, "location": {"city": "Oslo"}, "properties": {}}, NO_ITEM)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 SCALARS: Final = frozenset({str, int, float, bool, Decimal})
 NUMBERS: Final = frozenset({int, float, Decimal})
+CONTAINERS: Final = frozenset({list, dict})
 LARGEST_EXPONENT = 40
 """Beyond 40 digits a number read from text, or written as text, is a mistake, and could fill the memory."""
 
@@ -33,6 +34,7 @@ _INVISIBLE_RANGES: Final = (
     (0xE0020, 0xE007F),
 )
 # fmt: on
+EMPTY: Final[tuple[Any, ...]] = ("", [], {})
 FILLERS: Final = "\u115f\u1160\u2800\u3164\uffa0"
 """Letters and signs that show nothing: Hangul fillers, the empty Braille cell."""
 
@@ -65,8 +67,20 @@ def trim(text: str) -> str:
 
 
 def is_blank(value: Any) -> bool:
-    """Tell whether a value is a text in which nothing can be seen: it stands for none wherever another may be taken."""
-    return type(value) is str and not "!" <= value <= "~" and not trim(value)
+    """Tell whether nothing can be seen in a value: it stands for none wherever another may be taken.
+
+    >>> [is_blank(value) for value in (" ", [], {}, [None, ""], 0, False, [0])]
+    [True, True, True, True, False, False, False]
+    """
+    if type(value) is str:
+        return not "!" <= value <= "~" and not trim(value)
+    if type(value) is list:
+        return all(element is None or element in EMPTY or _is_blank_text(element) for element in value)
+    return type(value) is dict and not value
+
+
+def _is_blank_text(value: Any) -> bool:
+    return type(value) is str and not trim(value)
 
 
 def to_text(value: Any) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from decimal import Decimal
+from html import unescape
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote_plus
 
@@ -34,6 +35,13 @@ _INNER_BORDER: Final = re.compile(r"[=&?/|'`{}!#$%^*~]")
 _CELLS: Final = re.compile(r"[,;|\t<>\"]")
 _SCHEME: Final = re.compile(r"(?:mailto|tel|sms):", re.IGNORECASE)
 
+_LABELLED: Final = re.compile(r"^[^\W\d_]+\.?[:\s]\s*")
+"""A word before a number: ``Tel. 0532 123 45 67``."""
+
+_EMAIL: Final = re.compile(r"[^@\s]+@[^@\s]+")
+_PUNYCODE: Final = re.compile(r"\bxn--([a-z0-9-]+)", re.IGNORECASE)
+_ESCAPED: Final = re.compile(r"\\u([0-9a-fA-F]{4})")
+
 _LONGEST_EMAIL: Final = 320
 
 
@@ -46,11 +54,20 @@ class Addresses:
         self.spellings: dict[str, set[int]] = {}
         """How the mapping may have spelled them: what the ledger's digests were made of."""
         self.numbers: set[int] = set()
+        self.without: list[int] = []
+        """The lines that hold something, but no address."""
         for number, line in enumerate(lines, start=1):
-            for text in _addresses_of(line):
+            texts = _addresses_of(line)
+            if not texts and _clean(line):
+                self.without.append(number)
+            for text in texts:
                 self.numbers.add(number)
-                self._texts.setdefault(text.casefold(), set()).add(number)
-                spellings = {text, text.lower(), text.upper(), text.capitalize()}
+                self._texts.setdefault(_international(text.casefold()).casefold(), set()).add(number)
+                spellings = {
+                    spelling
+                    for form in _domain_forms(text)
+                    for spelling in (form, form.lower(), form.upper(), form.capitalize())
+                }
                 if "@" not in text:
                     digits = "".join(_digits(group) for group in _DIGITS.findall(text))
                     for form in _forms(text, digits, default_country) if len(digits) >= SHORTEST_NUMBER else ():
@@ -64,7 +81,7 @@ class Addresses:
         try:
             value = decode(line)
         except (ValueError, RecursionError, ArithmeticError):
-            value = line.decode("utf-8", "replace")
+            value = _ESCAPED.sub(lambda escape: chr(int(escape[1], 16)), line.decode("utf-8", "replace"))
         found: set[int] = set()
         waiting = [value]
         while waiting:
@@ -80,10 +97,8 @@ class Addresses:
         return found
 
     def _in_text(self, given: str) -> set[int]:
-        text = _clean(given).casefold()
         found: set[int] = set()
-        spellings = {text, text.translate(FORMAT_MARKS), unquote_plus(text) if "%" in text else text}
-        for spelling in spellings:
+        for spelling in _plain_forms(_clean(given).casefold()):
             found |= self._texts.get(spelling, set())
             for email in _emails_in(spelling):
                 found |= self._texts.get(email, set())
@@ -100,14 +115,68 @@ def _addresses_of(line: str) -> list[str]:
 
     >>> _addresses_of('"ada@shop.example";Ada;+47 999 00 001;1234567')
     ['ada@shop.example', '+47 999 00 001']
-    >>> _addresses_of("1234567"), _addresses_of("mailto:o'neil@shop.example")
-    (['1234567'], ["o'neil@shop.example"])
+    >>> _addresses_of("1234567"), _addresses_of("mailto:o'neil@shop.example"), _addresses_of("not-an-address")
+    (['1234567'], ["o'neil@shop.example"], [])
     """
     cells = [cell for part in _CELLS.split(line) if (cell := _clean(_SCHEME.sub("", _clean(part).strip("'"))))]
     if len(cells) > 1:
         known = [cell for cell in cells if "@" in cell or cell.startswith(("+", "00"))]
         cells = known or [_clean(line)]
-    return cells
+    return [cell for cell in cells if _is_address(cell)]
+
+
+def _is_address(cell: str) -> bool:
+    number = _LABELLED.sub("", cell)
+    digits = sum(len(group) for group in _DIGITS.findall(number))
+    is_number = digits >= SHORTEST_NUMBER and not any(character.isalpha() for character in number)
+    return is_number or _EMAIL.search(cell) is not None
+
+
+def _plain_forms(text: str) -> set[str]:
+    """What a text says once it is no longer escaped: for a link, for HTML (also twice), for the names of domains."""
+    forms = {text}
+    for undo in (_unquoted, unescape, unescape, _without_marks, _international):
+        forms |= {undo(form).casefold() for form in forms}
+    return forms
+
+
+def _unquoted(text: str) -> str:
+    return unquote_plus(text) if "%" in text else text
+
+
+def _without_marks(text: str) -> str:
+    return text.translate(FORMAT_MARKS)
+
+
+def _international(text: str) -> str:
+    """Write the names of domains in their own letters.
+
+    >>> _international("ada@xn--mnchen-3ya.example")
+    'ada@münchen.example'
+    """
+
+    def decoded(label: re.Match[str]) -> str:
+        try:
+            return label[1].encode().decode("punycode")
+        except ValueError:
+            return label[0]
+
+    return _PUNYCODE.sub(decoded, text) if "xn--" in text.lower() else text
+
+
+def _domain_forms(address: str) -> set[str]:
+    """An address with its domain as it stands, in its own letters, and in those of the domain name system."""
+    local, at, domain = address.rpartition("@")
+    if not at:
+        return {address}
+    letters = _international(domain).lower()
+    forms = {domain, letters, *(_ascii(each) for each in (letters, letters.casefold()))}
+    return {f"{local}@{form}" for form in forms}
+
+
+def _ascii(domain: str) -> str:
+    labels = domain.split(".")
+    return ".".join(label if label.isascii() else f"xn--{label.encode('punycode').decode()}" for label in labels)
 
 
 def _clean(text: str) -> str:
@@ -177,7 +246,7 @@ def _forms(text: str, digits: str, default_country: str | None) -> set[str]:
         except phonenumbers.NumberParseException:
             continue
         national = phonenumbers.national_significant_number(parsed)
-        forms.add(f"{parsed.country_code}0{national}")
+        forms |= {f"{parsed.country_code}0{national}", f"{parsed.country_code}{national}"}
         if candidate == international and _is_home(parsed.country_code, default_country):
             forms |= {national, f"0{national}"}
     return forms

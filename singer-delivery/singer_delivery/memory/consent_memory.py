@@ -83,8 +83,8 @@ class ConsentMemory:
                 log.warning(
                     "stream %s: there were earlier runs, and this ledger does not know them: who opted out inside "
                     "%s since is not known either, so opt-ins of before now are withheld (noted as "
-                    "optin_withheld); opt-outs and later opt-ins go. Give back the data_dir of before, or set "
-                    "`optins_without_memory: send`",
+                    "optin_withheld); opt-outs and later opt-ins go. Give back the data_dir of the last run (not an "
+                    "older copy: opt-ins delivered since would go again), or set `optins_without_memory: send`",
                     shown(stream),
                     self._destination,
                 )

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from singer_delivery.disclosure import shown
+from singer_delivery.disclosure import shown, without_keys
 from singer_delivery.errors import Finding, SettingsError
 from singer_delivery.exact_json import decode, encode
 from singer_delivery.logs import log
@@ -60,12 +60,22 @@ class DataDir:
         if is_shared(self.root):
             return
         if not (tighten(self.root) and is_private):
-            log.warning("data_dir %s can be read by others, and its rights cannot be changed from here", self.root)
+            log.warning(
+                "data_dir %s can be read by others, and its rights cannot be changed from here", without_keys(self.root)
+            )
 
     def other_personal_files(self) -> list[Path]:
         """Summaries, dry runs of all integrations, and what runs that died left half-written."""
         found = {*self.folder.glob("summary-*"), *self.folder.glob("*.new"), *self.root.glob("dry-run-*")}
         return sorted(path for path in found if path.is_file())
+
+    def other_integrations(self) -> list[str]:
+        """The names of the integrations beside this one that keep something here."""
+        return sorted(
+            path.name
+            for path in self.root.iterdir()
+            if path != self.folder and path.is_dir() and any(path.glob("*.jsonl")) | any(path.glob("*.sqlite"))
+        )
 
     def prune(self, days: int) -> int:
         """Remove summaries, dry runs and left-overs of more than *days*; returns how many."""

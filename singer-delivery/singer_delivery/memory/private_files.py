@@ -8,6 +8,8 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
+from singer_delivery.disclosure import without_keys
+
 OTHERS = 0o077
 """What group and others may do with a file; here, nothing."""
 
@@ -20,7 +22,8 @@ class UnsafeFileError(Exception):
 
     def __init__(self, path: Path) -> None:
         super().__init__(
-            f"{path} is a symbolic link, which is not followed; remove it, or let `data_dir` itself point elsewhere"
+            f"{without_keys(path)} is a symbolic link, which is not followed; remove it, or let `data_dir` itself "
+            "point elsewhere"
             if path.is_symlink()
             else f"{path} is no file; remove it"
         )

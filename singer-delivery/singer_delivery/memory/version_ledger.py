@@ -55,6 +55,8 @@ KNEW_BEFORE_FORMAT_2 = b"knew before"
 """The fact that profiles stood in the ledger before it noted from when on opt-ins are known: then all are."""
 
 UNKNOWN = bytes(16)
+BARE = {"content": UNKNOWN, "email": sa.null(), "phone_number": sa.null()}
+"""What a forgotten profile keeps beside its opt-ins."""
 NEVER_DELIVERED = KnownProfile(UNDATED, UNKNOWN, None, None, {})
 
 
@@ -112,7 +114,10 @@ def in_doubt(known: KnownProfile, sent: ReadProfile) -> KnownProfile:
 
     It keeps no other version from being delivered: it may never have arrived (CO-06).
     """
-    changed = {name: doubtful(known.optins.get(name, ""), token, sent.read_at) for name, token in sent.optins.items()}
+    changed = {
+        name: doubtful(known.optins.get(name, ""), known.read_at, token, sent.read_at)
+        for name, token in sent.optins.items()
+    }
     return KnownProfile(known.read_at, UNKNOWN, known.email, known.phone_number, {**known.optins, **changed})
 
 
@@ -392,7 +397,7 @@ class ProfileLedger:
         self._move(connection, self._of_others(connection, take_over=True))
 
     def forget(self, digests: Sequence[bytes]) -> tuple[int, set[bytes]]:
-        """Forget the profiles with one of these digests as e-mail or phone number.
+        """Forget the profiles with one of these digests as e-mail or phone number, all but their opt-ins: see `prune`.
 
         Returns how many there were, and which of the digests.
         """
@@ -406,7 +411,8 @@ class ProfileLedger:
                 known = sa.or_(table.email.in_(some), table.phone_number.in_(some))
                 for pair in connection.execute(sa.select(table.email, table.phone_number).where(known)).all():
                     found.update(bytes(digest) for digest in pair if digest is not None)
-                gone += int(connection.execute(sa.delete(self._profiles).where(known)).rowcount)
+                gone += int(connection.execute(sa.delete(self._profiles).where(known, table.optins == "{}")).rowcount)
+                gone += int(connection.execute(sa.update(self._profiles).where(known).values(BARE)).rowcount)
         return gone, found.intersection(digests)
 
     def prune(self, days: int) -> None:
@@ -420,10 +426,9 @@ class ProfileLedger:
         is_old = table.at < int(time.time()) - days * DAY_SECONDS
         has_more = sa.or_(table.content != UNKNOWN, table.email.is_not(None), table.phone_number.is_not(None))
         has_optin = table.optins.like('%:"true%')
-        bare = {"content": UNKNOWN, "email": sa.null(), "phone_number": sa.null()}
         with self._database.transaction() as connection:
             connection.execute(sa.delete(self._profiles).where(is_old, ~has_optin))
-            connection.execute(sa.update(self._profiles).where(is_old, has_more).values(bare))
+            connection.execute(sa.update(self._profiles).where(is_old, has_more).values(BARE))
 
     def close(self) -> None:
         """Merge what there is; what is still open was sent, and nobody knows what has become of it."""

@@ -49,7 +49,7 @@ class SharedParts:
     def evidence(self, kind: Kind, form: str) -> Evidence:
         """What has been learned of requests of one *form*: whether the API takes them as such."""
         with self._lock:
-            return self._evidence.setdefault((kind, form), Evidence())
+            return self._evidence.setdefault((kind, form), Evidence(self.destination))
 
 
 class Delivery:
@@ -71,8 +71,8 @@ class Delivery:
         """Send rows; *answered* and the verdicts are as in :meth:`Sender.send`. *keys*: the ledger's, in each row."""
         jobs, open_jobs = self.shared.jobs, []
 
-        def post(request: Request, part: range) -> tuple[Answer, int]:
-            answer, attempts = self.shared.transport.send(request, len(part), kind.read, before_retry)
+        def post(request: Request, part: range, *, hurried: bool) -> tuple[Answer, int]:
+            answer, attempts = self.shared.transport.send(request, len(part), kind.read, before_retry, hurried=hurried)
             if isinstance(answer, Job):
                 open_jobs.append(jobs.submit(kind, variant, answer, keys[part.start : part.stop]))
                 answer = jobs.follow(kind, answer, len(part))
@@ -88,7 +88,7 @@ class Delivery:
 
     def sender(self, limits: Limits) -> Sender:
         """What sends the rows of one request."""
-        return Sender(self.tally.requests, self.shared.destination, limits)
+        return Sender(self.tally.requests, limits)
 
     def reject(self, source: Source, refusal: Refusal) -> None:
         """Keep a refused record with the reason."""

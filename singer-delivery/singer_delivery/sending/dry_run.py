@@ -29,9 +29,11 @@ class DryRun:
         rows: int,
         read: Callable[[Response, int], Answer | Job],
         before_retry: Callable[[], None] = lambda: None,
+        *,
+        hurried: bool = False,
     ) -> tuple[Answer | Job, int]:
         """Write one request; there is no answer to read, and no retry."""
-        del rows, read, before_retry
+        del rows, read, before_retry, hurried
         with self._lock:
             self._file.write(b'{"path":"' + request.path.encode() + b'","body":' + request.body + b"}\n")
             self._file.flush()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from singer_delivery.destination import Answer, Job, JobLostError
+from singer_delivery.destination import Answer, Job, JobLostError, UnclearRefusalError
 from singer_delivery.logs import log
 
 if TYPE_CHECKING:
@@ -71,7 +71,10 @@ class Jobs:
                 kept.append(response)
                 return Answer({})
 
-            self._transport.send(step, 0, keep)
+            try:
+                self._transport.send(step, 0, keep)
+            except UnclearRefusalError as error:  # no row is sent here that could be at fault
+                raise error.why from None
             step = kind.follow(job, responses[0] if responses else None, sent)
         return step
 

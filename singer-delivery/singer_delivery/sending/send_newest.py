@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from singer_delivery.disclosure import shown
 from singer_delivery.logs import log
-from singer_delivery.memory.optins import choose_optins, may_undo_an_optout, optin_token, overdue_optouts
+from singer_delivery.memory.optins import choose_optins, may_be_older, optin_token, overdue_optouts
 from singer_delivery.memory.read_times import UNDATED
 from singer_delivery.memory.version_ledger import NEVER_DELIVERED, UNKNOWN, Claim, KnownProfile, ReadProfile
 from singer_delivery.sending.delivery import Delivery, answered_by
+from singer_delivery.sending.sender import UNANSWERED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -85,10 +86,10 @@ class SendNewest(Delivery):
     ) -> Generator[Exception, None, list[VersionItem]]:
         """Send the newest version of each; look again if a newer one was delivered between two attempts.
 
-        Returns those that came after the newest one, and are older by the clock alone.
+        Returns those that came after it: older by the clock alone, or newer with an opt-in that may be older.
         """
         ledger = self.shared.ledger
-        newest = newest_reads(items)
+        newest = newest_reads(items, has_ledger=ledger is not None)
         waiting = [items[place] for place in newest.values()]
         superseded: list[tuple[Source, Outcome, str]] = []
         later: list[VersionItem] = []
@@ -151,7 +152,7 @@ class SendNewest(Delivery):
     ) -> Generator[Exception, None, list[bytes]]:
         """Send rows, then clear fields, and note all outcomes in *post*.
 
-        Returns the ledger keys of those of which only a part was accepted.
+        Returns the ledger keys of those of which only a part was accepted, or nobody knows whether they were.
 
         Raises:
             SupersededError: Between two attempts another flow delivered a newer version of one of them.
@@ -188,6 +189,11 @@ class SendNewest(Delivery):
         )
         refused |= {id(one.item): verdict for (one, _), verdict in zip(clearings, verdicts, strict=True) if verdict}
         in_doubt = [letter.item.ledger_key for letter, _ in clearings if id(letter.item) in refused]
+        in_doubt += [
+            letter.item.ledger_key
+            for letter in upserts
+            if (objections := refused.get(id(letter.item))) and objections[0].code == UNANSWERED
+        ]
         yield from self._repair(kind, variant, accepted, claim)
         for letter in post.letters:
             source = letter.item.source
@@ -201,8 +207,8 @@ class SendNewest(Delivery):
     def _clear(self, kind: NewestKind, variant: str, rows: Sequence[bytes], answered: Answered) -> Sending:
         """Send the second requests."""
 
-        def post(request: Request, part: range) -> tuple[Answer, int]:
-            answer, attempts = self.shared.transport.send(request, len(part), kind.read_clearing)
+        def post(request: Request, part: range, *, hurried: bool) -> tuple[Answer, int]:
+            answer, attempts = self.shared.transport.send(request, len(part), kind.read_clearing, hurried=hurried)
             return answered_by(answer), attempts
 
         evidence = self.shared.evidence(kind, "clearing")
@@ -267,14 +273,30 @@ def shown_key(item: VersionItem) -> str:
     return key if plain else f"with ledger key {item.ledger_key.hex()[:12]}"
 
 
-def newest_reads(items: Sequence[VersionItem]) -> dict[bytes, int]:
-    """Profile -> position of the version to send: the one read last, of equal ones the one that came last."""
+def newest_reads(items: Sequence[VersionItem], *, has_ledger: bool) -> dict[bytes, int]:
+    """Profile -> position of the version to send: the one read last, of equal ones the one that came last.
+
+    One whose opt-in may be older than the opt-out of another waits for it, if there is a ledger that then knows.
+    """
     newest: dict[bytes, int] = {}
     for place, item in enumerate(items):
         before = newest.get(item.ledger_key)
-        if before is None or item.read_at >= items[before].read_at:
+        if before is None or (
+            item.read_at >= items[before].read_at and not (has_ledger and undoes_an_optout(item, items[before]))
+        ):
             newest[item.ledger_key] = place
     return newest
+
+
+def undoes_an_optout(item: VersionItem, before: VersionItem) -> bool:
+    """Whether an opt-in of a version may be older than the opt-out of one read *before*."""
+    known = before.version.optins
+    return any(
+        value is True
+        and name in known
+        and may_be_older(optin_token(value, consent), item.read_at, optin_token(*known[name]), before.read_at)
+        for name, (value, consent) in item.version.optins.items()
+    )
 
 
 def lost_optouts(letter: Letter, versions: Sequence[ReadProfile]) -> list[str]:
@@ -285,7 +307,7 @@ def lost_optouts(letter: Letter, versions: Sequence[ReadProfile]) -> list[str]:
         if value is True
         and any(
             version.optins.get(name, "").startswith("false")
-            and may_undo_an_optout(letter.noted[name], letter.item.read_at, version.optins[name], version.read_at)
+            and may_be_older(letter.noted[name], letter.item.read_at, version.optins[name], version.read_at)
             for version in versions
         )
     ]

@@ -10,6 +10,7 @@ import msgspec
 
 from singer_delivery.sending.delivery import Delivery
 from singer_delivery.sending.items import OWN_BYTES, RejectedEvent, parts_of
+from singer_delivery.sending.sender import UNANSWERED
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -37,15 +38,20 @@ class SendOnce(Delivery):
         ledger = self.shared.ledger
         keys = [event.key for item in items for event in item.events if event.key is not None]
         known = ledger.events.known(keys) if ledger else {}
-        parcels = self._pack(kind, items, known)
-        if ledger:
-            ledger.events.intend(
-                (event.key, event.content, event.intent(parcel.identifiers))
-                for parcel in parcels
-                for event in parcel.events
-                if event.key is not None and event.key not in known
-            )
-        refusals = yield from self._send_events(kind, variant, parcels)
+        packed = self._pack(kind, items, known)
+        parcels = [part for parcel in packed for part in self._parts(kind, variant, parcel)]
+        # Where a record goes in parts, each is noted and sent by itself: memory would hold all of it several times.
+        rounds = [parcels] if len(parcels) == len(packed) else [[parcel] for parcel in parcels]
+        refusals: dict[int, Refusal] = {}
+        for some in rounds:
+            if ledger:
+                ledger.events.intend(
+                    (event.key, event.content, event.intent(parcel.identifiers))
+                    for parcel in some
+                    for event in parcel.events
+                    if event.key is not None and event.key not in known
+                )
+            refusals |= yield from self._send_events(kind, variant, some)
         self._settle_events(items, parcels, refusals)
 
     def _pack(self, kind: OnceKind, items: Sequence[EventItem], known: Mapping[bytes, KnownEvent]) -> list[Parcel]:
@@ -121,7 +127,6 @@ class SendOnce(Delivery):
         waiting = parcels
         while waiting:
             again: list[Parcel] = []
-            waiting = [part for parcel in waiting for part in self._parts(kind, variant, parcel)]
             rows = [kind.row(parcel.identifiers, [event.body for event in parcel.events]) for parcel in waiting]
             keys = [keys_of(parcel.events) for parcel in waiting]
             answered = partial(self._events_answered, waiting, refusals, again)
@@ -161,7 +166,7 @@ class SendOnce(Delivery):
                 continue
             found = refused_events(verdict, len(parcel.events))
             refusals |= {id(parcel.events[place]): refusal for place, refusal in found.items()}
-            refused += [parcel.events[place] for place in found]
+            refused += [parcel.events[place] for place, refusal in found.items() if refusal.code != UNANSWERED]
             if left := [event for place, event in enumerate(parcel.events) if place not in found]:
                 again.append(Parcel(parcel.item, parcel.identifiers, left))
         if self.shared.ledger:

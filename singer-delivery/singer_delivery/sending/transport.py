@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import urllib3
 
-from singer_delivery.destination import Again, Answer, AnswerMismatchError, Request, Response
+from singer_delivery.destination import Again, Answer, AnswerMismatchError, Request, Response, UnclearRefusalError
 from singer_delivery.interruption import Stopped
 from singer_delivery.logs import log
 from singer_delivery.sending.connections import POOLS
@@ -49,6 +49,9 @@ LONGEST_WAIT_SECONDS = 60.0
 LONGEST_RETRY_AFTER_SECONDS = 30 * 86_400.0
 """A longer ``Retry-After`` is no use to anybody, and must not overflow a date."""
 
+HURRIED_RETRY_SECONDS = 3.0
+"""The retries' budget of a part of a batch that was given up: it is to be found out which of its rows pass."""
+
 
 class NoWayError(Exception):
     """The destination cannot be reached, and another attempt would end alike: certificate, proxy, address."""
@@ -62,6 +65,7 @@ class GaveUpError(Exception):
 
     def __init__(self, destination: str, budget_seconds: float, reason: str, wait_seconds: float) -> None:
         back = datetime.now(tz=UTC) + timedelta(seconds=wait_seconds)
+        self.reason = reason
         super().__init__(
             f"{destination} took no request within `max_retry_seconds` ({budget_seconds:g} s); last: {reason}. "
             f"STATE was kept: run again after {back:%Y-%m-%dT%H:%M:%SZ}"
@@ -139,15 +143,21 @@ class HttpTransport:
         rows: int,
         read: Callable[[Response, int], Answer | Job],
         before_retry: Callable[[], None] = lambda: None,
+        *,
+        hurried: bool = False,
     ) -> tuple[Answer | Job, int]:
         """Send until there is an answer; see `destination.Transport`.
 
         Raises:
+            UnclearRefusalError: The retries' budget is spent, and one of the rows may be at fault.
             GaveUpError: The retries' budget is spent.
             NoWayError: No attempt can succeed.
             Stopped: The run was asked to stop before an answer came.
             Exception: What *read* raises, but for `Again`, and what *before_retry* raises.
         """
+        budget = self._settings.max_retry_seconds
+        if hurried:
+            budget = min(budget, HURRIED_RETRY_SECONDS)
         attempt = 0
         doubtful = False
         deadline: float | None = None
@@ -160,8 +170,10 @@ class HttpTransport:
                 answer = read(self._attempt(request), rows)
             except Again as failure:
                 doubtful = doubtful or failure.may_have_applied
-                deadline = deadline or time.monotonic() + self._settings.max_retry_seconds
-                delay = self._delay(failure, attempt, deadline)
+                deadline = deadline or time.monotonic() + budget
+                delay = self._delay(failure, attempt)
+                if time.monotonic() + delay > deadline:
+                    raise self._gave_up(failure, delay, doubtful=doubtful) from None
                 log.info("%s: %s; attempt %d, next in %.1f s", self._settings.destination, failure, attempt, delay)
             else:
                 if doubtful and isinstance(answer, Answer):
@@ -179,21 +191,22 @@ class HttpTransport:
         if self._stopping.wait(max(0.0, seconds)):
             raise Stopped
 
-    def _delay(self, failure: Again, attempt: int, deadline: float) -> float:
-        """How many seconds to wait before the next attempt.
-
-        Raises:
-            GaveUpError: There will be none.
-        """
+    def _delay(self, failure: Again, attempt: int) -> float:
+        """How many seconds to wait before the next attempt."""
         ceiling = min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2 ** (attempt - 1))
         delay = random.uniform(0, ceiling)  # noqa: S311  (full jitter needs no secret)
         if failure.retry_after is not None:
             delay += failure.retry_after
             self._limit.pause(failure.retry_after)
-        if time.monotonic() + delay > deadline:
-            settings = self._settings
-            raise GaveUpError(settings.destination, settings.max_retry_seconds, str(failure), delay)
         return delay
+
+    def _gave_up(self, failure: Again, delay: float, *, doubtful: bool) -> GaveUpError | UnclearRefusalError:
+        """What a request ends with that is not tried again; who is too busy says so, and no row is to blame."""
+        settings = self._settings
+        gave_up = GaveUpError(settings.destination, settings.max_retry_seconds, str(failure), delay)
+        if failure.may_be_a_row and (failure.retry_after or 0) <= HURRIED_RETRY_SECONDS:
+            return UnclearRefusalError(gave_up, str(failure), sent=doubtful)
+        return gave_up
 
     def _attempt(self, request: Request) -> Response:
         """Send once.
@@ -225,7 +238,12 @@ class HttpTransport:
             content = b""
         if answer.status in RETRIED:
             wait = retry_after_seconds(answer.headers.get("Retry-After"), answer.headers.get("Date"))
-            raise Again(f"status {answer.status}", wait, may_have_applied=answer.status not in NOT_APPLIED)
+            raise Again(
+                f"status {answer.status}",
+                wait,
+                may_have_applied=answer.status not in NOT_APPLIED,
+                may_be_a_row=answer.status >= 500,
+            )
         if answer.status == 407:
             raise self._failure(proxy_wants_credentials(address))
         return Response(answer.status, {name.lower(): value for name, value in answer.headers.items()}, content)
@@ -234,7 +252,7 @@ class HttpTransport:
         """What came of an attempt that got no answer."""
         if trouble.lasting:
             return NoWayError(self._settings.destination, trouble.words)
-        return Again(trouble.words, may_have_applied=trouble.sent)
+        return Again(trouble.words, may_have_applied=trouble.sent, may_be_a_row=trouble.sent)
 
 
 def retry_after_seconds(header: str | None, date: str | None = None) -> float | None:

@@ -59,14 +59,17 @@ def slip_of(name: str, met: Iterable[str], *, most_edits: int = 2) -> str | None
 
     That is one with the same letters in another case or division, else the one that is fewest edits away (a letter
     more, less, changed, or two that changed places); short names bear one edit. Names that differ in digits alone are
-    two names.
+    two names, and what holds a name is none of its slips.
 
     >>> slip_of("emial", ["id", "email"]), slip_of("items", ["Items"]), slip_of("address1", ["address2"])
     ('email', 'Items', None)
+    >>> slip_of("properties.s", ["properties"])
     """
     letters = letters_of(name)
     best: tuple[int, str] | None = None
     for candidate in sorted(met):
+        if name.startswith((f"{candidate}.", f"{candidate}[")):
+            continue
         known = letters_of(candidate)
         if known == letters:
             return candidate
@@ -94,6 +97,20 @@ def _edits(first: str, second: str, most: int) -> int:
             now.append(cost)
         before, last = last, now
     return last[-1]
+
+
+def same_words(name: str, met: Iterable[str]) -> str | None:
+    """Find, among names that were met, one of the same words in another order.
+
+    >>> same_words("Placed Order", ["Active on Site", "Order: placed"])
+    'Order: placed'
+    """
+    words = sorted(_words_of(name))
+    return next((candidate for candidate in sorted(met) if sorted(_words_of(candidate)) == words), None)
+
+
+def _words_of(name: str) -> list[str]:
+    return _SEPARATORS.sub(" ", name).lower().split()
 
 
 def letters_of(name: str) -> str:

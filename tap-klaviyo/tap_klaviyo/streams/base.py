@@ -24,7 +24,7 @@ from typing_extensions import override
 
 from tap_klaviyo import schemas
 from tap_klaviyo.bookmarks import Bookmark, SavedBookmark, before, read_state, span
-from tap_klaviyo.errors import MapFailedError
+from tap_klaviyo.errors import MapFailedError, MisspeltMetricsError
 from tap_klaviyo.fetching import Fetcher
 from tap_klaviyo.streams.rows import PageBudget, PageLimitReached, Row
 from tap_klaviyo.streams.windows import WindowedReading
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from tap_klaviyo.streams.pages import P, Source
     from tap_klaviyo.writer import LineWriter
 
-EXPLAINED = (RejectedKeyError, NoWayError, MapFailedError, BrokenPipeError)
+EXPLAINED = (RejectedKeyError, NoWayError, MapFailedError, MisspeltMetricsError, BrokenPipeError)
 """What ends all streams at once; the tap says it in one line."""
 
 CHECKPOINT_RECORDS = 1_000
@@ -60,6 +60,8 @@ class Account:
     metrics: MetricDirectory
     failed: set[str] = field(default_factory=set)
     """Names of the streams that could not be read to the end."""
+    tried: set[str] = field(default_factory=set)
+    """Names of the streams whose reading has ended, by itself or by the limit of ``--test``."""
 
 
 @dataclass(slots=True)
@@ -140,6 +142,11 @@ class KlaviyoStream(Stream):
         """How far before the bookmark emitted records are remembered."""
         return span(seconds=self.account.settings.overlap_seconds)
 
+    @property
+    def reads_nothing(self) -> bool:
+        """Whether it is known, once it is prepared, that there is nothing to read."""
+        return False
+
     def prepare(self) -> None:
         """Ask what the stream needs to know before its run begins."""
 
@@ -170,6 +177,7 @@ class KlaviyoStream(Stream):
         requests = self.account.client.requests
         try:
             yield from islice(self._read(), self.ABORT_AT_RECORD_COUNT)  # the limit of --test
+            self.account.tried.add(self.name)
         finally:
             if self._run:
                 self._run.fetcher.close()
@@ -183,6 +191,7 @@ class KlaviyoStream(Stream):
 
         Raises:
             RejectedKeyError, NoWayError: No stream can be read.
+            MisspeltMetricsError: This one never can.
             BrokenPipeError: Nobody reads what is written.
         """
         try:
@@ -268,7 +277,7 @@ class KlaviyoStream(Stream):
     def _begin(self) -> Run:
         self.lines.check()
         settings, client = self.account.settings, self.account.client
-        start = client.run_start(self.path)
+        start = client.run_start(self.path, self.reach)
         saved = self._saved(start)
         since = saved.since if saved else self._first_lower_bound(start)
         lower, position, recalled = self.begin(saved, since)
@@ -326,7 +335,7 @@ class KlaviyoStream(Stream):
         lower = before(start, reach) if hours else settings.start and before(settings.start, reach)
         bound = f"what happened since {whole_second(lower)}" if lower else "everything"
         reason = "the state holds no bookmark" if self._is_incremental else "the catalog asks for a full read"
-        if self.ABORT_AT_RECORD_COUNT is None:
+        if self.ABORT_AT_RECORD_COUNT is None and not self.reads_nothing:
             self.logger.warning("stream %s: %s; reading %s", self.name, reason, bound)
         return lower
 

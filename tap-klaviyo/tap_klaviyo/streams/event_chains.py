@@ -18,6 +18,7 @@ from klaviyo_http.moments import rfc3339_json, whole_second
 
 from tap_klaviyo.bookmarks import Placed, second_of
 from tap_klaviyo.coverage import EVERY, Coverage
+from tap_klaviyo.errors import MisspeltMetricsError
 from tap_klaviyo.metrics import Metric, MetricDirectory, metric_of, near_miss, resolve
 from tap_klaviyo.streams.pages import leave_out
 from tap_klaviyo.streams.rows import span_of, version_of
@@ -169,7 +170,11 @@ class EventChains(Generic[R]):
         """Ids of wanted metrics that were met while names cannot be looked up: they need marks for when they can."""
 
     def resolve(self, directory: MetricDirectory) -> None:
-        """Find the selected metrics in the account."""
+        """Find the selected metrics in the account.
+
+        Raises:
+            MisspeltMetricsError: It has none of them, and at least one is nearly written.
+        """
         known = directory.metrics() if self._selection.names is not None else None
         if known is None:
             return
@@ -181,15 +186,22 @@ class EventChains(Generic[R]):
             logger.warning(
                 "%s: `%s` stands for %d metrics, all are read: %s", setting, name, len(candidates), qualified
             )
-        if self.knows_none:
-            logger.warning(
-                "stream %s: the account has none of the metrics in %s: nothing is read, and the bookmark stays",
-                self.stream,
-                setting,
-            )
         if self._selection.says_unknown:
             others = [metric for metric in known if metric not in resolution.metrics]
             self._unknown = [(name, near_miss(name, others)) for name in resolution.unknown]
+        if not self.knows_none:
+            return
+        if any(close for _, close in self._unknown):
+            unknown = ", and ".join(_unknown_metric(name, close) for name, close in self._unknown)
+            raise MisspeltMetricsError(
+                f"stream {self.stream}: none of the metrics in `{setting}` can be read. Names are compared exactly; "
+                f"correct the setting: {unknown}"
+            )
+        logger.warning(
+            "stream %s: the account has none of the metrics in %s: nothing is read, and no bookmark moves",
+            self.stream,
+            setting,
+        )
 
     @property
     def knows_none(self) -> bool:
@@ -204,9 +216,9 @@ class EventChains(Generic[R]):
         """
         self._coverage = coverage
         for name, close in self._unknown:
-            hint = f"; did you mean `{close}`? Names are compared exactly" if close else ""
+            hint = " Names are compared exactly" if close else ""
             level = logging.WARNING if close or warns_of_absent or self.knows_none else logging.INFO
-            logger.log(level, "%s: the account has no metric `%s`%s", self._selection.setting, name, hint)
+            logger.log(level, "%s: %s%s", self._selection.setting, _unknown_metric(name, close), hint)
         level = logging.WARNING if self._selection.says_unknown else logging.INFO
         names = {metric.id: metric.name for metric in self._metrics or ()}
         for key in self.keys:
@@ -377,6 +389,10 @@ def time_spelt_anew(event: Event) -> str:
         return ""
     event.attributes["datetime"] = time = rfc3339_json(time)
     return version_of(time)
+
+
+def _unknown_metric(name: str, close: str | None) -> str:
+    return f"the account has no metric `{name}`" + (f"; did you mean `{close}`?" if close else "")
 
 
 def _nothing() -> None:

@@ -16,6 +16,7 @@ from singer_delivery.destination import (
     Refusal,
     RowRefusedError,
     StopSendingError,
+    UnclearRefusalError,
 )
 
 if TYPE_CHECKING:
@@ -25,15 +26,26 @@ if TYPE_CHECKING:
 
 NAME = "Insider One"
 
+MOST_TEXT = 1_000
+"""Characters of an undocumented answer, often a page, that are kept with a reject."""
+
+PARTNER_UNKNOWN = f"{NAME} does not know `partner_name`; give the lower-case name of the account"
+
 _REQUEST_LEVEL_400 = {
     "users must be defined": "the request carried no users; please report this",
     "content type must be": "the content type was refused; a proxy between here and Insider One may change it",
     "bigger than maximum": "the body was too large; lower `batch_size_bytes`",
     "records were sent": "the request held too many users; lower `batch_size_rows`",
-    "partner is invalid": "Insider One does not know `partner_name`; give the lower-case name of the account",
+    "partner is invalid": PARTNER_UNKNOWN,
     "not in valid json": "the body was not accepted as JSON; a proxy between here and Insider One may change it",
 }
 """What a 400 that concerns the whole request says -> what to do about it."""
+
+_ADVICE = {
+    403: "access denied; check `partner_name`, that `api_key` is a UCD key, and the account's IP allow-list",
+    413: "the body was too large for it, or for a proxy; lower `batch_size_bytes`",
+}
+"""Status that refuses everything -> what to do about it."""
 
 
 def read_upsert(response: Response, sent: int) -> Answer:
@@ -41,6 +53,7 @@ def read_upsert(response: Response, sent: int) -> Answer:
 
     Raises:
         RowRefusedError: A 400 that may concern one of them.
+        UnclearRefusalError: Another status of refusal, which may concern one of them, too.
         StopSendingError: The request as such is refused.
         Again: The answer is no JSON.
         AnswerMismatchError: Its counts do not add up to *sent*.
@@ -59,7 +72,7 @@ def _document(response: Response) -> Any:
     try:
         return msgspec.json.decode(response.content)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise Again("status 200 with a body that is not JSON", may_have_applied=True) from None
+        raise Again("status 200 with a body that is not JSON", may_have_applied=True, may_be_a_row=True) from None
 
 
 def refuse(status: int, text: str) -> NoReturn:
@@ -68,27 +81,22 @@ def refuse(status: int, text: str) -> NoReturn:
     Raises:
         StopSendingError: It concerns the request.
         RowRefusedError: A 400 that may concern a row.
+        UnclearRefusalError: Another status of refusal; a firewall, say, may dislike a row.
     """
     if status == 401:
         raise StopSendingError(
             NAME, status, "the key was rejected; is `api_key` a current UCD (Unified Customer Database) key?"
         )
-    if status == 403:
-        raise StopSendingError(
-            NAME,
-            status,
-            "access denied; check `partner_name`, that `api_key` is a UCD key, and the account's IP allow-list",
-        )
-    if status == 413:
-        raise StopSendingError(NAME, status, "the body was too large for it, or for a proxy; lower `batch_size_bytes`")
     if status == 400:
         for words, advice in _REQUEST_LEVEL_400.items():
             if words in text.lower():
                 raise StopSendingError(NAME, status, advice)
         raise RowRefusedError(text)
-    raise StopSendingError(
-        NAME, status, "this status is not documented for the endpoint; check `api_url` and any proxy"
-    )
+    advice = _ADVICE.get(status, "this status is not documented for the endpoint; check `api_url` and any proxy")
+    why = StopSendingError(NAME, status, advice)
+    if status < 400 or status == 511:
+        raise why
+    raise UnclearRefusalError(why, f"status {status}: {text[:MOST_TEXT]}", sent=False)
 
 
 def answer_of(answer: Any, sent: int, *, empty_is_success: bool = False) -> Answer:

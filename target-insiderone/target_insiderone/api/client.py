@@ -8,12 +8,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from singer_delivery.destination import AnswerMismatchError, Request, RowRefusedError, StopSendingError
+from singer_delivery.destination import (
+    AnswerMismatchError,
+    Request,
+    RowRefusedError,
+    StopSendingError,
+    UnclearRefusalError,
+)
 from singer_delivery.errors import Finding
 from singer_delivery.sending.network import NetworkSettingError
 from singer_delivery.sending.transport import GaveUpError, NoWayError, TransportSettings
 
-from target_insiderone.api.answers import NAME, read_upsert
+from target_insiderone.api.answers import NAME, PARTNER_UNKNOWN, read_upsert
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,15 +54,29 @@ def transport_settings(settings: Settings, version: str) -> TransportSettings:
 def try_credentials(transport: Transport) -> Iterator[Finding]:
     """Ask for a profile that does not exist: 404 says that partner and key are good. Writes nothing."""
     try:
-        transport.send(Request("profile", PROFILE, _NOBODY), 1, read_upsert)
+        _ask(transport)
     except StopSendingError as error:
         if error.status in {400, 401, 403}:
-            yield Finding("api_key", str(error), "correct partner_name or api_key")
+            if PARTNER_UNKNOWN in str(error):
+                yield Finding("partner_name", str(error), "correct it")
+            else:
+                yield Finding("api_key", str(error), "correct it, or partner_name")
         elif error.status != 404:
             yield Finding("api_url", str(error), "check the address and any proxy")
     except RowRefusedError:
         yield Finding("api_url", "its answer to a question for a profile is 400", "check the address and any proxy")
     except AnswerMismatchError:
         return  # an answer with a profile in it is as good
-    except (GaveUpError, NoWayError, NetworkSettingError) as error:
+    except GaveUpError as error:
+        told = f"{NAME} did not answer as it should ({error.reason})"
+        yield Finding("api_url", told, "check the address, proxies and the network, or try again later")
+    except (NoWayError, NetworkSettingError) as error:
         yield Finding("api_url", str(error), "check the address, proxies and the network")
+
+
+def _ask(transport: Transport) -> None:
+    """Ask for nobody's profile; there is no row that could be to blame."""
+    try:
+        transport.send(Request("profile", PROFILE, _NOBODY), 1, read_upsert)
+    except UnclearRefusalError as error:
+        raise error.why from None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 REMEDIES = {
     "refused": "see `answer`; correct the record in Klaviyo or the mapping",
-    "refused_request": "Insider One answers 400 to a request with this row alone; correct the record or the mapping",
     "missing_event_parameter": "map event_group_id and unit_sale_price for purchase, or correct the event in Klaviyo",
     "invalid_event_name": "use a lower-case snake_case event_type in event_mappings",
     "invalid_email": "correct the e-mail address in Klaviyo",
@@ -28,6 +27,9 @@ NOTE_HINTS = {
     "the tap's event_profile_fields, or remove the mapping",
     "too_many_custom_attributes": "a profile has more than 80 custom attributes, Insider One's limit unless it "
     "was raised for you; what exceeds it is lost there: map fewer",
+    "unknown_consent": "{field} holds words that say neither yes nor no (known: SUBSCRIBED, UNSUBSCRIBED, "
+    "NEVER_SUBSCRIBED, PENDING, true, false): no opt-in of these people goes, not even an opt-out; correct them where "
+    "they come from, or by a stream map; those of a property by `transform: ['map:{{…}}', consent]`",
     "currency_missing": "events of type {field} carry no currency; map one, or set default_currency",
 }
 """Code of a note -> what to change, said once a run and field."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from singer_delivery.mapping.dates import read_moment
+from singer_delivery.mapping.values import UnusableValueError, is_blank, trim
 from singer_delivery.memory.digests import shortened
 
 if TYPE_CHECKING:
@@ -17,7 +19,9 @@ if TYPE_CHECKING:
 SUBSCRIBED = "SUBSCRIBED"
 UNSUBSCRIBED = "UNSUBSCRIBED"
 NEVER_SUBSCRIBED = "NEVER_SUBSCRIBED"
+PENDING = "PENDING"
 CONSENT_SUFFIX = ".consent"
+KLAVIYO_LENGTH = len("2026-08-14T09:12:40+00:00")
 NEVER_IS_FALSE = "never=false"
 """The argument of the transform that sends false for a person who never subscribed."""
 
@@ -26,19 +30,33 @@ def compile_consent(*, never_is_false: bool) -> Callable[[Any], bool | None]:
     """Compile the rule of one channel: its marketing object, or its bare consent value -> opt-in, None: left out.
 
     Shape: ``{"consent": "SUBSCRIBED", "consent_timestamp": "...", "suppression": [{"reason": "..."}]}``. A suppression
-    of any reason is false, whatever the consent. Pending double opt-ins, and words not known, are left out.
+    of any reason is false, whatever the consent. Pending double opt-ins are left out. A word counts in any case, and
+    true and false are what they say; the result raises UnusableValueError for any other.
     """
-    answers = {SUBSCRIBED: True, UNSUBSCRIBED: False}
-    if never_is_false:
-        answers[NEVER_SUBSCRIBED] = False
+    answers: dict[str, bool | None] = {
+        SUBSCRIBED: True,
+        UNSUBSCRIBED: False,
+        NEVER_SUBSCRIBED: False if never_is_false else None,
+        PENDING: None,
+        "TRUE": True,
+        "FALSE": False,
+    }
 
     def to_optin(value: Any) -> bool | None:
-        if type(value) is not dict:
-            return answers.get(value) if type(value) is str else None
-        if value.get("suppression"):
-            return False
-        consent = value.get("consent")
-        return answers.get(consent) if type(consent) is str else None
+        if type(value) is dict:
+            if value.get("suppression"):
+                return False
+            value = value.get("consent")
+        if value is None or type(value) is bool:
+            return value
+        if type(value) is not str:
+            raise UnusableValueError("unknown_consent")
+        word = value if value in answers else trim(value).upper()
+        if word in answers:
+            return answers[word]
+        if is_blank(value) or word.startswith(PENDING):
+            return None
+        raise UnusableValueError("unknown_consent")
 
     return to_optin
 
@@ -50,7 +68,7 @@ def consent_stamp(value: Any) -> str:
     'SUBSCRIBED 2026-08-14T09:12:40+00:00'
     """
     if type(value) is dict:
-        stamp = f"{value.get('consent')} {value.get('consent_timestamp')}"
+        stamp = f"{value.get('consent')} {_written(value.get('consent_timestamp'))}"
         suppression = value.get("suppression")
         suppressed = _suppressed_at(suppression) if suppression else ""
         return shortened(f"{stamp} {suppressed}" if suppressed else stamp)
@@ -61,7 +79,17 @@ def _suppressed_at(suppression: Any) -> str:
     times = (
         [one.get("timestamp") for one in suppression or () if type(one) is dict] if type(suppression) is list else []
     )
-    return max((at for at in times if type(at) is str), default="")
+    return max((_written(at) for at in times if type(at) is str), default="")
+
+
+def _written(at: Any) -> str:
+    """Write a time as Klaviyo does, whichever form it came in; what is none stays as it is."""
+    if type(at) is str and len(at) == KLAVIYO_LENGTH and at[10] == "T" and at.endswith("+00:00"):
+        return at
+    try:
+        return read_moment(at).isoformat()
+    except UnusableValueError:
+        return str(at)
 
 
 def consent_source(source: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from singer_delivery.disclosure import shown
 from singer_delivery.errors import Filtered, Rejected
 from singer_delivery.mapping.dates import read_moment, write_moment
 from singer_delivery.mapping.generated import Fill, compile_fill
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from target_insiderone.settings.settings import Settings
 
 BAG = "event_properties"
+NO_OBJECT = Rejected("item_is_no_object", "item")
 DAY_SECONDS = 86_400
 HOUR_SECONDS = 3_600
 
@@ -88,14 +90,14 @@ def compile_events(settings: Settings) -> Callable[[Record, float], MappedEvent]
 def _make(route: _Route, record: Record, key: str, timestamp: str, made: MappedEvent) -> list[Note]:
     """Add the events of one route to *made*; return what was left out of them."""
     items = route.items(record, NO_ITEM) if route.items else None
-    if type(items) is not list or not items:
+    if type(items) is not list or not items or (not items[0] and is_blank(items)):
         return _add(route, record, key, timestamp, None, NO_ITEM, made)
     notes: list[Note] = []
     for line, item in enumerate(items, start=1):
         if type(item) is dict:
             notes += _add(route, record, key, timestamp, line, item, made)
         else:
-            made.rejected.append((line, route.event_type, Rejected("item_is_no_object", f"item {line}")))
+            made.rejected.append((line, route.event_type, NO_OBJECT))
     return notes
 
 
@@ -119,8 +121,7 @@ def _add(
         parameters.setdefault("event_group_id", key)
         for name in route.required:
             if name not in parameters:
-                remedy = f"{route.event_type} needs it: map a field that holds it, or correct the value"
-                made.rejected.append((line, route.event_type, Rejected("missing_event_parameter", name, remedy)))
+                made.rejected.append((line, route.event_type, _missing(route.event_type, name)))
                 return notes
         if "currency" not in parameters:
             notes += _fill_currency(route, parameters)
@@ -128,6 +129,12 @@ def _add(
     event = {"event_name": route.event_type, "timestamp": timestamp, "event_params": parameters}
     made.events.append((line, route.event_type, event))
     return notes
+
+
+@lru_cache(maxsize=100)  # one for all lines: there may be many
+def _missing(event_type: str, name: str) -> Rejected:
+    remedy = f"{event_type} needs it: map a field that holds it, or correct the value"
+    return Rejected("missing_event_parameter", name, remedy)
 
 
 def _fill_currency(route: _Route, parameters: dict[str, Any]) -> list[Note]:
@@ -205,7 +212,9 @@ def _compile_hint(routes: Iterable[str]) -> Callable[[str], str]:
     @lru_cache(maxsize=1_000)
     def hint_for(metric: str) -> str:
         near = mapped.get(_fold(metric))
-        return f"metric '{metric}' is not mapped, but '{near}' is: names are case-sensitive" if near else ""
+        if near is None:
+            return ""
+        return f"metric '{shown(metric)}' is not mapped, but '{shown(near)}' is: names are case-sensitive"
 
     return hint_for
 

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from singer_delivery.errors import Filtered, Rejected
 from singer_delivery.mapping.generated import compile_get
 from singer_delivery.mapping.phone import compile_phone
-from singer_delivery.mapping.placeholders import stands_for_nobody
+from singer_delivery.mapping.placeholders import is_nobodys_email, stands_for_nobody
 from singer_delivery.mapping.sources import NO_ITEM, Getter, Record, compile_source
-from singer_delivery.mapping.values import FORMAT_MARKS, UnusableValueError, is_blank, to_text, trim
+from singer_delivery.mapping.values import CONTAINERS, FORMAT_MARKS, UnusableValueError, is_blank, to_text, trim
 
 from target_insiderone.mapping.transforms import compile_transforms
+from target_insiderone.mapping.vocabulary import PROFILE_FIELDS
 
 if TYPE_CHECKING:
     from singer_delivery.mapping.columns import Note
@@ -57,8 +58,8 @@ def compile_profile_identifiers(settings: Settings) -> Resolver:
 def compile_event_identifiers(settings: Settings) -> Resolver:
     """Compile the identifiers of an event: sources are fields of its ``profile``, and ``id`` is its ``profile_id``.
 
-    A mapped field of which the profile has not even the key is noted, or, where no identifier is left, named in the
-    hint: the tap was not told to fetch it.
+    A mapped field of Klaviyo's of which the profile has not even the key is noted, or, where no identifier is left,
+    named in the hint: the tap was not told to fetch it.
     """
     resolve = _compile_resolver(settings, _compile_profile_field)
     fields = tuple(dict.fromkeys(name for row in settings.identifier_mappings for name in row.sources if name != "id"))
@@ -84,12 +85,14 @@ def check_email(value: Any) -> str:
     Upper case stays: ``transform: lower`` changes it.
 
     Raises:
-        UnusableValueError: It is no address.
+        UnusableValueError: It is no address, or one that was made of placeholders.
     """
     address = trim(value) if type(value) is str else ""
     if not address.isascii():
         address = address.translate(FORMAT_MARKS)
     if len(address) <= LONGEST_EMAIL and EMAIL.fullmatch(address):
+        if is_nobodys_email(address):
+            raise UnusableValueError("identifier_blocked")
         return address
     raise UnusableValueError("identifier_blocked" if address and stands_for_nobody(address) else "identifier_skipped")
 
@@ -124,7 +127,11 @@ def _compile_profile_field(name: str) -> Getter:
 def _missing_fields(profile: Record, fields: tuple[str, ...]) -> list[str]:
     properties = profile.get("properties")
     keys = profile.keys() | (properties.keys() if type(properties) is dict else set())
-    return [name for name in fields if name not in keys and name.partition(".")[0] not in keys]
+    return [
+        name
+        for name in fields
+        if (head := name.partition(".")[0]) in PROFILE_FIELDS and name not in keys and head not in keys
+    ]
 
 
 def _missing_hint(missing: list[str]) -> str:
@@ -149,6 +156,8 @@ def _compile_resolver(settings: Settings, compile_getter: Callable[[str], Getter
             try:
                 into[name] = check(value)
             except UnusableValueError as error:
+                if type(value) in CONTAINERS and is_blank(value):
+                    continue
                 blocked = error.code == "identifier_blocked"
                 notes.append(("identifier_blocked" if blocked else "identifier_skipped", identifier_type))
         if custom:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from singer_delivery.errors import Filtered
 from singer_delivery.mapping.generated import compile_fill, compile_get
 from singer_delivery.mapping.sources import NO_ITEM, Getter, Record
-from singer_delivery.mapping.values import UnusableValueError
+from singer_delivery.mapping.values import UnusableValueError, is_blank
 
 from target_insiderone.mapping.consent import consent_source, consent_stamp
 from target_insiderone.mapping.fits import compile_column, split_fixed
@@ -55,6 +55,8 @@ def compile_profiles(settings: Settings) -> Callable[[Record], MappedProfile]:
         optins = _fill_optins(optin_rows, record, attributes, notes, has_number="phone_number" in identifiers)
         if fill_properties is not None:
             notes += fill_properties(record, custom, null_properties)
+        if deletes:
+            null_properties += sorted(_drop_empty_lists(attributes, custom) - {column.name for column in columns})
         delete = _deletion(columns, attributes, custom, left_out, null_properties) if deletes else {}
         attributes |= fixed_root
         custom |= fixed_custom
@@ -129,6 +131,16 @@ def _fill_optins(
         attributes[name] = value
         optins[name] = (value, consent_stamp(given))
     return optins
+
+
+def _drop_empty_lists(attributes: dict[str, Any], custom: dict[str, Any]) -> set[str]:
+    """Take out the lists that hold nothing, which count as null; return the custom names that had one."""
+    names: set[str] = set()
+    for written in (attributes, custom):
+        names = {name for name, value in written.items() if type(value) is list and is_blank(value)}
+        for name in names:
+            del written[name]
+    return names
 
 
 def _deletion(

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 WILDCARD: Final = "*"
 PREFIX: Final = "properties."
 WILDCARD_SOURCE: Final = "properties.*"
+NULLS: Final[tuple[Any, ...]] = (None, {})
 NO_KEYS: Final[frozenset[str]] = frozenset()
 
 PropertiesFiller = Callable[["Record", dict[str, Any], list[str]], "list[Note]"]
@@ -79,21 +80,25 @@ def compile_properties(settings: Settings) -> PropertiesFiller | None:
             value = properties[key]
             if not name or name in taken:
                 notes.append(("property_collision" if name else "property_name_unusable", key))
-            elif value is None:
-                null.append(name)
             elif transform is None and type(value) is str and name not in custom:
                 custom[name] = value
+            elif value is None or (transform is None and value == {}):
+                null.append(name)
             elif code := _write(name, value, transform, custom):
                 notes.append((code, key))
-        nulls += _unwritten(null, planned, properties)
+        nulls += _unwritten(null, planned, properties, custom)
         return notes
 
     return fill_properties
 
 
-def _unwritten(null: list[str], planned: list[tuple[str, str]], properties: Record) -> list[str]:
+def _unwritten(
+    null: list[str], planned: list[tuple[str, str]], properties: Record, custom: dict[str, Any]
+) -> list[str]:
     """Of the names of null properties those that no other property has."""
-    return sorted(set(null) - {name for key, name in planned if properties[key] is not None}) if null else []
+    if not null:
+        return []
+    return sorted(set(null) - custom.keys() - {name for key, name in planned if properties[key] not in NULLS})
 
 
 def _write(name: str, value: Any, transform: Transform | None, custom: dict[str, Any]) -> str | None:

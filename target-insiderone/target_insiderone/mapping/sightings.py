@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from singer_delivery.disclosure import shown
 from singer_delivery.mapping.sightings import (
     ALL_OF_THE_FIRST,
     ONE_OF,
@@ -16,6 +17,7 @@ from singer_delivery.mapping.sightings import (
     slips_in,
 )
 from singer_delivery.mapping.sources import NO_ITEM, Getter, Record, compile_source
+from singer_delivery.settings.suggestions import plain, same_words
 
 from target_insiderone.mapping.properties import WILDCARD
 
@@ -95,13 +97,28 @@ class EventSightings:
         total = self._mapped + sum(self.unmapped.values())
         metrics = [
             Missing(Row(self._metric_paths[metric], (metric,)), metric, total, row_is_empty=True, suggestion=meant)
-            for metric, meant in self._slips().items()
+            for metric, meant in {**self._reordered(), **self._slips()}.items()
         ]
         return [*metrics, *(found for watch in watches for found in watch.missing())]
+
+    def none_met(self) -> str:
+        """Say, where records came and none is of a mapped metric, which ones there are; else nothing."""
+        if self._mapped or not self.unmapped or self._reordered() or self._slips():
+            return ""
+        names = [shown(metric) for metric, _ in self.unmapped.most_common(5)]
+        there = ", ".join(f"`{name}`" for name in names) + (", ..." if len(self.unmapped) > len(names) else "")
+        count = sum(self.unmapped.values())
+        return f"none of its {count:,} record(s) is of a metric that event_mappings names; there are: {there}"
 
     def slipped(self) -> int:
         """How many records are of a metric that is nearly a mapped one, which itself was not met."""
         return sum(self.unmapped[meant] for meant in self._slips().values())
+
+    def _reordered(self) -> dict[str, str]:
+        """Mapped metric that no record has -> the unmapped one of the same words: a new name of it, or a slip."""
+        met = plain(self.unmapped)
+        unmet = [metric for metric in self._routes if metric not in self._met]
+        return {metric: meant for metric in unmet if (meant := same_words(metric, met))}
 
     def _slips(self) -> dict[str, str]:
         """Mapped metric that no record has -> the unmapped one that was met in its place; any thread may ask."""
@@ -139,6 +156,11 @@ class Sightings:
     def missing(self) -> dict[str, list[Missing]]:
         """Stream -> the sources, and the metrics, that no record had."""
         return {stream: list(sightings.missing()) for stream, sightings in self._streams.items()}
+
+    def none_met(self) -> dict[str, str]:
+        """Stream of events -> what to say where it had records, and none of a mapped metric."""
+        events = {stream: found for stream, found in self._streams.items() if isinstance(found, EventSightings)}
+        return {stream: words for stream, sightings in events.items() if (words := sightings.none_met())}
 
     def slipped(self) -> dict[str, int]:
         """Stream -> how many of its records have a metric that is nearly a mapped one, which itself was not met."""

@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 IDENTIFIERS = ("email", "phone_number", "uuid")
 """The identifier types beside ``custom.<name>``."""
 
+PROFILE_FIELDS = frozenset(
+    {"email", "phone_number", "external_id", "anonymous_id", "first_name", "last_name", "organization", "locale"}
+    | {"title", "image", "created", "updated", "last_event_date", "location", "properties", "whatsapp_bsuid"}
+)
+"""Fields of a Klaviyo profile that tap-klaviyo may be told to put into events."""
+
 OPT_INS = ("email_optin", "sms_optin", "whatsapp_optin")
 """Permissions by channel; ``gdpr_optin`` is not one of them: it switches the whole person off."""
 
@@ -41,7 +47,7 @@ ATTRIBUTES: Mapping[str, Kind] = {
 """Default attribute, at the root of ``attributes`` -> what it takes."""
 
 PARAMETERS: Mapping[str, Kind] = {
-    "event_group_id": "text",
+    "event_group_id": "order_id",
     "product_id": "text",
     "name": "text",
     "taxonomy": "texts",
