@@ -254,11 +254,11 @@ class Kind(ABC):
             AnswerMismatchError: The answer does not account for every row.
         """
 
-    def follow(self, job: Job, response: Response | None, sent: int) -> Request | Answer:
-        """Follow a job: what to ask next (first with *response* None), or what it did once it is finished.
+    def follow(self, job: Job, answers: Sequence[Response], sent: int) -> Request | Answer:
+        """Follow a job: what to ask next (first with no *answers*), or what it did once it is finished.
 
-        A request that was just made is repeated after a pause; another one, such as the next page of errors, follows at
-        once.
+        A request that was just made is repeated after a pause, and its answer replaces the one before; another one,
+        such as the next page of errors, follows at once, and its answer is added.
 
         Raises:
             JobLostError: The API does not know the job any more.

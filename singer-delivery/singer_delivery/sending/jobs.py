@@ -59,21 +59,26 @@ class Jobs:
         """
         asked: Request | None = None
         pause = FIRST_POLL_SECONDS
-        step = kind.follow(job, None, sent)
-        while not isinstance(step, Answer):
+        answers: list[Response] = []
+        while not isinstance(step := kind.follow(job, answers, sent), Answer):
             if step == asked:
                 self._wait(pause)
                 pause = min(2 * pause, LONGEST_POLL_SECONDS)
+                answers.pop()
             asked = step
-            responses: list[Response] = []
-
-            def keep(response: Response, _sent: int, kept: list[Response] = responses) -> Answer:
-                kept.append(response)
-                return Answer({})
-
-            self._transport.send(step, 0, keep)
-            step = kind.follow(job, responses[0] if responses else None, sent)
+            answers.append(self.ask(step))
         return step
+
+    def ask(self, request: Request) -> Response:
+        """Ask something about a job."""
+        responses: list[Response] = []
+
+        def keep(response: Response, _sent: int) -> Answer:
+            responses.append(response)
+            return Answer({})
+
+        self._transport.send(request, 0, keep)
+        return responses[-1]
 
     def resume(self) -> None:
         """Follow the jobs that earlier runs have left, before anything new is sent; done once."""
