@@ -14,8 +14,8 @@ from singer_delivery.memory.addresses import Addresses
 from singer_delivery.memory.ledger import Ledger
 from singer_delivery.sending.transport import HttpTransport
 from singer_messages import order, profile, record, schema, state
-from target_insiderone.mapping.panel import TYPES
 from target_insiderone.mapping import transforms
+from target_insiderone.mapping.panel import TYPES
 from target_insiderone.settings.findings import parse_settings
 from target_insiderone.target import TargetInsiderOne
 
