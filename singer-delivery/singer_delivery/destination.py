@@ -100,6 +100,9 @@ class AnswerMismatchError(Exception):
 class JobLostError(Exception):
     """The API does not know the job any more: what became of its rows is open."""
 
+    def __init__(self) -> None:
+        super().__init__("a job that was taken is not known any more: what became of its rows is open; run again")
+
 
 class RowRefusedError(Exception):
     """The whole request is refused for the sake of one of its rows, which is not named.

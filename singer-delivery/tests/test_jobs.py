@@ -36,6 +36,7 @@ class Jobbox(Toybox):
         super().__init__()
         self.jobs: dict[str, list[tuple[str, str]]] = {}
         self.asked: set[str] = set()
+        self.forgotten: set[str] = set()
 
     def respond(self, method, path, body):
         """Take a job, or tell of one."""
@@ -45,7 +46,7 @@ class Jobbox(Toybox):
             self.jobs[job] = list(document["refused"].items())
             return status, {"job": job}
         job, _, page = path.removeprefix("/jobs/").partition("?page=")
-        if job not in self.jobs:
+        if job in self.forgotten:
             return 404, {}
         if int(job) % 3 == 2 and job not in self.asked:
             self.asked.add(job)
@@ -90,6 +91,21 @@ def toybox():
 @pytest.fixture
 def ordeal(toybox, api, job_file, tmp_path):
     return begin(toybox, api, job_file, tmp_path / "ordeal")
+
+
+def test_job_that_is_lost_fails_the_run_and_its_rows_go_again(ordeal, ideal, toybox):
+    """What became of them is open, so the next run sends the same bytes and counts them uncertain."""
+    toybox.forgotten.add("1")
+
+    failed = ordeal.run()
+    ordeal.run_to_success()
+
+    assert failed.codes == (1,)
+    assert "not known any more" in failed.log
+    assert failed.summary["streams"]["orders"]["pending"] > 0
+    assert ordeal.account.held() == ideal.held
+    assert "a job of an earlier run is lost" in ordeal.runs[1].log
+    assert set(ordeal.verdict(ideal).broken) <= {"delivered_twice"}
 
 
 def test_every_point_of_a_job_is_struck():
