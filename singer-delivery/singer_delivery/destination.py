@@ -100,6 +100,9 @@ class AnswerMismatchError(Exception):
 class JobLostError(Exception):
     """The API does not know the job any more: what became of its rows is open."""
 
+    def __init__(self) -> None:
+        super().__init__("a job that was taken is not known any more: what became of its rows is open; run again")
+
 
 class RowRefusedError(Exception):
     """The whole request is refused for the sake of one of its rows, which is not named.
@@ -283,11 +286,11 @@ class Kind(ABC):
             AnswerMismatchError: The answer does not account for every row.
         """
 
-    def follow(self, job: Job, response: Response | None, sent: int) -> Request | Answer:
-        """Follow a job: what to ask next (first with *response* None), or what it did once it is finished.
+    def follow(self, job: Job, answers: Sequence[Response], sent: int) -> Request | Answer:
+        """Follow a job: what to ask next (first with no *answers*), or what it did once it is finished.
 
-        A request that was just made is repeated after a pause; another one, such as the next page of errors, follows at
-        once.
+        A request that was just made is repeated after a pause, and its answer replaces the one before; another one,
+        such as the next page of errors, follows at once, and its answer is added.
 
         Raises:
             JobLostError: The API does not know the job any more.

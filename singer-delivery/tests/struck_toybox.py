@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import runpy
 import sys
+from pathlib import Path
 
 from singer_delivery.testing.struck import run_struck
 
 if __name__ == "__main__":
     file = sys.argv.pop(1)
+    sys.path.insert(0, str(Path(file).parent))
     run_struck(lambda: runpy.run_path(file, run_name="__main__"))

@@ -24,8 +24,9 @@ from singer_delivery.standard_streams import open_closed_streams
 from singer_delivery.texts import text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
+    from singer_delivery.commands.forget import Forgotten
     from singer_delivery.target import DeliveryTarget
 
 config_option = click.option(
@@ -146,27 +147,30 @@ def commands_of(target: type[DeliveryTarget], more: Sequence[click.Command]) -> 
         addresses = re.split(r"\r\n|\r|\n", text_of(sys.stdin.buffer.read(), "standard input"))
         settings = target.checked_settings(settings_of(target, config))
         gone = forget(settings, target.prefix, addresses)
-        for line in gone.without:
-            click.echo(f"line {line} is no address")
-        if not gone.given:
-            click.echo("no address came: give e-mail addresses and phone numbers, one a line, on standard input")
-            return
-        integration = shown(settings.integration_name)
-        click.echo(
-            f"integration {integration}: removed {gone.rejects} reject(s), {gone.profiles} profile(s) of the ledger, "
-            f"{gone.files} dry run(s) and other file(s), the bytes of {gone.events} event(s) of unknown outcome. "
-            f"{target.destination_name} itself is not touched: delete or anonymise the person there, too"
-        )
-        if gone.unknown:
-            lines = ", ".join(map(str, gone.unknown))
-            click.echo(
-                f"integration {integration}: nothing is kept of {len(gone.unknown)} of {gone.given} address(es): "
-                f"line(s) {lines} of the list"
-            )
-        if gone.others:
-            names = ", ".join(map(shown, gone.others))
-            click.echo(
-                f"not looked at: {names}, which keep data here, too; run `forget` with the settings of each as well"
-            )
+        for line in told_of_forgetting(gone, shown(settings.integration_name), target.destination_name):
+            click.echo(line)
 
     return commands
+
+
+def told_of_forgetting(gone: Forgotten, integration: str, destination: str) -> Iterator[str]:
+    """What `forget` did, in lines."""
+    for line in gone.without:
+        yield f"line {line} is no address"
+    if not gone.given:
+        yield "no address came: give e-mail addresses and phone numbers, one a line, on standard input"
+        return
+    yield (
+        f"integration {integration}: removed {gone.rejects} reject(s), {gone.profiles} profile(s) of the ledger, "
+        f"{gone.files} dry run(s) and other file(s), the bytes of {gone.events} event(s) of unknown outcome. "
+        f"{destination} itself is not touched: delete or anonymise the person there, too"
+    )
+    if gone.unknown:
+        lines = ", ".join(map(str, gone.unknown))
+        yield (
+            f"integration {integration}: nothing is kept of {len(gone.unknown)} of {gone.given} address(es): "
+            f"line(s) {lines} of the list"
+        )
+    if gone.others:
+        names = ", ".join(map(shown, gone.others))
+        yield f"not looked at: {names}, which keep data here, too; run `forget` with the settings of each as well"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from singer_delivery.destination import Answer, Job, JobLostError, UnclearRefusalError
+from singer_delivery.destination import Answer, Job, JobLostError
 from singer_delivery.logs import log
 
 if TYPE_CHECKING:
@@ -59,24 +59,29 @@ class Jobs:
         """
         asked: Request | None = None
         pause = FIRST_POLL_SECONDS
-        step = kind.follow(job, None, sent)
-        while not isinstance(step, Answer):
+        answers: list[Response] = []
+        while not isinstance(step := kind.follow(job, answers, sent), Answer):
             if step == asked:
                 self._wait(pause)
                 pause = min(2 * pause, LONGEST_POLL_SECONDS)
+                answers.pop()
             asked = step
-            responses: list[Response] = []
-
-            def keep(response: Response, _sent: int, kept: list[Response] = responses) -> Answer:
-                kept.append(response)
-                return Answer({})
-
-            try:
-                self._transport.send(step, 0, keep)
-            except UnclearRefusalError as error:  # no row is sent here that could be at fault
-                raise error.why from None
-            step = kind.follow(job, responses[0] if responses else None, sent)
+            answers.append(self.ask(step))
         return step
+
+    def ask(self, request: Request) -> Response:
+        """Ask something about a job."""
+        responses: list[Response] = []
+
+        def keep(response: Response, _sent: int) -> Answer:
+            responses.append(response)
+            return Answer({})
+
+        try:
+            self._transport.send(request, 0, keep)
+        except UnclearRefusalError as error:  # no row is sent here that could be at fault
+            raise error.why from None
+        return responses[-1]
 
     def resume(self) -> None:
         """Follow the jobs that earlier runs have left, before anything new is sent; done once."""

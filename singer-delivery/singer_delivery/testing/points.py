@@ -31,6 +31,15 @@ POINTS = {
 }
 
 
+JOB_POINTS = {
+    "job_taken": "the API has taken a job, nothing is noted of it",
+    "job_noted": "the job is noted, nothing asked about it",
+    "job_asked": "an answer about the job is read, nothing done with it",
+    "job_finished": "the job's outcome is in the ledger, the job still noted",
+}
+"""Those of kinds that make jobs."""
+
+
 @dataclass(frozen=True)
 class Strike:
     """A kill at the *nth* time that *point* is reached; *whole_pipe*: of the whole process group, tap and target."""

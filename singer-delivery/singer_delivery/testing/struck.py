@@ -20,6 +20,7 @@ from singer_delivery.memory.once_ledger import EventLedger
 from singer_delivery.memory.version_ledger import ProfileLedger
 from singer_delivery.reader import MessageReader
 from singer_delivery.run import Run
+from singer_delivery.sending.jobs import Jobs
 from singer_delivery.sending.sender import Sender
 from singer_delivery.testing.points import LANE_HEADER, Orders
 from singer_delivery.testing.sabotage import SABOTAGES
@@ -122,6 +123,10 @@ POINTS: dict[str, Callable[[Trigger], None]] = {
     "rejects_written": lambda trigger: after(RejectsFile, "sync", trigger.pull),
     "before_state": lambda trigger: before(Run, "write_state", trigger.pull),
     "state_half_written": strike_state,
+    "job_taken": lambda trigger: before(Jobs, "submit", trigger.pull),
+    "job_noted": lambda trigger: after(Jobs, "submit", trigger.pull),
+    "job_asked": lambda trigger: after(Jobs, "ask", trigger.pull),
+    "job_finished": lambda trigger: before(Jobs, "end", trigger.pull),
 }
 
 

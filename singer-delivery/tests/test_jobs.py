@@ -1,0 +1,132 @@
+"""An asynchronous API: orders are taken as jobs, which are followed to their end whatever happens on the way."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from singer_delivery.testing.ordeals import TargetOrdeal
+from singer_delivery.testing.points import JOB_POINTS, Strike
+from singer_delivery.testing.recording import Recording
+from singer_delivery.testing.stand_in import StandIn
+from toybox import NOWHERE, SCHEMAS, Toybox, ToyboxAccount
+
+TARGET = Path(__file__).resolve().parent / "target_jobbox.py"
+ORDERS = [
+    {"id": f"O{number:03}", "person_id": f"P{number % 90}", "street": "1 Long Lane" if number % 15 else NOWHERE}
+    for number in range(300)
+]
+RECORDING = Recording(
+    [("orders", record) for record in ORDERS],
+    {"orders": SCHEMAS["orders"]},
+    frozenset(("orders", record["id"]) for record in ORDERS if record["street"] == NOWHERE),
+    state_every=40,
+)
+ORDEALS = [
+    [Strike("job_taken", 3), Strike("job_noted", 2)],
+    [Strike("job_asked", 6), Strike("job_finished", 2)],
+]
+
+
+class Jobbox(Toybox):
+    """Each third job is done at the second question only; every refused row has a page of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.jobs: dict[str, list[tuple[str, str]]] = {}
+        self.asked: set[str] = set()
+        self.forgotten: set[str] = set()
+
+    def respond(self, method, path, body):
+        """Take a job, or tell of one."""
+        if method == "POST":
+            status, document = super().respond(method, path, body)
+            job = str(len(self.jobs))
+            self.jobs[job] = list(document["refused"].items())
+            return status, {"job": job}
+        job, _, page = path.removeprefix("/jobs/").partition("?page=")
+        if job in self.forgotten:
+            return 404, {}
+        if int(job) % 3 == 2 and job not in self.asked:
+            self.asked.add(job)
+            return 200, {"done": False}
+        refused, number = self.jobs[job], int(page or 0)
+        following = f"/jobs/{job}?page={number + 1}" if number + 1 < len(refused) else None
+        return 200, {"done": True, "refused": dict(refused[number : number + 1]), "next": following}
+
+
+class JobboxAccount(ToyboxAccount):
+    """With batches so large that there are few jobs."""
+
+    def settings(self, data_dir):
+        """See `ToyboxAccount`."""
+        return super().settings(data_dir) | {"batch_size_rows": 50}
+
+
+@pytest.fixture(scope="module")
+def job_file(target_file):
+    return Path(shutil.copy(TARGET, target_file.parent))
+
+
+def begin(toybox, api, file, folder):
+    return TargetOrdeal(JobboxAccount(toybox, api, file), folder, RECORDING)
+
+
+@pytest.fixture(scope="module")
+def ideal(job_file, tmp_path_factory):
+    """What the recording brings when nothing happens on the way."""
+    toybox = Jobbox()
+    with StandIn(toybox.respond) as api:
+        undisturbed = begin(toybox, api, job_file, tmp_path_factory.mktemp("ideal") / "run")
+        undisturbed.run_to_success()
+        return undisturbed.ideal()
+
+
+@pytest.fixture
+def toybox():
+    return Jobbox()
+
+
+@pytest.fixture
+def ordeal(toybox, api, job_file, tmp_path):
+    return begin(toybox, api, job_file, tmp_path / "ordeal")
+
+
+def test_job_that_is_lost_fails_the_run_and_its_rows_go_again(ordeal, ideal, toybox):
+    """What became of them is open, so the next run sends the same bytes and counts them uncertain."""
+    toybox.forgotten.add("1")
+
+    failed = ordeal.run()
+    ordeal.run_to_success()
+
+    assert failed.codes == (1,)
+    assert "not known any more" in failed.log
+    assert failed.summary["streams"]["orders"]["pending"] > 0
+    assert ordeal.account.held() == ideal.held
+    assert "a job of an earlier run is lost" in ordeal.runs[1].log
+    assert set(ordeal.verdict(ideal).broken) <= {"delivered_twice"}
+
+
+def test_every_point_of_a_job_is_struck():
+    """The parameters of the test below, which asserts that its kills took place."""
+    assert {strike.point for strikes in ORDEALS for strike in strikes} == set(JOB_POINTS)
+
+
+def test_rows_refused_on_several_pages_become_rejects(ideal, ordeal, toybox):
+    """All pages of a job's errors are read, and what was not refused is delivered."""
+    ended = ordeal.run()
+
+    assert ended.succeeded, ended.log
+    assert ordeal.rejected() == RECORDING.bad
+    assert len(ideal.held) == len(RECORDING.records) - len(RECORDING.bad)
+    assert max(len(refused) for refused in toybox.jobs.values()) > 1
+
+
+@pytest.mark.parametrize("strikes", ORDEALS, ids=lambda strikes: "-".join(strike.point for strike in strikes))
+def test_killed_runs_come_to_the_undisturbed_end(ordeal, ideal, strikes):
+    """A job that was noted is followed before anything new is sent, and its rows do not go again."""
+    ordeal.run_to_success(strikes)
+
+    assert ordeal.struck() == strikes
+    assert ordeal.verdict(ideal).broken == {}
