@@ -122,7 +122,7 @@ class EventPage(msgspec.Struct, gc=False):
 _PIECE = 1 << 16  # bytes
 RESOURCE_DEPTH = 3  # in an object's array
 DEEPEST = 900
-"""How deep a resource may be nested at least; the command decodes them to `fetching.DEEPEST`."""
+"""How deep a resource may be nested at least; the command decodes them to `tap_klaviyo.reading.fetching.DEEPEST`."""
 
 _BRACKETS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}]', re.DOTALL)
 _ID = re.compile(rb'"id"\s*:\s*("[\w-]{1,64}")')

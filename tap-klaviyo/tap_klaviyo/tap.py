@@ -24,11 +24,11 @@ from typing_extensions import override
 from tap_klaviyo import __version__
 from tap_klaviyo.disclosure import keep_secret, scrub_log
 from tap_klaviyo.errors import RefusedInputError
-from tap_klaviyo.fetching import prepare_process
 from tap_klaviyo.metrics import MetricDirectory
+from tap_klaviyo.reading.fetching import prepare_process
+from tap_klaviyo.reading.stream import Account, KlaviyoStream
 from tap_klaviyo.settings import SECRETS, SETTINGS, Settings, problems, typed
 from tap_klaviyo.standard_streams import open_closed_streams
-from tap_klaviyo.streams.base import Account, KlaviyoStream
 from tap_klaviyo.streams.events import Events
 from tap_klaviyo.streams.profiles import Profiles
 from tap_klaviyo.streams.subscriptions import SubscriptionChanges

@@ -8,10 +8,10 @@ import subprocess
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from tap_klaviyo.bookmarks import Bookmark
-from tap_klaviyo.fetching import Fetcher
-from tap_klaviyo.streams.base import Run
-from tap_klaviyo.streams.rows import PageBudget, Row
+from tap_klaviyo.reading.bookmarks import Bookmark
+from tap_klaviyo.reading.fetching import Fetcher
+from tap_klaviyo.reading.rows import PageBudget, Row
+from tap_klaviyo.reading.stream import Run
 from tap_klaviyo.writer import Stopped
 
 NOON = "2026-06-01T12:00:00Z"

@@ -11,7 +11,7 @@ import threading
 
 import pytest
 from klaviyo_http.errors import RetriesSpentError
-from tap_klaviyo.fetching import PIPE_BYTES, Fetcher, prepare_process
+from tap_klaviyo.reading.fetching import PIPE_BYTES, Fetcher, prepare_process
 
 PATIENCE = 30.0  # seconds; nothing here takes that long unless it is broken
 
@@ -111,7 +111,7 @@ def test_taking_without_patience_waits_for_nothing(fetcher, held):
 def test_time_spent_waiting_is_counted(fetcher, held, monkeypatch):
     """Whether something came or not; emission is timed without it."""
     ticks = iter(range(100))
-    monkeypatch.setattr("tap_klaviyo.fetching.time.monotonic", lambda: float(next(ticks)))
+    monkeypatch.setattr("tap_klaviyo.reading.fetching.time.monotonic", lambda: float(next(ticks)))
     fetcher.ask(held)
 
     assert fetcher.take(0.001) is False

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from klaviyo_http.moments import whole_second
-from tap_klaviyo.bookmarks import SEEN_LIMIT, Bookmark, SavedBookmark
-from tap_klaviyo.streams.pages import Slice
-from tap_klaviyo.streams.rows import PageBudget, PageLimitReached, moment_of, version_of
+from tap_klaviyo.reading.bookmarks import SEEN_LIMIT, Bookmark, SavedBookmark
+from tap_klaviyo.reading.pages import Slice
+from tap_klaviyo.reading.rows import PageBudget, PageLimitReached, moment_of, version_of
 
 START = datetime(2026, 6, 1, 12, tzinfo=UTC)
 SAVED = START - timedelta(hours=1)

@@ -11,11 +11,11 @@ from singer_sdk.schema.source import SchemaDirectory
 from typing_extensions import override
 
 from tap_klaviyo import schemas
-from tap_klaviyo.bookmarks import GRAIN
-from tap_klaviyo.streams.base import KlaviyoStream, Run
-from tap_klaviyo.streams.pages import leave_out
-from tap_klaviyo.streams.predictions import ADDITIONAL, FIELD, PredictiveReader, ProfileSchema
-from tap_klaviyo.streams.rows import Row, span_of, version_of
+from tap_klaviyo.reading.bookmarks import GRAIN
+from tap_klaviyo.reading.pages import leave_out
+from tap_klaviyo.reading.predictions import ADDITIONAL, FIELD, PredictiveReader, ProfileSchema
+from tap_klaviyo.reading.rows import Row, span_of, version_of
+from tap_klaviyo.reading.stream import KlaviyoStream, Run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from klaviyo_http.errors import RefusedRequestError
     from singer_sdk.helpers.types import Record
 
-    from tap_klaviyo.streams.pages import Slice
+    from tap_klaviyo.reading.pages import Slice
 
 PAGE_SIZE = 100  # the endpoint's maximum; its default is 20
 TIMES = ("created", "updated", "last_event_date")

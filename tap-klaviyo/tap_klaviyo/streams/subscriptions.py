@@ -10,15 +10,15 @@ from klaviyo_http.documents import read_page
 from klaviyo_http.filters import any_of
 from typing_extensions import override
 
-from tap_klaviyo.bookmarks import span
 from tap_klaviyo.metrics import CONSENT_METRICS
-from tap_klaviyo.streams.event_chains import PATH, EventChains, PageRequest, Selection
-from tap_klaviyo.streams.event_stream import EventStream
-from tap_klaviyo.streams.pages import leave_out
-from tap_klaviyo.streams.predictions import ADDITIONAL
+from tap_klaviyo.reading.bookmarks import span
+from tap_klaviyo.reading.event_chains import PATH, EventChains, PageRequest, Selection
+from tap_klaviyo.reading.event_stream import EventStream
+from tap_klaviyo.reading.pages import leave_out
+from tap_klaviyo.reading.predictions import ADDITIONAL
+from tap_klaviyo.reading.rows import PageLimitReached, Row
+from tap_klaviyo.reading.windows import SETTLE_SECONDS
 from tap_klaviyo.streams.profiles import PAGE_SIZE, Profiles, profile_record
-from tap_klaviyo.streams.rows import PageLimitReached, Row
-from tap_klaviyo.streams.windows import SETTLE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from singer_sdk.helpers.types import Record
 
     from tap_klaviyo.metrics import Metric
-    from tap_klaviyo.streams.base import Run
-    from tap_klaviyo.streams.event_chains import PageContext
+    from tap_klaviyo.reading.event_chains import PageContext
+    from tap_klaviyo.reading.stream import Run
 
 GATHERED_PROFILES = 2_000  # profiles gathered before they are read again
 GATHERED_EVENTS = 10_000  # about as many consent events are gathered at most
@@ -47,7 +47,7 @@ class Change:
 
 
 class ConsentEvent(NamedTuple):
-    """An event that tells of a change, at its place in the stream: a `tap_klaviyo.bookmarks.Placed`."""
+    """An event that tells of a change, at its place in the stream: a `tap_klaviyo.reading.bookmarks.Placed`."""
 
     second: str
     key: str

@@ -20,8 +20,8 @@ from klaviyo_http.client import Fetched
 from klaviyo_http.documents import Links
 from klaviyo_http.errors import KlaviyoError, RefusedRequestError, RetriesSpentError
 from klaviyo_http.moments import whole_second
-from tap_klaviyo.fetching import Errand
-from tap_klaviyo.streams import windows
+from tap_klaviyo.reading import windows
+from tap_klaviyo.reading.fetching import Errand
 
 EPOCH = datetime(1990, 1, 1, tzinfo=UTC)
 PAGE_BYTES = 1_000  # of every page, so that nothing about the budget is an estimate

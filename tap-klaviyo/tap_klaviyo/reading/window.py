@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, NamedTuple
 
-from tap_klaviyo.streams.pages import P
+from tap_klaviyo.reading.pages import P
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from klaviyo_http.client import Fetched, Packed
     from klaviyo_http.errors import RefusedRequestError
 
-    from tap_klaviyo.fetching import Errand
+    from tap_klaviyo.reading.fetching import Errand
 
 
 class Doubt(NamedTuple):

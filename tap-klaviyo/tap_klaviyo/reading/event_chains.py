@@ -16,11 +16,11 @@ from klaviyo_http.errors import RefusedRequestError
 from klaviyo_http.filters import all_of, compare, equals
 from klaviyo_http.moments import rfc3339_json, whole_second
 
-from tap_klaviyo.bookmarks import Placed, second_of
-from tap_klaviyo.coverage import EVERY, Coverage
 from tap_klaviyo.metrics import Metric, MetricDirectory, metric_of, near_miss, resolve
-from tap_klaviyo.streams.pages import leave_out
-from tap_klaviyo.streams.rows import span_of, version_of
+from tap_klaviyo.reading.bookmarks import Placed, second_of
+from tap_klaviyo.reading.coverage import EVERY, Coverage
+from tap_klaviyo.reading.pages import leave_out
+from tap_klaviyo.reading.rows import span_of, version_of
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from klaviyo_http.client import Fetched, KlaviyoClient, Parameters
     from msgspec import Raw
 
-    from tap_klaviyo.streams.base import Run
-    from tap_klaviyo.streams.windows import WindowedReading
+    from tap_klaviyo.reading.stream import Run
+    from tap_klaviyo.reading.windows import WindowedReading
 
 PATH = "/api/events"
 SAFE_PAGE_SIZE = 200  # what the prose of the endpoint's reference allows; its parameter allows 1,000

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import msgspec
     from klaviyo_http.documents import Event, Resource
 
-    from tap_klaviyo.bookmarks import Bookmark, Placed
+    from tap_klaviyo.reading.bookmarks import Bookmark, Placed
 
 
 class PageLimitReached(Exception):
@@ -21,7 +21,7 @@ class PageLimitReached(Exception):
 
 
 class Row(NamedTuple):
-    """A record on its way out, at its place in the stream: a `tap_klaviyo.bookmarks.Placed`."""
+    """A record on its way out, at its place in the stream: a `tap_klaviyo.reading.bookmarks.Placed`."""
 
     second: str
     key: str

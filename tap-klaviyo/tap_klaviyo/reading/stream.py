@@ -21,10 +21,10 @@ from singer_sdk.streams import Stream
 from typing_extensions import override
 
 from tap_klaviyo import schemas
-from tap_klaviyo.bookmarks import Bookmark, SavedBookmark, before, read_state, span
-from tap_klaviyo.fetching import Fetcher
-from tap_klaviyo.streams.rows import PageBudget, PageLimitReached, Row
-from tap_klaviyo.streams.windows import WindowedReading
+from tap_klaviyo.reading.bookmarks import Bookmark, SavedBookmark, before, read_state, span
+from tap_klaviyo.reading.fetching import Fetcher
+from tap_klaviyo.reading.rows import PageBudget, PageLimitReached, Row
+from tap_klaviyo.reading.windows import WindowedReading
 from tap_klaviyo.writer import encode_lines, json_line
 
 if TYPE_CHECKING:
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from singer_sdk.tap_base import Tap
 
     from tap_klaviyo.metrics import MetricDirectory
+    from tap_klaviyo.reading.pages import P, Source
     from tap_klaviyo.settings import Settings
-    from tap_klaviyo.streams.pages import P, Source
     from tap_klaviyo.writer import LineWriter
 
 CHECKPOINT_RECORDS = 1_000

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING
 
 from klaviyo_http.moments import parse_moment
 
-from tap_klaviyo.bookmarks import before, second_of
+from tap_klaviyo.reading.bookmarks import before, second_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime, timedelta
 
-    from tap_klaviyo.bookmarks import SavedBookmark
+    from tap_klaviyo.reading.bookmarks import SavedBookmark
 
 EVERY = "*"
 

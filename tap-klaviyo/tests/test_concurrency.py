@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tap_klaviyo.streams.pressure import EASE, OBLIVION, STRAIN, WORTH_WINDOWS, Pressure
+from tap_klaviyo.reading.concurrency import EASE, OBLIVION, STRAIN, WORTH_WINDOWS, Pressure
 
 MOST = 16
 INSTANT = 0.0  # an emission that takes no time: as many requests are of use as are allowed

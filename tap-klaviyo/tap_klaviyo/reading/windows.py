@@ -7,7 +7,7 @@ is made in the earliest window that is long enough, a few pages behind what was 
 tells. An empty year therefore costs no request, a dense second holds up nobody else, and without latency there is one
 chain that is read one page ahead.
 
-Everything here happens in the emitting thread; see `tap_klaviyo.fetching`.
+Everything here happens in the emitting thread; see `tap_klaviyo.reading.fetching`.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from klaviyo_http.client import Fetched
 from klaviyo_http.errors import RefusedRequestError
 from klaviyo_http.moments import whole_second
 
-from tap_klaviyo.bookmarks import GRAIN
-from tap_klaviyo.streams.pages import P, Slice
-from tap_klaviyo.streams.pressure import Pressure
-from tap_klaviyo.streams.window import Doubt, Window
+from tap_klaviyo.reading.bookmarks import GRAIN
+from tap_klaviyo.reading.concurrency import Pressure
+from tap_klaviyo.reading.pages import P, Slice
+from tap_klaviyo.reading.window import Doubt, Window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tap_klaviyo.fetching import Errand, Fetcher
-    from tap_klaviyo.streams.pages import Source
+    from tap_klaviyo.reading.fetching import Errand, Fetcher
+    from tap_klaviyo.reading.pages import Source
 
 BUDGET_BYTES = 64_000_000  # of bodies that wait to be emitted
 FEWEST_PAGES, MOST_PAGES = 4, 64  # of a window

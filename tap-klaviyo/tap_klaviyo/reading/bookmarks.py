@@ -8,7 +8,7 @@ states)::
     {"replication_key": "updated", "replication_key_value": "2026-08-14T09:13:05Z", "seen": [["01K7…", "2026-…Z"], …]}
 
 Events are immutable, so their ``seen`` holds ids alone. Beside that stands ``since``, where the first run began (null:
-at the beginning), before which no later run reads; and, where metrics are read, what `tap_klaviyo.coverage` says.
+at the beginning), before which no later run reads; and, where metrics are read, what `coverage` says.
 """
 
 from __future__ import annotations
