@@ -14,7 +14,7 @@ _PORTS = {"http": 80, "https": 443}
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
 _PREFIX = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*/?")
 _CLEAN = re.compile(r"[\x21-\x5b\x5d-\x7e]+")
-"""Printable ASCII without blanks and backslashes, which programs read in several ways."""
+"""Printable ASCII without spaces and backslashes, which programs read in several ways."""
 
 
 class Origin(NamedTuple):
@@ -45,7 +45,7 @@ def origin_of(address: str) -> Origin:
         ValueError: It is no http(s) address of a host; the message says why, and shows nothing of it.
     """
     if not _CLEAN.fullmatch(address):
-        raise ValueError("holds blanks or other characters that no address has")
+        raise ValueError("holds spaces or other characters that no address has")
     parts = urlsplit(address)
     if parts.scheme not in _PORTS or not parts.netloc:
         raise ValueError("must begin with https:// (or http://) and name a host")

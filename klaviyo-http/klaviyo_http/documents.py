@@ -1,7 +1,7 @@
 """JSON:API documents as Klaviyo sends them, decoded no deeper than needed.
 
 Attributes stay as the bytes that came (`msgspec.Raw`): so every number, key order and unknown attribute survives, and
-nobody pays for decoding what is only passed on. No document holds a circle, so the garbage collector need not look for
+nobody pays for decoding what is only passed on. No document holds a cycle, so the garbage collector need not look for
 one (``gc=False``).
 """
 
@@ -122,7 +122,7 @@ class EventPage(msgspec.Struct, gc=False):
 _PIECE = 1 << 16  # bytes
 RESOURCE_DEPTH = 3  # in an object's array
 DEEPEST = 900
-"""How deep a resource may be nested at least; the command decodes them to `tap_klaviyo.reading.fetching.DEEPEST`."""
+"""Of a page that is nested too deeply to decode, resources deeper than this become odd ones."""
 
 _BRACKETS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}]', re.DOTALL)
 _ID = re.compile(rb'"id"\s*:\s*("[\w-]{1,64}")')

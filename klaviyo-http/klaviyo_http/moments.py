@@ -55,7 +55,7 @@ def whole_second(moment: datetime) -> str:
 def rfc3339(text: str) -> str:
     """Spell a date-time of the API in RFC 3339 UTC; what is no date-time stays as it is.
 
-    A blank or ``t`` for ``T``, ``z``, any offset or none (which is UTC); the fraction of a second keeps its digits.
+    A space or ``t`` for ``T``, ``z``, any offset or none (which is UTC); the fraction of a second keeps its digits.
 
     >>> rfc3339("2021-05-17 23:43:28.5+02:00")
     '2021-05-17T21:43:28.5Z'

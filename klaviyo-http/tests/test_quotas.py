@@ -153,7 +153,7 @@ def test_header_without_sense_changes_nothing(clock, header):
 
 
 def test_limits_are_read_wherever_they_stand_in_the_header():
-    """In any order, with or without blanks."""
+    """In any order, with or without spaces."""
     assert limits_in("75, 75;w=1, 750;w=60") == [(75, 1), (750, 60)]
     assert limits_in("750;w=60,75;w=1") == [(750, 60), (75, 1)]
 

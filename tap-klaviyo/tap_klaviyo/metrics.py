@@ -112,7 +112,7 @@ def resolve(wanted: Iterable[str], metrics: Sequence[Metric]) -> Resolution:
     return Resolution(list(found.values()), unknown, ambiguous)
 
 
-def near_miss(name: str, metrics: Iterable[Metric]) -> str | None:
+def suggestion(name: str, metrics: Iterable[Metric]) -> str | None:
     """Return the metric's name that *name* probably means; one that differs in case only comes first."""
     names = {metric.name for metric in metrics}
     folded = {known.casefold(): known for known in names}

@@ -280,7 +280,7 @@ def _key_problems(key: str) -> list[str]:
     if not key.strip():
         return ["`api_key` is empty; where it comes from a variable, is that set?"]
     if not re.fullmatch(r"[\x21-\x7e]+", key):
-        return ["`api_key` holds blanks or other characters that no key has; was it copied whole, and alone?"]
+        return ["`api_key` holds spaces or other characters that no key has; was it copied whole, and alone?"]
     return []
 
 

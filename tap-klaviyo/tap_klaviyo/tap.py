@@ -25,7 +25,7 @@ from tap_klaviyo import __version__
 from tap_klaviyo.disclosure import keep_secret, scrub_log
 from tap_klaviyo.errors import RefusedInputError
 from tap_klaviyo.metrics import MetricDirectory
-from tap_klaviyo.reading.fetching import prepare_process
+from tap_klaviyo.process import prepare_process
 from tap_klaviyo.reading.stream import Account, KlaviyoStream
 from tap_klaviyo.settings import SECRETS, SETTINGS, Settings, problems, typed
 from tap_klaviyo.standard_streams import open_closed_streams

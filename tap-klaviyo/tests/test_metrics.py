@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 from klaviyo_http.filters import any_of, equals, query_string
-from tap_klaviyo.metrics import CONSENT_METRICS, Metric, near_miss, resolve
+from tap_klaviyo.metrics import CONSENT_METRICS, Metric, resolve, suggestion
 
 METRICS = [
     Metric("A1", "Placed Order", "Shopify"),
@@ -33,9 +33,9 @@ def test_name_that_stands_twice_is_reported_with_its_candidates():
 
 def test_near_miss_prefers_a_difference_in_case():
     """The mistake that people make most."""
-    assert near_miss("viewed product", METRICS) == "Viewed Product"
-    assert near_miss("Placed Ordre", METRICS) == "Placed Order"
-    assert near_miss("Something else entirely", METRICS) is None
+    assert suggestion("viewed product", METRICS) == "Viewed Product"
+    assert suggestion("Placed Ordre", METRICS) == "Placed Order"
+    assert suggestion("Something else entirely", METRICS) is None
 
 
 def test_consent_metrics_hold_both_families():
@@ -55,7 +55,7 @@ def test_texts_in_filters_cannot_break_out(text):
 
 
 def test_query_is_percent_encoded_throughout():
-    """A bare `+` in a filter is a blank to the API, and re-imports everything."""
+    """A bare `+` in a filter is a space to the API, and re-imports everything."""
     query = query_string({"filter": "less-than(updated,2026-05-01T10:00:00+00:00)", "page[size]": 5, "left out": None})
 
     assert query == "filter=less-than%28updated%2C2026-05-01T10%3A00%3A00%2B00%3A00%29&page%5Bsize%5D=5"

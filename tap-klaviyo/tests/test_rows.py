@@ -91,7 +91,7 @@ def test_limit_makes_way_where_the_state_could_not_hold_the_ties():
         (b"1780315200", "", None),
         (b'"soon"', "", None),
     ],
-    ids=["another zone", "blank for T", "null", "a number", "a word"],
+    ids=["another zone", "space for T", "null", "a number", "a word"],
 )
 def test_time_of_a_record_is_read_to_the_second(encoded, version, moment):
     """What is no time has no place in the order."""

@@ -18,7 +18,7 @@ MISTAKES = {
     "public key": ({"api_key": "AbC123"}, "public key"),
     "no key": ({"api_key": None}, "`api_key`"),
     "empty key": ({"api_key": "  "}, "`api_key` is empty"),
-    "key with a line break": ({"api_key": "pk_1\n"}, "`api_key` holds blanks"),
+    "key with a line break": ({"api_key": "pk_1\n"}, "`api_key` holds spaces"),
     "number as text": ({"max_pages": "many"}, "`max_pages` must be of type integer"),
     "switch in words": ({"fetch_predictive_analytics": "maybe"}, "must be of type boolean"),
     "no page at all": ({"max_pages": 0}, "`max_pages` must be at least 1"),

@@ -8,10 +8,10 @@ import statistics
 WORTH_WINDOWS = 4.0  # how many times longer than its emission a page must take to fetch
 GROWTH = 4
 EASE, STRAIN = 2.0, 3.0  # how much longer than the quickest one may requests take before there are no more, or fewer
-OBLIVION = 1.01  # by which factor the quickest time is forgotten with every request
+DECAY = 1.01  # by which factor the quickest time is forgotten with every request
 
 
-class Pressure:
+class Concurrency:
     """Finds out how many requests at once are of use.
 
     As long as requests take no longer for being many, there may be more; where they do, the server (or this process)
@@ -26,7 +26,7 @@ class Pressure:
 
     def note(self, seconds: float) -> None:
         """Take note of the duration of a request for a full page."""
-        self._quickest = min(OBLIVION * self._quickest, seconds)
+        self._quickest = min(DECAY * self._quickest, seconds)
         self._round.append(seconds)
         if len(self._round) >= self._allowed:
             usual = statistics.median(self._round)

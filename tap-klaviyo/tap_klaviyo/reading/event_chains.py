@@ -16,7 +16,7 @@ from klaviyo_http.errors import RefusedRequestError
 from klaviyo_http.filters import all_of, compare, equals
 from klaviyo_http.moments import rfc3339_json, whole_second
 
-from tap_klaviyo.metrics import Metric, MetricDirectory, metric_of, near_miss, resolve
+from tap_klaviyo.metrics import Metric, MetricDirectory, metric_of, resolve, suggestion
 from tap_klaviyo.reading.bookmarks import Placed, second_of
 from tap_klaviyo.reading.coverage import EVERY, Coverage
 from tap_klaviyo.reading.pages import leave_out
@@ -87,7 +87,7 @@ class PageRequest:
             "page[size]": self.size,
         }
 
-    def conceding(self, error: RefusedRequestError) -> PageRequest | None:
+    def reduced(self, error: RefusedRequestError) -> PageRequest | None:
         """Ask for less, if it is what the API refused; None where nothing can be given up."""
         if error.status != 400:
             return None
@@ -131,13 +131,13 @@ class EventSource:
         """Tell the times of the first and the last event."""
         return span_of(page.data, "datetime")
 
-    def concedes(self, error: RefusedRequestError) -> bool:
+    def can_ask_for_less(self, error: RefusedRequestError) -> bool:
         """Ask for less, if it is what the API refused; or for what another reading has been content with already."""
         if self._tried != self._chains.request:
             return True
-        lesser = self._chains.request.conceding(error)
+        lesser = self._chains.request.reduced(error)
         if lesser:
-            self._chains.concede(lesser)
+            self._chains.reduce_to(lesser)
         return lesser is not None
 
 
@@ -189,7 +189,7 @@ class EventChains(Generic[R]):
             )
         if self._selection.says_unknown:
             others = [metric for metric in known if metric not in resolution.metrics]
-            self._unknown = [(name, near_miss(name, others)) for name in resolution.unknown]
+            self._unknown = [(name, suggestion(name, others)) for name in resolution.unknown]
 
     @property
     def knows_none(self) -> bool:
@@ -258,7 +258,7 @@ class EventChains(Generic[R]):
             return None
         return Floors(self._coverage, self._selection.names)
 
-    def concede(self, request: PageRequest) -> None:
+    def reduce_to(self, request: PageRequest) -> None:
         """Keep to a lesser request, and say what it lacks."""
         if request.size != self.request.size:
             logger.warning("the API refuses %d events a page; reading %d a page", self.request.size, request.size)

@@ -48,7 +48,7 @@ class Source(Protocol[P]):
     def span(self, page: P, /) -> tuple[datetime, datetime] | None:
         """Tell the times of the first and the last record, cut to the second; None where they have none."""
 
-    def concedes(self, error: RefusedRequestError, /) -> bool:
+    def can_ask_for_less(self, error: RefusedRequestError, /) -> bool:
         """Tell whether a first page that was refused may be asked for again, differently."""
 
 

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from klaviyo_http.client import Fetched, Packed
     from klaviyo_http.errors import RefusedRequestError
 
-    from tap_klaviyo.reading.fetching import Errand
+    from tap_klaviyo.reading.fetching import Task
 
 
-class Doubt(NamedTuple):
+class Recheck(NamedTuple):
     """Whether the API was right to end a chain, or to refuse to continue it, behind one record."""
 
     key: str
@@ -47,22 +47,22 @@ class Window(Generic[P]):
     """Its id."""
     link: str | None = None
     """The page to read next; None for the first one."""
-    landmark: str | None = None
-    """A link that was met at a page whose number is a power of two; a circle of pages comes back to one of them."""
-    errand: Errand[Fetched[P]] | None = None
+    tortoise: str | None = None
+    """A link that was met at a page whose number is a power of two; a cycle of pages comes back to one of them."""
+    task: Task[Fetched[P]] | None = None
     pages: deque[Fetched[P] | Packed[P]] = field(default_factory=deque)
     """Read, and not yet emitted."""
     waiting_bytes: int = 0
     complete: bool = False
     error: Exception | None = None
-    doubt: Doubt | None = None
+    recheck: Recheck | None = None
     pages_read: int = 0
     records_read: int = 0
 
     @property
     def may_ask(self) -> bool:
         """Whether its next page can be asked for now."""
-        return self.errand is None and not self.complete and self.error is None
+        return self.task is None and not self.complete and self.error is None
 
     @property
     def position(self) -> datetime | None:

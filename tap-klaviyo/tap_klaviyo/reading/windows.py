@@ -23,14 +23,14 @@ from klaviyo_http.errors import RefusedRequestError
 from klaviyo_http.moments import whole_second
 
 from tap_klaviyo.reading.bookmarks import GRAIN
-from tap_klaviyo.reading.concurrency import Pressure
+from tap_klaviyo.reading.concurrency import Concurrency
 from tap_klaviyo.reading.pages import P, Slice
-from tap_klaviyo.reading.window import Doubt, Window
+from tap_klaviyo.reading.window import Recheck, Window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tap_klaviyo.reading.fetching import Errand, Fetcher
+    from tap_klaviyo.reading.fetching import Fetcher, Task
     from tap_klaviyo.reading.pages import Source
 
 BUDGET_BYTES = 64_000_000  # of bodies that wait to be emitted
@@ -82,7 +82,7 @@ class WindowedReading(Generic[P]):
         self._settle = settle
         self._before_page = before_page
         self._windows: deque[Window[P]] = deque([Window(*bounds)])
-        self._pressure = Pressure(fetcher.threads)
+        self._concurrency = Concurrency(fetcher.threads)
         self._emit_seconds: float | None = None
         self._page_bytes: float | None = None
         self._known: Window[P] | None = None
@@ -142,20 +142,20 @@ class WindowedReading(Generic[P]):
         """Take what has arrived, and ask for what comes next."""
         self._fetcher.take(0)
         for window in self._windows:
-            if window.errand and window.errand.taken:
-                errand, window.errand = window.errand, None
-                self._take(window, errand)
+            if window.task and window.task.taken:
+                task, window.task = window.task, None
+                self._take(window, task)
         if self._before_page is None:
             self._cut()
             self._ask()
         elif (window := self._windows[0]).may_ask and not window.pages:
             if window.link:
                 self._before_page()
-            window.errand = self._fetcher.ask(self._request(window))
+            window.task = self._fetcher.ask(self._request(window))
 
-    def _take(self, window: Window[P], errand: Errand[Fetched[P]]) -> None:
+    def _take(self, window: Window[P], task: Task[Fetched[P]]) -> None:
         try:
-            fetched = errand.result()
+            fetched = task.result()
         except RefusedRequestError as error:
             self._refused(window, error)
         except Exception as error:  # noqa: BLE001 - raised when everything before it has been emitted
@@ -166,15 +166,15 @@ class WindowedReading(Generic[P]):
     def _refused(self, window: Window[P], error: RefusedRequestError) -> None:
         """Ask differently, if that may help."""
         if window.link is None:
-            if not self._source.concedes(error):
+            if not self._source.can_ask_for_less(error):
                 window.error = error
-        elif not self._doubts(window, error):
+        elif not self._recheck(window, error):
             window.error = error
 
     def _arrived(self, window: Window[P], fetched: Fetched[P]) -> None:
         page = fetched.document
         if len(page.data) > self._source.size // 2:  # others are quick, and few
-            self._pressure.note(fetched.seconds)
+            self._concurrency.note(fetched.seconds)
         if page.data:
             self._page_bytes = _smoothed(self._page_bytes, fetched.size)
         emitted_next = window is self._windows[0] and not window.pages
@@ -184,19 +184,19 @@ class WindowedReading(Generic[P]):
         window.records_read += len(page.data)
         self._note_time(window, page)
         followed, window.link = window.link, page.links.next or None
-        if window.doubt and page.data and window.doubt.key == window.last_key:
-            window.error = window.doubt.error if window.link else None  # without a link, nothing was refused
+        if window.recheck and page.data and window.recheck.key == window.last_key:
+            window.error = window.recheck.error if window.link else None  # without a link, nothing was refused
             window.complete = not window.error
         elif window.reached and window.reached >= window.end:
             window.complete = True
         elif window.link is None:
-            window.complete = not (followed and not page.data and self._doubts(window, None))
-        elif window.link in (followed, window.landmark):
+            window.complete = not (followed and not page.data and self._recheck(window, None))
+        elif window.link in (followed, window.tortoise):
             window.error = RefusedRequestError(
                 f"{self._source.name}: a page names one as the next that was read before", status=200, parameter=None
             )
         if window.pages_read.bit_count() == 1:
-            window.landmark = window.link
+            window.tortoise = window.link
         if window.complete and window.start and window.since is None:  # not one record in all that time
             window.pace = (window.end - window.start) * self._source.size
             window.horizon = _beyond(window.start, window.end)
@@ -231,7 +231,7 @@ class WindowedReading(Generic[P]):
             measured = other if other.pace else measured
         return measured
 
-    def _doubts(self, window: Window[P], error: RefusedRequestError | None) -> bool:
+    def _recheck(self, window: Window[P], error: RefusedRequestError | None) -> bool:
         """Ask again from the last second that was read, if there is one.
 
         A cursor names a record. When that record is changed or erased before the cursor is followed, the API may
@@ -239,8 +239,8 @@ class WindowedReading(Generic[P]):
         again, it has stayed, and the API was right. What was read of that second comes again, and is known.
         """
         window.link = None
-        window.landmark = None
-        window.doubt = Doubt(window.last_key, error)
+        window.tortoise = None
+        window.recheck = Recheck(window.last_key, error)
         return window.reached is not None
 
     # -- requests --------------------------------------------------------------------------------------------------
@@ -249,14 +249,14 @@ class WindowedReading(Generic[P]):
         """Ask for the next pages: always for the first window's, for the others' as the budget of bytes allows."""
         expected = int(self._page_bytes or 0)
         ahead = 0
-        total = sum(window.waiting_bytes + expected * (window.errand is not None) for window in self._windows)
+        total = sum(window.waiting_bytes + expected * (window.task is not None) for window in self._windows)
         for window in self._windows:
-            ahead += window.waiting_bytes + expected * (window.errand is not None)
+            ahead += window.waiting_bytes + expected * (window.task is not None)
             if window.may_ask:
                 first = window is self._windows[0] and not window.pages
                 fits = ahead + expected <= self._budget and total + expected <= 2 * self._budget
                 if first or (fits and self._fetcher.idle):
-                    window.errand = self._fetcher.ask(self._request(window))
+                    window.task = self._fetcher.ask(self._request(window))
                     ahead += expected
                     total += expected
             if window.error:
@@ -322,7 +322,7 @@ class WindowedReading(Generic[P]):
     @property
     def _wanted(self) -> int:
         """How many windows to read at once."""
-        return 1 if self._emit_seconds is None else self._pressure.useful(self._emit_seconds)
+        return 1 if self._emit_seconds is None else self._concurrency.useful(self._emit_seconds)
 
     def _say_complete(self, window: Window[P]) -> None:
         logger.debug(

@@ -100,7 +100,7 @@ class ProfileSource:
         """Tell the times of the first and the last profile."""
         return span_of(page.data, "updated")
 
-    def concedes(self, _: RefusedRequestError) -> bool:
+    def can_ask_for_less(self, _: RefusedRequestError) -> bool:
         """Tell whether less may be asked for; there is nothing to give up."""
         return False
 

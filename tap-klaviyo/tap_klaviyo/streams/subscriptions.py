@@ -130,12 +130,12 @@ class SubscriptionChanges(EventStream[ConsentEvent]):
         """Read the profiles again that gathered events are about, emit them, and note the events."""
         changes = sorted(gathered.changes.items(), key=lambda change: change[1].at)
         batches = [dict(changes[start : start + PAGE_SIZE]) for start in range(0, len(changes), PAGE_SIZE)]
-        errands = [run.fetcher.ask(partial(read_profiles, self.account.client, tuple(batch))) for batch in batches]
-        for batch, errand in zip(batches, errands, strict=True):
-            while not errand.taken:
+        tasks = [run.fetcher.ask(partial(read_profiles, self.account.client, tuple(batch))) for batch in batches]
+        for batch, task in zip(batches, tasks, strict=True):
+            while not task.taken:
                 if not run.fetcher.take(SETTLE_SECONDS):
                     self.settle()
-            pages = errand.result()
+            pages = task.result()
             odd = [one for page in pages for one in page.document.odd]
             leave_out(self.name, odd, run.tally)
             rows = changed_profiles(batch, pages)
