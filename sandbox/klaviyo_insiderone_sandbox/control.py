@@ -57,6 +57,15 @@ class Plane:
         """Add events."""
         return {"ids": [self._event(one) for one in wish.events]}
 
+    def lists(self, wish: wishes.NewLists) -> object:
+        """Add or replace lists."""
+        return {"ids": [self._list(one) for one in wish.lists]}
+
+    def _list(self, one: wishes.NewList) -> str:
+        account = self.sandbox.account
+        created, updated = (None if time is None else instant_of(time) for time in (one.created, one.updated))
+        return account.put_list(one.name, created, updated, list_id=one.id, double=one.double_opt_in)
+
     def _event(self, one: wishes.NewEvent) -> str:
         properties = text_of(one.properties)
         split_object(properties)
@@ -291,6 +300,7 @@ def control_plane(sandbox: Sandbox) -> Starlette:
             Route("/control/seed", writes(Seed, plane.seed), methods=["POST"]),
             Route("/control/profiles", writes(wishes.NewProfiles, plane.profiles), methods=["POST"]),
             Route("/control/events", writes(wishes.NewEvents, plane.events), methods=["POST"]),
+            Route("/control/lists", writes(wishes.NewLists, plane.lists), methods=["POST"]),
             Route("/control/attribute", writes(wishes.Credit, plane.attribute), methods=["POST"]),
             Route("/control/touch", writes(wishes.Touch, plane.touch), methods=["POST"]),
             Route("/control/consent", writes(wishes.ConsentChange, plane.consent), methods=["POST"]),

@@ -51,6 +51,22 @@ class NewEvents(Strict):
     events: list[NewEvent]
 
 
+class NewList(Strict):
+    """A list; without times it is made now."""
+
+    name: str
+    id: str | None = None
+    created: str | None = None
+    updated: str | None = None
+    double_opt_in: bool = True
+
+
+class NewLists(Strict):
+    """Lists to add or replace."""
+
+    lists: list[NewList]
+
+
 class Credit(Strict):
     """Attributions that an event has from now on, instead of those it had."""
 

@@ -88,6 +88,16 @@ class Account:
         self.profiles.put(profile)
         return profile.id
 
+    def put_list(
+        self, name: str, created: int | None, updated: int | None, *, list_id: str | None = None, double: bool = True
+    ) -> str:
+        """Add or replace a list; return its id."""
+        made = self.clock.now() if created is None else created
+        one = MailingList(list_id or short_id(name, 6), name, made, double=double)
+        one.updated = made if updated is None else updated
+        self.lists[one.id] = one
+        return one.id
+
     def touch(self, ids: list[str], attributes: Mapping[str, str], at: int | None) -> None:
         """Merge attributes into profiles and move their ``updated``.
 
