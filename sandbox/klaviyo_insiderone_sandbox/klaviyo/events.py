@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import zlib
 from bisect import bisect_left, bisect_right
 from operator import attrgetter
@@ -21,8 +20,6 @@ Place = tuple[int, str]
 
 GREGORIAN_OFFSET = 0x01B21DD213814000
 """100-nanosecond ticks from 1582-10-15 to 1970-01-01, as version-1 UUIDs count."""
-
-ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
 class Metric:
@@ -202,13 +199,3 @@ def time_slice(rows: Sequence[Event], conditions: Iterable[Condition]) -> tuple[
             case "less-or-equal":
                 high = min(high, bisect_left(rows, (floor + 1, ""), key=place_of))
     return low, max(low, high)
-
-
-def short_id(text: str, length: int) -> str:
-    """Derive an id of letters and digits from a text, the same every time."""
-    number = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=16).digest(), "big")
-    letters = []
-    for _ in range(length):
-        number, place = divmod(number, len(ALPHABET))
-        letters.append(ALPHABET[place])
-    return "".join(letters)

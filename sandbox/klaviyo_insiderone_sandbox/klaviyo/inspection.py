@@ -35,7 +35,7 @@ def event_text(account: Account, writer: EventWriter, event: Event) -> str:
             "metric_name": quoted(event.metric.name),
             "integration": "null" if event.metric.integration is None else quoted(event.metric.integration),
             "profile_id": quoted(event.profile_id),
-            "attributions": attributions_text(event),
+            "attributions": attributions_text(event.attributions),
             "visible_after": "null" if event.visible_after is None else quoted(shown_exactly(event.visible_after)),
             "resource": writer.write(event, orphan=event.profile_id not in account.profiles.by_id),
         }

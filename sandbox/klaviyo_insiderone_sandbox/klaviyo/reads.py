@@ -29,45 +29,16 @@ from klaviyo_insiderone_sandbox.klaviyo.documents import (
     profile_selection,
 )
 from klaviyo_insiderone_sandbox.klaviyo.errors import invalid, not_found
+from klaviyo_insiderone_sandbox.klaviyo.pages import by_id_page, page, single
 from klaviyo_insiderone_sandbox.klaviyo.profiles import SORT_KEYS, page_of
 from klaviyo_insiderone_sandbox.klaviyo.settings import SPELLINGS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from klaviyo_insiderone_sandbox.exchange import Call
     from klaviyo_insiderone_sandbox.klaviyo.events import Event, Metric
     from klaviyo_insiderone_sandbox.klaviyo.parameters import Parameters
     from klaviyo_insiderone_sandbox.klaviyo.profiles import Profile, SortKey
     from klaviyo_insiderone_sandbox.klaviyo.state import Account, MailingList
-
-
-def page(
-    rows: Iterable[str], included: Iterable[str] | None, call: Call, parameters: Parameters, cursor: str | None
-) -> bytes:
-    """Compose a page; *included* is None when nothing was asked for.
-
-    The rows are encoded one by one: a single emoji would have the text of all of them take four bytes a character.
-    """
-    self_url = parameters.page_url(call.base_url, call.path, parameters.cursor)
-    next_link = f'"{parameters.page_url(call.base_url, call.path, cursor)}"' if cursor else "null"
-    links = f'"links":{{"self":"{self_url}","next":{next_link},"prev":null}}}}'
-    also = [] if included is None else [b'],"included":[', *_separated(included)]
-    return b"".join([b'{"data":[', *_separated(rows), *also, b"],", links.encode()])
-
-
-def single(row: str, included: Iterable[str] | None) -> bytes:
-    """Compose an answer with one resource."""
-    also = "" if included is None else f',"included":[{",".join(included)}]'
-    return f'{{"data":{row}{also}}}'.encode()
-
-
-def _separated(texts: Iterable[str]) -> list[bytes]:
-    """Encode texts and put commas between them; they are joined once, with everything else of a page."""
-    encoded = [text.encode() for text in texts]
-    pieces = [b","] * max(2 * len(encoded) - 1, 0)
-    pieces[::2] = encoded
-    return pieces
 
 
 def read_profiles(account: Account, call: Call, parameters: Parameters, _: str) -> tuple[bytes, int]:
@@ -200,7 +171,12 @@ def included_of(account: Account, call: Call, parameters: Parameters, rows: list
         owners = dict.fromkeys(event.profile_id for event in rows)
         included += [writer.write(present[owner]) for owner in owners if owner in present]
     if "attributions" in parameters.includes:
-        included += [text for event in rows if event.attributions for text in attribution_texts(call.base_url, event)]
+        included += [
+            text
+            for event in rows
+            if event.attributions
+            for text in attribution_texts(call.base_url, event.place[1], event.attributions)
+        ]
     return included
 
 
@@ -216,16 +192,6 @@ def read_metrics(account: Account, call: Call, parameters: Parameters, _: str) -
     includes = parameters.includes or ()
     texts = [metric_text(call.base_url, metric, parameters.fields.get("metric"), includes) for metric in rows]
     return page(texts, None if parameters.includes is None else [], call, parameters, following), len(rows)
-
-
-def by_id_page(found: list[Any], parameters: Parameters, size: int, sort: str = "id") -> tuple[list[Any], str | None]:
-    """Cut a page out of rows that have unique ids; returns the rows and the next cursor."""
-    start = 0
-    if parameters.cursor is not None:
-        (last_id,) = read_keyset_cursor(parameters.cursor, sort)[:1]
-        start = next((place + 1 for place, one in enumerate(found) if one.id == last_id), len(found))
-    rows = found[start : start + size]
-    return rows, write_keyset_cursor(sort, (rows[-1].id,)) if start + size < len(found) else None
 
 
 def read_metric(account: Account, call: Call, parameters: Parameters, metric_id: str) -> tuple[bytes, int]:

@@ -10,7 +10,8 @@ from klaviyo_insiderone_sandbox.clock import MICROSECONDS, shown_exactly
 from klaviyo_insiderone_sandbox.klaviyo import consent, people, shop
 from klaviyo_insiderone_sandbox.klaviyo.attributions import Attribution, named
 from klaviyo_insiderone_sandbox.klaviyo.consent import Naming
-from klaviyo_insiderone_sandbox.klaviyo.events import Event, Metric, short_id
+from klaviyo_insiderone_sandbox.klaviyo.events import Event, Metric
+from klaviyo_insiderone_sandbox.klaviyo.ids import short_id
 from klaviyo_insiderone_sandbox.klaviyo.profiles import Profile
 from klaviyo_insiderone_sandbox.klaviyo.state import Account, MailingList
 

@@ -13,7 +13,8 @@ from klaviyo_insiderone_sandbox.exact_json import join_object, split_object
 from klaviyo_insiderone_sandbox.klaviyo import consent as consents
 from klaviyo_insiderone_sandbox.klaviyo.attributions import Attribution, ids_of, named
 from klaviyo_insiderone_sandbox.klaviyo.endpoints import LOCATION_FIELDS, PREDICTIVE_FIELDS, PROFILE_FIELDS
-from klaviyo_insiderone_sandbox.klaviyo.events import Event, Events, Metric, short_id
+from klaviyo_insiderone_sandbox.klaviyo.events import Event, Events, Metric
+from klaviyo_insiderone_sandbox.klaviyo.ids import short_id
 from klaviyo_insiderone_sandbox.klaviyo.profiles import Profile, Profiles
 from klaviyo_insiderone_sandbox.klaviyo.settings import Settings
 from klaviyo_insiderone_sandbox.quotas import Quotas
