@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from klaviyo_http.endpoints import ENDPOINTS, bucket_of
 from klaviyo_http.errors import MissingScopeError, RefusedRequestError, RejectedKeyError
 
 if TYPE_CHECKING:
@@ -19,13 +20,6 @@ LONGEST_WAIT = 366 * 86_400.0  # seconds; a Retry-After beyond it is as good as 
 
 CLOCK_YEARS = range(1970, 9000)
 """Years that a ``Date`` is believed in."""
-
-SCOPES: Mapping[str, str] = {
-    "/api/events": "events:read",
-    "/api/metrics": "metrics:read",
-    "/api/profiles": "profiles:read",
-}
-"""Path -> the scope that the endpoint needs, for answers that do not name it."""
 
 
 class TransientError(Exception):
@@ -58,7 +52,7 @@ def failure_of(path: str, status: int, headers: Mapping[str, str], body: bytes) 
     if status == 403 and blame is None:
         return TransientError("the edge refused the request (403, no JSON:API body)", retry_after)
     if status == 403:
-        scope = _scope(body[:LONGEST_REASON]) or SCOPES.get(path.rstrip("/"), "an unnamed scope")
+        scope = _scope(body[:LONGEST_REASON]) or _documented_scope(path)
         return MissingScopeError(
             f"GET {path}: the `api_key` lacks the scope {scope} (403); give the key that scope, or deselect the stream"
         )
@@ -106,6 +100,12 @@ def _word(text: str | None) -> str | None:
 def _scope(body: bytes) -> str | None:
     match = re.search(rb"\b([a-z]+(?:-[a-z]+)*:(?:read|write))\b", body)
     return match[1].decode() if match else None
+
+
+def _documented_scope(path: str) -> str:
+    """Name the scope that the endpoint needs, for answers that do not name it."""
+    endpoint = ENDPOINTS.get(bucket_of("GET", path))
+    return " or ".join(endpoint.scopes) if endpoint else "an unnamed scope"
 
 
 def _seconds(headers: Mapping[str, str]) -> float:

@@ -29,6 +29,7 @@ from klaviyo_http.quotas import buckets_of
 from klaviyo_http.server_clock import TOLERANCE, ServerClock
 
 if TYPE_CHECKING:
+    from klaviyo_http.endpoints import Endpoint
     from klaviyo_http.limiter import Ticket
 
 Document = TypeVar("Document")
@@ -147,14 +148,14 @@ class KlaviyoClient:
         path, query = target_of(link, self._origin)
         return self._read(path, query, decode)
 
-    def run_start(self, path: str) -> datetime:
+    def run_start(self, endpoint: Endpoint) -> datetime:
         """Return the latest moment that is safely past: by the server's ``Date``, less five seconds.
 
-        This machine's clock has a say too: the server's may be `server_clock.TOLERANCE` ahead of it, and no more. Where
-        no answer has come yet, one record of *path* is asked for.
+        The server's clock counts up to `server_clock.TOLERANCE` ahead of this machine's. If no answer has come yet, one
+        record of *endpoint* is asked for.
         """
         if not self._clock.is_known:
-            self.get(path, {"page[size]": 1}, lambda _: None)
+            self.get(endpoint.path, endpoint.page_of(1), lambda _: None)
         lead = self._clock.lead()
         if lead > TOLERANCE:
             logger.warning(
@@ -166,7 +167,7 @@ class KlaviyoClient:
 
     def _read(self, path: str, query: str, decode: Callable[[bytes], Document]) -> Fetched[Document]:
         """Ask until there is an answer that can be decoded, or the time for retries is over."""
-        ticket = self._permits.ticket(buckets_of(path, query))
+        ticket = self._permits.ticket(buckets_of("GET", path, query))
         attempt = 0
         while True:
             attempt += 1

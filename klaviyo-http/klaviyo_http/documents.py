@@ -56,6 +56,20 @@ class Resource(msgspec.Struct, gc=False):
     attributes: Attributes
 
 
+class Relationship(msgspec.Struct, gc=False):
+    """A relationship of either kind; its data is absent unless it was asked for, or costs nothing."""
+
+    data: Reference | tuple[Reference, ...] | msgspec.UnsetType | None = msgspec.UNSET
+
+
+class RelatedResource(msgspec.Struct, gc=False):
+    """A resource of which the relationships matter too."""
+
+    id: str
+    attributes: Attributes
+    relationships: dict[str, Relationship] = {}
+
+
 class AttributionRelationships(msgspec.Struct, rename="kebab", gc=False):
     """What an attribution links an event to: ``AttributionResponseObjectResource`` of the OpenAPI document."""
 
@@ -108,6 +122,15 @@ class Page(msgspec.Struct, gc=False):
     links: Links
     odd: tuple[Odd, ...] = msgspec.field(default=(), name="-odd-resources")
     """What had to be left out; never in a body."""
+
+
+class RelatedPage(msgspec.Struct, gc=False):
+    """A page of any collection, with relationships."""
+
+    data: list[RelatedResource]
+    links: Links
+    included: list[Included] = []
+    odd: tuple[Odd, ...] = msgspec.field(default=(), name="-odd-resources")
 
 
 class EventPage(msgspec.Struct, gc=False):
@@ -268,6 +291,7 @@ def _id_of(value: msgspec.Raw) -> str | None:
 
 
 read_page = PageReader(Page, Resource)
+read_related_page = PageReader(RelatedPage, RelatedResource)
 read_event_page = PageReader(EventPage, Event)
 encode = msgspec.json.Encoder(decimal_format="number").encode
 

@@ -11,7 +11,7 @@ from bisect import insort
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from klaviyo_http.quotas import LONGEST_JOURNEY, MEDIUM, PARAMETER_QUOTAS, QUOTAS, Arrival, Bucket, limits_in
+from klaviyo_http.quotas import LONGEST_JOURNEY, QUOTAS, UNLISTED, Bucket, Sent, limits_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +26,7 @@ class Ticket:
     """The buckets that it draws from."""
     deadline: float = field(default=math.inf, compare=False)
     """Until when the request is worth repeating."""
-    arrival: Arrival | None = field(default=None, compare=False)
+    sent: Sent | None = field(default=None, compare=False)
     """That of the attempt under way."""
 
 
@@ -51,7 +51,7 @@ class Limiter:
         self._percent = percent
         self._patience = patience
         self._clock = clock
-        self._buckets = {name: Bucket(quota, percent) for name, quota in {**QUOTAS, **PARAMETER_QUOTAS}.items()}
+        self._buckets = {name: Bucket(quota, percent) for name, quota in QUOTAS.items()}
         self._learnt: dict[str, str] = {}
         self.issued = 0
         """Number of the last ticket."""
@@ -62,7 +62,7 @@ class Limiter:
         """Give a request that draws from these buckets its place."""
         self.issued += 1
         for name in names:
-            self._buckets.setdefault(name, Bucket(MEDIUM, self._percent))
+            self._buckets.setdefault(name, Bucket(UNLISTED, self._percent))
         return Ticket(self.issued, names)
 
     def line_up(self, ticket: Ticket) -> None:
@@ -94,17 +94,17 @@ class Limiter:
         earliest = max(bucket.earliest() for bucket in buckets)
         if earliest > now:
             return earliest - now
-        ticket.arrival = Arrival(now + LONGEST_JOURNEY)
+        ticket.sent = Sent(now + LONGEST_JOURNEY)
         for bucket in buckets:
-            bucket.count(ticket.arrival)
+            bucket.count(ticket.sent)
             if bucket.throttled_since is not None:
                 bucket.probe = ticket
         return 0.0
 
     def answered(self, ticket: Ticket) -> None:
         """Take note that an answer has come: so the request has arrived."""
-        if ticket.arrival is not None:
-            ticket.arrival.latest = min(ticket.arrival.latest, self._clock())
+        if ticket.sent is not None:
+            ticket.sent.arrived_by = min(ticket.sent.arrived_by, self._clock())
 
     def served(self, ticket: Ticket) -> None:
         """Take note that the API does not throttle this request."""
@@ -129,7 +129,7 @@ class Limiter:
 
     def done(self, ticket: Ticket) -> None:
         """Take note that an attempt is over, however it ended; if it was the probe, another may be."""
-        ticket.arrival = None
+        ticket.sent = None
         for bucket in self._of(ticket):
             if bucket.probe is ticket:
                 bucket.probe = None

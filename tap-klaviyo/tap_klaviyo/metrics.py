@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 from klaviyo_http.documents import NULL, read_page
+from klaviyo_http.endpoints import METRICS
 from klaviyo_http.errors import MissingScopeError
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("tap-klaviyo.metrics")
 
-PATH = "/api/metrics"
 NEAR = 0.8
 """How alike names are of which one may be the other's misspelling: two of Klaviyo's or of a shop system's are less."""
 
@@ -153,7 +153,7 @@ class MetricDirectory:
         return self._metrics
 
     def _read(self) -> list[Metric]:
-        page = self._client.get(PATH, {}, read_page).document
+        page = self._client.get(METRICS.path, {}, read_page).document
         metrics = [metric_of(resource) for resource in page.data]
         while page.links.next:
             page = self._client.follow(page.links.next, read_page).document

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 from klaviyo_http.addresses import OFFICIAL, mistake_in
+from klaviyo_http.endpoints import EVENTS
 from klaviyo_http.moments import parse_moment
 from singer_sdk import typing as th
 from singer_sdk.plugin_base import JSONSchemaValidator
@@ -163,11 +164,11 @@ SETTINGS = th.PropertiesList(
     ),
     _number(
         "events_page_size",
-        1000,
+        EVENTS.page.most,
         "Events per page",
         "Events per request; 200 is used by itself where the API refuses more.",
         lowest=1,
-        highest=1000,
+        highest=EVENTS.page.most,
     ),
     _number(
         "request_timeout_seconds",

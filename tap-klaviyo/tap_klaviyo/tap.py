@@ -30,6 +30,8 @@ from tap_klaviyo.reading.stream import Account, KlaviyoStream
 from tap_klaviyo.settings import SECRETS, SETTINGS, Settings, problems, typed
 from tap_klaviyo.standard_streams import open_closed_streams
 from tap_klaviyo.streams.events import Events
+from tap_klaviyo.streams.lists import Lists
+from tap_klaviyo.streams.metrics import Metrics
 from tap_klaviyo.streams.profiles import Profiles
 from tap_klaviyo.streams.subscriptions import SubscriptionChanges
 from tap_klaviyo.texts import UnreadableError, json_object
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
 
 logging.getLogger("singer_sdk.mapper").setLevel(logging.INFO)  # at DEBUG it logs values of records
 
-STREAMS: Sequence[type[KlaviyoStream]] = (Profiles, Events, SubscriptionChanges)
+STREAMS: Sequence[type[KlaviyoStream]] = (Profiles, Events, SubscriptionChanges, Lists, Metrics)
 
 FAILED = 1
 CONFIGURATION = 2
@@ -198,14 +200,17 @@ class TapKlaviyo(Tap):
             ctx.exit(tap.run(tap.write_schemas))
         counter = CountingWriter()
         tap = cls._configured(ctx.params.get("config"), message_writer=counter)
-        code = tap.run(tap.run_connection_test)
+        chosen = [stream for stream in tap.streams.values() if stream.selected]
+        code = tap.run(lambda: tap.run_sync_dry_run(streams=chosen))
         for line in tap.verdicts(counter.records):
             click.echo(line)
         ctx.exit(code)
 
     def verdicts(self, records: Mapping[str, int]) -> Iterator[str]:
         """Tell in a line for each stream whether it can be read; *records*: stream -> how many came."""
-        for name in self.streams:
+        for name, stream in self.streams.items():
+            if not stream.selected:
+                continue
             if name in self.account.failed:
                 yield f"{name}: failed, see the ERROR line above"
             elif records.get(name):

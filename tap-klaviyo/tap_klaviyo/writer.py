@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 BUFFER_BYTES = 1 << 16
 _encoder = msgspec.json.Encoder(decimal_format="number")
-_BLANKS = bytes.maketrans(b"\r\n", b"  ")  # inside a JSON string they are escaped, so they only stand between tokens
+_SPACES = bytes.maketrans(b"\r\n", b"  ")  # inside a JSON string they are escaped, so they only stand between tokens
 
 
 class Stopped(SystemExit):
@@ -132,7 +132,7 @@ class CountingWriter(LineWriter):
 def encode_line(message: dict[str, Any]) -> bytes:
     """Encode a message on one line; opaque values come with the line breaks between their tokens, if any."""
     line = _encoder.encode(message)
-    return line.translate(_BLANKS) if b"\n" in line or b"\r" in line else line
+    return line.translate(_SPACES) if b"\n" in line or b"\r" in line else line
 
 
 def encode_lines(messages: Sequence[dict[str, Any]]) -> bytes:

@@ -149,11 +149,13 @@ def test_description_and_discovery_work_without_settings(tap, tmp_path):
 
     assert about["settings"]["properties"].keys() >= SETTINGS["properties"].keys()
     assert "batch" not in about["capabilities"]
-    keys = {s["tap_stream_id"]: (s["key_properties"], s["replication_key"]) for s in catalog["streams"]}
+    keys = {s["tap_stream_id"]: (s["key_properties"], s.get("replication_key")) for s in catalog["streams"]}
     assert keys == {
         "profiles": (["id"], "updated"),
         "events": (["id"], "datetime"),
         "subscription_changes": (["id"], "changed_at"),
+        "lists": (["id"], "updated"),
+        "metrics": (["id"], None),
     }
 
 
@@ -182,7 +184,10 @@ def test_catalog_that_selects_nothing_is_said(tap):
 
     assert outcome.code == 0
     assert "WARNING" in outcome.log
-    assert "no stream is selected, so nothing is read; the names are `events`, `profiles`" in outcome.log
+    assert (
+        "no stream is selected, so nothing is read; the names are `events`, `lists`, `metrics`, `profiles`"
+        in outcome.log
+    )
 
 
 @pytest.mark.req("IN-05")

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from klaviyo_http.moments import clamped_moment, parse_moment, whole_second
+from klaviyo_http.moments import GRAIN, clamped_moment, parse_moment, whole_second
 
 from tap_klaviyo.errors import UnreadableStateError
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 SEEN_LIMIT = 20_000
-GRAIN = timedelta(seconds=1)  # of Klaviyo's times
 LONGEST = timedelta(days=4_000_000)  # more than the calendar has
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)  # a bound before that bounds nothing, and the API may refuse it
 

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import heapq
 import logging
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from itertools import islice
-from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic
 
 from klaviyo_http.documents import Event, EventPage, read_event_page
+from klaviyo_http.endpoints import EVENTS
 from klaviyo_http.errors import RefusedRequestError
-from klaviyo_http.filters import all_of, compare, equals
+from klaviyo_http.filters import all_of, equals, period
 from klaviyo_http.moments import rfc3339_json, whole_second
 
 from tap_klaviyo.metrics import Metric, MetricDirectory, metric_of, resolve, suggestion
-from tap_klaviyo.reading.bookmarks import Placed, second_of
+from tap_klaviyo.reading.bookmarks import R, second_of
 from tap_klaviyo.reading.coverage import EVERY, Coverage
 from tap_klaviyo.reading.pages import leave_out
-from tap_klaviyo.reading.rows import span_of, version_of
+from tap_klaviyo.reading.rows import merged, span_of, version_of
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -31,12 +29,10 @@ if TYPE_CHECKING:
     from tap_klaviyo.reading.stream import Run
     from tap_klaviyo.reading.windows import WindowedReading
 
-PATH = "/api/events"
 SAFE_PAGE_SIZE = 200  # what the prose of the endpoint's reference allows; its parameter allows 1,000
 ATTRIBUTIONS = "attributions"
 
 logger = logging.getLogger("tap-klaviyo.events")
-R = TypeVar("R", bound=Placed)
 
 
 class PageContext:
@@ -84,7 +80,7 @@ class PageRequest:
         return {
             "fields[profile]": ",".join(self.profile_fields) or None,
             "include": ",".join(self.include),
-            "page[size]": self.size,
+            **EVENTS.page_of(self.size),
         }
 
     def reduced(self, error: RefusedRequestError) -> PageRequest | None:
@@ -117,11 +113,10 @@ class EventSource:
         self._tried = request = self._chains.request
         condition = all_of(
             equals("metric_id", self.metric.id) if self.metric else None,
-            compare("greater-or-equal", "datetime", start) if start else None,
-            compare("less-than", "datetime", end),
+            period(EVENTS, "datetime", start, end),
         )
         parameters: Parameters = {**request.parameters, "filter": condition, "sort": "datetime"}
-        return self._chains.client.get(PATH, parameters, read_event_page)
+        return self._chains.client.get(EVENTS.path, parameters, read_event_page)
 
     def follow(self, link: str) -> Fetched[EventPage]:
         """Read the page that a link names."""
@@ -249,7 +244,7 @@ class EventChains(Generic[R]):
             return self._pages(run, reading, None, self._selection.wants, self._floors(lower))
         bounds = {metric: self._coverage.lower(metric.id) for metric in self._metrics}
         due = [metric for metric, lower in bounds.items() if lower is None or lower < run.upper]
-        return self._merged(self._opened(run, due, open_reading))
+        return merged(self._opened(run, due, open_reading), self.request.size)
 
     def _floors(self, lower: datetime | None) -> Floors | None:
         """Tell which metrics have been read further than *lower*, where a reading of all begins; None if none has."""
@@ -299,15 +294,6 @@ class EventChains(Generic[R]):
             opened.append(self._pages(run, reading, None, lambda metric: metric.id in unfiltered, floors))
         return opened
 
-    def _merged(self, pages: Sequence[Iterator[list[R]]]) -> Iterator[list[R]]:
-        if len(pages) == 1:
-            yield from pages[0]
-            return
-        chains = [(row for page in one for row in page) for one in pages]
-        rows = heapq.merge(*chains, key=attrgetter("second"))
-        while page := list(islice(rows, self.request.size)):
-            yield page
-
     def _pages(
         self,
         run: Run,
@@ -320,7 +306,7 @@ class EventChains(Generic[R]):
         everything = metric is not None or self._selection.names is None
         by_name = self._metrics is None and not everything
         for page in reading.slices():
-            run.budget.pages += 1
+            run.tally["pages"] += 1
             leave_out(self.stream, page.fetched.document.odd, run.tally)
             context = PageContext(page.fetched)
             rows = []

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Generic
 
 from typing_extensions import override
 
+from tap_klaviyo.reading.bookmarks import R
 from tap_klaviyo.reading.coverage import coverage_of
-from tap_klaviyo.reading.event_chains import R
 from tap_klaviyo.reading.stream import KlaviyoStream, Run
 
 if TYPE_CHECKING:

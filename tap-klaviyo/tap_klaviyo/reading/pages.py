@@ -35,9 +35,13 @@ P = TypeVar("P", bound=Listing)
 class Source(Protocol[P]):
     """A collection that can be read in windows of its time, in the order of that time. Threads call the first two."""
 
-    name: str
-    size: int
-    """Records of a full page."""
+    @property
+    def name(self) -> str:
+        """The stream that it belongs to."""
+
+    @property
+    def size(self) -> int:
+        """Records of a full page."""
 
     def first(self, start: datetime | None, end: datetime, /) -> Fetched[P]:
         """Read the first page of a window; records of one second before it may come along."""

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import heapq
+from itertools import islice
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from klaviyo_http.moments import parse_moment, rfc3339_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
 
     import msgspec
     from klaviyo_http.documents import Event, Resource
 
-    from tap_klaviyo.reading.bookmarks import Bookmark, Placed
+    from tap_klaviyo.reading.bookmarks import Bookmark, Placed, R
 
 
 class PageLimitReached(Exception):
@@ -48,6 +51,17 @@ def span_of(data: Sequence[Resource | Event], name: str) -> tuple[datetime, date
     return (first, last) if first and last else None
 
 
+def merged(pages: Sequence[Iterator[list[R]]], size: int) -> Iterator[list[R]]:
+    """Merge several readings, each page by page in the order of time, into one; its pages have *size* rows."""
+    if len(pages) == 1:
+        yield from pages[0]
+        return
+    chains = [(row for page in one for row in page) for one in pages]
+    rows = heapq.merge(*chains, key=attrgetter("second"))
+    while page := list(islice(rows, size)):
+        yield page
+
+
 class PageBudget:
     """Counts pages that bring new records, up to ``max_pages``.
 
@@ -55,13 +69,11 @@ class PageBudget:
     counted: otherwise records of one time, or a long look-back, could hold every run in the same place.
     """
 
-    def __init__(self, limit: int | None, bookmark: Bookmark) -> None:
+    def __init__(self, limit: int | None, bookmark: Bookmark, *, counted: int = 0) -> None:
         self.limit = limit
         self._bookmark = bookmark
         self._from = bookmark.position
-        self.pages = 0
-        """Pages read, counted or not."""
-        self._counted = 0
+        self.counted = counted
 
     def check(self) -> None:
         """Raise where no further page may be begun.
@@ -69,7 +81,7 @@ class PageBudget:
         Raises:
             PageLimitReached: The budget is spent, and the bookmark can tell what was emitted from what was not.
         """
-        if self.limit is not None and self._counted >= self.limit and self._bookmark.holds_whole_second:
+        if self.limit is not None and self.counted >= self.limit and self._bookmark.holds_whole_second:
             raise PageLimitReached
 
     def begin(self, fresh: Iterable[Placed]) -> None:
@@ -80,4 +92,4 @@ class PageBudget:
         """
         if any(row.second >= self._from for row in fresh):
             self.check()
-            self._counted += 1
+            self.counted += 1

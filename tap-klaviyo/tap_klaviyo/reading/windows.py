@@ -20,9 +20,8 @@ from typing import TYPE_CHECKING, Generic, NamedTuple
 
 from klaviyo_http.client import Fetched
 from klaviyo_http.errors import RefusedRequestError
-from klaviyo_http.moments import whole_second
+from klaviyo_http.moments import GRAIN, whole_second
 
-from tap_klaviyo.reading.bookmarks import GRAIN
 from tap_klaviyo.reading.concurrency import Concurrency
 from tap_klaviyo.reading.pages import P, Slice
 from tap_klaviyo.reading.window import Recheck, Window

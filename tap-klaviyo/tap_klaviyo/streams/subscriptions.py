@@ -7,18 +7,19 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from klaviyo_http.documents import read_page
+from klaviyo_http.endpoints import EVENTS, PROFILES
 from klaviyo_http.filters import any_of
 from typing_extensions import override
 
 from tap_klaviyo.metrics import CONSENT_METRICS
 from tap_klaviyo.reading.bookmarks import span
-from tap_klaviyo.reading.event_chains import PATH, EventChains, PageRequest, Selection
+from tap_klaviyo.reading.event_chains import EventChains, PageRequest, Selection
 from tap_klaviyo.reading.event_stream import EventStream
 from tap_klaviyo.reading.pages import leave_out
 from tap_klaviyo.reading.predictions import ADDITIONAL
 from tap_klaviyo.reading.rows import PageLimitReached, Row
 from tap_klaviyo.reading.windows import SETTLE_SECONDS
-from tap_klaviyo.streams.profiles import PAGE_SIZE, Profiles, profile_record
+from tap_klaviyo.streams.profiles import profile_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -73,7 +74,7 @@ class SubscriptionChanges(EventStream[ConsentEvent]):
     """
 
     name = "subscription_changes"
-    path = PATH
+    endpoint = EVENTS
     replication_key = "changed_at"
 
     @cached_property
@@ -129,7 +130,8 @@ class SubscriptionChanges(EventStream[ConsentEvent]):
     def _read_and_emit(self, run: Run, gathered: Gathered) -> Iterator[Record]:
         """Read the profiles again that gathered events are about, emit them, and note the events."""
         changes = sorted(gathered.changes.items(), key=lambda change: change[1].at)
-        batches = [dict(changes[start : start + PAGE_SIZE]) for start in range(0, len(changes), PAGE_SIZE)]
+        size = PROFILES.page.most
+        batches = [dict(changes[start : start + size]) for start in range(0, len(changes), size)]
         tasks = [run.fetcher.ask(partial(read_profiles, self.account.client, tuple(batch))) for batch in batches]
         for batch, task in zip(batches, tasks, strict=True):
             while not task.taken:
@@ -152,9 +154,9 @@ def read_profiles(client: KlaviyoClient, keys: Sequence[str]) -> list[Fetched[Pa
     parameters: Parameters = {
         ADDITIONAL: "subscriptions",
         "filter": any_of("id", keys),
-        "page[size]": PAGE_SIZE,
+        **PROFILES.page_of(),
     }
-    pages = [client.get(Profiles.path, parameters, read_page)]
+    pages = [client.get(PROFILES.path, parameters, read_page)]
     while link := pages[-1].document.links.next:
         pages.append(client.follow(link, read_page))
     return pages
