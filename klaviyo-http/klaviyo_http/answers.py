@@ -1,4 +1,4 @@
-"""What an answer without a document means, and what can be done about it."""
+"""Sorts answers other than 200 by what can be done about them."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from klaviyo_http.errors import MissingScopeError, RefusedRequestError, Rejected
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-LONGEST_REASON = 10_000  # bytes that a pattern looks through
-LONGEST_WAIT = 366 * 86_400.0  # seconds; a Retry-After beyond it is as good as for ever
+LONGEST_REASON = 10_000  # bytes of a body that are searched for a scope
+LONGEST_WAIT = 366 * 86_400.0  # seconds; a longer Retry-After is cut to this
 
 CLOCK_YEARS = range(1970, 9000)
-"""Years that a ``Date`` is believed in."""
+"""Years in which a ``Date`` is plausible."""
 
 
 class TransientError(Exception):
-    """An attempt failed in a way that may pass."""
+    """An attempt failed, and another one may succeed."""
 
     def __init__(self, reason: str, retry_after: float = 0.0, *, throttled: bool = False) -> None:
         super().__init__(reason)
@@ -93,7 +93,7 @@ def _blame(body: bytes) -> tuple[str, str | None] | None:
 
 
 def _word(text: str | None) -> str | None:
-    """Pass a technical word; anything longer or stranger might be a value, or the key."""
+    """Return a technical word; anything longer or stranger might be a value, or the key."""
     return text if text and re.fullmatch(r"(?!.*pk_)[a-z_\[\].-]{1,60}", text, re.ASCII | re.IGNORECASE) else None
 
 

@@ -39,11 +39,11 @@ logger = logging.getLogger(__name__)
 
 SERVER_CLOCK_MARGIN = timedelta(seconds=5)  # a filter a moment before the server's now can count as future: 400
 MOST_ANSWER_BYTES = 128_000_000
-"""Unpacked: several times what a page of the largest events holds, and less than a machine's memory."""
+"""Decompressed: several times a page of the largest events, and less than a machine's memory."""
 
 LONGEST_BACKOFF = 60.0  # seconds
 ODD_PAGE_ATTEMPTS = 3
-"""As often is a page asked for of which nothing can be read, before its few records are left out."""
+"""Attempts at a page of which nothing can be read, before its few records are left out."""
 NO_DOCUMENT = "the answer (200) is cut off or no JSON:API document"
 
 _random = random.SystemRandom()
@@ -51,7 +51,7 @@ _random = random.SystemRandom()
 
 @dataclass(frozen=True, slots=True)
 class ClientSettings:
-    """What the client takes from the settings of the tap."""
+    """The settings of a client."""
 
     api_key: str = field(repr=False)
     api_url: str
@@ -65,10 +65,10 @@ class ClientSettings:
 
 @dataclass(frozen=True, slots=True)
 class Packed(Generic[Document]):
-    """An answer that is not kept decoded, which takes less room."""
+    """An answer whose body is kept encoded, which takes less memory."""
 
     unpack: Callable[[], Document] = field(repr=False)
-    """Decodes the body; it has been done before, without an error."""
+    """Decodes the body, which has succeeded once already."""
     at: datetime
     """When its request was sent, by the server's clock: it tells nothing of what happened later."""
     seconds: float
@@ -93,7 +93,7 @@ class Fetched(Packed[Document]):
 
 
 class OddAnswerError(TransientError):
-    """A page came of which nothing can be read, although it is one; *rest* is that page without its records."""
+    """None of a page's resources can be read; *rest* is the page without them."""
 
     def __init__(self, rest: Fetched[Any] | None) -> None:
         super().__init__(NO_DOCUMENT)
@@ -121,14 +121,14 @@ class KlaviyoClient:
         return self._requests
 
     def abandon(self) -> None:
-        """Give up what other threads have asked for: nothing more of it is sent, its waits end at once.
+        """Give up the requests of other threads: none of them is sent from now on, and their waits end at once.
 
-        They get a `RequestAbandonedError`, unless the answer is under way already. What is asked later is not touched.
+        Those threads get a `RequestAbandonedError`, unless the answer is under way already. Later requests go on.
         """
         self._permits.abandon()
 
     def close(self) -> None:
-        """Do as `abandon` does, for what is asked later, too."""
+        """Do as `abandon` does, and refuse later requests, too."""
         self._permits.close()
 
     def get(self, path: str, parameters: Parameters, decode: Callable[[bytes], Document]) -> Fetched[Document]:

@@ -108,7 +108,7 @@ class Event(msgspec.Struct, gc=False):
 
 
 class Odd(msgspec.Struct, frozen=True, gc=False):
-    """A resource that is none: its place in the page, and its id, if it shows one."""
+    """A resource that cannot be read: its place in the page, and its id, if it shows one."""
 
     place: str
     """``data[4]`` or ``included[17]``."""
@@ -157,7 +157,7 @@ _ESCAPES = re.compile(
 
 
 def decode_tolerantly(body: bytes, decode: Callable[[bytes], Document]) -> Document:
-    """Decode a body, whatever half characters it holds.
+    """Decode a body in which characters may be cut in half.
 
     Text that was cut in the middle of an emoji comes as half of a surrogate pair, which is grammatical JSON and yet no
     text. That half becomes U+FFFD; everything else stays as it is.
@@ -179,7 +179,7 @@ def decode_tolerantly(body: bytes, decode: Callable[[bytes], Document]) -> Docum
 
 
 def without_deep(body: bytes) -> bytes:
-    """Leave of resources that are nested deeper than `DEEPEST` their ids alone, which makes odd resources of them."""
+    """Reduce resources that are nested deeper than `DEEPEST` to their ids, which makes odd resources of them."""
     pieces: list[bytes] = []
     depth = deepest = begin = done = 0
     for token in _BRACKETS.finditer(body):
@@ -220,7 +220,7 @@ class _AnyPage(msgspec.Struct, gc=False):
 
 
 class _Named(msgspec.Struct, gc=False):
-    """What a resource that is none may still tell."""
+    """The id of a resource that cannot be read."""
 
     id: str | int | None = None
 
@@ -243,7 +243,7 @@ FEW = 10
 
 
 class PageReader(Generic[Document]):
-    """Reads pages; a resource that is none (its attributes are null, its id a number) costs itself alone."""
+    """Reads pages; a malformed resource (its attributes are null, its id a number) is left out alone."""
 
     def __init__(self, page_type: type[Document], resource_type: type[Any]) -> None:
         self._page_type: Callable[..., Document] = page_type
@@ -272,7 +272,7 @@ class PageReader(Generic[Document]):
 
 
 def _readable(member: str, values: list[msgspec.Raw], read: Callable[[msgspec.Raw], Any], odd: list[Odd]) -> list[Any]:
-    """Decode resources; note those that are none in *odd*."""
+    """Decode resources; add those that cannot be read to *odd*."""
     found = []
     for place, value in enumerate(values):
         try:
@@ -301,10 +301,10 @@ _NEGATIVE_ZERO = re.compile(rb"-0(?![.eE\d])")
 
 
 def decode_exactly(value: msgspec.Raw) -> Any:
-    """Decode a JSON value for those who look into it; its numbers keep their exact value, and `encode` writes it back.
+    """Decode a JSON value so that its numbers keep their exact value, and `encode` can write it back.
 
     Integers become int, all other numbers Decimal. So do ``-0``, which no int can hold, and integers of thousands of
-    digits, which Python refuses to read. What exceeds even Decimal (``1e9999999999999999999``) becomes text.
+    digits, which Python refuses to read. What exceeds even Decimal (``1e9999999999999999999``) becomes a string.
     """
     if _NEGATIVE_ZERO.search(value) is None:
         try:

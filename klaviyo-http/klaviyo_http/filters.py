@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def compare(operator: str, field: str, moment: datetime) -> str:
-    """Compose a comparison with a moment, which stands unquoted and ends in ``Z``.
+    """Compose a comparison with a moment, which is not quoted and ends in ``Z``.
 
     >>> from datetime import UTC, datetime
     >>> compare("less-than", "updated", datetime(2026, 8, 14, tzinfo=UTC))

@@ -1,7 +1,7 @@
 """Who may send the next request, and when: quotas, the order of asking, and one pause for everybody after a 429.
 
 After a 429 no request goes out until the pause is over; then a single one probes, and the others wait for its answer.
-Here nothing waits and nothing is locked: `klaviyo_http.permits` does that for threads.
+Nothing here waits or locks; `klaviyo_http.permits` does that for threads.
 """
 
 from __future__ import annotations
@@ -102,12 +102,12 @@ class Limiter:
         return 0.0
 
     def answered(self, ticket: Ticket) -> None:
-        """Take note that an answer has come: so the request has arrived."""
+        """Note that an answer has come: so the request has arrived."""
         if ticket.sent is not None:
             ticket.sent.arrived_by = min(ticket.sent.arrived_by, self._clock())
 
     def served(self, ticket: Ticket) -> None:
-        """Take note that the API does not throttle this request."""
+        """Note that the API does not throttle this request."""
         for bucket in self._of(ticket):
             if bucket.probe is ticket:
                 bucket.recover()
@@ -118,7 +118,7 @@ class Limiter:
             bucket.hold(self._clock() + seconds)
 
     def throttled(self, ticket: Ticket, retry_after: float) -> float | Spent:
-        """Take note of a 429, and return the seconds of the pause: ``Retry-After``, longer where that does not help."""
+        """Note of a 429, and return the seconds of the pause: ``Retry-After``, longer where that does not help."""
         now, buckets = self._clock(), self._of(ticket)
         ticket.deadline = min(ticket.deadline, now + self._patience)
         longest = max(1.0, self._patience / 4)  # a small budget is worth a few attempts as well
@@ -128,7 +128,7 @@ class Limiter:
         return self._spent(ticket, buckets, now) or max(bucket.paused_until for bucket in buckets) - now
 
     def done(self, ticket: Ticket) -> None:
-        """Take note that an attempt is over, however it ended; if it was the probe, another may be."""
+        """Note that an attempt is over, however it ended; if it was the probe, another may be."""
         ticket.sent = None
         for bucket in self._of(ticket):
             if bucket.probe is ticket:

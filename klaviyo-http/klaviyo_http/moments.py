@@ -1,4 +1,4 @@
-"""Klaviyo's spellings of a moment, and the one that the records carry (RFC 3339, UTC, ``Z``)."""
+"""Klaviyo's notations of a time, and the one that records carry (RFC 3339, UTC, ``Z``)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def parse_moment(text: str) -> datetime:
     """Read a date or date-time; one without an offset is UTC.
 
     Raises:
-        ValueError: The text is neither.
+        ValueError: The string is neither.
     """
     moment = datetime.fromisoformat(text.strip())
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
@@ -40,7 +40,7 @@ def clamped_moment(text: str) -> datetime:
     """Read a date or date-time as `parse_moment` does; one that its offset takes out of the calendar is at its end.
 
     Raises:
-        ValueError: The text is neither.
+        ValueError: The string is neither.
     """
     try:
         return parse_moment(text)
@@ -74,7 +74,7 @@ def rfc3339(text: str) -> str:
 
 def rfc3339_json(value: msgspec.Raw) -> msgspec.Raw:
     """Do the same to a JSON value: a string is spelt anew, null and everything else passes."""
-    return msgspec.Raw(_spelt_anew(bytes(value)))
+    return msgspec.Raw(_normalized(bytes(value)))
 
 
 def consent_times_rfc3339(subscriptions: msgspec.Raw) -> msgspec.Raw:
@@ -85,22 +85,22 @@ def consent_times_rfc3339(subscriptions: msgspec.Raw) -> msgspec.Raw:
     """
     encoded = bytes(subscriptions)
     if _METADATA.search(encoded) is None:
-        return msgspec.Raw(_CONSENT_TIMES.sub(_member_spelt_anew, encoded))
+        return msgspec.Raw(_CONSENT_TIMES.sub(_normalized_member, encoded))
     pieces: list[bytes] = []
     start = 0
     for closed, opened in _metadata_spans(encoded):
-        pieces += _CONSENT_TIMES.sub(_member_spelt_anew, encoded[start:closed]), encoded[closed:opened]
+        pieces += _CONSENT_TIMES.sub(_normalized_member, encoded[start:closed]), encoded[closed:opened]
         start = opened
-    pieces.append(_CONSENT_TIMES.sub(_member_spelt_anew, encoded[start:]))
+    pieces.append(_CONSENT_TIMES.sub(_normalized_member, encoded[start:]))
     return msgspec.Raw(b"".join(pieces))
 
 
 def prediction_times_rfc3339(predictive_analytics: msgspec.Raw) -> msgspec.Raw:
     """Do the same to a ``predictive_analytics`` object, whose date may lack an offset."""
-    return msgspec.Raw(_PREDICTION_TIMES.sub(_member_spelt_anew, bytes(predictive_analytics)))
+    return msgspec.Raw(_PREDICTION_TIMES.sub(_normalized_member, bytes(predictive_analytics)))
 
 
-def _spelt_anew(encoded: bytes) -> bytes:
+def _normalized(encoded: bytes) -> bytes:
     if encoded[11:12] == b"T" and encoded.endswith(b'+00:00"'):  # what the API sends nearly always
         try:
             _read_moment(encoded)
@@ -110,8 +110,8 @@ def _spelt_anew(encoded: bytes) -> bytes:
     return msgspec.json.encode(rfc3339(_read_text(encoded))) if encoded.startswith(b'"') else encoded
 
 
-def _member_spelt_anew(member: re.Match[bytes]) -> bytes:
-    return member[1] + _spelt_anew(member[2])
+def _normalized_member(member: re.Match[bytes]) -> bytes:
+    return member[1] + _normalized(member[2])
 
 
 def _metadata_spans(encoded: bytes) -> Iterator[tuple[int, int]]:

@@ -97,9 +97,9 @@ class Bucket:
         self.paused_until = max(self.paused_until, until)
 
     def throttle(self, now: float, longest_pause: float, *, again: bool) -> None:
-        """Take note of a 429.
+        """Note a 429.
 
-        What comes back while the pause lasts was under way before it began, and says nothing new.
+        One that arrives during the pause answers a request sent before it, and tells nothing new.
 
         Args:
             now: The present.
@@ -115,7 +115,7 @@ class Bucket:
         self.paused_until = max(self.paused_until, now + min(caution, longest_pause))
 
     def recover(self) -> None:
-        """Take note that the API answers again."""
+        """Note that the API answers again."""
         self.throttled_since = None
         self._in_a_row = 0
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("tap-klaviyo.metrics")
 
 NEAR = 0.8
-"""How alike names are of which one may be the other's misspelling: two of Klaviyo's or of a shop system's are less."""
+"""The similarity of a name and its misspelling; distinct names of Klaviyo or of a shop system are less alike."""
 
 CONSENT_METRICS: Sequence[str] = (
     "Subscribed to Email Marketing",
@@ -113,7 +113,7 @@ def resolve(wanted: Iterable[str], metrics: Sequence[Metric]) -> Resolution:
 
 
 def suggestion(name: str, metrics: Iterable[Metric]) -> str | None:
-    """Return the metric's name that *name* probably means; one that differs in case only comes first."""
+    """Return the name of the metric that is probably meant; one that differs in case alone is preferred."""
     names = {metric.name for metric in metrics}
     folded = {known.casefold(): known for known in names}
     close = get_close_matches(name, names, n=1, cutoff=NEAR)

@@ -69,7 +69,7 @@ class TapKlaviyo(Tap):
 
     @cached_property
     def account(self) -> Account:
-        """Through what the streams read; opened when the first of them does."""
+        """What the streams read from; opened by the first of them."""
         settings = typed(self.config)
         client = KlaviyoClient(client_settings(settings))
         return Account(client, settings, MetricDirectory(client))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
@@ -16,6 +18,8 @@ from tap_klaviyo.tap import STREAMS, TapKlaviyo
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+ROOT = Path(__file__).parents[1]
 
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -92,6 +96,15 @@ def test_declaration_is_possible_at_its_endpoint(stream):
     assert all(set(conditions) <= set(stream.endpoint.filters) for conditions in stream.variants)
 
 
+def test_readme_shows_a_stream_as_it_is():
+    """Whoever adds one copies it from there."""
+    (shown,) = re.findall(r"^```python\n(class .+?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    source = (ROOT / "tap_klaviyo" / "streams" / "lists.py").read_text()
+
+    assert re.sub(r"  # .+", "", shown) in source
+    assert len(source.splitlines()) - source.splitlines().index("class Lists(Collection):") <= 15
+
+
 def test_collections_are_read_only_if_they_are_selected(tap, sandbox):
     """The three flows need none of them, and their keys may lack the scopes."""
     sandbox.seed(profiles=3, events=3)
@@ -107,7 +120,7 @@ def test_collections_are_read_only_if_they_are_selected(tap, sandbox):
 
 
 def test_lists_are_read_page_by_page_and_later_the_changed_ones_alone(tap, sandbox, queries):
-    """Flat, in the order of their change; tags and flows as ids; the endpoint has no upper bound, so it is one chain."""
+    """Flat, in the order of their change, tags and flows as ids; one chain, since the endpoint has no upper bound."""
     sandbox.clock(frozen="2026-06-01T12:00:00Z")
     sandbox.add_lists(lists(24))
     first = tap(streams=["lists"])

@@ -1,4 +1,4 @@
-"""Reading events: those of all metrics, or of each wanted metric by itself, merged in the order of time."""
+"""Reads events: of all metrics in one chain, or in one chain for each wanted metric, merged in the order of time."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class PageRequest:
         }
 
     def reduced(self, error: RefusedRequestError) -> PageRequest | None:
-        """Ask for less, if it is what the API refused; None where nothing can be given up."""
+        """Return a smaller request, if the API refused something that can be left out."""
         if error.status != 400:
             return None
         if (error.parameter or "").startswith("include") and ATTRIBUTIONS in self.include:
@@ -127,13 +127,13 @@ class EventSource:
         return span_of(page.data, "datetime")
 
     def can_ask_for_less(self, error: RefusedRequestError) -> bool:
-        """Ask for less, if it is what the API refused; or for what another reading has been content with already."""
+        """Reduce the request, if that may help; another reading may have done so already."""
         if self._tried != self._chains.request:
             return True
-        lesser = self._chains.request.reduced(error)
-        if lesser:
-            self._chains.reduce_to(lesser)
-        return lesser is not None
+        smaller = self._chains.request.reduced(error)
+        if smaller:
+            self._chains.reduce_to(smaller)
+        return smaller is not None
 
 
 Open = Callable[[EventSource, "datetime | None", Callable[[], None], int], "WindowedReading[EventPage]"]
@@ -247,14 +247,14 @@ class EventChains(Generic[R]):
         return merged(self._opened(run, due, open_reading), self.request.size)
 
     def _floors(self, lower: datetime | None) -> Floors | None:
-        """Tell which metrics have been read further than *lower*, where a reading of all begins; None if none has."""
+        """Return the floors of metrics that were read beyond *lower*, where all are read from; None if none was."""
         keys = {*self.keys, *self._coverage.known}
         if all(self._coverage.lower(key) == lower for key in keys):
             return None
         return Floors(self._coverage, self._selection.names)
 
     def reduce_to(self, request: PageRequest) -> None:
-        """Keep to a lesser request, and say what it lacks."""
+        """Use a smaller request from now on, and log what it lacks."""
         if request.size != self.request.size:
             logger.warning("the API refuses %d events a page; reading %d a page", self.request.size, request.size)
         if request.include != self.request.include:
@@ -280,11 +280,11 @@ class EventChains(Generic[R]):
                     "find its own, which costs requests",
                     metric.name,
                 )
-                self.request = asked  # to ask for less has not helped
+                self.request = asked  # the smaller request has not helped
                 unfiltered.add(metric.id)
             else:
                 opened.append(self._pages(run, reading, metric))
-            if place == 0:  # what had to be conceded to the API is known by now
+            if place == 0:  # how the request had to be reduced is known by now
                 for _, other in readings[1:]:
                     other.open()
         if unfiltered:
@@ -311,7 +311,7 @@ class EventChains(Generic[R]):
             context = PageContext(page.fetched)
             rows = []
             for event in page.fetched.document.data:
-                version = time_spelt_anew(event)
+                version = normalized_time(event)
                 if not page.holds(version[:19]):
                     continue
                 reference = event.relationships.metric.data if event.relationships.metric else None
@@ -329,7 +329,7 @@ class EventChains(Generic[R]):
 
 
 class Floors:
-    """From which second on the events of each metric are news, where a reading begins earlier, for others."""
+    """The second from which each metric's events are new, where a reading begins earlier for the sake of others."""
 
     def __init__(self, coverage: Coverage, names: Sequence[str] | None) -> None:
         """Look up marks by id; where a metric has none under its id, by those of the *names* that mean it, if given."""
@@ -338,7 +338,7 @@ class Floors:
         self._floors: dict[str | None, str] = {}
 
     def of(self, key: str | None, metric: Metric | None) -> str:
-        """Tell it of the metric with an id."""
+        """Return that second for the metric with an id."""
         floor = self._floors.get(key)
         if floor is None:
             keys = [key or EVERY]
@@ -348,8 +348,8 @@ class Floors:
         return floor
 
 
-def time_spelt_anew(event: Event) -> str:
-    """Spell the time of an event as records do, in its attributes, and return it; empty where it has none."""
+def normalized_time(event: Event) -> str:
+    """Rewrite the time of an event as records carry it, and return it; empty if it has none."""
     if (time := event.attributes.get("datetime")) is None:
         return ""
     event.attributes["datetime"] = time = rfc3339_json(time)

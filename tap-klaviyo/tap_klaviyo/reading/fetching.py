@@ -1,4 +1,4 @@
-"""Requests under way while records are written: threads fetch, and the thread that emits takes what they bring.
+"""Requests under way while records are written: threads fetch, and the thread that emits takes the results.
 
 All decisions (what to ask, what an answer means, what is emitted) are made in the emitting thread, so nothing but the
 two queues needs to be safe for threads.

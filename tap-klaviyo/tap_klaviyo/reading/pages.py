@@ -57,7 +57,7 @@ class Source(Protocol[P]):
 
 
 class Slice(NamedTuple, Generic[P]):
-    """A page of a window. Of its records those count whose second lies within the window."""
+    """A page of a window. Only records whose second lies within the window count."""
 
     fetched: Fetched[P]
     start: str

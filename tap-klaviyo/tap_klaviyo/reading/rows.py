@@ -1,4 +1,4 @@
-"""Rows on their way out, and where a run may stop."""
+"""Rows to be emitted, and where a run may stop."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class PageLimitReached(Exception):
 
 
 class Row(NamedTuple):
-    """A record on its way out, at its place in the stream: a `tap_klaviyo.reading.bookmarks.Placed`."""
+    """A record to be emitted, with its place in the stream: a `tap_klaviyo.reading.bookmarks.Placed`."""
 
     second: str
     key: str
@@ -34,13 +34,13 @@ class Row(NamedTuple):
 
 
 def version_of(time: msgspec.Raw | None) -> str:
-    """Spell the time of a record, a JSON value that `rfc3339_json` has seen; empty where it is no time."""
+    """Return the time of a record, a JSON value that `rfc3339_json` has normalized; empty if it is no time."""
     text = bytes(time)[1:-1].decode() if time is not None else ""
     return text if text.endswith("Z") else ""
 
 
 def moment_of(time: msgspec.Raw | None) -> datetime | None:
-    """Return the second of a time as the API spells it; None where it is none."""
+    """Return the second of a time as the API writes it; None if it is none."""
     version = version_of(rfc3339_json(time)) if time is not None else ""
     return parse_moment(f"{version[:19]}Z") if version else None
 

@@ -50,7 +50,7 @@ NOT_FOUND = 404
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Through what the streams of one run read."""
+    """What the streams of one run share."""
 
     client: KlaviyoClient
     settings: Settings
@@ -111,7 +111,7 @@ class KlaviyoStream(Stream):
 
     @cached_property
     def account(self) -> Account:
-        """Through what the stream reads. Discovery needs none, so that it works without settings."""
+        """The account that is read. Discovery does not need it, so that it works without settings."""
         return self._connect()
 
     @cached_property
@@ -371,7 +371,7 @@ class KlaviyoStream(Stream):
 
     @override
     def get_replication_key_signpost(self, context: Context | None = None) -> None:
-        """Have none: the bookmark of the tap is bounded by itself."""
+        """Return none: the tap bounds its bookmark itself."""
 
     @override
     def _write_starting_replication_value(self, context: Context | None) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Recheck(NamedTuple):
-    """Whether the API was right to end a chain, or to refuse to continue it, behind one record."""
+    """A chain that ended, or was refused, after one record: is that record still the last?"""
 
     key: str
     """The record's id."""
@@ -38,9 +38,9 @@ class Window(Generic[P]):
     pace: timedelta | None = None
     """The time that a full page covers here; None as long as no page tells."""
     horizon: datetime | None = None
-    """How far that may be relied on."""
+    """How far that estimate holds."""
     since: datetime | None = None
-    """The second of the first record of the stretch to which that pace applies; earlier windows may belong to it."""
+    """Where the stretch with that pace begins, perhaps in an earlier window."""
     reached: datetime | None = None
     """The second of the last record read."""
     last_key: str = ""
@@ -48,7 +48,7 @@ class Window(Generic[P]):
     link: str | None = None
     """The page to read next; None for the first one."""
     tortoise: str | None = None
-    """A link that was met at a page whose number is a power of two; a cycle of pages comes back to one of them."""
+    """Brent's cycle detection: the link at the last page whose number is a power of two."""
     task: Task[Fetched[P]] | None = None
     pages: deque[Fetched[P] | Packed[P]] = field(default_factory=deque)
     """Read, and not yet emitted."""

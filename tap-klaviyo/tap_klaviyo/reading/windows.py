@@ -1,11 +1,11 @@
 """Reading a long stretch of time in windows: several at once, emitted in order, within bounded memory.
 
 Klaviyo's cursors are serial: page *n + 1* needs the link of page *n*. So a stretch is cut into windows, half-open
-intervals of the stream's time, whose chains of pages are read at the same time. It begins as one window. Another one is
-cut off where a request takes longer than the emission of its page, and so many that the one hides the other. The cut
-is made in the earliest window that is long enough, a few pages behind what was read of it, as the density met there
-tells. An empty year therefore costs no request, a dense second holds up nobody else, and without latency there is one
-chain that is read one page ahead.
+intervals of the stream's time, whose chains of pages are read at the same time. Reading begins with one window. Where
+fetching a page takes longer than writing it, more are cut off: enough windows to hide the fetch time behind the
+writing. The earliest window that is long enough is cut, a few pages beyond what was read of it, as estimated from the
+density of the pages before. So an empty year costs no request, a dense second delays no other window, and without
+latency there is one chain, read one page ahead.
 
 Everything here happens in the emitting thread; see `tap_klaviyo.reading.fetching`.
 """
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 
 BUDGET_BYTES = 64_000_000  # of bodies that wait to be emitted
 FEWEST_PAGES, MOST_PAGES = 4, 64  # of a window
-WORTH_PAGES = 2  # that a window must have besides
-HORIZON = 16  # how many times the stretch that has been read one may conclude from it on what follows
-ALIKE = 8  # by which factor the pace may differ within one such stretch
+WORTH_PAGES = 2  # that must remain of a window that is cut
+HORIZON = 16  # an estimate holds for so many times the stretch that it was measured on
+ALIKE = 8  # factor by which the pace may differ within one such stretch
 SMOOTHING = 0.3  # weight of the newest measurement
 SETTLE_SECONDS = 1.0
 
@@ -163,7 +163,7 @@ class WindowedReading(Generic[P]):
             self._arrived(window, fetched)
 
     def _refused(self, window: Window[P], error: RefusedRequestError) -> None:
-        """Ask differently, if that may help."""
+        """Ask again with a smaller request, or recheck the end of the chain, if either may help."""
         if window.link is None:
             if not self._source.can_ask_for_less(error):
                 window.error = error
@@ -207,7 +207,7 @@ class WindowedReading(Generic[P]):
         if span is None:
             return
         first, last = span
-        if window.asked_until and last >= window.asked_until:  # it shows a newer time than that of its place
+        if window.asked_until and last >= window.asked_until:  # changed since it was listed
             return
         covered = last - min(window.reached or first, first)
         window.reached = max(window.reached or last, last)
@@ -233,9 +233,9 @@ class WindowedReading(Generic[P]):
     def _recheck(self, window: Window[P], error: RefusedRequestError | None) -> bool:
         """Ask again from the last second that was read, if there is one.
 
-        A cursor names a record. When that record is changed or erased before the cursor is followed, the API may
-        continue at its new place, behind everything in the window, or refuse the cursor. If the record is the last one
-        again, it has stayed, and the API was right. What was read of that second comes again, and is known.
+        A cursor names a record. If that record is changed or erased before the cursor is followed, the API may continue
+        at its new place, beyond the window, or refuse the cursor. So an empty page or a refusal is trusted only if the
+        record has not moved: if it is the last one again. What was read of that second comes twice, and is dropped.
         """
         window.link = None
         window.tortoise = None
@@ -281,7 +281,7 @@ class WindowedReading(Generic[P]):
             pass
 
     def _cut_once(self, wanted: int) -> bool:
-        """Cut the earliest window that is long enough, a few pages behind where it has been read."""
+        """Cut the earliest window that is long enough, a few pages beyond where it has been read."""
         estimates = self._pages_left()
         pages = self._pages_of_window(wanted, estimates[-1].pages)
         for place, (window, left, reliable) in enumerate(estimates):
@@ -299,14 +299,13 @@ class WindowedReading(Generic[P]):
     def _pages_of_window(self, wanted: int, left: float) -> float:
         """How many pages a window should have.
 
-        All of them take half of the budget; towards the end, when the last one has few left, they become shorter, so
-        that they end together.
+        Together they take half of the budget. Towards the end they become shorter, so that they end together.
         """
         fitting = self._budget / 2 / wanted / max(self._page_bytes or 0, 1)
         return min(max(min(fitting, left / wanted), FEWEST_PAGES), MOST_PAGES)
 
     def _pages_left(self) -> list[Estimate[P]]:
-        """Estimate how much of each window is still to be read; what is not known yet is taken from the one before."""
+        """Estimate how much of each window is still to be read; where nothing is known, the window before tells."""
         estimates = []
         known = self._known
         for window in self._windows:

@@ -179,7 +179,7 @@ def changed_profiles(changes: Mapping[str, Change], pages: Sequence[Fetched[Page
 
 
 def consent_event(_: PageContext, event: Event, metric: Metric | None, version: str) -> ConsentEvent:
-    """Take of an event what matters here."""
+    """Pick what this stream needs of an event."""
     profile = event.relationships.profile.data if event.relationships.profile else None
     return ConsentEvent(version[:19], event.id, version, profile.id if profile else None, metric and metric.name)
 
