@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from klaviyo_insiderone_sandbox.exchange import Answer, Call
 from klaviyo_insiderone_sandbox.klaviyo import endpoints as table
-from klaviyo_insiderone_sandbox.klaviyo import reads
 from klaviyo_insiderone_sandbox.klaviyo.errors import (
     MEDIA_TYPE,
     KlaviyoError,
@@ -23,6 +22,7 @@ from klaviyo_insiderone_sandbox.klaviyo.errors import (
     staged,
     throttled,
 )
+from klaviyo_insiderone_sandbox.klaviyo.families import events as reads
 from klaviyo_insiderone_sandbox.klaviyo.parameters import buckets_of, read_parameters
 
 if TYPE_CHECKING:

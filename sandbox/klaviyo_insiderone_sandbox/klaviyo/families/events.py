@@ -20,7 +20,8 @@ from klaviyo_insiderone_sandbox.klaviyo.cursors import (
     write_event_cursor,
     write_keyset_cursor,
 )
-from klaviyo_insiderone_sandbox.klaviyo.documents import (
+from klaviyo_insiderone_sandbox.klaviyo.errors import invalid, not_found
+from klaviyo_insiderone_sandbox.klaviyo.families.profiles import (
     EventWriter,
     ProfileWriter,
     account_text,
@@ -28,7 +29,6 @@ from klaviyo_insiderone_sandbox.klaviyo.documents import (
     metric_text,
     profile_selection,
 )
-from klaviyo_insiderone_sandbox.klaviyo.errors import invalid, not_found
 from klaviyo_insiderone_sandbox.klaviyo.pages import by_id_page, page, single
 from klaviyo_insiderone_sandbox.klaviyo.profiles import SORT_KEYS, page_of
 from klaviyo_insiderone_sandbox.klaviyo.settings import SPELLINGS
