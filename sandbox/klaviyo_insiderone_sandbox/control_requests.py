@@ -67,6 +67,21 @@ class NewLists(Strict):
     lists: list[NewList]
 
 
+class NewResource(Strict):
+    """A simple resource; attributes as the API shows them, digit for digit, and ids by relationship."""
+
+    id: str
+    attributes: dict[str, msgspec.Raw] = {}
+    related: dict[str, list[str]] = {}
+
+
+class NewResources(Strict):
+    """Simple resources of one type to add or replace."""
+
+    type: str
+    resources: list[NewResource]
+
+
 class Credit(Strict):
     """Attributions that an event has from now on, instead of those it had."""
 

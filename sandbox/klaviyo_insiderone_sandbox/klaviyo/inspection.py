@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from klaviyo_insiderone_sandbox.clock import shown_exactly
 from klaviyo_insiderone_sandbox.exact_json import join_object, quoted
 from klaviyo_insiderone_sandbox.klaviyo.attributions import attributions_text
-from klaviyo_insiderone_sandbox.klaviyo.families.profiles import EventWriter, ProfileWriter, profile_selection
+from klaviyo_insiderone_sandbox.klaviyo.families.events import EventWriter
+from klaviyo_insiderone_sandbox.klaviyo.families.profiles import ProfileWriter, profile_selection
 
 if TYPE_CHECKING:
     from klaviyo_insiderone_sandbox.klaviyo.events import Event

@@ -1,34 +1,58 @@
-"""The documents that answer reads: a page of resources, or a single one."""
+"""A read that was let through, and the documents that answer it: a page of resources, or a single one."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-from klaviyo_insiderone_sandbox.klaviyo.cursors import read_keyset_cursor, write_keyset_cursor
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from klaviyo_insiderone_sandbox.exchange import Call
+    from klaviyo_insiderone_sandbox.klaviyo.endpoints import Endpoint
     from klaviyo_insiderone_sandbox.klaviyo.parameters import Parameters
+    from klaviyo_insiderone_sandbox.klaviyo.resource_types import ResourceType
+    from klaviyo_insiderone_sandbox.klaviyo.state import Account
 
 
-def page(
-    rows: Iterable[str], included: Iterable[str] | None, call: Call, parameters: Parameters, cursor: str | None
-) -> bytes:
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A read whose key, revision, scopes, quota and parameters are in order."""
+
+    account: Account
+    base_url: str
+    path: str
+    id: str
+    """The id in the path; empty where the path has none."""
+    parameters: Parameters
+
+
+Read = Callable[[Request], tuple[bytes, int]]
+"""Composes the JSON:API document that answers a request; returns it with the number of rows in it."""
+
+
+class Route(NamedTuple):
+    """An endpoint and what it serves."""
+
+    endpoint: Endpoint
+    read: Read
+    kind: ResourceType | None = None
+    """What it serves; None = no simple resources."""
+
+
+def page(rows: Iterable[str], included: Iterable[str] | None, request: Request, cursor: str | None) -> bytes:
     """Compose a page; *included* is None when nothing was asked for.
 
     The rows are encoded one by one: a single emoji would have the text of all of them take four bytes a character.
     """
-    self_url = parameters.page_url(call.base_url, call.path, parameters.cursor)
-    next_link = f'"{parameters.page_url(call.base_url, call.path, cursor)}"' if cursor else "null"
+    parameters = request.parameters
+    self_url = parameters.page_url(request.base_url, request.path, parameters.cursor)
+    next_link = f'"{parameters.page_url(request.base_url, request.path, cursor)}"' if cursor else "null"
     links = f'"links":{{"self":"{self_url}","next":{next_link},"prev":null}}}}'
     also = [] if included is None else [b'],"included":[', *_separated(included)]
     return b"".join([b'{"data":[', *_separated(rows), *also, b"],", links.encode()])
 
 
 def single(row: str, included: Iterable[str] | None) -> bytes:
-    """Compose an answer with one resource."""
+    """Compose an answer with one resource; see :func:`page` for *included*."""
     also = "" if included is None else f',"included":[{",".join(included)}]'
     return f'{{"data":{row}{also}}}'.encode()
 
@@ -39,13 +63,3 @@ def _separated(texts: Iterable[str]) -> list[bytes]:
     pieces = [b","] * max(2 * len(encoded) - 1, 0)
     pieces[::2] = encoded
     return pieces
-
-
-def by_id_page(found: list[Any], parameters: Parameters, size: int, sort: str = "id") -> tuple[list[Any], str | None]:
-    """Cut a page out of rows that have unique ids; returns the rows and the next cursor."""
-    start = 0
-    if parameters.cursor is not None:
-        (last_id,) = read_keyset_cursor(parameters.cursor, sort)[:1]
-        start = next((place + 1 for place, one in enumerate(found) if one.id == last_id), len(found))
-    rows = found[start : start + size]
-    return rows, write_keyset_cursor(sort, (rows[-1].id,)) if start + size < len(found) else None

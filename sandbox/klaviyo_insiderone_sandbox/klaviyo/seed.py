@@ -12,8 +12,9 @@ from klaviyo_insiderone_sandbox.klaviyo.attributions import Attribution, named
 from klaviyo_insiderone_sandbox.klaviyo.consent import Naming
 from klaviyo_insiderone_sandbox.klaviyo.events import Event, Metric
 from klaviyo_insiderone_sandbox.klaviyo.ids import short_id
+from klaviyo_insiderone_sandbox.klaviyo.marketing import sow_marketing
 from klaviyo_insiderone_sandbox.klaviyo.profiles import Profile
-from klaviyo_insiderone_sandbox.klaviyo.state import Account, MailingList
+from klaviyo_insiderone_sandbox.klaviyo.state import Account
 
 DAY = 86_400
 CURRENCIES = ("EUR", "EUR", "EUR", "TRY", "GBP")
@@ -91,9 +92,7 @@ def sow(account: Account, seed: Seed) -> None:
     chance = random.Random(seed.seed)  # noqa: S311 - repeatable data, not secrets
     account.naming = seed.naming
     sower = Sower(account, seed, chance, account.clock.now() // MICROSECONDS, shop.catalog(chance))
-    for name, double in (("Newsletter", True), ("SMS club", False)):
-        list_id = short_id(name, 6)
-        account.lists[list_id] = MailingList(list_id, name, (sower.now - seed.days * DAY) * MICROSECONDS, double=double)
+    sow_marketing(account, (sower.now - seed.days * DAY) * MICROSECONDS)
     ids = sow_profiles(sower)
     if ids:
         sow_consent(sower, ids)

@@ -1,37 +1,107 @@
-"""Resources as JSON:API text.
+"""Profiles: what may be asked of them, how they are written, and the reads that serve them.
 
-Text is put together from stored pieces instead of being encoded anew: it keeps every number as it was given, and a page
-of 1,000 events takes milliseconds.
+Text is put together from stored pieces instead of being encoded anew, so that a page takes a millisecond.
 """
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from klaviyo_insiderone_sandbox.clock import MICROSECONDS, shown
-from klaviyo_insiderone_sandbox.exact_json import join_object, quoted
+from klaviyo_insiderone_sandbox.exact_json import join_object
 from klaviyo_insiderone_sandbox.klaviyo import consent
-from klaviyo_insiderone_sandbox.klaviyo.endpoints import (
-    EVENT_FIELDS,
-    LIST_FIELDS,
+from klaviyo_insiderone_sandbox.klaviyo.cursors import (
+    bad_cursor,
+    read_anchor_cursor,
+    read_keyset_cursor,
+    write_anchor_cursor,
+    write_keyset_cursor,
+)
+from klaviyo_insiderone_sandbox.klaviyo.endpoints import BOUNDS, EQUALS, EQUALS_ANY, EXCLUSIVE, Endpoint, any_of
+from klaviyo_insiderone_sandbox.klaviyo.errors import not_found
+from klaviyo_insiderone_sandbox.klaviyo.families.lists import LIST
+from klaviyo_insiderone_sandbox.klaviyo.families.segments import SEGMENT
+from klaviyo_insiderone_sandbox.klaviyo.filters import FieldRule, Kind
+from klaviyo_insiderone_sandbox.klaviyo.jsonapi import Selection, relationship, selection
+from klaviyo_insiderone_sandbox.klaviyo.pages import Request, Route, page, single
+from klaviyo_insiderone_sandbox.klaviyo.profiles import (
+    LIST_SUPPRESSIONS,
     LOCATION_FIELDS,
-    METRIC_FIELDS,
     PREDICTIVE_FIELDS,
     PROFILE_FIELDS,
+    SORT_KEYS,
+    SUPPRESSION,
+    page_of,
 )
-from klaviyo_insiderone_sandbox.klaviyo.ids import short_id
-from klaviyo_insiderone_sandbox.klaviyo.jsonapi import Selection, relationship, resource, selection
+from klaviyo_insiderone_sandbox.klaviyo.settings import SPELLINGS
+from klaviyo_insiderone_sandbox.quotas import TIER_L, TIER_M, TIER_XS, Bucket
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
-    from klaviyo_insiderone_sandbox.klaviyo.attributions import Attribution
-    from klaviyo_insiderone_sandbox.klaviyo.events import Event, Metric
-    from klaviyo_insiderone_sandbox.klaviyo.profiles import Profile
-    from klaviyo_insiderone_sandbox.klaviyo.state import MailingList
+    from klaviyo_insiderone_sandbox.klaviyo.profiles import Profile, SortKey
+    from klaviyo_insiderone_sandbox.klaviyo.state import Account
+
+PLAIN_FIELDS = any_of(*PROFILE_FIELDS, rf"location\.({'|'.join(LOCATION_FIELDS)})")
+"""Sparse fields of profiles where no additional fields are offered."""
+_FIELDS = re.compile(
+    rf"{PLAIN_FIELDS.pattern}|predictive_analytics(\.({'|'.join(PREDICTIVE_FIELDS)}))?"
+    r"|subscriptions(\.(email|sms|mobile_push|whatsapp)(\.(marketing|transactional|conversational|open_tracking)(\.[a-z_]+)?)?)?"
+)
+_CONVERSATION = any_of("channel")
+_ANYTHING = re.compile("[a-z_.]+")
+_ADDITIONAL = {"profile": ("subscriptions", "predictive_analytics")}
+_PREDICTIVE = "additional-fields[profile]=predictive_analytics"
+PREDICTIVE_BUCKETS = {_PREDICTIVE: Bucket(_PREDICTIVE, TIER_M)}
+"""Drawn from by every endpoint that offers the field."""
+
+PROFILES = Endpoint(
+    path="/api/profiles",
+    scopes=("profiles:read",),
+    limits=TIER_L,
+    sorts=("created", "email", "id", f"{LIST_SUPPRESSIONS}.timestamp", f"{SUPPRESSION}.timestamp", "updated"),
+    filters={
+        "id": FieldRule(Kind.TEXT, EQUALS_ANY),
+        "email": FieldRule(Kind.TEXT, EQUALS_ANY),
+        "phone_number": FieldRule(Kind.TEXT, EQUALS_ANY),
+        "external_id": FieldRule(Kind.TEXT, EQUALS_ANY),
+        "_kx": FieldRule(Kind.TEXT, EQUALS),
+        "created": FieldRule(Kind.TIME, EXCLUSIVE),
+        "updated": FieldRule(Kind.TIME, EXCLUSIVE),
+        f"{LIST_SUPPRESSIONS}.reason": FieldRule(Kind.TEXT, EQUALS),
+        f"{LIST_SUPPRESSIONS}.timestamp": FieldRule(Kind.TIME, BOUNDS),
+        f"{LIST_SUPPRESSIONS}.list_id": FieldRule(Kind.TEXT, EQUALS),
+        f"{SUPPRESSION}.reason": FieldRule(Kind.TEXT, EQUALS),
+        f"{SUPPRESSION}.timestamp": FieldRule(Kind.TIME, BOUNDS),
+    },
+    includes=("conversations", "push-tokens"),
+    fields={"profile": _FIELDS, "conversation": _CONVERSATION, "push-token": _ANYTHING},
+    additional=_ADDITIONAL,
+    page=(20, 100),
+    parameter_buckets=PREDICTIVE_BUCKETS,
+)
+PROFILE = Endpoint(
+    path="/api/profiles/{id}",
+    scopes=("profiles:read",),
+    limits=TIER_L,
+    includes=("conversations", "lists", "push-tokens", "segments"),
+    fields={
+        "profile": _FIELDS,
+        "conversation": _CONVERSATION,
+        "push-token": _ANYTHING,
+        "list": LIST.fields(),
+        "segment": SEGMENT.fields(),
+    },
+    additional=_ADDITIONAL,
+    parameter_buckets={
+        **PREDICTIVE_BUCKETS,
+        "include=lists": Bucket("GET /api/profiles/{id} include=lists", TIER_XS),
+        "include=segments": Bucket("GET /api/profiles/{id} include=segments", TIER_XS),
+    },
+)
 
 NEVER_SUBSCRIBED = msgspec.json.encode(consent.NEVER).decode()
 TOLD = ("created", "updated", "last_event_date", "subscriptions")
@@ -92,157 +162,74 @@ class ProfileWriter:
         return "null" if second is None else f'"{self._spelt(second * MICROSECONDS)}"'
 
 
-class EventWriter:
-    """Writes events with the same selection, base URL and spelling of times."""
-
-    _FIELDS: ClassVar[dict[str, str]] = {
-        "timestamp": '"timestamp":%(second)d',
-        "event_properties": '"event_properties":%(properties)s',
-        "datetime": '"datetime":"%(datetime)s"',
-        "uuid": '"uuid":"%(uuid)s"',
-    }
-
-    def __init__(
-        self,
-        base_url: str,
-        asked: Sequence[str] | None,
-        *,
-        attributions: bool,
-        spelt: Callable[[int], str] = shown,
-    ) -> None:
-        self._spelt = spelt
-        self._attributed = attributions
-        self._attributes = ",".join(self._FIELDS[name] for name in selection(EVENT_FIELDS, asked).names)
-        self._owned, self._orphan = (self._pieces(base_url, owned, attributions) for owned in (True, False))
-
-    @staticmethod
-    def _pieces(base_url: str, owned: bool, attributed: bool) -> list[list[str]]:
-        """Compose what follows the attributes; cut at the ids of profile, metric and attributions, then at the event's.
-
-        It takes twice as long to fill all of them into one template.
-        """
-        url = f"{base_url}/api/events/@"
-        profile = (
-            relationship(url, "profile", '{"type":"profile","id":"*"}')
-            if owned
-            else f"*{relationship(url, 'profile', None)}"
-        )
-        metric = relationship(url, "metric", '{"type":"metric","id":"*"}')
-        attributions = (
-            relationship(url, "attributions", "[*]") if attributed else f"*{relationship(url, 'attributions', None)}"
-        )
-        rest = f'{profile},{metric},{attributions}}},"links":{{"self":"{url}/"}}}}'
-        return [piece.split("@") for piece in rest.split("*")]
-
-    def write(self, event: Event, *, orphan: bool) -> str:
-        """Compose one event; of an *orphan* the profile is gone."""
-        second, event_id = event.place
-        attributes = self._attributes % {
-            "second": second,
-            "properties": event.properties,
-            "datetime": self._spelt(second * MICROSECONDS),
-            "uuid": event.uuid,
-        }
-        first, to_metric, to_attributions, last = self._orphan if orphan else self._owned
-        join = event_id.join
-        owner = "" if orphan else event.profile_id
-        attributions = references(event.attributions) if self._attributed and event.attributions else ""
-        return (
-            f'{{"type":"event","id":"{event_id}","attributes":{{{attributes}}},"relationships":{{{join(first)}{owner}'
-            f"{join(to_metric)}{event.metric.id}{join(to_attributions)}{attributions}{join(last)}"
-        )
-
-
-def references(attributions: Iterable[Attribution]) -> str:
-    """Compose the data of a relationship to attributions, without its brackets."""
-    return ",".join(f'{{"type":"attribution","id":"{one.id}"}}' for one in attributions)
-
-
-def metric_text(base_url: str, metric: Metric, asked: Sequence[str] | None, includes: Sequence[str] = ()) -> str:
-    """Compose one metric."""
-    values = {
-        "name": quoted(metric.name),
-        "created": f'"{shown(metric.created)}"',
-        "updated": f'"{shown(metric.updated)}"',
-        "integration": integration_text(metric),
-    }
-    attributes = join_object({name: values[name] for name in selection(METRIC_FIELDS, asked).names})
-    triggers = relationship(
-        f"{base_url}/api/metrics/{metric.id}", "flow-triggers", "[]" if "flow-triggers" in includes else None
-    )
-    return resource(base_url, "metrics", "metric", metric.id, attributes, related=triggers)
-
-
-def integration_text(metric: Metric) -> str:
-    """Compose a metric's integration."""
-    if metric.integration is None:
-        return "null"
-    return msgspec.json.encode(
-        {
-            "object": "integration",
-            "id": short_id(f"integration {metric.integration}", 6),
-            "key": re.sub(r"[^a-z0-9]+", "_", metric.integration.lower()),
-            "name": metric.integration,
-            "category": metric.category,
-        }
-    ).decode()
-
-
-def list_text(
-    base_url: str, one: MailingList, asked: Sequence[str] | None, includes: Sequence[str], additional: frozenset[str]
-) -> str:
-    """Compose one list."""
-    values = {
-        "name": quoted(one.name),
-        "created": f'"{shown(one.created)}"',
-        "updated": f'"{shown(one.updated)}"',
-        "opt_in_process": f'"{one.opt_in_process}"',
-        "profile_count": "0",
-    }
-    names = selection(LIST_FIELDS, asked, sorted(additional)).names
-    url = f"{base_url}/api/lists/{one.id}"
-    related = [
-        relationship(url, "profiles", None),
-        *(relationship(url, name, "[]" if name in includes else None) for name in ("tags", "flow-triggers")),
-    ]
-    attributes = join_object({name: values[name] for name in names})
-    return resource(base_url, "lists", "list", one.id, attributes, related=",".join(related))
-
-
-def account_text(base_url: str, asked: Sequence[str] | None) -> str:
-    """Compose the one account."""
-    attributes = {
-        "test_account": True,
-        "contact_information": {
-            "default_sender_name": "Sandbox Shop",
-            "default_sender_email": "hello@sandbox-shop.example",
-            "website_url": "https://sandbox-shop.example",
-            "organization_name": "Sandbox Shop",
-            "street_address": {
-                "address1": "1 Harbour Street",
-                "address2": None,
-                "city": "Oslo",
-                "region": None,
-                "country": "NO",
-                "zip": "0150",
-            },
-        },
-        "industry": "Software / SaaS",
-        "timezone": "Europe/Oslo",
-        "preferred_currency": "EUR",
-        "public_api_key": "SANDBX",
-        "locale": "en-US",
-    }
-    chosen = selection(tuple(attributes), asked)
-    shown_values = {name: chosen.cut(name, msgspec.json.encode(attributes[name]).decode()) for name in chosen.names}
-    return (
-        f'{{"type":"account","id":"SANDBX","attributes":{join_object(shown_values)},'
-        f'"links":{{"self":"{base_url}/api/accounts/SANDBX/"}}}}'
-    )
-
-
 def profile_selection(asked: Sequence[str] | None, additional: frozenset[str]) -> Selection:
     """Resolve the attributes of a profile; subscriptions and predictions come only when added."""
     return selection(
         PROFILE_FIELDS, asked, [name for name in ("subscriptions", "predictive_analytics") if name in additional]
     )
+
+
+def read_profiles(request: Request) -> tuple[bytes, int]:
+    """GET /api/profiles."""
+    account, parameters = request.account, request.parameters
+    sort = parameters.sort or "id"
+    cursor = None if parameters.cursor is None else place_behind(account, parameters.cursor, sort)
+    try:
+        walk = account.profiles.walk(
+            parameters.conditions, sort, cursor, descending=parameters.descending, grain=account.settings.grain
+        )
+        rows, more = page_of(walk, parameters.size)
+    except TypeError:
+        raise bad_cursor() from None
+    following = cursor_at(account, rows[-1], sort) if more else None
+    body = page(map(profile_writer(request).write, rows), nothing_included(request), request, following)
+    if rows and sort == "updated":
+        account.stir(rows[-1])
+    return body, len(rows)
+
+
+def place_behind(account: Account, cursor: str, sort: str) -> SortKey:
+    """Return the sort key behind which a page of profiles begins.
+
+    An anchor stands where its profile stands now: behind the window that it was read in, once it has been touched.
+
+    Raises:
+        KlaviyoError: The cursor is none of ours, or the profile that it names is gone.
+    """
+    if account.settings.cursor == "keyset":
+        return read_keyset_cursor(cursor, sort)
+    anchor = account.profiles.by_id.get(read_anchor_cursor(cursor))
+    if anchor is None:
+        raise bad_cursor()
+    return SORT_KEYS[sort](anchor)
+
+
+def cursor_at(account: Account, last: Profile, sort: str) -> str:
+    """Write the cursor of the page that follows a profile."""
+    if account.settings.cursor == "keyset":
+        return write_keyset_cursor(sort, SORT_KEYS[sort](last))
+    return write_anchor_cursor(last.id)
+
+
+def read_profile(request: Request) -> tuple[bytes, int]:
+    """GET /api/profiles/{id}."""
+    profile = request.account.profiles.by_id.get(request.id)
+    if profile is None:
+        raise not_found(f"A profile with id {request.id} does not exist.")
+    return single(profile_writer(request).write(profile), nothing_included(request)), 1
+
+
+def profile_writer(request: Request) -> ProfileWriter:
+    """Prepare to write profiles as a request asks for them."""
+    asked = request.parameters
+    shown_fields = profile_selection(asked.fields.get("profile"), asked.additional)
+    spelt = SPELLINGS[request.account.settings.spelling]
+    return ProfileWriter(request.base_url, shown_fields, asked.includes or (), spelt)
+
+
+def nothing_included(request: Request) -> list[str] | None:
+    """Include what profiles have of lists, segments, push tokens and conversations here: nothing."""
+    return None if request.parameters.includes is None else []
+
+
+ROUTES = (Route(PROFILES, read_profiles), Route(PROFILE, read_profile))
