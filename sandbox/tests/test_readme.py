@@ -22,6 +22,9 @@ PACKAGE = Path(__file__).parents[1]
 README = (PACKAGE / "README.md").read_text(encoding="utf-8")
 
 
+PYTHON = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+
+
 def first_cells(heading: str) -> list[str]:
     """Return the first cell of each row of the table under a heading."""
     section = re.split(r"^#+ ", README.split(f"# {heading}\n", 1)[1], maxsplit=1, flags=re.MULTILINE)[0]
@@ -82,6 +85,13 @@ def test_every_endpoint_is_named() -> None:
     assert named == {path for path in first_cells("Klaviyo side") if path.startswith("/api/")}
 
 
+def test_family_in_the_readme_is_the_real_one() -> None:
+    """Whoever adds one copies it from there."""
+    source = PACKAGE / "klaviyo_insiderone_sandbox" / "klaviyo" / "families" / "tags.py"
+
+    assert source.read_text(encoding="utf-8").endswith(f"\n\n{PYTHON[0]}")
+
+
 @pytest.mark.parametrize("side", ["klaviyo", "insiderone"])
 def test_the_limits_are_shipped(side: str) -> None:
     """Whoever uses the sandbox must be able to see what it leaves out."""
@@ -96,7 +106,7 @@ def test_the_example_works(tmp_path: Path) -> None:
     import sys
 
     example = tmp_path / "example.py"
-    example.write_text(re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)[0], encoding="utf-8")
+    example.write_text(PYTHON[-1], encoding="utf-8")
 
     done = subprocess.run([sys.executable, str(example)], capture_output=True, text=True, timeout=60, check=False)
 

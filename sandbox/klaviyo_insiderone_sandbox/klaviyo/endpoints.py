@@ -16,12 +16,6 @@ if TYPE_CHECKING:
 
     from klaviyo_insiderone_sandbox.klaviyo.filters import FieldRule
 
-EQUALS = ("equals",)
-EQUALS_ANY = ("equals", "any")
-EXCLUSIVE = ("greater-than", "less-than")
-MATCHES = ("contains", "ends-with", "equals", "starts-with")
-BOUNDS = ("greater-or-equal", "greater-than", "less-or-equal", "less-than")
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Endpoint:

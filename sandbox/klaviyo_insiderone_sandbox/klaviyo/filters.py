@@ -60,6 +60,20 @@ class FieldRule:
     """Accepted without effect, as seen on the wire."""
 
 
+EQUALS = ("equals",)
+EQUALS_ANY = ("equals", "any")
+EXCLUSIVE = ("greater-than", "less-than")
+BOUNDS = ("greater-or-equal", "greater-than", "less-or-equal", "less-than")
+
+IS = FieldRule(Kind.TEXT, EQUALS)
+ONE_OF = FieldRule(Kind.TEXT, EQUALS_ANY)
+LIKE = FieldRule(Kind.TEXT, ("contains", "ends-with", "equals", "starts-with"))
+AFTER = FieldRule(Kind.TIME, ("greater-than",))
+BETWEEN = FieldRule(Kind.TIME, EXCLUSIVE)
+WITHIN = FieldRule(Kind.TIME, BOUNDS)
+FLAG = FieldRule(Kind.BOOLEAN, EQUALS)
+
+
 @dataclass(frozen=True, slots=True)
 class Condition:
     """One part of a filter; times are microseconds since 1970."""

@@ -60,11 +60,3 @@ def relationship(url: str, name: str, data: str | None) -> str:
     """Compose one relationship; *data* is JSON text, None where the relationship is not resolved."""
     shown_data = "" if data is None else f'"data":{data},'
     return f'"{name}":{{{shown_data}"links":{{"self":"{url}/relationships/{name}/","related":"{url}/{name}/"}}}}'
-
-
-def resource(base_url: str, collection: str, kind: str, resource_id: str, attributes: str, *, related: str) -> str:
-    """Compose a resource from parts."""
-    return (
-        f'{{"type":"{kind}","id":"{resource_id}","attributes":{attributes},'
-        f'"relationships":{{{related}}},"links":{{"self":"{base_url}/api/{collection}/{resource_id}/"}}}}'
-    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -22,10 +22,10 @@ class Resource:
         self.related: dict[str, list[str]] = {}
         """Relationship -> ids."""
 
-    @classmethod
-    def of(cls, resource_id: str, **attributes: Any) -> Self:
+    @staticmethod
+    def of(resource_id: str, **attributes: Any) -> Resource:
         """Make a resource of plain values."""
-        return cls(resource_id, {name: msgspec.json.encode(value).decode() for name, value in attributes.items()})
+        return Resource(resource_id, {name: msgspec.json.encode(value).decode() for name, value in attributes.items()})
 
     def value(self, path: str) -> Any:
         """Decode an attribute, or by its dotted path a member of one; None where there is none. ``id`` is the id."""

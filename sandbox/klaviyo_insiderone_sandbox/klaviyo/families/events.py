@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, ClassVar
 from klaviyo_insiderone_sandbox.clock import MICROSECONDS, shown
 from klaviyo_insiderone_sandbox.klaviyo.attributions import attribution_texts
 from klaviyo_insiderone_sandbox.klaviyo.cursors import read_event_cursor, write_event_cursor
-from klaviyo_insiderone_sandbox.klaviyo.endpoints import BOUNDS, EQUALS, Endpoint, any_of
+from klaviyo_insiderone_sandbox.klaviyo.endpoints import Endpoint, any_of
 from klaviyo_insiderone_sandbox.klaviyo.errors import invalid, not_found
 from klaviyo_insiderone_sandbox.klaviyo.families.metrics import METRIC
 from klaviyo_insiderone_sandbox.klaviyo.families.profiles import PLAIN_FIELDS, ProfileWriter, profile_selection
-from klaviyo_insiderone_sandbox.klaviyo.filters import FieldRule, Kind
+from klaviyo_insiderone_sandbox.klaviyo.filters import BOUNDS, IS, FieldRule, Kind
 from klaviyo_insiderone_sandbox.klaviyo.jsonapi import relationship, selection
 from klaviyo_insiderone_sandbox.klaviyo.pages import Request, Route, page, single
 from klaviyo_insiderone_sandbox.klaviyo.resource_types import Writer
@@ -44,8 +44,8 @@ EVENTS = Endpoint(
     limits=TIER_XL,
     sorts=("datetime", "timestamp"),
     filters={
-        "metric_id": FieldRule(Kind.TEXT, EQUALS),
-        "profile_id": FieldRule(Kind.TEXT, EQUALS),
+        "metric_id": IS,
+        "profile_id": IS,
         "profile": FieldRule(Kind.RESOURCE, ("has",)),
         "metric": FieldRule(Kind.RESOURCE, ("has",)),
         "datetime": FieldRule(Kind.TIME, BOUNDS, only_past=True),

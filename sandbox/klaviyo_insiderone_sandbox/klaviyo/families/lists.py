@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from klaviyo_insiderone_sandbox.klaviyo.endpoints import EQUALS_ANY
 from klaviyo_insiderone_sandbox.klaviyo.families.flows import FLOW
 from klaviyo_insiderone_sandbox.klaviyo.families.tags import TAG
-from klaviyo_insiderone_sandbox.klaviyo.filters import FieldRule, Kind
+from klaviyo_insiderone_sandbox.klaviyo.filters import AFTER, ONE_OF
 from klaviyo_insiderone_sandbox.klaviyo.reads import collection, related, single
 from klaviyo_insiderone_sandbox.klaviyo.resource_types import ResourceType
 from klaviyo_insiderone_sandbox.quotas import TIER_L, TIER_S, TIER_XS
@@ -26,12 +25,7 @@ ROUTES = (
         TIER_L,
         page=(10, 10),
         sorts=("created", "id", "name", "updated"),
-        filters={
-            "name": FieldRule(Kind.TEXT, EQUALS_ANY),
-            "id": FieldRule(Kind.TEXT, EQUALS_ANY),
-            "created": FieldRule(Kind.TIME, ("greater-than",)),
-            "updated": FieldRule(Kind.TIME, ("greater-than",)),
-        },
+        filters={"name": ONE_OF, "id": ONE_OF, "created": AFTER, "updated": AFTER},
         includes=_INCLUDES,
     ),
     single(LIST, TIER_L, includes=_INCLUDES, additional={"profile_count": TIER_XS}),

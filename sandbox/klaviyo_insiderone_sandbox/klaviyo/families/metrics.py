@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from klaviyo_insiderone_sandbox.klaviyo.endpoints import EQUALS
 from klaviyo_insiderone_sandbox.klaviyo.families.flows import FLOW
-from klaviyo_insiderone_sandbox.klaviyo.filters import FieldRule, Kind
+from klaviyo_insiderone_sandbox.klaviyo.filters import EQUALS, IS, FieldRule, Kind
 from klaviyo_insiderone_sandbox.klaviyo.reads import collection, single
 from klaviyo_insiderone_sandbox.klaviyo.resource_types import ResourceType
 from klaviyo_insiderone_sandbox.quotas import TIER_M
@@ -25,7 +24,7 @@ ROUTES = (
         TIER_M,
         page=(200, None),
         filters={
-            "integration.name": FieldRule(Kind.TEXT, EQUALS),
+            "integration.name": IS,
             "integration.category": FieldRule(Kind.TEXT, EQUALS, ignored=True),
         },
         includes=_INCLUDES,

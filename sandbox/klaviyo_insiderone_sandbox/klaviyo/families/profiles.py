@@ -20,11 +20,11 @@ from klaviyo_insiderone_sandbox.klaviyo.cursors import (
     write_anchor_cursor,
     write_keyset_cursor,
 )
-from klaviyo_insiderone_sandbox.klaviyo.endpoints import BOUNDS, EQUALS, EQUALS_ANY, EXCLUSIVE, Endpoint, any_of
+from klaviyo_insiderone_sandbox.klaviyo.endpoints import Endpoint, any_of
 from klaviyo_insiderone_sandbox.klaviyo.errors import not_found
 from klaviyo_insiderone_sandbox.klaviyo.families.lists import LIST
 from klaviyo_insiderone_sandbox.klaviyo.families.segments import SEGMENT
-from klaviyo_insiderone_sandbox.klaviyo.filters import FieldRule, Kind
+from klaviyo_insiderone_sandbox.klaviyo.filters import BETWEEN, IS, ONE_OF, WITHIN
 from klaviyo_insiderone_sandbox.klaviyo.jsonapi import Selection, relationship, selection
 from klaviyo_insiderone_sandbox.klaviyo.pages import Request, Route, page, single
 from klaviyo_insiderone_sandbox.klaviyo.profiles import (
@@ -64,18 +64,18 @@ PROFILES = Endpoint(
     limits=TIER_L,
     sorts=("created", "email", "id", f"{LIST_SUPPRESSIONS}.timestamp", f"{SUPPRESSION}.timestamp", "updated"),
     filters={
-        "id": FieldRule(Kind.TEXT, EQUALS_ANY),
-        "email": FieldRule(Kind.TEXT, EQUALS_ANY),
-        "phone_number": FieldRule(Kind.TEXT, EQUALS_ANY),
-        "external_id": FieldRule(Kind.TEXT, EQUALS_ANY),
-        "_kx": FieldRule(Kind.TEXT, EQUALS),
-        "created": FieldRule(Kind.TIME, EXCLUSIVE),
-        "updated": FieldRule(Kind.TIME, EXCLUSIVE),
-        f"{LIST_SUPPRESSIONS}.reason": FieldRule(Kind.TEXT, EQUALS),
-        f"{LIST_SUPPRESSIONS}.timestamp": FieldRule(Kind.TIME, BOUNDS),
-        f"{LIST_SUPPRESSIONS}.list_id": FieldRule(Kind.TEXT, EQUALS),
-        f"{SUPPRESSION}.reason": FieldRule(Kind.TEXT, EQUALS),
-        f"{SUPPRESSION}.timestamp": FieldRule(Kind.TIME, BOUNDS),
+        "id": ONE_OF,
+        "email": ONE_OF,
+        "phone_number": ONE_OF,
+        "external_id": ONE_OF,
+        "_kx": IS,
+        "created": BETWEEN,
+        "updated": BETWEEN,
+        f"{LIST_SUPPRESSIONS}.reason": IS,
+        f"{LIST_SUPPRESSIONS}.timestamp": WITHIN,
+        f"{LIST_SUPPRESSIONS}.list_id": IS,
+        f"{SUPPRESSION}.reason": IS,
+        f"{SUPPRESSION}.timestamp": WITHIN,
     },
     includes=("conversations", "push-tokens"),
     fields={"profile": _FIELDS, "conversation": _CONVERSATION, "push-token": _ANYTHING},

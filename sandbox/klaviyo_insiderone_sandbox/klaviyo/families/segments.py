@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from klaviyo_insiderone_sandbox.klaviyo.endpoints import EQUALS, EQUALS_ANY
 from klaviyo_insiderone_sandbox.klaviyo.families.flows import FLOW
 from klaviyo_insiderone_sandbox.klaviyo.families.tags import TAG
-from klaviyo_insiderone_sandbox.klaviyo.filters import FieldRule, Kind
+from klaviyo_insiderone_sandbox.klaviyo.filters import AFTER, EQUALS, EQUALS_ANY, ONE_OF, FieldRule, Kind
 from klaviyo_insiderone_sandbox.klaviyo.reads import collection, related, single
 from klaviyo_insiderone_sandbox.klaviyo.resource_types import ResourceType
 from klaviyo_insiderone_sandbox.quotas import TIER_L, TIER_S, TIER_XS
@@ -28,10 +27,10 @@ ROUTES = (
         page=(10, 10),
         sorts=("created", "id", "name", "updated"),
         filters={
-            "name": FieldRule(Kind.TEXT, EQUALS_ANY),
-            "id": FieldRule(Kind.TEXT, EQUALS_ANY),
-            "created": FieldRule(Kind.TIME, ("greater-than",)),
-            "updated": FieldRule(Kind.TIME, ("greater-than",)),
+            "name": ONE_OF,
+            "id": ONE_OF,
+            "created": AFTER,
+            "updated": AFTER,
             "is_active": FieldRule(Kind.BOOLEAN, EQUALS_ANY),
             "is_starred": FieldRule(Kind.BOOLEAN, EQUALS, ignored=True),
         },

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from klaviyo_insiderone_sandbox.klaviyo.endpoints import EQUALS, MATCHES
-from klaviyo_insiderone_sandbox.klaviyo.filters import FieldRule, Kind
+from klaviyo_insiderone_sandbox.klaviyo.filters import FLAG, LIKE
 from klaviyo_insiderone_sandbox.klaviyo.reads import collection, related, single
 from klaviyo_insiderone_sandbox.klaviyo.resource_types import ResourceType
 from klaviyo_insiderone_sandbox.quotas import TIER_S
@@ -19,26 +18,18 @@ TAG = ResourceType(
 TAG_GROUP = ResourceType(
     "tag-group", "tag-groups", "tags:read", attributes=("name", "exclusive", "default"), to_many={"tags": "tag"}
 )
-_NAME = FieldRule(Kind.TEXT, MATCHES)
-_FLAG = FieldRule(Kind.BOOLEAN, EQUALS)
+_INCLUDES = {"tag-group": TAG_GROUP}
 
 ROUTES = (
-    collection(
-        TAG,
-        TIER_S,
-        page=(50, 50),
-        sorts=("id", "name"),
-        filters={"name": _NAME},
-        includes={"tag-group": TAG_GROUP},
-    ),
-    single(TAG, TIER_S, includes={"tag-group": TAG_GROUP}),
+    collection(TAG, TIER_S, page=(50, 50), sorts=("id", "name"), filters={"name": LIKE}, includes=_INCLUDES),
+    single(TAG, TIER_S, includes=_INCLUDES),
     *related(TAG, "tag-group", TAG_GROUP, TIER_S),
     collection(
         TAG_GROUP,
         TIER_S,
         page=(25, 25),
         sorts=("id", "name"),
-        filters={"name": _NAME, "exclusive": _FLAG, "default": _FLAG},
+        filters={"name": LIKE, "exclusive": FLAG, "default": FLAG},
     ),
     single(TAG_GROUP, TIER_S),
     *related(TAG_GROUP, "tags", TAG, TIER_S),
