@@ -88,7 +88,7 @@ class Fetched(Packed[Document]):
     document: Document
 
     def packed(self) -> Packed[Document]:
-        """Let go of the document."""
+        """Return this answer without its decoded document."""
         return Packed(self.unpack, self.at, self.seconds, self.size)
 
 
@@ -113,7 +113,7 @@ class KlaviyoClient:
         self._requests = 0
         self._clock = ServerClock()
         self._last_date: datetime | None = None
-        """The ``Date`` of any answer, for messages alone."""
+        """The ``Date`` of the last answer of any kind; used in messages only."""
 
     @property
     def requests(self) -> int:
@@ -149,7 +149,7 @@ class KlaviyoClient:
         return self._read(path, query, decode)
 
     def run_start(self, endpoint: Endpoint) -> datetime:
-        """Return the latest moment that is safely past: by the server's ``Date``, less five seconds.
+        """Return the latest time that is safely past: the server's ``Date`` less five seconds.
 
         The server's clock counts up to `server_clock.TOLERANCE` ahead of this machine's. If no answer has come yet, one
         record of *endpoint* is asked for.
@@ -166,7 +166,7 @@ class KlaviyoClient:
         return self._clock.latest().replace(microsecond=0) - SERVER_CLOCK_MARGIN
 
     def _read(self, path: str, query: str, decode: Callable[[bytes], Document]) -> Fetched[Document]:
-        """Ask until there is an answer that can be decoded, or the time for retries is over."""
+        """Send the request until an answer can be decoded, or the time for retries is over."""
         ticket = self._permits.ticket(buckets_of("GET", path, query))
         attempt = 0
         while True:

@@ -116,7 +116,7 @@ class Odd(msgspec.Struct, frozen=True, gc=False):
 
 
 class Page(msgspec.Struct, gc=False):
-    """A page of any collection. One without links is not whole: the last page says so by ``next: null``."""
+    """A page of any collection. One without links is incomplete: the last page has ``next: null``."""
 
     data: list[Resource]
     links: Links
@@ -199,7 +199,7 @@ def without_deep(body: bytes) -> bytes:
 
 
 def _check_utf8(body: bytes) -> None:
-    """Decode a body and forget it, piece by piece: the text of a whole page would not fit into the processor's caches.
+    """Check that a body is UTF-8, piece by piece, since a decoded page would not fit into the processor's caches.
 
     Raises:
         UnicodeDecodeError: It is not in UTF-8.

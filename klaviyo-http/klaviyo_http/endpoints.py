@@ -78,7 +78,7 @@ class Endpoint:
         return {self.page.parameter: size or self.page.most} if self.page.parameter else {}
 
     def has_windows_of(self, name: str) -> bool:
-        """Tell whether a time can be bounded on both sides and sorted by, so that it can be read in windows."""
+        """Return whether a time can be bounded on both sides and sorted by, so that it can be read in windows."""
         operators = self.filters.get(name, ())
         return name in self.sorts and UPPER_BOUND in operators and any(one in operators for one in LOWER_BOUNDS)
 

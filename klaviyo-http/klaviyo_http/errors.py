@@ -71,7 +71,7 @@ class RequestAbandonedError(Exception):
 
 
 def frames(error: BaseException) -> str:
-    """Tell where an unexpected error arose, innermost last; its message may hold personal data and stays out.
+    """Return where an unexpected error arose, innermost call last, without its message, which may hold personal data.
 
     Shape: ``tap.py:12 invoke > client.py:80 get``.
     """

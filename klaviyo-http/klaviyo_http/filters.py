@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def compare(operator: str, field: str, moment: datetime) -> str:
-    """Compose a comparison with a moment, which is not quoted and ends in ``Z``.
+    """Compose a comparison with a time, which is not quoted and ends in ``Z``.
 
     >>> from datetime import UTC, datetime
     >>> compare("less-than", "updated", datetime(2026, 8, 14, tzinfo=UTC))
@@ -29,8 +29,8 @@ def compare(operator: str, field: str, moment: datetime) -> str:
 def period(endpoint: Endpoint, field: str, start: datetime | None, end: datetime | None) -> str | None:
     """Compose the conditions for *start* <= field < *end*, as far as the endpoint's operators can say that.
 
-    Where it compares strictly alone (``greater-or-equal`` is a 400), one second earlier is asked for. A bound for which
-    it has no operator is left out.
+    Where the only lower bound is strict (``greater-or-equal`` is a 400), one second earlier is asked for. A bound that
+    has no operator is left out.
 
     >>> from datetime import UTC, datetime
     >>> from klaviyo_http.endpoints import LISTS
@@ -71,7 +71,7 @@ def query_string(parameters: Mapping[str, str | int | None]) -> str:
 
 
 def leaving_out(query: str, name: str, value: str) -> str:
-    """Take one value out of a list in an encoded query; every other parameter stays.
+    """Remove one value from a list in an encoded query; every other parameter stays.
 
     >>> leaving_out("include=metric%2Cprofile&sort=datetime", "include", "metric")
     'include=profile&sort=datetime'

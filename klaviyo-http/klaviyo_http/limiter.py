@@ -66,11 +66,11 @@ class Limiter:
         return Ticket(self.issued, names)
 
     def line_up(self, ticket: Ticket) -> None:
-        """Let it wait."""
+        """Add a ticket to the line."""
         insort(self.line, ticket)
 
     def leave(self, ticket: Ticket) -> None:
-        """Let it wait no longer."""
+        """Remove a ticket from the line."""
         self.line.remove(ticket)
 
     def first(self) -> list[Ticket]:
@@ -84,7 +84,7 @@ class Limiter:
         return found
 
     def admit(self, ticket: Ticket) -> float | Spent:
-        """Let a request out (0), or return the seconds after which to ask again; infinite: after something happens."""
+        """Permit a request (0), or return the seconds after which to ask again; infinite: after the next event."""
         now = self._clock()
         buckets = self._of(ticket)
         if spent := self._spent(ticket, buckets, now):
@@ -102,7 +102,7 @@ class Limiter:
         return 0.0
 
     def answered(self, ticket: Ticket) -> None:
-        """Note that an answer has come: so the request has arrived."""
+        """Note that an answer has come, so the request has arrived."""
         if ticket.sent is not None:
             ticket.sent.arrived_by = min(ticket.sent.arrived_by, self._clock())
 
@@ -118,7 +118,7 @@ class Limiter:
             bucket.hold(self._clock() + seconds)
 
     def throttled(self, ticket: Ticket, retry_after: float) -> float | Spent:
-        """Note of a 429, and return the seconds of the pause: ``Retry-After``, longer where that does not help."""
+        """Note a 429, and return the seconds of the pause: ``Retry-After``, longer where that does not help."""
         now, buckets = self._clock(), self._of(ticket)
         ticket.deadline = min(ticket.deadline, now + self._patience)
         longest = max(1.0, self._patience / 4)  # a small budget is worth a few attempts as well
@@ -137,8 +137,8 @@ class Limiter:
     def learn(self, ticket: Ticket, header: str) -> None:
         """Take over the limits that an answer states in its ``RateLimit-Limit`` (``75, 75;w=1, 750;w=60``).
 
-        An account may have others than the documented ones. Where a request draws from several buckets, it is not told
-        which of them the header means.
+        An account may have others than the documented ones. Where a request draws from several buckets, the header
+        does not say which of them it means.
         """
         (name, *others) = ticket.names
         if others or self._learnt.get(name) == header:

@@ -49,12 +49,12 @@ def clamped_moment(text: str) -> datetime:
 
 
 def whole_second(moment: datetime) -> str:
-    """Spell a moment as bookmarks and filters do: ``2026-08-14T09:12:40Z``; a fraction is cut off."""
+    """Write a time as bookmarks and filters have it: ``2026-08-14T09:12:40Z``; a fraction is cut off."""
     return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}".zfill(20)  # glibc does not pad a year
 
 
 def rfc3339(text: str) -> str:
-    """Spell a date-time of the API in RFC 3339 UTC; what is no date-time stays as it is.
+    """Write a date-time of the API in RFC 3339 UTC; anything else stays as it is.
 
     A space or ``t`` for ``T``, ``z``, any offset or none (which is UTC); the fraction of a second keeps its digits.
 
@@ -78,7 +78,7 @@ def rfc3339_json(value: msgspec.Raw) -> msgspec.Raw:
 
 
 def consent_times_rfc3339(subscriptions: msgspec.Raw) -> msgspec.Raw:
-    """Spell the declared date-times of a ``subscriptions`` object anew, and leave every other byte alone.
+    """Rewrite the declared date-times of a ``subscriptions`` object, and leave every other byte as it is.
 
     The names are those of the date-times in ``Subscriptions`` of the OpenAPI document. They may stand in any of its
     objects but ``metadata``, which is open: what it holds is not declared.

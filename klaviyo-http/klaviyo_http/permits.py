@@ -67,7 +67,7 @@ class Permits:
             self._call_first()
 
     def served(self, ticket: Ticket, limits: str) -> None:
-        """Note that the API does not throttle this request, and of the ``RateLimit-Limit`` that it stated."""
+        """Note that the API does not throttle this request, and the ``RateLimit-Limit`` of its answer."""
         with self._lock:
             self._limiter.served(ticket)
             self._limiter.learn(ticket, limits)
@@ -90,7 +90,7 @@ class Permits:
             self._call_all()
 
     def pause(self, ticket: Ticket, seconds: float) -> None:
-        """Have a request wait before it lines up again.
+        """Make a request wait before it lines up again.
 
         Raises:
             RequestAbandonedError: Nobody awaits it any more.
@@ -134,7 +134,7 @@ class Permits:
 
     @contextmanager
     def _called(self, ticket: Ticket) -> Iterator[threading.Condition]:
-        """Make what a thread waits for, so that others can call it."""
+        """Provide the condition that a thread waits for, so that others can notify it."""
         called = self._waiting[ticket.number] = threading.Condition(self._lock)
         try:
             yield called

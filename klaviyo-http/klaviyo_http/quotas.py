@@ -92,7 +92,7 @@ class Bucket:
             interval.requests.append(sent)
 
     def hold(self, until: float) -> None:
-        """Let no request out before a moment that the API named."""
+        """Send no request before the time that the API named."""
         self.told_until = max(self.told_until, until)
         self.paused_until = max(self.paused_until, until)
 

@@ -76,7 +76,7 @@ class Metric(NamedTuple):
         return f"{self.name} ({self.integration})"
 
     def is_called(self, wanted: str) -> bool:
-        """Tell whether a setting means this metric: by its exact name, its id, or its qualified name."""
+        """Return whether a setting means this metric: by its exact name, its id, or its qualified name."""
         return wanted in (self.name, self.id, self.qualified_name)
 
 

@@ -99,7 +99,7 @@ class TapKlaviyo(Tap):
     @classmethod
     @override
     def get_plugin_version(cls) -> str:
-        """Tell the version of this code; an installed distribution of the same name may be another project's."""
+        """Return the version of this code; an installed distribution of the same name may be another project's."""
         return __version__
 
     @override
@@ -207,7 +207,7 @@ class TapKlaviyo(Tap):
         ctx.exit(code)
 
     def verdicts(self, records: Mapping[str, int]) -> Iterator[str]:
-        """Tell in a line for each stream whether it can be read; *records*: stream -> how many came."""
+        """Write a line for each stream: whether it can be read. *records*: stream -> how many came."""
         for name, stream in self.streams.items():
             if not stream.selected:
                 continue
@@ -270,7 +270,7 @@ def main() -> None:
 
 
 def _exit_code_of_command() -> int:
-    """Run the command line; whatever goes wrong is told without a traceback and without a value."""
+    """Run the command line; whatever goes wrong is reported without a traceback and without a value."""
     try:
         check_log_level(os.environ, "TAP_KLAVIYO_")
         return int(TapKlaviyo.cli.main(prog_name=TapKlaviyo.name, standalone_mode=False) or 0)

@@ -192,7 +192,7 @@ class Bookmark:
 
 
 def before(moment: datetime, reach: timedelta, since: datetime | None = None) -> datetime | None:
-    """Return the moment so far before another, but none before *since*; None, the beginning, where it is before 1970.
+    """Return the time *reach* before another, but none before *since*; None, the beginning, if that is before 1970.
 
     A bookmark that itself lies before *since* (a state written by hand) is not held to it.
     """
@@ -206,12 +206,12 @@ def before(moment: datetime, reach: timedelta, since: datetime | None = None) ->
 
 
 def second_of(moment: datetime | None) -> str:
-    """Cut a moment to the second: ``2026-08-14T09:12:40``; empty for None."""
+    """Write a time, cut to the second: ``2026-08-14T09:12:40``; empty for None."""
     return whole_second(moment)[:-1] if moment else ""
 
 
 def span(**units: int) -> timedelta:
-    """Make a duration, however long; one that no calendar holds is as long as can be.
+    """Make a duration; one that is longer than the calendar is cut to its length.
 
     >>> span(days=7)
     datetime.timedelta(days=7)

@@ -81,7 +81,7 @@ class CollectionSource(Generic[P]):
         return self.reader.follow(link, self.read)
 
     def ids(self) -> Iterator[str]:
-        """Read all pages, one after the other, for the ids alone."""
+        """Read all pages, one after the other, for the ids."""
         page = self.first(None, None).document
         yield from (one.id for one in page.data)
         while page.links.next:
@@ -89,11 +89,11 @@ class CollectionSource(Generic[P]):
             yield from (one.id for one in page.data)
 
     def span(self, page: P) -> tuple[datetime, datetime] | None:
-        """Tell the times of the first and the last resource."""
+        """Return the times of the first and the last resource."""
         return span_of(page.data, self.key) if self.key else None
 
     def can_ask_for_less(self, _: RefusedRequestError) -> bool:
-        """Have nothing to give up."""
+        """Return False: there is nothing to leave out."""
         return False
 
 
@@ -108,7 +108,7 @@ class Collection(KlaviyoStream):
     versioned = True
     selected_by_default = False
     variants: ClassVar[Sequence[Conditions]] = ({},)
-    """The conditions of each chain; an endpoint may show archived and other resources in different answers alone."""
+    """The conditions of each chain; an endpoint may list archived resources only by themselves."""
     include: ClassVar[tuple[str, ...]] = ()
     """Relationships whose ids are asked for."""
     parent: ClassVar[type[Collection] | None] = None

@@ -49,21 +49,21 @@ class Coverage:
         return frozenset(self._marks) - {EVERY}
 
     def mark(self, key: str) -> str:
-        """Tell up to which second a metric has been read; empty if it never was."""
+        """Return up to which second a metric has been read; empty if it never was."""
         return self._marks.get(key) or self._marks.get(EVERY, "")
 
     def lower(self, key: str) -> datetime | None:
-        """Tell from when on a metric is to be read; None: from the beginning."""
+        """Return from when on a metric is to be read; None: from the beginning."""
         mark = self.mark(key)
         return before(parse_moment(f"{mark}Z"), self._reach, self._since) if mark else self._since
 
     def lowest(self, keys: Iterable[str]) -> datetime | None:
-        """Tell from when on several metrics are to be read, of which there is at least one."""
+        """Return from when on several metrics are to be read, of which there is at least one."""
         bounds = [self.lower(key) for key in keys]
         return None if None in bounds else min(bound for bound in bounds if bound)
 
     def position(self, keys: Iterable[str]) -> str:
-        """Tell up to which second all these metrics have been read; empty: not even the first."""
+        """Return up to which second all these metrics have been read; empty: not even the first."""
         first = second_of(self._since)
         return min(self.mark(key) or first for key in keys)
 
@@ -79,7 +79,7 @@ class Coverage:
 
 
 def coverage_of(saved: SavedBookmark | None, since: datetime | None, reach: timedelta) -> Coverage:
-    """Take up what an earlier run left; no mark lies behind its bookmark, which may have been brought back."""
+    """Continue what an earlier run left; no mark lies after its bookmark, which may have been brought back."""
     if saved is None:
         return Coverage({}, since, reach)
     last = second_of(saved.moment)

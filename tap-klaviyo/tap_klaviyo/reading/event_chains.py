@@ -47,7 +47,7 @@ class PageContext:
 
 
 Compose = Callable[[PageContext, Event, Metric | None, str], R]
-"""Makes a row of an event: what came with it, the event, its metric, and its time as the records spell it."""
+"""Makes a row of an event: what came with it, the event, its metric, and its time as records carry it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class Selection:
     """Whether a name that the account does not know is worth a warning."""
 
     def wants(self, metric: Metric) -> bool:
-        """Tell whether the metric is named."""
+        """Return whether the metric is named."""
         return self.names is None or any(metric.is_called(name) for name in self.names)
 
 
@@ -123,7 +123,7 @@ class EventSource:
         return self._chains.client.follow(link, read_event_page)
 
     def span(self, page: EventPage) -> tuple[datetime, datetime] | None:
-        """Tell the times of the first and the last event."""
+        """Return the times of the first and the last event."""
         return span_of(page.data, "datetime")
 
     def can_ask_for_less(self, error: RefusedRequestError) -> bool:
@@ -137,7 +137,7 @@ class EventSource:
 
 
 Open = Callable[[EventSource, "datetime | None", Callable[[], None], int], "WindowedReading[EventPage]"]
-"""Begins to read a source, one of so many, from a moment on; calls something before pages if ``max_pages`` is set."""
+"""Begins to read: the source, from when on, what to call before a page under ``max_pages``, the number of readings."""
 
 
 class EventChains(Generic[R]):

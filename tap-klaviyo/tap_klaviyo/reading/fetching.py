@@ -28,7 +28,7 @@ class Task(Generic[T]):
         """Whether the outcome is there, and the emitting thread knows it."""
 
     def run(self) -> None:
-        """Do the work; whatever happens is told to whom it concerns."""
+        """Do the work, and keep its result or its error."""
         try:
             self._result = self._work()
         except BaseException as error:  # noqa: BLE001 - raised again by `result`
@@ -52,7 +52,7 @@ class Fetcher:
         self.waited = 0.0
         """Seconds that the emitting thread has spent in `take`."""
         self.under_way = 0
-        """Errands that were asked for and not yet taken."""
+        """Tasks that were asked for and not yet taken."""
         self._asked: SimpleQueue[Task[Any] | None] = SimpleQueue()
         self._finished: SimpleQueue[Task[Any]] = SimpleQueue()
         self._started = 0
@@ -63,7 +63,7 @@ class Fetcher:
         return self.under_way < self.threads
 
     def ask(self, work: Callable[[], T]) -> Task[T]:
-        """Have work done by a thread."""
+        """Run *work* in a thread."""
         task = Task(work)
         self.under_way += 1
         if self._started < min(self.under_way, self.threads):
@@ -73,7 +73,7 @@ class Fetcher:
         return task
 
     def take(self, seconds: float) -> bool:
-        """Take all tasks that have finished; where there is none, wait for one, but not longer than *seconds*."""
+        """Take all tasks that have finished; if there is none, wait up to *seconds* for one."""
         began = time.monotonic()
         try:
             self._take(self._finished.get(timeout=seconds))
@@ -87,7 +87,7 @@ class Fetcher:
         return True
 
     def close(self) -> None:
-        """Let the threads end."""
+        """Let the threads end once they have done what was asked."""
         for _ in range(self._started):
             self._asked.put(None)
         self._started = 0

@@ -50,10 +50,10 @@ class Source(Protocol[P]):
         """Read the page that a ``links.next`` names."""
 
     def span(self, page: P, /) -> tuple[datetime, datetime] | None:
-        """Tell the times of the first and the last record, cut to the second; None where they have none."""
+        """Return the times of the first and the last record, cut to the second; None where they have none."""
 
     def can_ask_for_less(self, error: RefusedRequestError, /) -> bool:
-        """Tell whether a first page that was refused may be asked for again, differently."""
+        """Return whether a first page that was refused may be asked for again in another way."""
 
 
 class Slice(NamedTuple, Generic[P]):
@@ -65,7 +65,7 @@ class Slice(NamedTuple, Generic[P]):
     end: str
 
     def holds(self, second: str) -> bool:
-        """Tell whether a record of this second belongs to the window; one without a time belongs where it is met."""
+        """Return whether a record of this second belongs to the window; without a time it belongs where it is found."""
         return self.start <= second < self.end or not second
 
 

@@ -46,7 +46,7 @@ def moment_of(time: msgspec.Raw | None) -> datetime | None:
 
 
 def span_of(data: Sequence[Resource | Event], name: str) -> tuple[datetime, datetime] | None:
-    """Tell the times of the first and the last record of a page, in the attribute *name*; None where they have none."""
+    """Return the times of a page's first and last record, in the attribute *name*; None if they have none."""
     first, last = (moment_of(data[place].attributes.get(name)) for place in (0, -1)) if data else (None, None)
     return (first, last) if first and last else None
 

@@ -139,10 +139,10 @@ class KlaviyoStream(Stream):
         return (None,)
 
     def prepare(self) -> None:
-        """Ask what the stream needs to know before its run begins."""
+        """Read what the stream needs to know before its run begins."""
 
     def begin(self, saved: SavedBookmark | None, since: datetime | None) -> tuple[datetime | None, str | None]:
-        """Tell from when on to read, and up to which second all has been read, if that is not what the bookmark says.
+        """Return where to begin reading, and up to which second all has been read, if the bookmark does not say that.
 
         *since* is where the first run began, or begins.
         """
@@ -153,10 +153,7 @@ class KlaviyoStream(Stream):
         """Read what the run asks for, in order, and count it."""
 
     def finish(self, run: Run) -> None:
-        """Move the bookmark to the end of what has been read entirely; a first run that ends where none began, there.
-
-        Its end lies before its beginning where ``end_date`` does.
-        """
+        """Move the bookmark to the end of what has been read; to the lower bound, if ``end_date`` lies before that."""
         run.bookmark.complete(max(run.upper, run.lower) if run.lower else run.upper)
 
     def notes(self, _: Run) -> dict[str, Any]:
@@ -412,7 +409,7 @@ class KlaviyoStream(Stream):
 
     @override
     def _generate_record_messages(self, record: Record) -> Generator[RecordMessage, None, None]:
-        """Compose the messages of a record, stamped with the moment its page was fetched."""
+        """Compose the messages of a record, stamped with the time its page was fetched."""
         for message in super()._generate_record_messages(record):
             message.time_extracted = self._fetched_at
             yield message

@@ -138,7 +138,7 @@ class WindowedReading(Generic[P]):
     # -- answers ---------------------------------------------------------------------------------------------------
 
     def _advance(self) -> None:
-        """Take what has arrived, and ask for what comes next."""
+        """Take the answers that have arrived, and send the next requests."""
         self._fetcher.take(0)
         for window in self._windows:
             if window.task and window.task.taken:

@@ -156,7 +156,7 @@ class Threads:
 
     @property
     def under_way(self):
-        """Errands that were asked for and not yet taken."""
+        """Tasks that were asked for and not yet taken."""
         return len(self._queue) + len(self._running)
 
     @property
