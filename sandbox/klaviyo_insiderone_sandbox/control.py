@@ -16,9 +16,9 @@ from klaviyo_insiderone_sandbox.exact_json import split_object, text_of
 from klaviyo_insiderone_sandbox.faults import Rule
 from klaviyo_insiderone_sandbox.insiderone.inspection import users_page, users_text
 from klaviyo_insiderone_sandbox.klaviyo.inspection import events_text, profiles_text
-from klaviyo_insiderone_sandbox.klaviyo.marketing import mailing_list
 from klaviyo_insiderone_sandbox.klaviyo.routes import KINDS
-from klaviyo_insiderone_sandbox.klaviyo.seed import Seed
+from klaviyo_insiderone_sandbox.klaviyo.seeding.marketing import mailing_list
+from klaviyo_insiderone_sandbox.klaviyo.seeding.seed import Seed
 from klaviyo_insiderone_sandbox.klaviyo.state import UnknownEventError, UnknownProfileError
 from klaviyo_insiderone_sandbox.quotas import parse_limits
 

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 import msgspec
 
 from klaviyo_insiderone_sandbox.clock import MICROSECONDS, shown_exactly
-from klaviyo_insiderone_sandbox.klaviyo import consent, people, shop
+from klaviyo_insiderone_sandbox.klaviyo import consent
 from klaviyo_insiderone_sandbox.klaviyo.attributions import Attribution, named
 from klaviyo_insiderone_sandbox.klaviyo.consent import Naming
 from klaviyo_insiderone_sandbox.klaviyo.events import Event, Metric
 from klaviyo_insiderone_sandbox.klaviyo.ids import short_id
-from klaviyo_insiderone_sandbox.klaviyo.marketing import sow_marketing
 from klaviyo_insiderone_sandbox.klaviyo.profiles import Profile
+from klaviyo_insiderone_sandbox.klaviyo.seeding import people, shop
+from klaviyo_insiderone_sandbox.klaviyo.seeding.marketing import sow_marketing
 from klaviyo_insiderone_sandbox.klaviyo.state import Account
 
 DAY = 86_400
