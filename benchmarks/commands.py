@@ -25,7 +25,7 @@ PYTHON = HERE.parent / ".venv" / "bin" / "python"
 
 PLUGIN_TAP = ("-m", "tap_klaviyo")
 UNLIMITED_TAP = (HERE / "unlimited_tap.py",)
-PLUGIN_TARGET = ("-m", "target_insiderone.target")
+PLUGIN_TARGET = ("-m", "target_insiderone.cli")
 UNVALIDATING_TARGET = (HERE / "unvalidating_target.py",)
 
 

@@ -15,7 +15,8 @@ from singer_delivery.errors import Filtered
 from singer_sdk import BatchSink, Target
 from singer_sdk.singerlib.json import serialize_json
 from target_insiderone.mapping import compile_events, compile_profiles
-from target_insiderone.settings import CONFIG_JSONSCHEMA, parse_settings
+from target_insiderone.settings.config_schema import CONFIG_JSONSCHEMA
+from target_insiderone.settings.findings import parse_settings
 from typing_extensions import override
 
 Record = dict[str, Any]

@@ -5,8 +5,8 @@ Its arguments are passed on. The plugin offers no such setting.
 
 from typing import Any
 
+from singer_delivery.sink import EventSink, ProfileSink
 from target_insiderone import target
-from target_insiderone.sinks import EventSink, ProfileSink
 from typing_extensions import override
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,8 +63,11 @@ class MeltanoProject:
     Neither ``.env`` nor the state, the data or the variables of a real pipeline reach it.
     """
 
-    def __init__(self, folder: Path, variables: Mapping[str, str]) -> None:
-        """Lay out *folder*; *variables* are the settings of the plugins, by the names that Meltano gives them."""
+    def __init__(self, folder: Path, variables: Mapping[str, str], database: Path | None = None) -> None:
+        """Lay out *folder*; *variables* are the settings of the plugins, by the names that Meltano gives them.
+
+        *database* is an empty system database of Meltano's to copy; without one, a command of its own makes it.
+        """
         self.folder = folder
         self.logs = folder / "logs"
         own = {name: value for name, value in os.environ.items() if not FOREIGN.match(name)}
@@ -74,7 +80,21 @@ class MeltanoProject:
             (folder / package).symlink_to(ROOT / package)
         for kind in INSTALLED:
             (folder / ".meltano" / kind).symlink_to(ROOT / ".meltano" / kind)
-        self.meltano("state", "list")  # creates the system database, over which the first three runs would stumble
+        if database:
+            shutil.copy(database, self.database)
+        else:
+            self.meltano("state", "list")  # creates the system database, over which the first three runs would stumble
+
+    @property
+    def database(self) -> Path:
+        """Meltano's system database, with the states."""
+        return self.folder / ".meltano/meltano.db"
+
+    def states(self) -> dict[str, str]:
+        """State id -> what Meltano keeps under it, as text; read without starting Meltano once more."""
+        with closing(sqlite3.connect(self.database)) as database:
+            rows = database.execute("SELECT state_id, completed_state, partial_state FROM state").fetchall()
+        return {name: f"{completed} {partial}" for name, completed, partial in rows}
 
     def meltano(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run one command of Meltano to its end."""

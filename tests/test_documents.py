@@ -12,8 +12,8 @@ import pytest
 import yaml
 from klaviyo_insiderone_sandbox.testing import PARTNER, TOKEN
 from tap_klaviyo.settings import SETTINGS as SETTINGS_OF_TAP
-from target_insiderone.config_schema import PROPERTIES as SETTINGS_OF_TARGET
-from target_insiderone.findings import find
+from target_insiderone.settings.config_schema import PROPERTIES as SETTINGS_OF_TARGET
+from target_insiderone.settings.findings import find
 
 from tests.conftest import BIN, ROOT
 

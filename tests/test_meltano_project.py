@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import yaml
+from singer_delivery.commands.cli import commands_of
 from tap_klaviyo.settings import SETTINGS as SETTINGS_OF_TAP
 from tap_klaviyo.tap import TapKlaviyo
-from target_insiderone.commands.cli import commands
-from target_insiderone.config_schema import PROPERTIES as SETTINGS_OF_TARGET
-from target_insiderone.findings import find
+from target_insiderone.check import check_command
+from target_insiderone.settings.config_schema import PROPERTIES as SETTINGS_OF_TARGET
+from target_insiderone.settings.findings import find
 from target_insiderone.target import TargetInsiderOne
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -29,11 +31,11 @@ DECLARED = [
 
 
 def kind_of(schema):
-    """The Meltano kind of a setting; flags and numbers are texts, as Meltano reads "ture" as false without a word."""
+    """The Meltano kind of a setting; all but objects are texts, as Meltano reads "ture" as false without a word."""
     if schema.get("secret"):
         return "password"
     types = [schema["type"]] if isinstance(schema["type"], str) else schema["type"]
-    return next((kind for kind in ("object", "array") if kind in types), "string")
+    return "object" if "object" in types else "string"
 
 
 @pytest.mark.parametrize(
@@ -49,6 +51,7 @@ def test_setting_is_declared_as_the_package_declares_it(plugin, setting, schema)
         "label": schema["title"],
         "description": schema["description"],
         **({"sensitive": True} if schema.get("secret") else {}),
+        **({"value_processor": "stringify"} if "array" in schema["type"] else {}),
     }
 
 
@@ -102,7 +105,7 @@ def test_every_command_of_the_target_is_shipped():
     """``meltano invoke target-insiderone:check`` and the like, with the settings of the project."""
     shipped = {name: command["args"] for name, command in TARGET["commands"].items()}
 
-    assert shipped == {name: f"{name} --config=ENV" for name in commands.commands}
+    assert shipped == {name: f"{name} --config=ENV" for name in commands_of(TargetInsiderOne, [check_command]).commands}
 
 
 @pytest.mark.req("IN-30")
@@ -169,31 +172,45 @@ def test_plugins_run_with_the_versions_of_the_lock_file():
     assert all(plugin["pip_url"].startswith("-c constraints.txt -e ./") for plugin in (TAP, TARGET))
 
 
-def test_every_account_is_known_to_the_sandbox():
-    """The variables of the example are set by the environment `sandbox`, which must not get a real key."""
-    (sandbox,) = [one for one in PROJECT["environments"] if one["name"] == "sandbox"]
-    example = (ROOT / "docs/us.meltano.yml").read_text()
-
-    named = set(re.findall(r": \$([A-Z_]+)$", example, re.MULTILINE))
-    assert len(named) == 3
-    assert named <= sandbox["env"].keys()
+ACCOUNTS = [ROOT / "docs/us.meltano.yml", *(ROOT / "accounts").glob("*.meltano.yml")]
+SANDBOX_ENV = next(one["env"] for one in PROJECT["environments"] if one["name"] == "sandbox")
 
 
-def test_sandbox_guards_every_credential_and_address():
-    """One variable left out is enough: the ledger of a single flow led the sandbox to the real one."""
-    (sandbox,) = [one for one in PROJECT["environments"] if one["name"] == "sandbox"]
-    account = yaml.safe_load((ROOT / "docs/us.meltano.yml").read_text())["plugins"]
+def guarded_variables(account):
+    """What the environment `sandbox` must set for an account: its own variables, and those of its plugins' names."""
     guarded = {
-        "extractors": [name for name, schema in SETTINGS_OF_TAP["properties"].items() if schema.get("secret")],
-        "loaders": [name for name, schema in SETTINGS_OF_TARGET.items() if schema.get("secret")],
+        "extractors": ["api_url", *(name for name, one in SETTINGS_OF_TAP["properties"].items() if one.get("secret"))],
+        "loaders": ["api_url", "partner_name", "data_dir"],
     }
-    guarded["extractors"].append("api_url")
-    guarded["loaders"] += ["api_url", "partner_name", "data_dir"]
-
-    needed = {
+    guarded["loaders"] += [name for name, schema in SETTINGS_OF_TARGET.items() if schema.get("secret")]
+    derived = {
         f"{plugin['name']}_{setting}".upper().replace("-", "_")
         for kind, settings in guarded.items()
-        for plugin in (*PROJECT["plugins"][kind], *account[kind])
+        for plugin in (*PROJECT["plugins"][kind], *yaml.safe_load(account)["plugins"][kind])
         for setting in settings
     }
-    assert needed - sandbox["env"].keys() == set()
+    return derived | set(re.findall(r": \$([A-Z0-9_]+)$", account, re.MULTILINE))
+
+
+@pytest.mark.parametrize("account", ACCOUNTS, ids=lambda path: path.name)
+def test_every_account_is_known_to_the_sandbox(account):
+    """One variable left out is enough: the ledger of a single flow led the sandbox to the real one."""
+    missing = sorted(guarded_variables(account.read_text()) - SANDBOX_ENV.keys())
+
+    assert missing == [], "add these to `env` of the environment `sandbox` in meltano.yml, as those of `US` stand there"
+
+
+def test_recipe_of_a_third_account_is_complete(tmp_path):
+    """README.md, "More than one account": the commands make the file, and the lines that the sandbox needs for it."""
+    (recipe,) = re.findall(r"```sh\n(sed .*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    shutil.copytree(ROOT / "docs", tmp_path / "docs")
+    shutil.copy(ROOT / "meltano.yml", tmp_path)
+    (tmp_path / "accounts").mkdir()
+    done = subprocess.run(["sh", "-euc", recipe], cwd=tmp_path, capture_output=True, text=True, check=True)
+    account = (tmp_path / "accounts/de.meltano.yml").read_text()
+
+    repeated = yaml.safe_load(done.stdout)
+    names = [plugin["name"] for plugin in yaml.safe_load(account)["plugins"]["loaders"]]
+    assert names == ["target-insiderone-de", *(f"target-insiderone-de-{flow}" for flow in FLOWS)]
+    assert guarded_variables(account) - SANDBOX_ENV.keys() == repeated.keys()
+    assert {name.replace("_DE_", "_US_"): value for name, value in repeated.items()}.items() <= SANDBOX_ENV.items()

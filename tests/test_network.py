@@ -21,6 +21,7 @@ from klaviyo_http.client import ClientSettings as TapSettings
 from klaviyo_http.client import KlaviyoClient
 from klaviyo_http.errors import KlaviyoError, NoWayError, RefusedRequestError
 from klaviyo_insiderone_sandbox.testing import KLAVIYO_KEY, PARTNER, TOKEN
+from singer_delivery.sending import transport as target_client
 from singer_delivery.sending.network import (
     NetworkSettingError,
     TooLargeError,
@@ -28,8 +29,7 @@ from singer_delivery.sending.network import (
     read_whole,
     trusted_certificates,
 )
-from target_insiderone import client as target_client
-from target_insiderone.answers import AnswerMismatchError
+from target_insiderone.api.answers import AnswerMismatchError
 
 BIN = Path(sys.executable).parent
 PAGE = json.dumps({"data": [], "links": {"self": "x", "next": None, "prev": None}}).encode()

@@ -287,3 +287,24 @@ def test_orders_become_purchases_one_a_line(pipe, sandbox, shop):
     ]
     assert Counter(found) == Counter([("purchase", "O-1", "A", 10.5, "EUR"), ("purchase", "O-1", "B", 0, "EUR")])
     assert {event["event_params"]["custom"]["order_value"] for event in user["events"]} == {21}
+
+
+@pytest.mark.req("IN-31", "IN-34")
+def test_state_survives_and_outranks_the_initial_look_back(new_pipe, shop):
+    """The look-back is for the very first run: with a bookmark, neither a longer nor a shorter one changes anything."""
+    pipe = new_pipe(tap={"initial_sync_lookback_hours": 1})
+    person = shop.person(1)
+    shop.view(person, minutes=-120)
+    recent = shop.view(person, minutes=1)
+    shop.at(minutes=10)
+    first = pipe.run("events")
+    pipe.tap |= {"initial_sync_lookback_hours": 0, "lookback_window_days": 0}
+    shop.at(minutes=20)
+
+    second = pipe.run("events")
+
+    assert first.figures("events")["delivered"] == 1
+    assert "WARNING" in next(line for line in first.tap_log.splitlines() if "holds no bookmark" in line)
+    assert second.figures("events")["read"] == 0
+    assert "holds no bookmark" not in second.tap_log
+    assert shop.delivered_ids() == [recent]

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 LONGEST_REASON = 10_000  # bytes of a body that are searched for a scope
 LONGEST_WAIT = 366 * 86_400.0  # seconds; a longer Retry-After is cut to this
 
-CLOCK_YEARS = range(1970, 9000)
-"""Years in which a ``Date`` is plausible."""
+CLOCK_YEARS = range(2020, 9000)
+"""Years in which a ``Date`` is plausible; a machine that does not know the time begins at 1970 or 2000."""
 
 
 class TransientError(Exception):

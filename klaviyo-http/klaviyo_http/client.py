@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import msgspec
 import urllib3
@@ -29,10 +29,12 @@ from klaviyo_http.quotas import buckets_of
 from klaviyo_http.server_clock import TOLERANCE, ServerClock
 
 if TYPE_CHECKING:
+    from klaviyo_http.documents import Links
     from klaviyo_http.endpoints import Endpoint
     from klaviyo_http.limiter import Ticket
 
 Document = TypeVar("Document")
+L = TypeVar("L", bound="Linked")
 Parameters = Mapping[str, str | int | None]
 
 logger = logging.getLogger(__name__)
@@ -41,12 +43,23 @@ SERVER_CLOCK_MARGIN = timedelta(seconds=5)  # a filter a moment before the serve
 MOST_ANSWER_BYTES = 128_000_000
 """Decompressed: several times a page of the largest events, and less than a machine's memory."""
 
+MOST_PAGES = 200
+"""Of a collection that is read page by page without emitting: metrics, or a hundred profiles."""
+
 LONGEST_BACKOFF = 60.0  # seconds
 ODD_PAGE_ATTEMPTS = 3
 """Attempts at a page of which nothing can be read, before its few records are left out."""
 NO_DOCUMENT = "the answer (200) is cut off or no JSON:API document"
 
 _random = random.SystemRandom()
+
+
+class Linked(Protocol):
+    """A page, which names the one that follows."""
+
+    @property
+    def links(self) -> Links:
+        """Its links."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +161,19 @@ class KlaviyoClient:
         path, query = target_of(link, self._origin)
         return self._read(path, query, decode)
 
+    def all_pages(self, path: str, parameters: Parameters, decode: Callable[[bytes], L]) -> list[Fetched[L]]:
+        """Read all pages of a small collection, one after the other.
+
+        Raises:
+            RefusedRequestError: There are more than `MOST_PAGES`, which can only be a cycle.
+        """
+        pages = [self.get(path, parameters, decode)]
+        while link := pages[-1].document.links.next:
+            if len(pages) >= MOST_PAGES:
+                raise RefusedRequestError(f"GET {path}: the pages do not end", status=200, parameter=None)
+            pages.append(self.follow(link, decode))
+        return pages
+
     def run_start(self, endpoint: Endpoint) -> datetime:
         """Return the latest time that is safely past: the server's ``Date`` less five seconds.
 
@@ -219,6 +245,7 @@ class KlaviyoClient:
             response = self._pool.request(
                 "GET", f"{self._origin.url}{path}?{query}", redirect=False, retries=False, preload_content=False
             )
+            self._answered = True
             body = read_whole(response, MOST_ANSWER_BYTES)
         except urllib3.exceptions.HTTPError as error:
             raise self._failure_of(trouble_of(error, self._origin.url, answered=self._answered)) from None
@@ -229,7 +256,6 @@ class KlaviyoClient:
                 status=response.status,
                 parameter=None,
             ) from None
-        self._answered = True
         seconds, arrived = time.monotonic() - began, datetime.now(UTC)
         self._permits.answered(ticket)
         date = date_of(response.headers)

@@ -11,7 +11,7 @@ import codecs
 import json
 import re
 from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 import msgspec
 
@@ -49,11 +49,12 @@ class ToMany(msgspec.Struct, gc=False):
     data: tuple[Reference, ...] | None = None
 
 
-class Resource(msgspec.Struct, gc=False):
-    """A resource of which the attributes matter."""
+class Profile(msgspec.Struct, gc=False):
+    """A profile. One that says to be something else has come by mistake, and is none."""
 
     id: str
     attributes: Attributes
+    type: Literal["profile"] | None = None
 
 
 class Relationship(msgspec.Struct, gc=False):
@@ -105,6 +106,7 @@ class Event(msgspec.Struct, gc=False):
     id: str
     attributes: Attributes
     relationships: EventRelationships
+    type: Literal["event"] | None = None
 
 
 class Odd(msgspec.Struct, frozen=True, gc=False):
@@ -116,9 +118,9 @@ class Odd(msgspec.Struct, frozen=True, gc=False):
 
 
 class Page(msgspec.Struct, gc=False):
-    """A page of any collection. One without links is incomplete: the last page has ``next: null``."""
+    """A page of profiles. One without links is incomplete: the last page has ``next: null``."""
 
-    data: list[Resource]
+    data: list[Profile]
     links: Links
     odd: tuple[Odd, ...] = msgspec.field(default=(), name="-odd-resources")
     """What had to be left out; never in a body."""
@@ -172,7 +174,9 @@ def decode_tolerantly(body: bytes, decode: Callable[[bytes], Document]) -> Docum
     except RecursionError:
         return decode(without_deep(body))
     except msgspec.DecodeError:
-        mended = _ESCAPES.sub(lambda escape: rb"\ufffd" if escape["lone"] else escape[0], body)
+        mended = _ESCAPES.sub(
+            lambda escape: rb"\ufffd" if escape["lone"] else escape[0], body.removeprefix(codecs.BOM_UTF8)
+        )
         if mended == body:
             raise
         return decode(mended)
@@ -290,7 +294,7 @@ def _id_of(value: msgspec.Raw) -> str | None:
     return None if named is None else str(named)
 
 
-read_page = PageReader(Page, Resource)
+read_page = PageReader(Page, Profile)
 read_related_page = PageReader(RelatedPage, RelatedResource)
 read_event_page = PageReader(EventPage, Event)
 encode = msgspec.json.Encoder(decimal_format="number").encode

@@ -10,7 +10,7 @@ import pytest
 from klaviyo_http import endpoints
 from klaviyo_http.client import ClientSettings, KlaviyoClient
 from klaviyo_http.documents import read_page
-from klaviyo_http.errors import QuotaSpentError, RefusedRequestError, RequestAbandonedError
+from klaviyo_http.errors import QuotaSpentError, RefusedRequestError, RequestAbandonedError, RetriesSpentError
 from klaviyo_insiderone_sandbox.testing import KLAVIYO_KEY
 
 PROFILES = "/api/profiles"
@@ -174,3 +174,22 @@ def test_deeply_nested_answer_is_repeated_not_a_crash(sandbox, new_client):
 
     assert len(fetched.document.data) == 20
     assert len(sandbox.journal()) == 2
+
+
+def test_collection_whose_pages_name_each_other_comes_to_an_end(new_client, sandbox, monkeypatch):
+    """Metrics, and profiles by their ids, are read to the end before anything is emitted."""
+    monkeypatch.setattr("klaviyo_http.client.MOST_PAGES", 3)
+    page = '{"data":[],"links":{"next":"/api/profiles?page%5Bcursor%5D=x"}}'
+    sandbox.fault("klaviyo", kind="status", status=200, body=page, path=PROFILES, times=None)
+
+    with pytest.raises(RefusedRequestError, match="the pages do not end"):
+        new_client().all_pages(PROFILES, {}, read_page)
+    assert len(sandbox.journal()) == 3
+
+
+def test_answer_that_breaks_off_is_an_answer(new_client, sandbox):
+    """Whether anything ever answered decides what the other streams are worth; it did."""
+    sandbox.fault("klaviyo", kind="status", status=200, body="x", headers={"Content-Encoding": "br"}, times=None)
+
+    with pytest.raises(RetriesSpentError):
+        page(new_client(max_retry_seconds=1))

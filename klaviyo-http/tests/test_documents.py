@@ -55,6 +55,13 @@ def test_text_that_is_not_escaped_is_passed_on_byte_by_byte(text):
     assert bytes(event.attributes["p"]) == encoded.encode()
 
 
+def test_byte_order_mark_is_no_part_of_a_page():
+    """A proxy that writes answers anew may put one in front."""
+    body = b'\xef\xbb\xbf{"data":[{"id":"P1","attributes":{}}],"links":{"next":null}}'
+
+    assert [profile.id for profile in decode_tolerantly(body, read_page).data] == ["P1"]
+
+
 def test_bytes_that_are_no_utf8_are_refused():
     """A target could not read the line; the page is asked for again instead."""
     body = b'{"data":[{"id":"P1","attributes":{"first_name":"\xff"}}],"links":{"next":null}}'

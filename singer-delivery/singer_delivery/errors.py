@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 FilterReason = Literal["unmapped_metric", "no_identifier", "no_attributes", "retention", "future_event"]
 """Why the settings leave a record out.
 
-``no_attributes``: the profile holds none of the mapped attributes, and Insider One refuses a user without any.
+``no_attributes``: the profile holds none of the mapped attributes, and the destination refuses a person without any.
 """
 
 
@@ -60,15 +60,15 @@ class RecordError(DeliveryError):
 class Rejected(RecordError):
     """The content of the record makes it impossible to send.
 
-    ``code`` is a stable snake_case word, ``field`` the Klaviyo field, identifier or parameter concerned, ``remedy``
-    what to do about it.
+    ``code`` is a stable snake_case word, ``field`` the field, identifier or parameter concerned, ``remedy`` what to do
+    about it, where the table of remedies does not say.
     """
 
-    def __init__(self, code: str, field: str, remedy: str) -> None:
+    def __init__(self, code: str, field: str, remedy: str = "") -> None:
         self.code = code
         self.field = field
         self.remedy = remedy
-        super().__init__(f"{code} ({field}): {remedy}")
+        super().__init__(f"{code} ({field}): {remedy}" if remedy else f"{code} ({field})")
 
 
 class Filtered(RecordError):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from types import FrameType
 
-log = logging.getLogger("target-insiderone")
+log = logging.getLogger(__name__)
 
 WAKE = signal.SIGUSR1
 """Sent to ourselves to end a blocking read of the input when a lane has failed."""
@@ -28,7 +28,8 @@ OVERDUE = (
     "signal; what was not settled is read again. exit code %d"
 )
 
-HANDLED = (signal.SIGTERM, signal.SIGINT, WAKE)
+ENDING = (signal.SIGTERM, signal.SIGINT)
+HANDLED = (*ENDING, WAKE)
 
 
 class Interrupted(Exception):
@@ -47,7 +48,9 @@ class Interruption:
     """Turns signals into one flag, and ends a blocking read of the input.
 
     The handlers run in the main thread between two bytecodes. They raise only while :attr:`reading` is set, so that
-    nothing but the wait for the next line is ever cut short.
+    nothing but the wait for the next line is ever cut short. Where the main thread is inside one long call (SQLite
+    waits for a lock), no handler runs before it returns; so the interpreter also writes each signal into a pipe, at
+    once, and a thread of ours reads it there.
     """
 
     def __init__(self) -> None:
@@ -55,20 +58,26 @@ class Interruption:
         self.reading = False
         self.signum: int | None = None
         self._woken = False
-        self._signalled = threading.Event()
         self._ended = threading.Event()
+        self._pipe = self._previous_pipe = -1
         self._previous: dict[signal.Signals, Any] = {}
 
     def install(self) -> None:
         """Handle the signals; only the main thread may do so, elsewhere (an embedded run) nothing is installed."""
         if threading.current_thread() is not threading.main_thread():
             return
+        reading, self._pipe = os.pipe()
+        os.set_blocking(self._pipe, False)
+        self._previous_pipe = signal.set_wakeup_fd(self._pipe, warn_on_full_buffer=False)
         self._previous = {signum: signal.signal(signum, self.handle) for signum in HANDLED}
-        threading.Thread(target=self._watch, name="watch", daemon=True).start()
+        threading.Thread(target=self._watch, args=(reading,), name="watch", daemon=True).start()
 
     def uninstall(self) -> None:
         """Put the handlers back that were there before: the run has ended."""
         self._ended.set()
+        if self._previous:
+            signal.set_wakeup_fd(self._previous_pipe)
+            os.close(self._pipe)
         for signum, handler in self._previous.items():
             signal.signal(signum, handler)
         self._previous = {}
@@ -79,7 +88,6 @@ class Interruption:
             return
         if signum != WAKE and self.signum is None:
             self.signum = signum
-            self._signalled.set()
         self.stopping.set()
         if self.reading:
             self.reading = False
@@ -92,15 +100,17 @@ class Interruption:
         if self._previous:
             signal.pthread_kill(threading.main_thread().ident or 0, WAKE)
 
-    def _watch(self) -> None:
+    def _watch(self, pipe: int) -> None:
         """End the process where a signal could not: the main thread waits for a database, or for who reads the STATE.
 
         Nothing is lost by it: STATE passes what is settled alone, and what the ledger has not heard of is in doubt.
         """
-        self._signalled.wait()
-        if self._ended.wait(ENDING_SECONDS):
+        with os.fdopen(pipe, "rb", buffering=0) as signals:
+            while (byte := signals.read(1)) and byte[0] not in ENDING:
+                pass
+        if not byte or self._ended.wait(ENDING_SECONDS):
             return
-        code = 128 + (self.signum or 0)
+        code = 128 + byte[0]
         telling = threading.Thread(target=log.error, args=(OVERDUE, ENDING_SECONDS, code), daemon=True)
         telling.start()
         telling.join(1.0)  # the log may be what everything waits for

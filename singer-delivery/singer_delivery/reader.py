@@ -39,6 +39,19 @@ REQUIRED = {
 """Message type -> the members without which it is unreadable."""
 
 
+def meant_type(message: Message) -> str:
+    """The type that a message means which spells it in another way (``record``), or that Singer does not define.
+
+    Raises:
+        InvalidInputLine: It is of no known type, and yet carries a record, which must not be passed over.
+    """
+    given = str(message["type"])
+    meant = given.strip().upper()
+    if meant not in REQUIRED and type(message.get("record")) is dict:
+        raise InvalidInputLine("a line of an unknown type carries a record")
+    return meant if meant in REQUIRED else given
+
+
 class MessageReader(GenericSingerReader[bytes]):
     """Reads the input line by line until it ends or the run is interrupted.
 
@@ -77,20 +90,26 @@ class MessageReader(GenericSingerReader[bytes]):
             sys.setrecursionlimit(DEEPEST + HEADROOM)
         if type(message) is not dict or type(message.get("type")) is not str:
             raise InvalidInputLine("a line is no Singer message")
+        if message["type"] not in REQUIRED:
+            message["type"] = meant_type(message)
         for name, kind in REQUIRED.get(message["type"], ()):
             if type(message.get(name)) is not kind:
                 raise InvalidInputLine(f"a {message['type']} message has no usable '{name}'")
         return message
 
-    def _message(self) -> Message:
-        """The message of the present line; a byte order mark before it goes (files that were joined hold several)."""
+    def _message(self) -> Message | None:
+        """The message of the present line; byte order marks before it go (files that were joined hold several).
+
+        None: the line held nothing else.
+        """
         try:
             return self.deserialize_json(self.line)
         except InvalidInputLine:
             if not self.line.startswith(BOM_UTF8):
                 raise
-        self.line = self.line.removeprefix(BOM_UTF8)
-        return self.deserialize_json(self.line)
+        while self.line.startswith(BOM_UTF8):
+            self.line = self.line.removeprefix(BOM_UTF8)
+        return None if not self.line.strip() else self.deserialize_json(self.line)
 
     def process_lines(
         self, file_input: IO[Any] | None, callbacks: dict[str, Callable[[Message], None]]
@@ -123,6 +142,8 @@ class MessageReader(GenericSingerReader[bytes]):
                 message = self._message()
             except InvalidInputLine:
                 self.on_unreadable(self.line)
+                continue
+            if message is None:
                 continue
             callback = callbacks.get(message["type"])
             if callback is None:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from klaviyo_http.errors import StreamError
+from klaviyo_http.errors import KlaviyoError, StreamError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+class MapFailedError(KlaviyoError):
+    """An expression in ``stream_maps`` cannot be evaluated for a record."""
 
 
 class UnreadableStateError(StreamError):

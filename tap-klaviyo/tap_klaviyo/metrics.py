@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
-from klaviyo_http.documents import NULL, read_page
+from klaviyo_http.documents import NULL, read_related_page
 from klaviyo_http.endpoints import METRICS
 from klaviyo_http.errors import MissingScopeError
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from klaviyo_http.client import KlaviyoClient
-    from klaviyo_http.documents import Included, Resource
+    from klaviyo_http.documents import Included, RelatedResource
 
 logger = logging.getLogger("tap-klaviyo.metrics")
 
@@ -120,7 +120,7 @@ def suggestion(name: str, metrics: Iterable[Metric]) -> str | None:
     return folded.get(name.strip().casefold()) or next(iter(close), None)
 
 
-def metric_of(resource: Resource | Included) -> Metric:
+def metric_of(resource: RelatedResource | Included) -> Metric:
     """Read a metric, as GET /api/metrics and ``include=metric`` have it. The OpenAPI document has its name nullable."""
     name = _read_name(resource.attributes.get("name", NULL))
     integration = _read_integration(resource.attributes.get("integration", NULL))
@@ -153,9 +153,5 @@ class MetricDirectory:
         return self._metrics
 
     def _read(self) -> list[Metric]:
-        page = self._client.get(METRICS.path, {}, read_page).document
-        metrics = [metric_of(resource) for resource in page.data]
-        while page.links.next:
-            page = self._client.follow(page.links.next, read_page).document
-            metrics += (metric_of(resource) for resource in page.data)
-        return metrics
+        pages = self._client.all_pages(METRICS.path, {}, read_related_page)
+        return [metric_of(resource) for page in pages for resource in page.document.data]

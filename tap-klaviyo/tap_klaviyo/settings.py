@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from datetime import UTC, datetime
 from difflib import get_close_matches
@@ -20,6 +21,7 @@ from tap_klaviyo import __version__
 from tap_klaviyo.disclosure import shown
 from tap_klaviyo.metrics import CONSENT_METRICS
 from tap_klaviyo.sdk_checks import check_sdk_settings
+from tap_klaviyo.variables import place_in_meltano
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -44,6 +46,9 @@ PROFILE_FIELDS: Sequence[str] = (
     "whatsapp_bsuid",
 )
 """What GET /api/events offers as ``fields[profile]``; subscriptions are not among them."""
+
+LONGEST_SECONDS = 366 * 86_400
+"""A wait beyond that is as good as for ever, and sockets know no longer ones."""
 
 NOT_OFFERED: Mapping[str, str] = {
     "batch_config": "BATCH files know no bookmark of this tap",
@@ -224,6 +229,8 @@ def typed(config: Mapping[str, Any]) -> Settings:
     start, end = values.pop("start_date"), values.pop("end_date")
     values["start"] = parse_moment(start) if start else None
     values["end"] = parse_moment(end) if end else None
+    for name in ("request_timeout_seconds", "max_retry_seconds"):
+        values[name] = min(values[name], LONGEST_SECONDS)
     values["user_agent"] = values["user_agent"] or f"tap-klaviyo/{__version__}"
     return msgspec.convert({**values, "fingerprint": fingerprint(config)}, Settings)
 
@@ -256,7 +263,7 @@ def _mistake(error: Any) -> str:
     path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path).lstrip(".")
     if error.validator == "required":
         missing = sorted(set(error.validator_value) - set(error.instance))
-        return f"`{'`, `'.join(missing)}` is required"
+        return f"`{'`, `'.join(missing)}` is required{place_in_meltano(os.environ, 'TAP_KLAVIYO_', missing[0])}"
     if error.validator == "type":
         kinds = error.validator_value if isinstance(error.validator_value, list) else [error.validator_value]
         return f"`{path}` must be of type {' or '.join(kind for kind in kinds if kind != 'null')}"
@@ -321,8 +328,10 @@ def _address_problems(config: Mapping[str, Any]) -> list[str]:
     found = []
     if mistake := mistake_in(config.get("api_url") or OFFICIAL):
         found.append(f"`api_url` {mistake}")
-    if not re.fullmatch(r"\d{4}-\d\d-\d\d(\.pre)?", config.get("revision") or "2026-07-15"):
+    if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(\.pre)?", config.get("revision") or "2026-07-15"):
         found.append("`revision` must be a date, YYYY-MM-DD")
+    if not re.fullmatch(r"[\x20-\x7e\xa0-\xff]*", config.get("user_agent") or ""):
+        found.append("`user_agent` holds line breaks or other characters that no header has; write it in plain letters")
     return found
 
 

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, ClassVar, cast
 
@@ -22,8 +22,9 @@ from singer_sdk.plugin_base import _ConfigInput
 from typing_extensions import override
 
 from tap_klaviyo import __version__
+from tap_klaviyo.catalogs import mistakes_in, unknown_in
 from tap_klaviyo.disclosure import keep_secret, scrub_log
-from tap_klaviyo.errors import RefusedInputError
+from tap_klaviyo.errors import MapFailedError, RefusedInputError
 from tap_klaviyo.metrics import MetricDirectory
 from tap_klaviyo.process import prepare_process
 from tap_klaviyo.reading.stream import Account, KlaviyoStream
@@ -35,7 +36,13 @@ from tap_klaviyo.streams.metrics import Metrics
 from tap_klaviyo.streams.profiles import Profiles
 from tap_klaviyo.streams.subscriptions import SubscriptionChanges
 from tap_klaviyo.texts import UnreadableError, json_object
-from tap_klaviyo.variables import check_log_level, settings_of_file, settings_of_variables
+from tap_klaviyo.variables import (
+    check_log_level,
+    check_names,
+    place_in_meltano,
+    settings_of_file,
+    settings_of_variables,
+)
 from tap_klaviyo.writer import CountingWriter, LineWriter, Stopped
 
 if TYPE_CHECKING:
@@ -44,6 +51,9 @@ if TYPE_CHECKING:
 logging.getLogger("singer_sdk.mapper").setLevel(logging.INFO)  # at DEBUG it logs values of records
 
 STREAMS: Sequence[type[KlaviyoStream]] = (Profiles, Events, SubscriptionChanges, Lists, Metrics)
+
+WRAPPINGS = frozenset({"singer_state", "completed", "partial", "value"})
+"""In what a state stands that was taken from Meltano or from a STATE line whole; read as it is, it would be none."""
 
 FAILED = 1
 CONFIGURATION = 2
@@ -80,6 +90,10 @@ class TapKlaviyo(Tap):
 
     @override
     def load_state(self, state: dict[str, Any]) -> None:
+        if (wrappings := sorted(WRAPPINGS.intersection(state))) and "bookmarks" not in state:
+            raise ConfigValidationError(
+                "state", errors=[f"the state stands inside `{wrappings[0]}`; give what is in there, with `bookmarks`"]
+            )
         bookmarks = state.get("bookmarks", {})
         if not isinstance(bookmarks, Mapping) or not all(isinstance(entry, Mapping) for entry in bookmarks.values()):
             raise ConfigValidationError("state", errors=["the state must be an object with an object `bookmarks`"])
@@ -117,7 +131,7 @@ class TapKlaviyo(Tap):
             self.lines.flush()
         except Stopped as stop:
             code, reason = int(stop.code or FAILED), "stopped by a signal; the state of what was emitted is written"
-        except RejectedKeyError as error:
+        except (RejectedKeyError, MapFailedError) as error:
             code, reason = CONFIGURATION, str(error)
         except NoWayError as error:
             code, reason = CONFIGURATION if error.lasting else FAILED, str(error)
@@ -176,7 +190,11 @@ class TapKlaviyo(Tap):
             return
         cls.print_version(print_fn=cls.logger.info)
         given = {name: _json(inputs.get(name), f"--{name}") for name in ("state", "catalog")}
+        if mistakes := mistakes_in(given["catalog"] or {}):
+            raise RefusedInputError(mistakes)
         tap = cls._configured(inputs.get("config"), **given)
+        for name in unknown_in(given["catalog"] or {}, tap.streams):
+            tap.logger.warning("the catalog names `%s`, which is no stream of this tap", name)
         tap.say_if_nothing_is_selected()
         sys.exit(tap.run(tap.sync_all))
 
@@ -228,12 +246,15 @@ class TapKlaviyo(Tap):
         """
         cls.append_builtin_config(cls.config_jsonschema)
         declared = cls.config_jsonschema["properties"]
+        place = partial(place_in_meltano, os.environ, cls._env_var_prefix)
         config: dict[str, Any] = {}
         for path in value:
             if path != "ENV":
-                config |= settings_of_file(Path(path), declared)
+                config |= settings_of_file(Path(path), declared, place=place)
         if "ENV" in value:
             config |= settings_of_variables(os.environ, declared, cls._env_var_prefix)
+        else:
+            check_names(os.environ, declared, cls._env_var_prefix)
         return _ConfigInput(config={name: setting for name, setting in config.items() if setting is not None})
 
     @classmethod

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import json
 import logging
 import re
+from contextlib import suppress
 from decimal import Decimal
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final
@@ -11,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tap_klaviyo.texts import UnreadableError, json_object, parse_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
 Schema = dict[str, Any]
@@ -25,6 +28,7 @@ MELTANO: Final = {
 }
 """The variable in which Meltano names the plugin that it runs, and how those begin that hold that plugin's settings."""
 
+_FLOW = re.compile(r"-(?:profiles|events|subscriptions)$")
 _INTEGER = re.compile(r"\s*[+-]?[0-9]{1,18}\s*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -51,10 +55,36 @@ def settings_of_variables(
         try:
             found[name] = _value_of_variable(text, schema)
         except (ValueError, RecursionError) as error:
-            mistakes.append(f"variable {prefix}{variable}: {error}")
+            place = place_in_meltano(environment, prefix, name)
+            mistakes.append(f"setting {name}{place}: {error}" if place else f"variable {prefix}{variable}: {error}")
     if mistakes:
         raise UnreadableError(mistakes)
     return found
+
+
+def place_in_meltano(environment: Mapping[str, str], prefix: str, setting: str) -> str:
+    """Tell in brackets where a setting stands for the account whose plugin Meltano runs; "" without Meltano.
+
+    Meltano names variables after plugins. Those of a flow inherit from their account's, which is the one to name.
+
+    >>> place_in_meltano({"MELTANO_LOADER_NAME": "target-insiderone-us-events"}, "TARGET_INSIDERONE_", "dry_run")
+    ' (in meltano.yml and the variables that it names, or in TARGET_INSIDERONE_US_DRY_RUN)'
+    """
+    plugin = environment.get(MELTANO[prefix.partition("_")[0]][0])
+    if not plugin:
+        return ""
+    variable = re.sub(r"[^A-Z0-9]", "_", f"{_FLOW.sub('', plugin)}_{setting}".upper())
+    return f" (in meltano.yml and the variables that it names, or in {variable})"
+
+
+def check_names(environment: Mapping[str, str], declared: Mapping[str, Schema], prefix: str) -> None:
+    """Refuse variables that nearly have a setting's name where Meltano runs the plugin: it passes over them.
+
+    Raises:
+        UnreadableError: There are some; in a run, ``TARGET_INSIDERONE_DRYRUN`` would send for real.
+    """
+    if place_in_meltano(environment, prefix, "") and (mistakes := _misspelt(environment, declared, prefix)):
+        raise UnreadableError(mistakes)
 
 
 def check_log_level(environment: Mapping[str, str], prefix: str) -> None:
@@ -69,8 +99,15 @@ def check_log_level(environment: Mapping[str, str], prefix: str) -> None:
         raise UnreadableError([f"variable {variable}: is no level of logging; write {', '.join(levels)}"])
 
 
-def settings_of_file(path: Path, declared: Mapping[str, Schema], option: str = "--config") -> dict[str, Any]:
-    """The settings in a file; flags and whole numbers that are written as texts are read as in variables.
+def settings_of_file(
+    path: Path,
+    declared: Mapping[str, Schema],
+    option: str = "--config",
+    place: Callable[[str], str] = lambda _: "",
+) -> dict[str, Any]:
+    """The settings in a file; flags, whole numbers and JSON lists that are written as texts are read as in variables.
+
+    *place* adds to a setting's name where else it stands (`place_in_meltano`). Meltano writes every list as a text.
 
     Raises:
         UnreadableError: The file or some of its texts cannot be read.
@@ -79,16 +116,25 @@ def settings_of_file(path: Path, declared: Mapping[str, Schema], option: str = "
     mistakes = []
     for name, value in config.items():
         schema = declared.get(name, {})
-        if isinstance(value, str) and "string" not in kinds_of(schema) and kinds_of(schema) & {"boolean", "integer"}:
+        if isinstance(value, str) and _is_read(value, kinds_of(schema), from_meltano=bool(place(name))):
             try:
                 config[name] = value_of(value, schema)
             except ValueError as error:
-                mistakes.append(f"{option}: {path}: setting {name}: {error}")
+                mistakes.append(f"{option}: {path}: setting {name}{place(name)}: {error}")
         elif isinstance(value, Decimal) and "integer" in kinds_of(schema) and value == value.to_integral_value():
             config[name] = int(value)  # 30.0
     if mistakes:
         raise UnreadableError(mistakes)
     return config
+
+
+def _is_read(text: str, kinds: set[str], *, from_meltano: bool) -> bool:
+    """Whether a text in a file is read by its declared type; by hand nobody writes a list without brackets there."""
+    if "string" in kinds:
+        return False
+    return bool(kinds & {"boolean", "integer"}) or (
+        "array" in kinds and (from_meltano or text.lstrip().startswith("["))
+    )
 
 
 def _value_of_variable(text: str, schema: Schema) -> Any:
@@ -144,8 +190,20 @@ def _whole_number(text: str) -> int:
 def _list(text: str, schema: Schema) -> list[Any]:
     """Read a JSON list; where texts are listed, also ``first,second``."""
     if text.lstrip().startswith("[") or kinds_of(schema.get("items", {})) != {"string"}:
-        return list(_json(text, list, 'a JSON list, such as ["first", "second"]'))
+        return list(_json(_with_double_quotes(text), list, 'a JSON list, such as ["first", "second"]'))
     return [name.strip() for name in text.split(",")]
+
+
+def _with_double_quotes(text: str) -> str:
+    """A list as Python writes it, ``['first']``, as JSON: Meltano reads it, too. Any other text is left as it is."""
+    if "'" not in text:
+        return text
+    try:
+        parse_json(text)
+    except (ValueError, RecursionError):
+        with suppress(ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+            return json.dumps(ast.literal_eval(text.strip()))
+    return text
 
 
 def _json(text: str, kind: type, meant: str) -> Any:

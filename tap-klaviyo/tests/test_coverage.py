@@ -205,6 +205,54 @@ def test_killed_while_catching_up_a_run_goes_on_there(tap, interrupted, account,
 
 
 @pytest.mark.usefixtures("account")
+@pytest.mark.parametrize("stream", STREAMS)
+def test_metric_that_stopped_half_way_repeats_nothing_after_runs_of_others(tap, stream):
+    """What was seen before its mark was forgotten by the run of another metric, and came again."""
+    setting, (name, other) = STREAMS[stream]
+    options = {"streams": [stream], "events_page_size": 5, "overlap_seconds": 90_000}
+    ids, state = [], None
+    for settings in (
+        {setting: [name], "max_pages": 2},
+        {setting: [other]},
+        {setting: [other]},
+        {setting: [name], "max_pages": 1},
+        {setting: [name, other]},
+    ):
+        outcome = tap(state=state, **options, **settings)
+        state = outcome.state
+        ids += outcome.ids(stream)
+
+    assert len(set(ids)) == len(ids) == 44
+    assert state["bookmarks"][stream]["left_out"] == []
+
+
+@pytest.mark.parametrize("stream", STREAMS)
+def test_slice_before_the_bookmark_forgets_nothing(tap, account, stream):
+    """A backfill with `end_date` and the state of the flow: what the next run reads again is remembered still."""
+    setting, (name, _) = STREAMS[stream]
+    common = {setting: [name], "overlap_seconds": 172_800, "streams": [stream]}
+    account.clock(frozen="2026-05-31T11:00:00Z")
+    first = tap(**common)
+    backfill = tap(state=first.state, end_date="2026-05-12", **common)
+    later = tap(state=backfill.state, **common)
+
+    assert len(first.ids(stream)) == 22
+    assert (backfill.ids(stream), later.ids(stream)) == ([], [])
+
+
+@pytest.mark.usefixtures("account")
+@pytest.mark.parametrize("stream", ["profiles", *STREAMS])
+def test_first_run_that_is_stopped_before_it_has_read_anything_claims_nothing(interrupted, stream):
+    """A bookmark there would pass what nobody read, and `since` would tell a target of an earlier run."""
+    settings = dict(STREAMS.values())
+    stopped = interrupted(1, signal.SIGTERM, streams=[stream], **settings)
+
+    assert stopped.code == 143
+    assert [message["type"] for message in stopped.messages if message["type"] == "RECORD"] == []
+    assert all(state["bookmarks"].get(stream, {}) == {} for state in stopped.states)
+
+
+@pytest.mark.usefixtures("account")
 def test_state_of_the_first_version_goes_on_at_its_bookmark(tap):
     """It does not say which metrics had been read: all of them, then; what is added later begins there."""
     seen = {"replication_key": "datetime", "replication_key_value": "2026-05-25T00:00:00Z", "seen": []}
@@ -296,7 +344,7 @@ def test_marks_move_only_where_they_were_read_from():
     coverage.advance(["B"], "2026-05-30T00:00:00")
     coverage.advance(["A"], "2026-05-30T00:00:00")
 
-    assert coverage.to_state() == [
+    assert coverage.to_state()["metrics"] == [
         ["*", "2026-05-23T00:00:00Z"],
         ["A", "2026-06-01T00:00:00Z"],
         ["B", "2026-05-30T00:00:00Z"],
@@ -304,8 +352,25 @@ def test_marks_move_only_where_they_were_read_from():
     assert Coverage({}, None, timedelta(0)).position(["A"]) == ""
 
 
-@pytest.mark.parametrize("broken", [{"since": 17}, {"since": "soon"}, {"metrics": "all"}, {"metrics": [["A"]]}])
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"since": 17},
+        {"since": "soon"},
+        {"metrics": "all"},
+        {"metrics": [["A"]]},
+        {"metrics": [[1, NOON]]},
+        {"metrics": [["A", None]]},
+        {"seen": "A"},
+        {"seen": [None]},
+        {"seen": [["A", None]]},
+        {"seen": [["A", 5]]},
+        {"left_out": [[NOON, None]]},
+        {"left_out": [[NOON, [["A"]]]]},
+    ],
+    ids=str,
+)
 def test_state_that_cannot_be_understood_is_refused(broken):
-    """Beginning anew instead would bring everything again."""
+    """Beginning anew instead would bring everything again; and so would an error after records had been written."""
     with pytest.raises(UnreadableStateError):
         read_state({"replication_key_value": NOON, **broken}, "datetime")

@@ -131,6 +131,7 @@ ODD = {
     "no id": {"id": ...},
     "relationships null": {"relationships": None},
     "no relationships": {"relationships": ...},
+    "another type": {"type": "list"},
     "a list": [],
     "null": None,
     "a string": "P",

@@ -58,6 +58,26 @@ def test_date_of_a_failed_answer_moves_no_bookmark(tap, sandbox, profiles, statu
     assert outcome.state["bookmarks"]["profiles"]["replication_key_value"] == "2026-06-01T11:59:55Z"
 
 
+@pytest.mark.parametrize("stream", ["profiles", "events", "subscription_changes"])
+def test_server_that_falls_behind_does_not_bring_the_bookmark_back(tap, sandbox, profiles, stream):
+    """One Date of the day before took the bookmark back there, and the next run emitted that day once more."""
+    sandbox.clock(frozen="2026-06-01T12:00:00Z")
+    sandbox.add_profiles(profiles(3, updated="2026-06-01T11:00:00Z"))
+    for number in range(3):
+        at = f"2026-06-01T11:00:0{number}Z"
+        sandbox.add_events([{"metric": "Unsubscribed", "profile_id": f"P0000{number}", "datetime": at, "touch": False}])
+    first = tap(streams=[stream])
+    sandbox.clock(frozen="2026-05-31T12:00:00Z")
+    behind = tap(streams=[stream], state=first.state)
+    sandbox.clock(frozen="2026-06-01T12:00:00Z")
+    last = tap(streams=[stream], state=behind.state)
+
+    assert len(first.ids(stream)) == 3
+    assert behind.bookmark(stream) == first.bookmark(stream) == last.bookmark(stream)
+    assert (behind.ids(stream), last.ids(stream)) == ([], [])
+    assert any("the server's clock is behind the bookmark" in line for line in behind.warnings())
+
+
 def test_server_that_is_ahead_of_this_machine_is_not_believed(tap, sandbox, profiles):
     """One odd Date in a good answer moves the bookmark by no more than the tolerance, and a WARNING says so."""
     sandbox.clock(now="2036-01-01T00:00:00Z")

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from tap_klaviyo.catalogs import mistakes_in
 from tap_klaviyo.settings import SETTINGS, fingerprint, problems
 from tap_klaviyo.tap import TapKlaviyo
 
@@ -35,6 +36,9 @@ MISTAKES = {
     "subscriptions on events": ({"event_profile_fields": ["subscriptions"]}, "gives no subscriptions with events"),
     "address without scheme": ({"api_url": "a.klaviyo.com"}, "`api_url` must begin with https://"),
     "revision in words": ({"revision": "latest"}, "`revision` must be a date"),
+    "revision in other digits": ({"revision": "\uff12026-07-15"}, "`revision` must be a date"),
+    "user agent of two lines": ({"user_agent": "a\r\nX-Other: b"}, "`user_agent` holds line breaks"),
+    "user agent in no header's letters": ({"user_agent": "\U0001f600 bot"}, "`user_agent` holds line breaks"),
     "map without an expression": ({"stream_maps": {"profiles": {"x": "email +"}}}, "`stream_maps.profiles.x` is no"),
     "map with an unknown function": ({"stream_maps": {"profiles": {"x": "sha25(email)"}}}, "no function `sha25`"),
     "map of the others": ({"stream_maps": {"profiles": {"__else__": "x"}}}, "`stream_maps.profiles.__else__`"),
@@ -139,6 +143,66 @@ def test_broken_bookmark_is_an_error_of_its_stream(tap, sandbox, profiles):
     assert "stream events failed: the state's replication_key_value is no date-time" in outcome.log
 
 
+CATALOGS = {
+    "streams null": {"streams": None},
+    "names alone": {"streams": ["profiles"]},
+    "no id": {"streams": [{"stream": "profiles"}]},
+    "schema null": {"streams": [{"tap_stream_id": "profiles", "schema": None}]},
+    "metadata null": {"streams": [{"tap_stream_id": "profiles", "schema": {}, "metadata": None}]},
+    "no breadcrumb": {"streams": [{"tap_stream_id": "profiles", "schema": {}, "metadata": [{"metadata": {}}]}]},
+    "renamed": {"streams": [{"tap_stream_id": "profiles", "stream": "people", "schema": {}, "metadata": []}]},
+}
+
+
+@pytest.mark.parametrize("broken", CATALOGS.values(), ids=CATALOGS)
+def test_catalog_that_cannot_be_used_is_refused(broken):
+    """The SDK met it with a KeyError or TypeError, some of them after other streams had been written."""
+    (mistake,) = mistakes_in(broken)
+
+    assert mistake.startswith("--catalog: ")
+
+
+@pytest.mark.usefixtures("sandbox")
+def test_catalog_is_looked_at_before_anything_is_read(tap, catalog):
+    """A stream that the tap does not have is said; what cannot be used ends the run."""
+    unknown = catalog(["profiles"])
+    unknown["streams"].append({"tap_stream_id": "people", "stream": "people", "schema": {}, "metadata": []})
+    said, refused = tap(catalog=unknown), tap(catalog=CATALOGS["renamed"])
+
+    assert (said.code, refused.code, refused.output) == (0, 2, "")
+    assert any("`people`, which is no stream" in line for line in said.warnings())
+
+
+@pytest.mark.parametrize("expression", ["emial.lower()", "1 / 0", "email.foo()", "first_name.lower()"])
+def test_stream_map_that_fails_for_a_record_is_a_mistake_in_the_settings(tap, sandbox, profiles, expression):
+    """It was "unexpected"; the state of what was written before that record was lost."""
+    sandbox.add_profiles(profiles(1, first_name=None, updated="2026-01-01T00:00:00Z"))
+    outcome = tap(streams=["profiles"], stream_maps={"profiles": {"made": expression}})
+
+    assert outcome.code == 2
+    assert "stream profiles: an expression in `stream_maps` cannot be evaluated for a record" in outcome.log
+    assert "unhandled" not in outcome.log
+    assert outcome.state == {"bookmarks": {"profiles": {}}}
+
+
+def test_waits_are_no_longer_than_a_socket_can(tap, sandbox, profiles):
+    """A timeout beyond 300 years was an OverflowError in every request."""
+    sandbox.add_profiles(profiles(1, updated="2026-01-01T00:00:00Z"))
+    outcome = tap(streams=["profiles"], request_timeout_seconds=10**400, max_retry_seconds=10**400)
+
+    assert (outcome.code, outcome.ids("profiles")) == (0, ["P00000"])
+
+
+@pytest.mark.parametrize("wrapping", ["singer_state", "completed", "value"])
+def test_state_inside_something_else_is_refused(tap, wrapping):
+    """`meltano state get` wraps it, and so does a STATE line: so no bookmark was found, and all came again."""
+    state = {"bookmarks": {"profiles": {"replication_key": "updated", "replication_key_value": "2026-06-01T00:00:00Z"}}}
+    outcome = tap(streams=["profiles"], state={wrapping: state})
+
+    assert (outcome.code, outcome.output) == (2, "")
+    assert f"the state stands inside `{wrapping}`" in outcome.log
+
+
 @pytest.mark.req("IN-04")
 def test_description_and_discovery_work_without_settings(tap, tmp_path):
     """Meltano discovers before anybody has a key."""
@@ -161,9 +225,13 @@ def test_description_and_discovery_work_without_settings(tap, tmp_path):
 
 @pytest.mark.req("IN-08")
 def test_connection_test_covers_every_stream(tap, sandbox):
-    """A line of verdict for each, and nobody's data; a missing scope shows before the first real run."""
+    """A line of verdict for each, and nobody's data; a missing scope shows before the first real run.
+
+    A metric that the account does not have, and that resembles none, is no warning here: a default need not exist.
+    """
     sandbox.seed(profiles=50, events=200)
-    fine = tap("--test")
+    absent = ["Viewed Product", "Unlike all others"]
+    fine = tap("--test", event_metrics=absent)
     sandbox.add_key("pk_profiles_only", ["profiles:read"])
     poor = tap("--test", api_key="pk_profiles_only")
     sandbox.reset()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from tap_klaviyo.settings import SETTINGS
+from tap_klaviyo.settings import SETTINGS, problems
+from tap_klaviyo.tap import TapKlaviyo
 from tap_klaviyo.texts import UnreadableError
 from tap_klaviyo.variables import settings_of_variables
 
@@ -44,6 +45,39 @@ def test_list_of_names_stands_in_json_or_between_commas(value):
     read = settings_of_variables({f"{PREFIX}EVENT_METRICS": value}, SETTINGS["properties"], PREFIX)
 
     assert read == {"event_metrics": ["Placed Order", "Viewed Product"]}
+
+
+def test_names_between_commas_pass_through_meltano(tmp_path, monkeypatch):
+    """The README offers them for variables; Meltano broke off at them. In a file by hand they are a slip."""
+    path = tmp_path / "config.json"
+    path.write_text('{"event_metrics": "Placed Order, Viewed Product"}')
+    by_hand = TapKlaviyo.cb_config(None, None, (str(path),)).config
+    monkeypatch.setenv("MELTANO_EXTRACTOR_NAME", "tap-klaviyo-events")
+
+    through_meltano = TapKlaviyo.cb_config(None, None, (str(path),)).config
+
+    assert through_meltano == {"event_metrics": ["Placed Order", "Viewed Product"]}
+    assert by_hand == {"event_metrics": "Placed Order, Viewed Product"}
+
+
+def test_misspelt_variable_ends_a_run_of_meltano(tmp_path, monkeypatch):
+    """A run whose settings Meltano writes into a file passed over it, and read everything."""
+    path = tmp_path / "config.json"
+    path.write_text("{}")
+    monkeypatch.setenv("MELTANO_EXTRACTOR_NAME", "tap-klaviyo-events")
+    monkeypatch.setenv("TAP_KLAVIYO_START_DAT", "2026-01-01")
+
+    with pytest.raises(UnreadableError, match=r"variable TAP_KLAVIYO_START_DAT: .*TAP_KLAVIYO_START_DATE"):
+        TapKlaviyo.cb_config(None, None, (str(path),))
+
+
+def test_missing_key_is_named_by_the_variable_of_the_account(monkeypatch):
+    """A key that a second shop lacks is none of the first shop's."""
+    monkeypatch.setenv("MELTANO_EXTRACTOR_NAME", "tap-klaviyo-us-events")
+
+    assert problems({}, SETTINGS) == [
+        "`api_key` is required (in meltano.yml and the variables that it names, or in TAP_KLAVIYO_US_API_KEY)"
+    ]
 
 
 def test_no_dotenv_is_read(tap, tmp_path, monkeypatch):

@@ -16,7 +16,6 @@ import postgres
 import pytest
 import sqlalchemy
 from klaviyo_insiderone_sandbox.testing import PARTNER, TOKEN, Sandbox
-from singer_delivery.memory.database import TABLES
 from singer_messages import MAPPING
 
 TARGET = Path(sys.executable).with_name("target-insiderone")
@@ -93,7 +92,7 @@ def postgres_url(postgres_server):
     """A PostgreSQL server without our tables."""
     engine = sqlalchemy.create_engine(postgres_server)
     with engine.begin() as connection:
-        for table in TABLES.tables:
+        for table in sqlalchemy.inspect(connection).get_table_names():
             connection.exec_driver_sql(f"DROP TABLE IF EXISTS {table}")
     engine.dispose()
     return postgres_server

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
-from target_insiderone.settings import Settings, parse_settings
+from target_insiderone.settings.findings import parse_settings
+
+if TYPE_CHECKING:
+    from target_insiderone.settings.settings import Settings
 
 PACKAGE = Path(__file__).resolve().parents[1]
 DEFAULT_MAPPING = PACKAGE / "examples" / "klaviyo-default-mapping.yml"

@@ -10,9 +10,9 @@ import subprocess
 
 import pytest
 from singer_delivery.reader import MessageReader
+from singer_delivery.sink import RecordValidator
 from singer_messages import order, profile, record, schema, state
 from singer_sdk.exceptions import InvalidJSONSchema
-from target_insiderone.sinks import RecordValidator
 
 CANARY = "canary.person@secret.example"
 
@@ -42,7 +42,7 @@ def test_a_bad_record_costs_itself_only(load, fields, code, field):
 def test_a_mistake_of_ours_costs_one_record(load, sandbox, tmp_path, monkeypatch):
     """The run goes on, the record is kept, and the log tells the place without quoting the record."""
     (tmp_path / "sitecustomize.py").write_text(
-        "import target_insiderone.sinks as sinks\n"
+        "import singer_delivery.sink as sinks\n"
         "original = sinks.read_time\n"
         "def read_time(at):\n"
         "    if at == 'break':\n"
@@ -71,6 +71,9 @@ def test_a_mistake_of_ours_costs_one_record(load, sandbox, tmp_path, monkeypatch
         pytest.param('{"type": "RECORD", "stream": "profiles", "record": {"email": "' + CANARY, id="cut off"),
         pytest.param(f'"{CANARY}"', id="no object"),
         pytest.param(json.dumps({"record": {"email": CANARY}}), id="no type"),
+        pytest.param(
+            json.dumps(record("profiles", {"email": CANARY}) | {"type": "ROW"}), id="a record of another type"
+        ),
         pytest.param(json.dumps({"type": "RECORD", "stream": "profiles", "record": CANARY}), id="record is text"),
         pytest.param(json.dumps({"type": "RECORD", "record": {"email": CANARY}}), id="no stream"),
         pytest.param("\udcff\udcfe" + CANARY, id="not UTF-8"),
@@ -88,6 +91,17 @@ def test_a_broken_line_is_counted_and_kept(load, line):
     assert [reject["code"] for reject in ended.rejects] == ["unreadable"]
     assert len(ended.states) == 1
     assert CANARY not in ended.logs
+
+
+def test_byte_order_marks_between_lines_are_no_records(load):
+    """Files that were joined hold several, also on lines of their own; these were rejects."""
+    mark = "\ufeff"
+    ended = load(
+        [mark, schema("profiles"), mark, mark * 2 + json.dumps(record("profiles", profile(1))), state({"n": 1})]
+    )
+
+    assert ended.summary["streams"].keys() == {"profiles"}
+    assert ended.counts("profiles") == {"read": 1, "delivered": 1}
 
 
 def test_a_record_before_its_schema_ends_the_run(load, sandbox):
@@ -217,6 +231,21 @@ def test_messages_that_singer_does_not_define_are_passed_over(load):
     assert ended.code == 0
     assert ended.logs.count("type PROGRESS") == 1
     assert ended.counts("profiles") == {"read": 1, "delivered": 1}
+
+
+def test_a_type_in_other_letters_is_read(load):
+    """A line of type `record` was passed over, with a warning and exit code 0, and the STATE passed it."""
+    lines = [
+        schema("profiles") | {"type": "schema"},
+        record("profiles", profile(1)) | {"type": "record"},
+        record("profiles", profile(2)) | {"type": " Record"},
+        state({"n": 1}) | {"type": "STATE "},
+    ]
+
+    ended = load(lines)
+
+    assert ended.counts("profiles") == {"read": 2, "delivered": 2}
+    assert ended.states == [{"bookmarks": {"n": 1}}]
 
 
 def test_batch_messages_are_refused(load):

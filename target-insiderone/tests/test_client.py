@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import io
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from threading import Event
 
 import pytest
-from target_insiderone.answers import AnswerMismatchError, Outcome, Refusal, outcome_of
-from target_insiderone.client import RateLimit, retry_after_seconds
-from target_insiderone.remedies import REMEDIES
+import urllib3
+from singer_delivery.accounts import remedies
+from singer_delivery.destination import Answer, AnswerMismatchError, Refusal, Request, StopSendingError
+from singer_delivery.sending.transport import HttpTransport, RateLimit, TransportSettings, retry_after_seconds
+from target_insiderone.api.answers import answer_of, read_upsert
+from target_insiderone.api.remedies import REMEDIES
 
 EMAIL = "users.2.identifiers.*.regexp(^.+@.+\\..+$)"
 PHONE = "users.0.identifiers.*.regexp(^\\+[1-9]\\d{6,14}$)"
@@ -32,10 +37,10 @@ def test_refusals_are_read_by_place(path, place, refusal):
     """The place in the request is the only handle back to the record; an unknown objection is kept in its words."""
     answer = {"data": {"successful": {"count": 2}, "fail": {"count": 1, "errors": {path: ["why"]}}}}
 
-    outcome = outcome_of(answer, 3)
+    read = answer_of(answer, 3)
 
-    assert outcome == Outcome(2, {place: [refusal]})
-    assert refusal.code in REMEDIES
+    assert read == Answer({place: [refusal]})
+    assert refusal.code in REMEDIES.keys() | remedies.REMEDIES.keys()
 
 
 @pytest.mark.req("IN-59")
@@ -43,16 +48,16 @@ def test_one_user_with_several_objections_counts_once():
     """`fail.count` counts users, not messages."""
     errors = {"users.0.identifiers.required": ["a"], "users.0.insider_id.required": ["a", "b"]}
 
-    outcome = outcome_of({"data": {"successful": {}, "fail": {"count": 1, "errors": errors}}}, 1)
+    answer = answer_of({"data": {"successful": {}, "fail": {"count": 1, "errors": errors}}}, 1)
 
-    assert [refusal.code for refusal in outcome.refused[0]] == ["no_identifier"] * 3
+    assert [refusal.code for refusal in answer.refused[0]] == ["no_identifier"] * 3
 
 
 @pytest.mark.parametrize("answer", [{}, [], None, {"data": None}, {"data": {"successful": {"count": 1}}}])
 def test_an_answer_of_unknown_shape_is_no_success(answer):
     """Only attribute/delete may answer an empty object."""
     with pytest.raises(AnswerMismatchError):
-        outcome_of(answer, 1)
+        answer_of(answer, 1)
 
 
 @pytest.mark.parametrize("texts", [[], "", None])
@@ -60,20 +65,20 @@ def test_a_refusal_without_words_is_a_refusal(texts):
     """It left no objection, so the user counted as delivered while it was refused."""
     fail = {"count": 1, "errors": {"users.0.name": texts}}
 
-    outcome = outcome_of({"data": {"successful": {"count": 1}, "fail": fail}}, 2)
+    answer = answer_of({"data": {"successful": {"count": 1}, "fail": fail}}, 2)
 
-    assert outcome.refused == {0: [Refusal("refused", None, "name", "")]}
+    assert answer.refused == {0: [Refusal("refused", None, "name", "")]}
 
 
 def test_a_fraction_is_no_count():
     """1.5 accepted of 1 was rounded down to a success."""
     with pytest.raises(AnswerMismatchError):
-        outcome_of({"data": {"successful": {"count": 1.5}, "fail": {}}}, 1)
+        answer_of({"data": {"successful": {"count": 1.5}, "fail": {}}}, 1)
 
 
 def test_attribute_delete_may_answer_an_empty_object():
     """The documents show `{}`, a capture shows counts: both are success."""
-    assert outcome_of({}, 3, empty_is_success=True) == Outcome(3, {})
+    assert answer_of({}, 3, empty_is_success=True) == Answer({})
 
 
 @pytest.mark.req("IN-60")
@@ -136,3 +141,34 @@ def test_a_pause_reaches_those_that_hold_a_place_already():
 
     assert 29 < limit.pausing() <= 30
     assert 29 < limit.reserve() <= 30
+
+
+def answered(monkeypatch, *answers: tuple[int, bytes]) -> tuple[Answer, int]:
+    """Send an upsert whose attempts are answered so, one after another."""
+    way = HttpTransport(TransportSettings("Insider One", "https://api.example", {}, 5, 5, 1_000), Event())
+    left = list(answers)
+
+    def request(*_, **__):
+        status, body = left.pop(0)
+        return urllib3.HTTPResponse(body=io.BytesIO(body), status=status, preload_content=False)
+
+    monkeypatch.setattr(way._pool, "request", request)
+    monkeypatch.setattr("singer_delivery.sending.transport.FIRST_WAIT_SECONDS", 0)
+    return way.send(Request("upsert", "/", b"{}"), 1, read_upsert)
+
+
+@pytest.mark.parametrize("status", [500, 507, 509, 524, 525, 529, 530, 599])
+def test_what_ails_a_server_is_tried_again(monkeypatch, status):
+    """529 (overloaded) and others of its kind ended the run as a mistake of the settings."""
+    good = (200, b'{"data":{"successful":{"count":1},"fail":{}}}')
+
+    assert answered(monkeypatch, (status, b"<html>"), good) == (Answer({}, doubtful=True), 2)
+
+
+@pytest.mark.parametrize("status", [202, 207, 302, 413, 415, 422, 501, 511])
+def test_what_no_second_attempt_changes_ends_the_run(monkeypatch, status):
+    """A 413 says what to do about it."""
+    with pytest.raises(StopSendingError) as refused:
+        answered(monkeypatch, (status, b""))
+
+    assert ("batch_size_bytes" in str(refused.value)) == (status == 413)

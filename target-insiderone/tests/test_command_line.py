@@ -12,8 +12,8 @@ import sys
 from contextlib import suppress
 
 import pytest
+from singer_delivery.process import PIPE_BYTES
 from singer_messages import order, profile, record, schema, state
-from target_insiderone.target import PIPE_BYTES
 
 CANARY_KEY = "canary-token-6f1e"
 CANARIES = ("canary.person@secret.example", "+905329999999", "Canaryna", CANARY_KEY)

@@ -8,11 +8,18 @@ import re
 import subprocess
 
 import pytest
+from singer_delivery.commands.check import credential_findings
+from singer_delivery.destination import RowRefusedError, StopSendingError
+from singer_delivery.memory.addresses import Addresses
 from singer_delivery.memory.ledger import Ledger
+from singer_delivery.sending.transport import HttpTransport
 from singer_messages import order, profile, record, schema, state
-from target_insiderone.addresses import Addresses
-from target_insiderone.panel import TYPES
-from target_insiderone.transforms import PARAMETRIC, TRANSFORMS
+from target_insiderone.mapping.panel import TYPES
+from target_insiderone.mapping.transforms import NAMES
+from target_insiderone.settings.findings import parse_settings
+from target_insiderone.target import TargetInsiderOne
+
+BY_ID = [{"identifier_type": "uuid", "source_field": "id"}]
 
 
 @pytest.fixture
@@ -97,7 +104,7 @@ def test_check_lists_all_names_that_must_be_defined(command):
 
 def test_the_type_of_every_transform_is_known():
     """`check` tells it to whoever defines the name; the others pass on what they are given."""
-    assert {*TRANSFORMS, *PARAMETRIC} - TYPES.keys() == {"first", "default", "map"}
+    assert NAMES - TYPES.keys() == {"first", "default", "map"}
 
 
 def test_check_reads_the_names_of_properties_from_records(command, tmp_path):
@@ -182,15 +189,29 @@ def test_preview_shows_what_would_be_sent_and_what_not(command, sandbox):
     assert sandbox.journal("insiderone") == []
 
 
-def test_preview_is_readable_as_text_and_stops_at_its_limit(command):
-    """The default form is for people."""
-    lines = [schema("profiles"), *(record("profiles", profile(number)) for number in range(3))]
+@pytest.mark.parametrize(
+    ("limit", "said"),
+    [
+        (1, "of each stream 1 record is shown, beside the first that is filtered for each reason; --limit shows more"),
+        (
+            2,
+            "of each stream 2 records are shown, beside the first that is filtered for each reason; --limit shows more",
+        ),
+        (3, None),
+    ],
+)
+def test_preview_is_readable_as_text_and_stops_at_its_limit(command, limit, said):
+    """The default form is for people; with `--limit 1` two stood there, and it was said that one "are shown"."""
+    people = [profile(number) for number in range(3)] + [profile(3, email=None)]
+    lines = [schema("profiles"), *(record("profiles", person) for person in people)]
 
-    _, told = command("preview", "--limit", "2", given="".join(json.dumps(line) + "\n" for line in lines))
+    _, told = command("preview", "--limit", str(limit), given="".join(json.dumps(line) + "\n" for line in lines))
 
-    assert "profiles P0: sent" in told
-    assert '"name": "Name 1"' in told
-    assert "profiles P2" not in told
+    assert [f"profiles P{number}: sent" in told for number in range(3)] == [number < limit for number in range(3)]
+    assert "profiles P3: filtered" in told
+    assert '"name": "Name 0"' in told
+    assert said is None or said in told
+    assert ("--limit shows more" in told) == (said is not None)
 
 
 @pytest.fixture
@@ -327,6 +348,36 @@ def test_replay_delivers_rejects_after_the_mapping_was_corrected(command, load, 
     assert "replayed 0 reject(s)" in again
     assert len(sandbox.users()) == 2
     assert [reject["replayed"]["outcome"] for reject in before.rejects] == ["delivered", "delivered"]
+
+
+def test_of_replays_at_the_same_time_one_sends_and_the_others_wait(target_command, load, config, sandbox, tmp_path):
+    """Three at once sent none of 300 rejects: each took the others' stream for one that is being loaded."""
+    people = [record("profiles", {"id": f"P{n}", "phone_number": f"0532 123 45 {n}"}) for n in range(10, 60)]
+    people = [one | {"record": one["record"] | {"first_name": "A"}} for one in people]
+    before = load([schema("profiles"), *people])
+    corrected = {"phone_number_settings": {"normalize": True, "default_country": "TR"}}
+    (tmp_path / "command.json").write_text(json.dumps(config | corrected))
+    sandbox.latency("insiderone", 0.5)
+
+    started = [
+        subprocess.Popen(
+            [target_command, "replay", "--all", "--config", tmp_path / "command.json"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(3)
+    ]
+    ended = [process.communicate(timeout=60) for process in started]
+
+    assert [process.returncode for process in started] == [0, 0, 0]
+    assert sorted(out.splitlines()[-1] for out, _ in ended) == [
+        *["replayed 0 reject(s); all 50 that were chosen had been replayed before"] * 2,
+        "replayed 50 reject(s): delivered 50",
+    ]
+    assert len(sandbox.users()) == 50
+    assert len(sandbox.journal("insiderone")) == 1
+    assert [reject["replayed"]["outcome"] for reject in before.rejects] == ["delivered"] * 50
 
 
 def test_replay_sends_only_the_line_that_was_rejected(command, load, sandbox):
@@ -494,6 +545,7 @@ def test_forget_finds_a_phone_number_in_any_spelling(command, load):
         pytest.param("0532 123 45 67", "+905321234567", id="national in the list"),
         pytest.param("+905321234567", "tel 0532 123 45 67 please", id="national, in a text"),
         pytest.param("+905321234567", "+90 (0)532 1234567", id="bracketed zero"),
+        pytest.param("ann@shop.example", "ann\u200b@sh\u00adop.example", id="invisible characters within"),
         pytest.param(" ANN@shop.example ", "\u200bann@Shop.example\u00a0", id="blanks and capitals"),
         pytest.param("ann@shop.example", "https://x.example/?email=ann%40shop.example&a=1", id="in a link"),
         pytest.param("o'ann@shop.example", "<O'Ann@shop.example>", id="apostrophe"),
@@ -540,7 +592,7 @@ def test_forget_takes_the_bytes_of_events_of_unknown_outcome(command, tmp_path):
     """They hold the identifiers as they were sent."""
     folder = tmp_path / "data" / "klaviyo"
     folder.mkdir(parents=True)
-    ledger = Ledger(f"sqlite:///{folder}/ledger.sqlite")
+    ledger = Ledger(f"sqlite:///{folder}/ledger.sqlite", "insiderone")
     ledger.events.intend([(b"k" * 16, b"c" * 16, b'{"email":"ann@shop.example"}\n{"event_name":"purchase"}')])
     ledger.close()
 
@@ -603,3 +655,108 @@ def test_help_names_the_commands(target_command):
     done = subprocess.run([target_command, "--help"], capture_output=True, text=True, check=True)
 
     assert all(name in done.stdout for name in ("check", "preview", "replay", "forget"))
+
+
+def test_a_dry_run_replays_what_a_run_would_and_marks_nothing(command, load, sandbox):
+    """It looked for rejects in its own new file: `replayed 0`, or a key that no reject had."""
+    load(
+        [
+            schema("profiles"),
+            record("profiles", profile(1, email="nonsense", phone_number="1")),
+            record("profiles", {"id": "P2", "first_name": "B"}),
+        ]
+    )
+
+    for words in (["--all"], ["--key", "P1"], ["--all", "--unidentified"]):
+        code, told = command("replay", *words, dry_run=True, identifier_mappings=BY_ID)
+        assert (code, "delivered 1" in told or "delivered 2" in told) == (0, True), told
+    assert sandbox.users() == []
+
+    code, told = command("replay", "--all", "--unidentified", identifier_mappings=BY_ID)
+    assert (code, "replayed 2 reject(s): delivered 2" in told) == (0, True), told
+
+
+def test_replay_refuses_a_code_that_the_unidentified_never_have(command):
+    """`--unidentified --code invalid_email` replayed 0, in green."""
+    code, told = command("replay", "--unidentified", "--code", "invalid_email")
+
+    assert code == 2
+    assert "`no_identifier`" in told
+
+
+def test_a_preview_of_less_than_nothing_is_refused(command):
+    """It showed nothing of each stream, and said that -5 records are shown."""
+    code, told = command("preview", "--limit", "-5")
+
+    assert code == 2
+    assert "--limit" in told
+
+
+@pytest.mark.parametrize(
+    ("error", "path"),
+    [
+        (StopSendingError("Insider One", 401, "no key"), "api_key"),
+        (StopSendingError("Insider One", 413, "too large"), "api_url"),
+        (RowRefusedError("of one@shop.example"), "api_url"),
+    ],
+    ids=["401", "413", "400 in unknown words"],
+)
+def test_check_blames_the_setting_that_an_answer_speaks_of(monkeypatch, config, error, path):
+    """A 413 was blamed on the key; a 400 in words that are not documented ended `check` without any."""
+
+    def refuse(*_):
+        raise error
+
+    monkeypatch.setattr(HttpTransport, "send", refuse)
+
+    (finding,) = credential_findings(TargetInsiderOne, parse_settings(config))
+
+    assert finding.path == path
+    assert "one@" not in str(finding)
+
+
+@pytest.mark.parametrize(
+    "listed",
+    [
+        pytest.param('"person1@shop.example"', id="in quotes"),
+        pytest.param("Person1@shop.example,Ada", id="a table"),
+        pytest.param("person1@shop.example;Ada;1234567", id="semicolons"),
+        pytest.param("Ada <person1@shop.example>", id="a name"),
+        pytest.param("mailto:person1@shop.example", id="a link"),
+        pytest.param("ada@shop.example, person1@shop.example", id="one line"),
+    ],
+)
+def test_addresses_are_read_as_people_export_them(listed):
+    """`forget` said that nothing is kept of them, and kept them."""
+    assert Addresses([listed], None).found_in(json.dumps({"email": "person1@shop.example"}).encode()) == {1}
+
+
+def test_forget_reads_a_table_with_line_ends_of_any_system(command, load):
+    """With CR alone the whole list was one address that nobody has."""
+    load([schema("profiles"), record("profiles", profile(1, first_name=1)), record("profiles", profile(2))])
+
+    code, told = command("forget", given='email;name\r"person1@shop.example";Ada\r')
+
+    assert (code, "removed 1 reject(s)" in told) == (0, True), told
+    assert "nothing is kept of 1 of 2 address(es): line(s) 1 of the list" in told
+
+
+@pytest.mark.parametrize("other", ["neil@shop.example", "+491234567", "1234567"])
+def test_a_table_of_addresses_names_nobody_else(other):
+    """A number of a customer is no phone number, and a part of a local part no address."""
+    listed = ["o'neil@shop.example,1234567", "a=neil@shop.example"]
+
+    assert Addresses(listed, "DE").found_in(json.dumps({"x": other}).encode()) == set()
+
+
+def test_forget_cleans_all_else_where_the_ledger_is_damaged(command, load, tmp_path):
+    """It broke off there, and left the rejects as they were."""
+    load([schema("profiles"), record("profiles", profile(1, first_name=1))])
+    for path in (tmp_path / "data").glob("*/ledger.sqlite*"):
+        path.unlink()
+    (tmp_path / "data" / "klaviyo" / "ledger.sqlite").write_bytes(b"garbage" * 1000)
+
+    code, _ = command("forget", given="person1@shop.example")
+
+    assert code == 2
+    assert (tmp_path / "data" / "klaviyo" / "rejects.jsonl").read_bytes() == b""

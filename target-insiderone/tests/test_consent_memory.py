@@ -91,6 +91,35 @@ def test_a_first_sync_sends_opt_ins(load, sandbox, first):
 
 
 @pytest.mark.req("CO-05")
+@pytest.mark.parametrize("nobody", [None, profile(9, email=None)], ids=["no record", "a record without identifier"])
+def test_a_first_sync_that_found_nobody_withholds_nothing(load, sandbox, nobody):
+    """Its own bookmark was taken for that of an earlier run, and every opt-in of before was withheld for ever."""
+    records = [record("profiles", nobody)] if nobody else []
+    load([schema("profiles"), *records, BOOKMARK], on_nothing_delivered="warn")
+
+    load([BOOKMARK, *person(YES)])
+
+    assert sent_optins(sandbox) == [True]
+
+
+@pytest.mark.req("CO-05")
+def test_a_lost_ledger_is_missed_whatever_the_name_of_the_stream(load, sandbox, config):
+    """Summaries hold names as they may be shown, and were asked for others; the log showed the name itself."""
+    stream = "clients 05321234567"
+    messages = [message | {"stream": stream} for message in person(YES)]
+    load(messages, stream_kinds={stream: "profile"})
+    for path in Path(config["data_dir"]).glob("*/ledger.sqlite*"):
+        path.unlink()
+    messages[1]["record"]["first_name"] = "Changed"
+
+    second = load(messages, stream_kinds={stream: "profile"})
+
+    assert sent_optins(sandbox) == [True, None]
+    assert "there were earlier runs" in second.logs
+    assert "05321234567" not in second.logs
+
+
+@pytest.mark.req("CO-05")
 def test_a_ledger_that_is_gone_is_missed_without_a_state(load, sandbox, config):
     """Other files of the data_dir tell of earlier runs."""
     load(person(YES))
@@ -170,7 +199,7 @@ def test_a_reading_dated_ahead_of_now_freezes_nobody(load, sandbox, ahead):
 def test_a_ledger_whose_times_lie_ahead_freezes_nobody(load, sandbox, config):
     """The clock was wrong when they were written, and has jumped back since."""
     load(person(YES))
-    database = Database(f"sqlite:///{config['data_dir']}/klaviyo/ledger.sqlite")
+    database = Database(f"sqlite:///{config['data_dir']}/klaviyo/ledger.sqlite", "insiderone")
     with database.transaction() as connection:
         connection.exec_driver_sql("UPDATE insiderone_profiles SET read_at = '2036-01-01T00:00:00.000000+00:00'")
     database.close()
@@ -293,7 +322,7 @@ def test_a_retry_looks_whether_a_newer_version_was_delivered_meanwhile(load, ins
 
 def test_what_is_committed_outlives_a_crash_and_what_is_deleted_is_overwritten(tmp_path):
     """Bytes of events are personal data, and their outcome must not be forgotten after a power failure."""
-    database = Database(f"sqlite:///{tmp_path}/ledger.sqlite")
+    database = Database(f"sqlite:///{tmp_path}/ledger.sqlite", "insiderone")
     with database.transaction() as connection:
         pragmas = {
             name: connection.exec_driver_sql(f"PRAGMA {name}").scalar()
@@ -306,7 +335,7 @@ def test_what_is_committed_outlives_a_crash_and_what_is_deleted_is_overwritten(t
 
 def test_bytes_of_events_are_gone_from_the_file_once_their_outcome_is_known(tmp_path):
     """What SQLite deletes it leaves in the file, unless it is told to overwrite it."""
-    ledger = Ledger(f"sqlite:///{tmp_path}/ledger.sqlite")
+    ledger = Ledger(f"sqlite:///{tmp_path}/ledger.sqlite", "insiderone")
     ledger.events.intend([(bytes([number]) * 16, b"c" * 16, b"canary" * 500) for number in range(20)])
     ledger.events.settle([bytes([number]) * 16 for number in range(20)], [])
     ledger.profiles.claim({b"p" * 16: ReadProfile("2026-06-01", {})})

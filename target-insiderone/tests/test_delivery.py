@@ -171,6 +171,31 @@ def test_many_bad_rows_with_one_text_do_not_block_their_stream(load, sandbox):
 
 
 @pytest.mark.req("IN-60")
+@pytest.mark.parametrize("lanes", [1, 3])
+@pytest.mark.parametrize("stream", ["profiles", "events"])
+def test_bad_rows_that_fill_whole_small_batches_do_not_block_their_stream(load, sandbox, stream, lanes):
+    """Each batch was judged alone: the fifth of five rows stopped the run, and every run after it."""
+    sandbox.fault(
+        "insiderone", kind="status", status=400, body='{"error": "cannot be stored"}', query="odd", times=None
+    )
+    made = {"profiles": lambda number, email: profile(number, email=email), "events": order_of}[stream]
+    bad = [record(stream, made(number, f"odd{number}@shop.example")) for number in range(25)]
+    good = [record(stream, made(number, f"person{number}@shop.example")) for number in range(25, 40)]
+    settings = {"batch_size_rows": 5, "max_parallel_requests": lanes, "max_rejects": "70"}
+
+    ended = load([schema(stream), *bad, state({"n": 1}), *good, state({"n": 2})], **settings)
+
+    assert ended.counts(stream) == {"read": 40, "delivered": 15, "rejected": 25}
+    assert sorted(reject["key"] for reject in ended.rejects) == sorted(one["record"]["id"] for one in bad)
+    assert (ended.code, ended.states[-1]) == (0, {"bookmarks": {"n": 2}})
+
+
+def order_of(number, email):
+    """An order of the person with that address."""
+    return order(number, profile={"email": email})
+
+
+@pytest.mark.req("IN-60")
 def test_twenty_rows_with_one_text_are_not_the_rows_fault(load, sandbox):
     """Then the request as such is refused, and turning the whole input into rejects would lose it."""
     sandbox.fault("insiderone", kind="status", status=400, body='{"error": "no such thing"}', times=None)
@@ -181,6 +206,21 @@ def test_twenty_rows_with_one_text_are_not_the_rows_fault(load, sandbox):
     assert ended.code == 2
     assert ended.states == []
     assert ended.rejects == []
+
+
+@pytest.mark.req("IN-60")
+@pytest.mark.parametrize("lanes", [1, 3])
+def test_small_batches_that_are_all_refused_stop_the_run(load, sandbox, lanes):
+    """They wait for one that is accepted until the input ends, and no longer."""
+    sandbox.fault("insiderone", kind="status", status=400, body='{"error": "no such thing"}', times=None)
+    profiles = [record("profiles", profile(number)) for number in range(300)]
+
+    ended = load([schema("profiles"), *profiles, state({"n": 1})], max_parallel_requests=lanes, batch_size_rows=5)
+
+    assert (ended.code, ended.states) == (2, [])
+    assert "refuses every request" in ended.logs
+    assert ended.counts("profiles")["pending"] > 270
+    assert ended.summary["requests"]["upsert"] < 200
 
 
 @pytest.mark.req("IN-60")

@@ -7,34 +7,48 @@ import signal
 import socket
 import sqlite3
 import subprocess
+import sys
 import threading
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import click
 import pytest
 import sqlalchemy
 from singer_delivery import interruption
+from singer_delivery.destination import Request
+from singer_delivery.exit_codes import run_command
 from singer_delivery.memory import database
 from singer_delivery.memory.database import Database, LedgerError
 from singer_delivery.memory.ledger import Ledger
+from singer_delivery.sending import transport
+from singer_delivery.sending.transport import HttpTransport, TransportSettings
 from singer_messages import profile, record, schema, state
-from target_insiderone import client
-from target_insiderone.client import ClientSettings, InsiderOneClient
+from target_insiderone.api.answers import read_upsert
 
 MESSAGES = [schema("profiles"), record("profiles", profile(1)), state({"n": 1})]
 LINES = "".join(json.dumps(message) + "\n" for message in MESSAGES)
 
 
+HURRIED = """
+from target_insiderone import interruption
+interruption.ENDING_SECONDS = %s
+from target_insiderone.target import main
+main()
+"""
+
+
 @pytest.fixture
 def started(config, tmp_path, target_command):
-    """Start the command on MESSAGES; its input stays open."""
+    """Start the command on MESSAGES; its input stays open. *ending_seconds*: how long it may take after a signal."""
     processes = []
 
-    def start(**settings):
+    def start(ending_seconds=None, **settings):
         path = tmp_path / "config.json"
         path.write_text(json.dumps(config | settings))
+        command = [target_command] if ending_seconds is None else [sys.executable, "-c", HURRIED % ending_seconds]
         process = subprocess.Popen(
-            [target_command, "--config", path],
+            [*command, "--config", path],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -97,30 +111,35 @@ def silent_server():
 def test_a_signal_is_heard_while_the_ledger_does_not_answer(started):
     """The main thread opens the ledger, and no handler can run: the run was held for minutes."""
     with silent_server() as (listener, url):
-        process = started(ledger_url=url)
+        process = started(ending_seconds=0.5, ledger_url=url)
         connection, _ = listener.accept()
         with connection:
             process.send_signal(signal.SIGTERM)
             _, logs = process.communicate(timeout=60)
 
     assert process.returncode == 143
-    assert "did not answer within 9 s of the signal" in logs
+    assert "did not answer within 0.5 s of the signal" in logs
 
 
 def test_a_signal_is_heard_while_the_ledger_is_locked(started, load, tmp_path):
-    """SQLite waits for a minute, within one call."""
+    """SQLite waits for a minute, within one call: a signal that came during it was heard after that minute only."""
     load(MESSAGES)
     blocking = sqlite3.connect(tmp_path / "data/klaviyo/ledger.sqlite", isolation_level=None)
     blocking.execute("BEGIN IMMEDIATE")
-    process = started()
-    ledger = str((tmp_path / "data/klaviyo/ledger.sqlite").resolve())
-    while ledger not in open_files(process.pid):
+    process = started(ending_seconds=0.5)
+    ledger = str((tmp_path / "data/klaviyo/ledger.sqlite-wal").resolve())
+    while ledger not in open_files(process.pid) or "S" not in state_of(process.pid):
         assert process.poll() is None
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=60)
     blocking.close()
 
     assert process.returncode == 143
+
+
+def state_of(pid):
+    """What the main thread of a process does, in letters of the kernel (S: it sleeps)."""
+    return Path(f"/proc/{pid}/task/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
 def open_files(pid):
@@ -136,13 +155,13 @@ def test_a_server_that_never_answers_is_no_ledger(monkeypatch):
     """It takes the connection, as a port that is forwarded to nowhere does."""
     monkeypatch.setattr(database, "CONNECT_SECONDS", 2)  # the least that libpq knows
     with silent_server() as (_, url), pytest.raises(LedgerError, match="cannot be opened"):
-        Ledger(url)
+        Ledger(url, "insiderone")
 
 
 def test_a_transaction_that_is_not_answered_fails(postgres_url, monkeypatch):
     """The driver waits for ever, be the server stopped or the way to it cut."""
     monkeypatch.setattr(database, "TRANSACTION_SECONDS", 0.3)
-    ledger = Database(postgres_url)
+    ledger = Database(postgres_url, "insiderone")
 
     with pytest.raises(sqlalchemy.exc.OperationalError), ledger.transaction() as connection:
         connection.exec_driver_sql("SELECT pg_sleep(5)")
@@ -154,10 +173,10 @@ def test_a_transaction_that_is_not_answered_fails(postgres_url, monkeypatch):
 
 def test_a_connection_that_died_while_it_was_idle_is_replaced(postgres_url):
     """Servers restart between two batches."""
-    ledger = Database(postgres_url)
+    ledger = Database(postgres_url, "insiderone")
     with ledger.transaction() as connection:
         pid = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar()
-    other = Database(postgres_url)
+    other = Database(postgres_url, "insiderone")
     with other.transaction() as connection:
         connection.exec_driver_sql(f"SELECT pg_terminate_backend({pid})")
     other.close()
@@ -199,6 +218,33 @@ def test_closed_streams_are_no_unforeseen_ending(config, tmp_path, target_comman
         assert path.read_bytes()[:6] == b"SQLite"
 
 
+def test_no_state_passes_rejects_for_which_there_was_no_room(config, tmp_path, target_command):
+    """The disk is full from one moment on: no file may grow beyond 400 kB."""
+    lines = [schema("profiles")]
+    for number in range(40):
+        lines.append(record("profiles", profile(number, email="odd", properties={"x": "y" * 30_000})))
+        lines.append(state({"n": number}))
+    (tmp_path / "input").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (tmp_path / "config.json").write_text(json.dumps(config | {"on_nothing_delivered": "warn", "max_rejects": "100"}))
+
+    done = subprocess.run(
+        ["bash", "-c", f"ulimit -f 400; {target_command} --config config.json < input"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    kept = (tmp_path / "data/klaviyo/rejects.jsonl").read_text().splitlines()
+    states = [json.loads(line)["bookmarks"]["n"] for line in done.stdout.splitlines()]
+    assert done.returncode == 1
+    assert "rejects cannot be kept in" in done.stderr
+    assert 0 < len(kept) < 40
+    assert states == list(range(len(kept)))
+    assert [json.loads(line)["key"] for line in kept] == [f"P{number}" for number in states]
+
+
 class Waits(threading.Event):
     """Notes how long somebody would have waited, and lets nobody wait."""
 
@@ -212,31 +258,51 @@ class Waits(threading.Event):
         return False
 
 
+UPSERT = Request(
+    "upsert", "/api/user/v1/upsert", b'{"users":[{"identifiers":{"email":"a@b.co"},"attributes":{"name":"x"}}]}'
+)
+
+
+def reaching(sandbox, config, timeout):
+    """The transport's settings."""
+    headers = {"X-PARTNER-NAME": config["partner_name"], "X-REQUEST-TOKEN": config["api_key"]}
+    headers["Content-Type"] = "application/json"
+    return TransportSettings("Insider One", sandbox.insiderone_url, headers, timeout, 60, 1_000)
+
+
 @pytest.mark.req("IN-60")
 def test_the_next_attempt_waits_as_long_as_retry_after_says(sandbox, config, monkeypatch):
     """An account that is asked again too soon stays throttled."""
-    monkeypatch.setattr(client.random, "uniform", lambda *_: 0.0)
+    monkeypatch.setattr(transport.random, "uniform", lambda *_: 0.0)
     sandbox.fault("insiderone", kind="status", status=429, headers={"Retry-After": "0.2"})
     waits = Waits()
-    settings = ClientSettings(sandbox.insiderone_url, config["partner_name"], config["api_key"], "test", 5, 60, 1_000)
-    body = b'{"users":[{"identifiers":{"email":"a@b.co"},"attributes":{"name":"x"}}]}'
 
-    outcome, attempts = InsiderOneClient(settings, waits).upsert(body, 1)
+    answer, attempts = HttpTransport(reaching(sandbox, config, timeout=5), waits).send(UPSERT, 1, read_upsert)
 
-    assert (outcome.accepted, attempts) == (1, 2)
+    assert (answer.refused, attempts) == ({}, 2)
     assert 0.2 in waits.seconds
 
 
 def test_an_answer_that_drips_in_is_given_up_and_asked_for_again(sandbox, config):
     """A read timeout starts anew with every byte, so such an answer held a lane, and its STATE, for ever."""
     sandbox.fault("insiderone", kind="drip")
-    api = (sandbox.insiderone_url, config["partner_name"], config["api_key"])
-    settings = ClientSettings(*api, "test", request_timeout_seconds=0.1, max_retry_seconds=60, rate_limit_per_minute=99)
-    body = b'{"users":[{"identifiers":{"email":"a@b.co"},"attributes":{"name":"x"}}]}'
+    way = HttpTransport(reaching(sandbox, config, timeout=0.1), threading.Event())
 
-    outcome, attempts = InsiderOneClient(settings, threading.Event()).upsert(body, 1)
+    answer, attempts = way.send(UPSERT, 1, read_upsert)
 
-    assert (outcome.accepted, attempts, outcome.doubtful) == (1, 2, True)
+    assert (answer.refused, attempts, answer.doubtful) == ({}, 2, True)
+
+
+def test_control_c_before_the_input_is_read_is_no_unforeseen_ending():
+    """Click makes an exception of its own of it, and the run ended with 1 and "please report it"."""
+
+    def command(**_):
+        raise click.Abort
+
+    with pytest.raises(SystemExit) as ended:
+        run_command(command)
+
+    assert ended.value.code == 130
 
 
 def test_a_run_has_less_time_to_end_than_those_give_who_stop_it():

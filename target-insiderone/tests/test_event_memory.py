@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlite3
 
 import pytest
+from singer_delivery.sending.items import EventLine
 from singer_messages import order, record, schema, state
-from target_insiderone.items import EventLine
 
 
 def items(*prices: float):
@@ -119,3 +119,13 @@ def test_a_ledger_of_a_newer_version_is_refused(load, config, sandbox):
     assert "newer version of target-insiderone" in ended.logs
     assert "unforeseen" not in ended.logs
     assert prices_of(sandbox) == [10]
+
+
+def test_keys_of_several_values_are_told_apart(load):
+    """`a|b` and `c` made the same key as `a` and `b|c`: the second event was a duplicate of a stranger's."""
+    declared = schema("events") | {"key_properties": ["id", "profile_id"]}
+    events = [order(1, id="a|b", profile_id="c"), order(2, id="a", profile_id="b|c")]
+
+    ended = load([declared, *(record("events", event) for event in events)])
+
+    assert ended.counts("events") == {"read": 2, "delivered": 2}

@@ -8,7 +8,7 @@ import pytest
 from mapping_configs import settings_of
 from singer_delivery.errors import Filtered, Rejected
 from target_insiderone.mapping import compile_events
-from target_insiderone.vocabulary import RETENTION_DAYS
+from target_insiderone.mapping.vocabulary import RETENTION_DAYS
 
 NOON = 1_780_315_200.0
 """2026-06-01T12:00:00Z, in epoch seconds."""

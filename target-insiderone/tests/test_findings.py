@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 from mapping_configs import ACCOUNT, BY_EMAIL, default_mapping
 from singer_delivery.errors import SettingsError
-from target_insiderone.findings import find
-from target_insiderone.settings import parse_settings
+from target_insiderone.settings.findings import find, parse_settings
 
 CANARY = "canary-4711"
 

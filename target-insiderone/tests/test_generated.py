@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from singer_delivery.mapping.generated import compile_fill, compile_get
 from singer_delivery.mapping.sources import NO_ITEM, compile_source
 from singer_delivery.mapping.values import UnusableValueError
-from target_insiderone.columns import compile_column
-from target_insiderone.generated import compile_fill, compile_get
-from target_insiderone.vocabulary import PARAMETERS
+from target_insiderone.mapping.fits import compile_column
+from target_insiderone.mapping.vocabulary import PARAMETERS
 
 BAG = "event_properties"
 KEYS = ("a", "b", "c", "a.b", "b.c", "0")

@@ -101,6 +101,9 @@ def test_first_valid_value_of_a_type_wins(first, notes):
     [
         pytest.param(" Ada@Example.com ", "Ada@Example.com", id="trimmed, case kept"),
         pytest.param("ünïcode@example.com", "ünïcode@example.com", id="unicode"),
+        pytest.param("ada\u200b@exa\u00admple.com\ufeff", "ada@example.com", id="invisible characters within"),
+        pytest.param("می\u200cم@example.com", "می\u200cم@example.com", id="a joiner within a word"),
+        pytest.param("ada@bücher.example", "ada@bücher.example", id="an international name"),
         pytest.param("a@b", None, id="no dot"),
         pytest.param("a@b.c\nd", None, id="a line break inside"),
         pytest.param(7, None, id="a number"),
@@ -147,6 +150,8 @@ def test_email_is_lower_cased_only_on_demand():
         ),
         *("-", "--", "?", "{}", "[]", "[object Object]", "(not set)", "NULL", '"null"', "Unknown", "guest", "True"),
         *("0000", "0.0", "00000000-0000-0000-0000-000000000000", "{00000000-0000-0000-0000-000000000000}"),
+        *("#REF!", "#NAME?", "Infinity", "(blank)", "Not found", "unbekannt", "misafir", "null-undefined", "N/A N/A"),
+        *("[object Undefined]", "11111111-1111-1111-1111-111111111111", "d41d8cd98f00b204e9800998ecf8427e", "0" * 64),
         *("\u200bNone\ufeff", "{{ customer.id }}", "${id}", "*|ID|*", "%%ID%%", "f" * 32),
     ],
     ids=repr,
@@ -176,14 +181,17 @@ def test_placeholder_is_none_in_every_type(identifier_type, value):
     assert found == ({"uuid": "01ADA"}, (("identifier_blocked", identifier_type),))
 
 
-@pytest.mark.parametrize("key", ["na-7", "guest-12", "none1", "10", "01", "2", "Nana", "000-1", "00x", "x", "é", "李"])
+@pytest.mark.parametrize(
+    "key",
+    ["na-7", "guest-12", "none1", "10", "01", "2", "Nana", "000-1", "00x", "x", "é", "李", "1111111", "Nil Armstrong"],
+)
 def test_key_that_only_resembles_a_placeholder_is_kept(key):
     """What tells one person from another must go along."""
     assert identify({"external_id": key}, row("uuid", "external_id")) == ({"uuid": key}, ())
 
 
 INVISIBLE = [
-    chr(code) for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200B, 0xFEFF, 0xAD, 0xA0, 0xE0001)
+    chr(code) for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200B, 0xFEFF, 0xAD, 0xA0, 0xE0001, 0x3164)
 ]
 
 
@@ -201,6 +209,7 @@ def test_invisible_characters_around_an_identifier_go(mark):
 def test_what_cannot_be_seen_is_all_of_unicode():
     """Every blank, control and format character that this Python knows."""
     unseen = {c for c in map(chr, range(0x110000)) if c.isspace() or category(c) in {"Cc", "Cf", "Zs", "Zl", "Zp"}}
+    unseen |= set(values.FILLERS)
 
     assert unseen <= set(values.INVISIBLE)
     assert not {c for c in set(values.INVISIBLE) - unseen if category(c) != "Cn" and not 0x13430 <= ord(c) <= 0x1343F}

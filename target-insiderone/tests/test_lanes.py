@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from singer_delivery.accounts.checkpoints import Segment
-from singer_delivery.sending.items import Arrival, Source
-from target_insiderone.items import EventItem
-from target_insiderone.lanes import MOST_HELD_BYTES, Lanes
+from singer_delivery.destination import Group, Limits, OnceKind
+from singer_delivery.sending.items import Arrival, EventItem, Source
+from singer_delivery.sending.lanes import MOST_HELD_BYTES, Lanes
 
 SECONDS = 30
+EVENTS = Group("event")
 
 
 def item(person: str, number: int) -> EventItem:
@@ -33,8 +34,9 @@ class Api:
         self._held = held
         self._failing = failing
 
-    def deliver(self, batch) -> None:
+    def deliver(self, batch):
         """Take one batch."""
+        yield from ()
         persons = [one.source.person for one in batch.items]
         keys = [one.source.key for one in batch.items]
         self._note(self.begun, keys)
@@ -55,11 +57,22 @@ class Api:
             self.changed.notify_all()
 
 
-def lanes_to(api: Api, *, max_rows: int, lanes: int = 2) -> Lanes:
+class Events(OnceKind):
+    """A kind of which lanes need the limits only."""
+
+    def __init__(self, rows: int) -> None:
+        self._limits = Limits(rows, 1_000_000)
+
+    def limits(self, variant):
+        return self._limits
+
+    stage = request = read = None
+
+
+def lanes_to(api: Api | Doubts, *, max_rows: int, lanes: int = 2) -> Lanes:
     """So many lanes that deliver to *api*."""
-    return Lanes(
-        [api.deliver] * lanes, max_rows=max_rows, max_bytes=1_000_000, stopping=threading.Event(), wake=api.failed.set
-    )
+    kinds = {"event": Events(max_rows)}
+    return Lanes([api.deliver] * lanes, kinds=kinds, stopping=threading.Event(), wake=api.failed.set)
 
 
 def test_a_batch_holds_few_records_that_came_in_long_lines():
@@ -70,7 +83,7 @@ def test_a_batch_holds_few_records_that_came_in_long_lines():
     for number in range(4):
         one = item("ada", number)
         one.source.arrival = long
-        lanes.add("events", one)
+        lanes.add(EVENTS, one)
     lanes.finish()
 
     assert api.begun == [["0", "1"], ["2", "3"]]
@@ -82,7 +95,7 @@ def test_a_record_waits_for_an_open_one_of_its_person_and_nobody_else_waits():
     api = Api(held="ada")
     lanes = lanes_to(api, max_rows=2, lanes=3)
     for number, person in enumerate(["ada", "bob", "cid", "dan", "ada", "eve", "fay"]):
-        lanes.add("events", item(person, number))
+        lanes.add(EVENTS, item(person, number))
     api.until(["2", "3"])
     api.until(["5", "6"])
 
@@ -96,11 +109,11 @@ def test_a_record_does_not_overtake_one_that_failed():
     """What failed comes again in the next run; what belongs behind it must not be there already."""
     api = Api(held="bob", failing="ada")
     lanes = lanes_to(api, max_rows=1)
-    lanes.add("events", item("bob", 0))
-    lanes.add("events", item("ada", 1))
+    lanes.add(EVENTS, item("bob", 0))
+    lanes.add(EVENTS, item("ada", 1))
     assert api.failed.wait(SECONDS)
-    lanes.add("events", item("ada", 2))
-    lanes.add("events", item("cid", 3))
+    lanes.add(EVENTS, item("ada", 2))
+    lanes.add(EVENTS, item("cid", 3))
     api.go_on.set()
     api.until(["3"])
 
@@ -110,13 +123,83 @@ def test_a_record_does_not_overtake_one_that_failed():
     assert ["2"] not in api.begun
 
 
+class Doubts:
+    """Takes batches as a lane's `deliver` does; they wait until one of the person *accepted* was tried."""
+
+    def __init__(self, accepted: str) -> None:
+        self.ended: list[list[str]] = []
+        self.tried: list[list[str]] = []
+        self.is_clear = False
+        self.failed = threading.Event()
+        self._accepted = accepted
+
+    def deliver(self, batch):
+        """Take one batch."""
+        keys = [one.source.key for one in batch.items]
+        self.tried.append(keys)
+        self.is_clear |= self._accepted in batch.persons()
+        while not self.is_clear:
+            yield RuntimeError(f"batch {keys}")
+        self.ended.append(keys)
+
+
+@pytest.mark.req("IN-60", "IN-61")
+def test_batches_that_are_set_aside_keep_the_order_of_each_person():
+    """A later record of somebody who waits must not be the one that is tried."""
+    api = Doubts(accepted="cid")
+    lanes = lanes_to(api, max_rows=1, lanes=1)
+    for number, person in enumerate(["ada", "bob", "ada", "cid", "bob"]):
+        lanes.add(EVENTS, item(person, number))
+    lanes.finish()
+
+    assert sorted(api.ended) == [["0"], ["1"], ["2"], ["3"], ["4"]]
+    assert api.tried[:3] == [["0"], ["1"], ["3"]]
+    assert api.ended.index(["0"]) < api.ended.index(["2"])
+    assert api.ended.index(["1"]) < api.ended.index(["4"])
+
+
+@pytest.mark.req("IN-60")
+@pytest.mark.parametrize("lanes", [1, 3])
+def test_a_batch_that_waits_in_vain_fails(lanes):
+    """The input ends, and nothing was accepted."""
+    api = Doubts(accepted="nobody")
+    filled = lanes_to(api, max_rows=2, lanes=lanes)
+    for number in range(6):
+        filled.add(EVENTS, item(f"p{number}", number))
+
+    with pytest.raises(RuntimeError, match="batch"):
+        filled.finish()
+    assert len(api.tried) == 3
+
+
+@pytest.mark.parametrize("kind", ["records", "bytes"])
+def test_not_all_of_the_input_is_set_aside(monkeypatch, kind):
+    """It stays in memory, and its STATE waits: the run stops once it is too much."""
+    monkeypatch.setattr("singer_delivery.sending.lanes.MOST_ASIDE_BYTES", 5_000_000 if kind == "bytes" else 10**9)
+    stopping = threading.Event()
+    api = Doubts(accepted="nobody")
+    lanes = Lanes([api.deliver], kinds={"event": Events(10)}, stopping=stopping, wake=stopping.set)
+    line = Arrival(b"x" * 50_000 if kind == "bytes" else b"", None)
+    count = 0
+    while not stopping.is_set():
+        one = item(f"p{count}", count)
+        one.source.arrival = line
+        lanes.add(EVENTS, one)
+        lanes.count_record()
+        count += 1
+
+    with pytest.raises(RuntimeError, match="batch"):
+        lanes.finish()
+    assert count <= (1_000 if kind == "bytes" else 10_000)
+
+
 @given(st.lists(st.sampled_from("abcdefgh"), max_size=60), st.integers(1, 4), st.integers(1, 4))
 def test_everything_arrives_and_everybody_in_order(persons, max_rows, lanes):
     """Whatever batches and lanes make of it."""
     api = Api()
     filled = lanes_to(api, max_rows=max_rows, lanes=lanes)
     for number, person in enumerate(persons):
-        filled.add("events", item(person, number))
+        filled.add(EVENTS, item(person, number))
     filled.finish()
 
     arrived = [int(key) for keys in api.ended for key in keys]

@@ -26,7 +26,7 @@ from singer_delivery.memory import version_ledger as profile_ledger
 from singer_delivery.memory.digests import Digester
 from singer_delivery.memory.ledger import Ledger
 event_ledger.MERGE_AFTER_EVENTS = profile_ledger.MERGE_AFTER_PROFILES = 10
-ledger = Ledger(sys.argv[1])
+ledger = Ledger(sys.argv[1], "insiderone")
 read_at = f"2026-06-0{sys.argv[2]}"
 digest = Digester("scope")
 for place in range(20):
@@ -56,7 +56,7 @@ def open_ledger():
     opened: list[Ledger] = []
 
     def open_one(url: str, *, read_only: bool = False) -> Ledger:
-        opened.append(Ledger(url, read_only=read_only))
+        opened.append(Ledger(url, "insiderone", read_only=read_only))
         return opened[-1]
 
     yield open_one
@@ -88,7 +88,7 @@ def deliver(ledger: Ledger, **profiles: KnownProfile) -> None:
 
 def profiles_in(url: str, *keys: bytes) -> dict[bytes, KnownProfile]:
     """What one who opens the ledger now knows of these profiles."""
-    ledger = Ledger(url, read_only=True)
+    ledger = Ledger(url, "insiderone", read_only=True)
     try:
         return ledger.profiles.claim(dict.fromkeys(keys, read(""))).known
     finally:
@@ -311,7 +311,7 @@ CLAIM = """
 import sys
 from singer_delivery.memory.ledger import Ledger
 from singer_delivery.memory.version_ledger import ReadProfile
-ledger = Ledger(sys.argv[1])
+ledger = Ledger(sys.argv[1], "insiderone")
 for place in range(50):
     key = place.to_bytes(16, "big")
     claim = ledger.profiles.claim({key: ReadProfile(f"2026-06-0{sys.argv[2]}", {})})
@@ -348,7 +348,7 @@ def test_what_is_known_is_the_same_wherever_it_stands(monkeypatch, tmp_path_fact
     """In a batch of one's own or of another process, in the table, taken over from a run that died: all one."""
     monkeypatch.setattr("singer_delivery.memory.version_ledger.MERGE_AFTER_PROFILES", 4)
     url = f"sqlite:///{tmp_path_factory.mktemp('ledger')}/ledger.sqlite"
-    ledgers = [Ledger(url), Ledger(url)]
+    ledgers = [Ledger(url, "insiderone"), Ledger(url, "insiderone")]
     expected: dict[bytes, KnownProfile] = {}
     for number, (process, keys, delivered, doubted, end) in enumerate(walk):
         read_at = f"2026-06-{number + 1:02}"
@@ -369,7 +369,7 @@ def test_what_is_known_is_the_same_wherever_it_stands(monkeypatch, tmp_path_fact
             ledger.profiles.release(claim, doubted, keys if end == "unchanged" else ())
         else:
             ledger.close() if end == "close" else ledger._database.close()
-            ledgers[process] = Ledger(url)
+            ledgers[process] = Ledger(url, "insiderone")
     for ledger in ledgers:
         ledger.close()
 
@@ -500,7 +500,7 @@ def test_merged_batches_leave_the_memory_and_stay_known(url, open_ledger, monkey
 def test_a_url_that_cannot_be_used_is_refused_without_showing_it(bad):
     """It may hold a password."""
     with pytest.raises(LedgerError) as refused:
-        Ledger(bad)
+        Ledger(bad, "insiderone")
 
     assert "canary" not in str(refused.value)
     assert "ledger_url" in str(refused.value)

@@ -14,9 +14,8 @@ import pytest
 import yaml
 from mapping_configs import ACCOUNT, BY_EMAIL, PACKAGE
 from singer_delivery.errors import Filtered, Rejected
-from target_insiderone.findings import find
 from target_insiderone.mapping import compile_events, compile_profiles
-from target_insiderone.settings import parse_settings
+from target_insiderone.settings.findings import find, parse_settings
 
 CASES = Path(__file__).parent / "cases"
 NOON = 1_780_315_200.0

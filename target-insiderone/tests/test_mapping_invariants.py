@@ -11,11 +11,12 @@ from hypothesis import find, given, settings
 from hypothesis import strategies as st
 from mapping_configs import default_mapping, settings_of
 from singer_delivery.errors import Filtered, Rejected
+from singer_delivery.mapping.phone import E164
+from singer_delivery.mapping.placeholders import EXACT
 from singer_delivery.mapping.values import is_blank, trim
-from target_insiderone.identifiers import EMAIL
 from target_insiderone.mapping import MappedProfile, compile_events, compile_profiles
-from target_insiderone.phone import E164
-from target_insiderone.vocabulary import ATTRIBUTES, BLOCKED_IDENTIFIERS, PARAMETERS, REQUIRED_PARAMETERS
+from target_insiderone.mapping.identifiers import EMAIL
+from target_insiderone.mapping.vocabulary import ATTRIBUTES, PARAMETERS, REQUIRED_PARAMETERS
 
 NOON = 1_780_315_200.0
 ENCODER = msgspec.json.Encoder(decimal_format="number")
@@ -162,7 +163,7 @@ def assert_sound_identifiers(identifiers, holder):
         assert E164.fullmatch(identifiers["phone_number"])
     if "uuid" in identifiers:
         external_id = source_of(holder, "external_id")
-        assert identifiers["uuid"].lower() not in BLOCKED_IDENTIFIERS
+        assert identifiers["uuid"].lower() not in EXACT
         assert type(external_id) in (str, int, float, Decimal)
         if isinstance(external_id, str):
             assert identifiers["uuid"] == trim(external_id)

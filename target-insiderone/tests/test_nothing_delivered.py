@@ -6,9 +6,9 @@ import json
 from io import StringIO
 
 import pytest
+from singer_delivery.exit_codes import ending
+from singer_delivery.run import UnbalancedError
 from singer_messages import order, profile, record, schema, state
-from target_insiderone.exits import ending
-from target_insiderone.run import UnbalancedError
 from target_insiderone.target import TargetInsiderOne
 
 BY_EMAIL = [{"identifier_type": "email", "source_field": "email"}]

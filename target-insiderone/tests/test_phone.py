@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from singer_delivery.mapping.phone import compile_phone
 from singer_delivery.mapping.values import UnusableValueError
-from target_insiderone.phone import compile_phone
 
 
 @pytest.mark.req("IN-39", "IN-40")
@@ -30,6 +30,12 @@ from target_insiderone.phone import compile_phone
         pytest.param("\u20660532 123\ufeff 45 67\u2069", "TR", "+905321234567", id="invisible characters, national"),
         pytest.param("+4799900001", "TR", "+4799900001", id="international stays"),
         pytest.param("+47 (999) 00-001", None, "+4799900001", id="separators go, no country needed"),
+        pytest.param("+44 (0)20 7946 0958", None, "+442079460958", id="a bracketed trunk zero"),
+        pytest.param("+49(0) 30-123456", "TR", "+4930123456", id="a bracketed trunk zero, no blank"),
+        pytest.param("+39 (0)6 698 1234", None, "+39066981234", id="a bracketed zero that belongs to the number"),
+        pytest.param("271 6658", "BM", "+14412716658", id="a country of one area code"),
+        pytest.param("0800 672 672", "RS", "+381800672672", id="a free number with its zero"),
+        pytest.param("612 34567", "LT", "+37061234567", id="a mobile of eight digits without its zero"),
         pytest.param("+47\u00a0999\u201100001", None, "+4799900001", id="typographic separators"),
     ],
 )
@@ -50,6 +56,16 @@ def test_number_becomes_e164(given, country, sent):
         pytest.param("123 45 67", "AT", id="maybe without its area code, Austria"),
         pytest.param("7946 0958", "GB", id="no area code, Great Britain"),
         pytest.param("555 12 34", "TR", id="no area code, Turkey"),
+        pytest.param("412 3456", "FI", id="no area code, or a short mobile of Finland"),
+        pytest.param("818 7014", "ZA", id="no area code, or a short mobile of South Africa"),
+        pytest.param("+47 (0) 12", "NO", id="a bracketed zero in no number"),
+        pytest.param("869 3685", "NZ", id="no area code, or a company's number of New Zealand"),
+        pytest.param("3123-4567", "BR", id="no area code, Brazil"),
+        pytest.param("9123 4567", "AU", id="no area code, Australia"),
+        pytest.param("212 555 2368 x12", "US", id="an extension"),
+        pytest.param("tel:+12125552368", "US", id="an address of the web"),
+        pytest.param("+12125552368, +12125552369", None, id="two numbers"),
+        pytest.param("2.125552368E9", "US", id="a number that a spreadsheet has written"),
         pytest.param("222 1234", "MX", id="no area code, Mexico"),
         pytest.param("+1111111111", None, id="one digit all along"),
         pytest.param("+1234567890", None, id="counting"),

@@ -5,9 +5,14 @@ from __future__ import annotations
 import os
 import time
 
+import msgspec
 import pytest
+from singer_delivery.accounts.rejects import Reject
+from singer_delivery.accounts.unidentified import Unidentified
+from singer_delivery.errors import SettingsError
 from singer_delivery.memory.data_dir import DataDir
 from singer_delivery.memory.ledger import Ledger
+from singer_delivery.memory.line_file import LineFile
 from singer_delivery.memory.private_files import UnsafeFileError
 from singer_messages import order, profile, record, schema
 
@@ -29,7 +34,7 @@ def others(path):
 def test_folders_above_and_files_are_private_whatever_the_umask(tmp_path):
     """Parents came out as 0777 where the umask is 000, SQLite's own file as 0644."""
     data_dir = DataDir(str(tmp_path / "a" / "b"), "klaviyo")
-    ledger = Ledger(f"sqlite:///{tmp_path}/mine.sqlite")
+    ledger = Ledger(f"sqlite:///{tmp_path}/mine.sqlite", "insiderone")
     ledger.close()
 
     paths = [tmp_path / "a", tmp_path / "a" / "b", data_dir.folder, data_dir.ledger, tmp_path / "mine.sqlite"]
@@ -46,7 +51,7 @@ def test_what_was_open_is_closed(tmp_path):
         path.chmod(0o755)
 
     DataDir(str(folder.parent), "klaviyo")
-    Ledger(f"sqlite:///{tmp_path}/mine.sqlite").close()
+    Ledger(f"sqlite:///{tmp_path}/mine.sqlite", "insiderone").close()
 
     assert [others(path) for path in (folder.parent, folder, folder / "rejects.jsonl")] == [0, 0, 0]
     assert others(tmp_path / "mine.sqlite") == 0
@@ -77,6 +82,49 @@ def test_a_symbolic_link_is_refused(load, tmp_path, name):
     assert not (tmp_path / "elsewhere").exists()
     with pytest.raises(UnsafeFileError):
         DataDir(str(folder.parent), "klaviyo")
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir], ids=["pipe", "folder"])
+def test_what_is_no_file_is_refused_by_name(tmp_path, make):
+    """A run waited for ever for somebody to write into the pipe; of a folder it said `Is a directory 6`."""
+    path = tmp_path / "rejects.jsonl"
+    make(path)
+
+    for work in (lambda: list(LineFile(path).lines()), lambda: LineFile(path).append(b"x\n", durable=True)):
+        with pytest.raises(UnsafeFileError, match=r"rejects\.jsonl is no file"):
+            work()
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir], ids=["pipe", "folder"])
+def test_only_files_are_read_as_summaries(tmp_path, make):
+    """`forget` waited for ever at a pipe, and ended at a folder."""
+    data_dir = DataDir(str(tmp_path), "klaviyo")
+    make(data_dir.folder / "summary-x.json")
+
+    assert list(data_dir.summaries()) == []
+    assert data_dir.other_personal_files() == []
+
+
+@pytest.mark.parametrize("name", ["a\0b", "~nobody-of-this-name/data"])
+def test_a_data_dir_that_names_no_folder_is_a_mistake_of_the_settings(name):
+    """It ended as an unforeseen ValueError or RuntimeError, also in `check`."""
+    with pytest.raises(SettingsError, match="data_dir"):
+        DataDir(name, "klaviyo")
+
+
+def test_foreign_lines_nested_deep_cost_nothing_else(tmp_path):
+    """One in `unidentified.jsonl` ended every later run that had somebody to keep there."""
+    deep = b'{"at":"2026-01-01T00:00:00+00:00","stream":"s","key":"k","code":"c","record":' + b"[" * 100_000 + b"\n"
+    path = tmp_path / "unidentified.jsonl"
+    path.write_bytes(deep)
+    kept = Unidentified(path, run_id="1")
+
+    kept.add(Reject("profiles", "P1", ("id",), "no_identifier", "", "", msgspec.Raw(b'{"id":"P1"}')))
+    kept.file.sync()
+    kept.file.merge_repeats()
+    kept.file.compact(max_bytes=1_000_000_000, max_days=90)
+
+    assert len(list(kept.file.entries())) == 2
 
 
 def test_summaries_and_dry_runs_go_after_their_days(tmp_path):

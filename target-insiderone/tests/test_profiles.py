@@ -8,8 +8,8 @@ import pytest
 from mapping_configs import ADA, settings_of
 from singer_delivery.errors import Filtered
 from target_insiderone.mapping import compile_profiles
-from target_insiderone.properties import snake_case
-from target_insiderone.vocabulary import ATTRIBUTES
+from target_insiderone.mapping.properties import snake_case
+from target_insiderone.mapping.vocabulary import ATTRIBUTES
 
 
 def column(source_field, attribute, transform=None):
@@ -327,6 +327,16 @@ def test_null_property_clears_nothing_that_another_wrote(properties, custom, del
 
     assert mapped.user["attributes"]["custom"] == {"klaviyo_id": "01ADA", **custom}
     assert mapped.delete.get("custom", {}).get("whole", []) == deleted
+
+
+def test_null_property_clears_its_attribute_though_a_row_takes_one_of_its_name():
+    """`Shoe Size` goes elsewhere, by its own row: nothing writes `shoe_size`."""
+    rows = column("Shoe Size", "size"), column("properties.*", "*")
+
+    mapped = map_profile({"properties": {"Shoe Size": "42", "shoe_size": None}}, *rows, null_handling="delete")
+
+    assert mapped.user["attributes"]["custom"] == {"size": "42"}
+    assert mapped.delete == {"custom": {"whole": ["shoe_size"]}}
 
 
 @pytest.mark.parametrize("name", ["title", "id", "locale", "created", "organization"])

@@ -9,11 +9,10 @@ from decimal import Decimal
 import pytest
 import yaml
 from mapping_configs import ACCOUNT, PACKAGE
-from target_insiderone.config_schema import CONFIG_JSONSCHEMA, PROPERTIES
-from target_insiderone.findings import find
 from target_insiderone.mapping import compile_events, compile_profiles
-from target_insiderone.settings import parse_settings
-from target_insiderone.transforms import PARAMETRIC, TRANSFORMS
+from target_insiderone.mapping.transforms import NAMES
+from target_insiderone.settings.config_schema import CONFIG_JSONSCHEMA, PROPERTIES
+from target_insiderone.settings.findings import find, parse_settings
 
 README = (PACKAGE / "README.md").read_text(encoding="utf-8")
 NOON = 1_780_315_200.0
@@ -54,7 +53,7 @@ def test_every_transform_is_documented():
     """And none that does not exist."""
     documented = re.findall(r"^\| `([a-z]+)[^|]*` \| [^|]+ \|$", README, re.MULTILINE)
 
-    assert sorted(documented) == sorted([*TRANSFORMS, *PARAMETRIC])
+    assert sorted(documented) == sorted(NAMES)
 
 
 def test_there_are_examples():

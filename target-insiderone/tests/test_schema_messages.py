@@ -9,7 +9,7 @@ from mapping_configs import ACCOUNT, BY_EMAIL
 from singer_delivery.settings.sdk_checks import FUNCTIONS
 from singer_messages import PROFILE_SCHEMA, profile, record, schema
 from singer_sdk.mapper import CustomStreamMap
-from target_insiderone.findings import find
+from target_insiderone.settings.findings import find
 
 PERSON = record("profiles", profile(1))
 NUMBERS = '{"v":1764323900.25,"w":0.10,"x":123456789012345678901234567890,"y":[1E+400]}'

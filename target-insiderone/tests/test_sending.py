@@ -4,40 +4,65 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from functools import partial
+from typing import TYPE_CHECKING
 
 import pytest
-from target_insiderone.answers import Outcome
-from target_insiderone.client import RowRefusedError, StopSendingError
-from target_insiderone.sending import Evidence, Sender
+from singer_delivery.destination import Answer, Limits, Request, RowRefusedError, StopSendingError
+from singer_delivery.sending.sender import Evidence, Sender
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from singer_delivery.sending.sender import Verdict
 
 BOUND = 80
 """Requests until a run stops that is refused whatever it sends."""
 
 
 def send(count: int, bad, evidence: Evidence, text_of=lambda _: "cannot be stored") -> tuple[set[int], int]:
-    """Send the users 0 to *count*, of whom the API refuses the *bad*; (positions refused, requests)."""
+    """Send the users 0 to *count*, of whom the API refuses the *bad*; (positions refused, requests).
+
+    Where it cannot be told whether they are at fault, nothing else comes.
+    """
+    (verdicts,), requests = send_batches(count, count, bad, evidence, text_of)
+    return {place for place, verdict in enumerate(verdicts or ()) if verdict}, requests
+
+
+def send_batches(
+    count: int, size: int, bad, evidence: Evidence, text_of=lambda _: "cannot be stored"
+) -> tuple[list[Sequence[Verdict] | None], int]:
+    """Send users in batches of *size*: what comes of each batch, or None for one that waits in vain; requests."""
     told: list[int] = []
     requests: Counter[str] = Counter()
 
-    def post(body: bytes, users: int) -> tuple[Outcome, int]:
-        if found := sorted(set(json.loads(body)) & set(bad)):
+    def post(request: Request, _part: range) -> tuple[Answer, int]:
+        if found := sorted(set(json.loads(request.body)) & set(bad)):
             requests["refused"] += 1
             raise RowRefusedError(text_of(found[0]))
-        return Outcome(users, {}), 1
+        return Answer({}), 1
 
-    def body_of(users) -> bytes:
-        return b"[" + b",".join(users) + b"]"
+    def request_of(users) -> Request:
+        return Request("upsert", "/", b"[" + b",".join(users) + b"]")
 
-    def answered(start, verdicts, _doubtful) -> None:
-        told.extend(range(start, start + len(verdicts)))
+    def answered(first, start, verdicts, _doubtful) -> None:
+        told.extend(range(first + start, first + start + len(verdicts)))
 
-    users = [str(number).encode() for number in range(count)]
-    try:
-        verdicts = Sender(requests, "upsert").send(users, body_of, post, answered, evidence)
-    except StopSendingError:
-        return set(), requests["upsert"]
-    assert sorted(told) == list(range(count))
-    return {place for place, verdict in enumerate(verdicts) if verdict}, requests["upsert"]
+    found: list[Sequence[Verdict] | None] = []
+
+    def deliver(first: int) -> Iterator[StopSendingError]:
+        place = len(found)
+        found.append(None)
+        users = [str(number).encode() for number in range(first, min(first + size, count))]
+        sender = Sender(requests, "The API", Limits())
+        found[place] = yield from sender.send(users, request_of, post, partial(answered, first), evidence)
+
+    deliveries = [deliver(first) for first in range(0, count, size)]
+    for delivery in [*deliveries, *deliveries]:
+        next(delivery, None)
+    if None not in found:
+        assert sorted(told) == list(range(count))
+    return found, requests["upsert"]
 
 
 @pytest.mark.req("IN-60")
@@ -68,6 +93,37 @@ def test_a_request_that_is_refused_whatever_it_holds_stops_the_run_soon(count):
 
     assert refused == set()
     assert requests <= BOUND
+
+
+@pytest.mark.req("IN-60")
+@pytest.mark.parametrize(
+    ("count", "size", "bad"),
+    [
+        pytest.param(40, 5, range(25), id="five batches of eight"),
+        pytest.param(40, 5, range(39), id="all rows but the last"),
+        pytest.param(40, 1, range(25), id="batches of one"),
+        pytest.param(300, 7, range(205), id="many batches"),
+        pytest.param(3_000, 1_000, range(1_000), id="the first of three"),
+        pytest.param(3_000, 1_000, range(2_100), id="two and a part of the third"),
+        pytest.param(9_000, 100, range(6_000), id="most"),
+    ],
+)
+def test_bad_rows_that_fill_whole_batches_wait_for_those_of_others(count, size, bad):
+    """A batch alone decided that the request was at fault, and small ones stopped every run at the same rows."""
+    found, _ = send_batches(count, size, bad, Evidence())
+
+    refused = [verdict is not None for verdicts in found for verdict in verdicts]
+    assert [place for place, is_refused in enumerate(refused) if is_refused] == list(bad)
+
+
+@pytest.mark.req("IN-60")
+@pytest.mark.parametrize(("count", "size"), [(300, 5), (9_000, 5), (9_000, 1_000)])
+def test_suspicion_costs_few_requests(count, size):
+    """A request that is refused whatever it holds must not be tried with each row of the input."""
+    found, requests = send_batches(count, size, range(count), Evidence())
+
+    assert found[-1] is None
+    assert requests <= 2.5 * BOUND
 
 
 @pytest.mark.req("IN-60")

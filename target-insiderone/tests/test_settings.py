@@ -6,8 +6,9 @@ import dataclasses
 
 import pytest
 from mapping_configs import ACCOUNT, BY_EMAIL, settings_of
-from target_insiderone.config_schema import PROPERTIES
-from target_insiderone.settings import Settings, parse_settings
+from target_insiderone.settings.config_schema import PROPERTIES
+from target_insiderone.settings.findings import parse_settings
+from target_insiderone.settings.settings import Settings
 
 
 def test_every_setting_says_what_it_is():

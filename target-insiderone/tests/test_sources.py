@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from singer_delivery.mapping.generated import compile_get
 from singer_delivery.mapping.sources import NO_ITEM, compile_source
-from target_insiderone.generated import compile_get
 
 RECORD = {
     "title": "top",

@@ -5,8 +5,9 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
+from singer_delivery.mapping.transforms import TransformError
 from singer_delivery.mapping.values import UnusableValueError
-from target_insiderone.transforms import TransformError, compile_transforms
+from target_insiderone.mapping.transforms import compile_transforms
 
 CASES = {
     "date of a date-time": ("date", "2026-06-01T23:30:00+03:00", "2026-06-01"),
@@ -45,6 +46,9 @@ CASES = {
     "comma, a group alone": ("number:comma", "1.234", 1234),
     "comma, three decimals": ("number:comma", "1,234", Decimal("1.234")),
     "comma, a sign and a currency": ("number:comma", "\u221212,50 €", Decimal("-12.50")),
+    "comma, a sign before a currency": ("number:comma", "-€ 12,50", Decimal("-12.50")),
+    "comma, no digit before it": ("number:comma", ",5", Decimal("0.5")),
+    "point, a sign before a currency": ("number:point", "-$1,234.50", Decimal("-1234.50")),
     "comma leaves a number": ("number:comma", Decimal("12.50"), Decimal("12.50")),
     "number with a decimal point": ("number:point", "$1,234.50", Decimal("1234.50")),
     "point, a group alone": ("number:point", "1,234", 1234),
@@ -74,6 +78,8 @@ CASES = {
     "date of a number of eight digits": ("date", 19851210, "1985-12-10"),
     "datetime of a number of eight digits": ("datetime", Decimal("20260601.0"), "2026-06-01T00:00:00Z"),
     "birthday of a number of eight digits": ("birthday", 19851210, "1985-12-10T00:00:00Z"),
+    "birthday of a week date": ("birthday", "1985W502", "1985-12-10T00:00:00Z"),
+    "datetime of seconds that look like a month 40": ("datetime", 1985401012, "2032-11-30T04:16:52Z"),
     "birthday of an epoch before 1970": ("birthday", -126230400, "1966-01-01T00:00:00Z"),
     "birthday of epoch milliseconds": ("birthday", 503020800000, "1985-12-10T00:00:00Z"),
     "date of the year 1": ("date", "0001-01-01", "0001-01-01"),
@@ -113,6 +119,17 @@ def test_transform(transform, value, result):
         pytest.param("date", "5321234567", id="digits of a phone number"),
         pytest.param("datetime", 9_999_999_999, id="beyond the plausible years"),
         pytest.param("datetime", 20260601093000, id="digits of date and time"),
+        pytest.param("birthday", 198512101200, id="digits to the minute, which are milliseconds of 1976"),
+        pytest.param("birthday", 1985121012, id="digits to the hour, which are seconds of 2032"),
+        pytest.param("date", "2026-W23", id="a week without its day"),
+        pytest.param("datetime", "2026W23", id="a week without its day, no hyphens"),
+        pytest.param("birthday", "00.00.0000", id="zeros with points"),
+        pytest.param("birthday", "0000-00-00", id="zeros"),
+        pytest.param("date", "2024-02-30", id="a day that never was"),
+        pytest.param("date", "1985-12", id="a month without its day"),
+        pytest.param("date", 31391, id="a day as a spreadsheet counts"),
+        pytest.param("datetime", 1780306200000000, id="microseconds"),
+        pytest.param("datetime", 1780306200000000000, id="nanoseconds"),
         pytest.param("datetime", "2026060110930", id="digits that Python reads as date and time"),
         pytest.param("datetime", Decimal("1e400"), id="beyond a double"),
         pytest.param("number", Decimal("1e400"), id="a number beyond a double"),
@@ -128,6 +145,9 @@ def test_transform(transform, value, result):
         pytest.param("number:comma", "12,50 or so", id="words"),
         pytest.param("number:comma", "", id="nothing"),
         pytest.param("number:comma", ",", id="a comma alone"),
+        pytest.param("number:comma", "-", id="a sign alone, with a comma"),
+        pytest.param("number:point", "$", id="a currency alone"),
+        pytest.param("number:point", "$-$5", id="two currencies"),
         pytest.param("number:comma", True, id="a boolean, with a comma"),
         pytest.param("number:comma", Decimal("1e400"), id="beyond a double, with a comma"),
         pytest.param("number:point", "12,50", id="a comma for a point"),

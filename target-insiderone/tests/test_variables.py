@@ -8,6 +8,7 @@ import subprocess
 
 import pytest
 from klaviyo_insiderone_sandbox.testing import PARTNER, TOKEN
+from singer_delivery.settings.findings import find
 from singer_delivery.texts import UnreadableError
 from singer_messages import profile, record, schema
 from target_insiderone.target import TargetInsiderOne
@@ -120,6 +121,71 @@ def test_text_in_a_file_is_read_by_the_same_words(tmp_path, setting, value, word
     with pytest.raises(UnreadableError, match=words) as refused:
         TargetInsiderOne.config_from([str(path)])
     assert str(path) in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("plugin", "account"),
+    [
+        ("target-insiderone", "TARGET_INSIDERONE"),
+        ("target-insiderone-events", "TARGET_INSIDERONE"),
+        ("target-insiderone-us", "TARGET_INSIDERONE_US"),
+        ("target-insiderone-us-profiles", "TARGET_INSIDERONE_US"),
+        ("target-insiderone--de-subscriptions", "TARGET_INSIDERONE__DE"),
+    ],
+)
+def test_messages_name_the_variable_of_the_account(tmp_path, monkeypatch, plugin, account):
+    """A flag was named by its setting alone, and a key that a second shop lacks by the first shop's variable."""
+    monkeypatch.setenv("MELTANO_LOADER_NAME", plugin)
+    monkeypatch.setenv("MELTANO_LOAD_SKIP_HOOK", "ture")
+    path = tmp_path / "config.json"
+    path.write_text('{"dry_run": "ture"}')
+
+    with pytest.raises(UnreadableError) as file:
+        TargetInsiderOne.config_from([str(path)])
+    with pytest.raises(UnreadableError) as variable:
+        TargetInsiderOne.config_from(["ENV"])
+    missing = {finding.path: str(finding) for finding in find({})}
+
+    assert f" {account}_DRY_RUN): is no flag" in str(file.value)
+    assert f" {account}_SKIP_HOOK): is no flag" in str(variable.value)
+    assert f" {account}_PARTNER_NAME)" in missing["partner_name"]
+    assert f" {account}_API_KEY)" in missing["api_key"]
+
+
+@pytest.mark.parametrize("text", ['[{"attribute": "a", "value": 1}]', "[{'attribute': 'a', 'value': 1}]"])
+def test_list_that_is_a_text_in_a_file_counts(tmp_path, text):
+    """Meltano hands every list over as JSON, and one of a variable as it stands there; it took Python's quotes, too."""
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({"fixed_attributes": text}))
+
+    assert TargetInsiderOne.config_from([str(path)]) == {"fixed_attributes": [{"attribute": "a", "value": 1}]}
+
+
+@pytest.mark.parametrize("text", ["[{'attribute': 1e400}]", "['a'", "{'a'}", "[{1, 2}]", "['a'] * 9", "[b'a']"])
+def test_list_that_is_none_is_refused_in_a_file(tmp_path, monkeypatch, text):
+    """By its name, and without its value: Meltano showed the value without the name."""
+    monkeypatch.setenv("MELTANO_LOADER_NAME", "target-insiderone-events")
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({"fixed_attributes": text}))
+
+    with pytest.raises(UnreadableError, match=r"setting fixed_attributes .*FIXED_ATTRIBUTES\): is not a JSON list"):
+        TargetInsiderOne.config_from([str(path)])
+
+
+def test_misspelt_variable_ends_a_run_of_meltano(tmp_path, monkeypatch):
+    """Commands refused it, and a run, whose settings Meltano writes into a file, sent for real.
+
+    Without Meltano a run with a file has no business with variables.
+    """
+    path = tmp_path / "config.json"
+    path.write_text("{}")
+    monkeypatch.setenv("TARGET_INSIDERONE_DRYRUN", "true")
+    monkeypatch.setenv("TARGET_INSIDERONE_US_DRY_RUN", "true")
+
+    assert TargetInsiderOne.config_from([str(path)]) == {}
+    monkeypatch.setenv("MELTANO_LOADER_NAME", "target-insiderone-events")
+    with pytest.raises(UnreadableError, match=r"^variable TARGET_INSIDERONE_DRYRUN: .*TARGET_INSIDERONE_DRY_RUN\?$"):
+        TargetInsiderOne.config_from([str(path)])
 
 
 def test_right_texts_in_a_file_count(tmp_path):

@@ -19,10 +19,10 @@ from singer_delivery.memory import line_file
 from singer_delivery.memory.once_ledger import EventLedger
 from singer_delivery.memory.version_ledger import ProfileLedger
 from singer_delivery.reader import MessageReader
+from singer_delivery.run import Run
+from singer_delivery.sending.sender import Sender
 from striking import Trigger, after, before, halved, replace
-from target_insiderone import target
-from target_insiderone.run import Run
-from target_insiderone.sending import Sender
+from target_insiderone import cli
 from urllib3.connection import HTTPConnection
 
 if TYPE_CHECKING:
@@ -61,12 +61,12 @@ def strike_between_halves(trigger: Trigger) -> None:
         batch.users, batch.is_answered = len(users), False
         return send(sender, users, *arguments)
 
-    def attempting(sender: Sender, users: Sequence[bytes], *arguments: Any) -> Any:
+    def attempting(sender: Sender, users: Sequence[bytes], part: range, *arguments: Any) -> Any:
         if batch.is_answered:
             batch.is_answered = False
             trigger.pull()
-        found = attempt(sender, users, *arguments)
-        batch.is_answered = found is not None and len(users) < batch.users and None in found[0]
+        found = attempt(sender, users, part, *arguments)
+        batch.is_answered = found is not None and len(part) < batch.users and None in found[0]
         return found
 
     replace(Sender, "send", noting)
@@ -144,7 +144,7 @@ def main() -> None:
         SABOTAGES[orders.sabotage]()
     if orders.strike and not orders.strike.in_tap:
         POINTS[orders.strike.point](Trigger(orders.strike, orders))
-    target.main()
+    cli.main()
 
 
 main()

@@ -6,7 +6,7 @@ import threading
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from singer_delivery.sending.items import Source
+    from singer_delivery.sending.items import RejectedEvent, Source
 
 WRITE_AFTER_BYTES = 1_000_000
 """So many bytes of rejects wait in memory at most; a STATE has the rest written, and all of it synced, before it."""
@@ -35,17 +35,6 @@ class RejectsLostError(Exception):
             f"rejects cannot be kept in {path} ({error.strerror}); STATE is held back, so nothing is lost: make room, "
             "or correct the permissions, and run again"
         )
-
-
-class RejectedEvent(NamedTuple):
-    """One event made of a record, and why it was not delivered; *line* is that of the order, if it has lines."""
-
-    event_type: str
-    line: int | None
-    code: str
-    field: str
-    remedy: str
-    answer: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,7 +297,7 @@ def sameness(line: bytes) -> bytes | None:
     """
     try:
         head = _decode_head(line)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     if bytes(head.replayed):
         return None
@@ -355,6 +344,6 @@ def _as_entry(reject: Reject, run_id: str) -> dict[str, Any]:
 def _time_of(line: bytes) -> datetime | None:
     try:
         at = datetime.fromisoformat(_decode_at(line).at)
-    except (msgspec.DecodeError, UnicodeDecodeError, ValueError):
+    except (msgspec.DecodeError, UnicodeDecodeError, ValueError, RecursionError):
         return None
     return at.replace(tzinfo=at.tzinfo or UTC)

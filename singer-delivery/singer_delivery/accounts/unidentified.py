@@ -58,7 +58,7 @@ def _known(path: Path) -> set[bytes]:
             for line in file:
                 try:
                     kept = _decode_kept(line)
-                except msgspec.DecodeError:
+                except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                     continue
                 known.add(_mark(kept.stream, kept.key, kept.record))
     return known

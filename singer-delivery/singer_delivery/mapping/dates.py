@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,11 @@ YEARS = range(1900, 2100)
 
 DIGITS_FIRST, DIGITS_LAST = 19_000_101, 20_991_231
 DIGITS_LENGTH = len("20260601")
+HOURS, MINUTES = 24, 60
+TO_THE_HOUR, TO_THE_MINUTE = len("2026060109"), len("202606010930")
+
+_WEEK = re.compile(r"\d{4}-?W\d{2}(?!-?\d)")
+"""A week without its day, which Python takes for its Monday."""
 
 
 def to_datetime(value: Any) -> str:
@@ -102,9 +108,14 @@ def write_moment(moment: datetime, source: Any) -> str:
 def _read_text(value: str) -> datetime:
     text = trim(value)
     try:
-        return _read_digits(text) if text.isdecimal() else datetime.fromisoformat(text)
+        if text.isdecimal():
+            return _read_digits(text)
+        moment = datetime.fromisoformat(text)
     except ValueError:
         raise UnusableValueError("not_a_date") from None
+    if "W" in text and _WEEK.match(text):
+        raise UnusableValueError("not_a_date")
+    return moment
 
 
 def _read_digits(text: str) -> datetime:
@@ -128,6 +139,17 @@ def _read_number(number: float | Decimal) -> datetime:
         return _read_digits(str(int(number)))
     seconds = float(number)
     moment = datetime.fromtimestamp(seconds if abs(seconds) < MILLISECONDS_FROM else seconds / 1000, UTC)
-    if abs(seconds) < EPOCH_FROM or moment.year not in YEARS:
+    if abs(seconds) < EPOCH_FROM or moment.year not in YEARS or _is_written_out(str(number)):
         raise ValueError(moment.year)
     return moment
+
+
+def _is_written_out(digits: str) -> bool:
+    """Tell whether a number may as well be date and time written as digits, to the hour or to the minute."""
+    if len(digits) not in {TO_THE_HOUR, TO_THE_MINUTE} or not digits.isdecimal():
+        return False
+    try:
+        _read_digits(digits[:DIGITS_LENGTH])
+    except ValueError:
+        return False
+    return int(digits[DIGITS_LENGTH:TO_THE_HOUR]) < HOURS and int(digits[TO_THE_HOUR:] or 0) < MINUTES

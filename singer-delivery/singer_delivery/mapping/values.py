@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+import unicodedata
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,6 +20,7 @@ LARGEST: Final = Decimal(sys.float_info.max)
 SMALLEST: Final = Decimal(sys.float_info.min) * Decimal(sys.float_info.epsilon)
 """What a JSON number may be, beside 0: Insider One reads it as a double, and refuses the whole request beyond one."""
 
+EXPONENTS_WITHIN: Final = 300
 EXPONENTS_COMPARED: Final = 400
 DOUBLE_BITS: Final = sys.float_info.max_exp
 
@@ -31,9 +33,18 @@ _INVISIBLE_RANGES: Final = (
     (0xE0020, 0xE007F),
 )
 # fmt: on
-INVISIBLE: Final = "".join(chr(code) for first, last in _INVISIBLE_RANGES for code in range(first, last + 1))
+FILLERS: Final = "\u115f\u1160\u2800\u3164\uffa0"
+"""Letters and signs that show nothing: Hangul fillers, the empty Braille cell."""
+
+INVISIBLE: Final = FILLERS + "".join(chr(code) for first, last in _INVISIBLE_RANGES for code in range(first, last + 1))
 """Blanks (Unicode category Z), control characters (Cc), format characters (Cf: direction and byte order marks, zero
-width blanks)."""
+width blanks), and fillers."""
+
+JOINERS: Final = "\u200c\u200d"
+FORMAT_MARKS: Final = dict.fromkeys(
+    ord(mark) for mark in INVISIBLE if unicodedata.category(mark) == "Cf" and mark not in JOINERS
+)
+"""What goes from within an address, for ``str.translate``; the joiners tell words of some languages apart."""
 
 
 class UnusableValueError(ValueError):
@@ -55,7 +66,7 @@ def trim(text: str) -> str:
 
 def is_blank(value: Any) -> bool:
     """Tell whether a value is a text in which nothing can be seen: it stands for none wherever another may be taken."""
-    return type(value) is str and not (value[:1].isalnum() or trim(value))
+    return type(value) is str and not "!" <= value <= "~" and not trim(value)
 
 
 def to_text(value: Any) -> str:
@@ -178,7 +189,9 @@ def check_numbers(values: Iterable[Any]) -> None:
 
 def _within_double(number: Any) -> Any:
     """Refuse what would reach Insider One as infinite, or as 0 though it is not: it would cost the whole request."""
-    if type(number) is Decimal:
+    if type(number) is Decimal and abs(number.adjusted()) < EXPONENTS_WITHIN:
+        fits = number.is_finite()
+    elif type(number) is Decimal:
         near = abs(number.adjusted()) < EXPONENTS_COMPARED  # Decimals compare wrongly at the ends of their exponents
         fits = number.is_finite() and (not number or (near and SMALLEST <= number.copy_abs() <= LARGEST))
     elif type(number) is float:

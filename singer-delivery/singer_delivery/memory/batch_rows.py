@@ -10,19 +10,16 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from singer_delivery.memory.database import TABLES
-
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
     from singer_delivery.memory.database import Database
 
 
-def batch_table(name: str, content: str) -> sa.Table:
+def batch_table(database: Database, name: str, content: str) -> sa.Table:
     """Describe a table of batches whose bytes stand in the column *content*."""
-    return sa.Table(
+    return database.table(
         name,
-        TABLES,
         sa.Column("key", sa.LargeBinary(16), primary_key=True),
         sa.Column(content, sa.LargeBinary, nullable=False),
         sa.Column("at", sa.BigInteger, nullable=False),

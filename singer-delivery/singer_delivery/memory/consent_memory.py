@@ -7,13 +7,15 @@ import logging
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from singer_delivery.disclosure import shown
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from singer_delivery.memory.ledger import Ledger
 
-log = logging.getLogger("target-insiderone")
+log = logging.getLogger(__name__)
 
 
 class ConsentMemory:
@@ -21,7 +23,7 @@ class ConsentMemory:
 
     The ledger is asked first. If the stream is new to it, earlier runs are known by the STATE that the tap goes on
     from, which comes before the SCHEMA (or at least before the first record), by the summaries of *folder*, or by a
-    reject.
+    reject. A STATE after which no record comes, or that follows records, tells of this run.
     """
 
     def __init__(self, ledger: Ledger | None, digest: Callable[..., bytes], folder: Path, *, withholds: bool) -> None:
@@ -30,14 +32,23 @@ class ConsentMemory:
         self._folder = folder
         self._since: dict[str, str] = {}
         self._undecided: dict[str, str] = {}  # stream -> the tap's name for it
+        self._resumed: set[str] = set()  # streams with a bookmark that came between their SCHEMA and their first record
         self._state: Any = None
         self.is_replay = False
 
-    def note_state(self, state: Any) -> None:
-        """Take a STATE of the input."""
+    def note_state(self, state: Any, read: Mapping[str, int]) -> None:
+        """Take a STATE of the input, before which so many records of each stream were *read*."""
         self._state = state
         for stream, of_tap in list(self._undecided.items()):
-            self._decide(stream, has_earlier_runs=has_bookmark(state, of_tap))
+            if read.get(stream) or not has_bookmark(state, of_tap):
+                self._decide(stream, has_earlier_runs=stream in self._resumed)
+            else:
+                self._resumed.add(stream)
+
+    def end(self) -> None:
+        """Take the end of the input: a bookmark after which no record came is that of an empty first run."""
+        for stream in self._resumed & self._undecided.keys():
+            self._decide(stream, has_earlier_runs=False)
 
     def begin(self, stream: str, of_tap: str) -> None:
         """Take the SCHEMA of a stream of profiles, which the tap calls *of_tap*."""
@@ -53,7 +64,7 @@ class ConsentMemory:
     def since(self, stream: str) -> str:
         """From when on it is known which opt-ins were delivered (ISO 8601, UTC); empty: from the first run on."""
         if stream not in self._since:
-            self._decide(stream, has_earlier_runs=False)
+            self._decide(stream, has_earlier_runs=stream in self._resumed)
         return self._since[stream]
 
     def _decide(self, stream: str, *, has_earlier_runs: bool) -> None:
@@ -73,10 +84,10 @@ class ConsentMemory:
                     "Insider One since is not known either, so opt-ins of before now are withheld (noted as "
                     "optin_withheld); opt-outs and later opt-ins go. Give back the data_dir of before, or set "
                     "`optins_without_memory: send`",
-                    stream,
+                    shown(stream),
                 )
         elif since:
-            log.info("stream %s: opt-ins of before %s are withheld, see `optins_without_memory`", stream, since)
+            log.info("stream %s: opt-ins of before %s are withheld, see `optins_without_memory`", shown(stream), since)
         self._since[stream] = since
 
 
@@ -90,9 +101,9 @@ def was_delivered_before(folder: Path, stream: str) -> bool:
     """Whether the summary of a run says that something of the stream was delivered; dry runs do not count."""
     for path in folder.glob("summary-*.json"):
         try:
-            summary = json.loads(path.read_text())
-            if not summary["dry_run"] and summary["streams"].get(stream, {}).get("delivered"):
+            summary = json.loads(path.read_text() if path.is_file() else "")
+            if not summary["dry_run"] and summary["streams"].get(shown(stream), {}).get("delivered"):
                 return True
-        except (OSError, ValueError, KeyError, AttributeError, TypeError):  # no summary of ours
+        except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError):  # no summary of ours
             continue
     return False

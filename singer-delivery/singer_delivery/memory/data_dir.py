@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from singer_delivery.disclosure import shown
+from singer_delivery.errors import Finding, SettingsError
 from singer_delivery.exact_json import decode, encode
 from singer_delivery.memory.private_files import UnsafeFileError, is_shared, make_folder, open_private, tighten
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-log = logging.getLogger("target-insiderone")
+log = logging.getLogger(__name__)
 
 
 class AlreadyRunningError(Exception):
@@ -40,10 +41,11 @@ class DataDir:
     Raises:
         OSError: It cannot be created or written.
         UnsafeFileError: One of its files is a symbolic link.
+        SettingsError: It names no folder.
     """
 
     def __init__(self, data_dir: str, integration_name: str) -> None:
-        self.root = Path(data_dir).expanduser()
+        self.root = folder_of(data_dir)
         self.folder = self.root / integration_name
         self.is_new = not self.folder.exists()
         make_folder(self.folder)
@@ -64,7 +66,8 @@ class DataDir:
 
     def other_personal_files(self) -> list[Path]:
         """Summaries, dry runs of all integrations, and what runs that died left half-written."""
-        return sorted({*self.folder.glob("summary-*"), *self.folder.glob("*.new"), *self.root.glob("dry-run-*")})
+        found = {*self.folder.glob("summary-*"), *self.folder.glob("*.new"), *self.root.glob("dry-run-*")}
+        return sorted(path for path in found if path.is_file())
 
     def prune(self, days: int) -> int:
         """Remove summaries, dry runs and left-overs of more than *days*; returns how many."""
@@ -126,8 +129,8 @@ class DataDir:
     def summaries(self) -> Iterator[dict[str, Any]]:
         """The summaries of past runs that can be read, newest first."""
         for path in sorted(self.folder.glob("summary-*.json"), reverse=True):
-            with suppress(OSError, ValueError):
-                summary = json.loads(path.read_text())
+            with suppress(OSError, ValueError, RecursionError):
+                summary = json.loads(path.read_text()) if path.is_file() else None
                 if isinstance(summary, dict):
                     yield summary
 
@@ -174,6 +177,18 @@ class DataDir:
             os.close(file)
             raise AlreadyRunningError(stream) from None
         self._locks[name] = file
+
+
+def folder_of(data_dir: str) -> Path:
+    """The folder that ``data_dir`` names.
+
+    Raises:
+        SettingsError: It holds a NUL character, or ``~`` and the name of nobody here.
+    """
+    with suppress(RuntimeError):
+        if "\0" not in data_dir:
+            return Path(data_dir).expanduser()
+    raise SettingsError([Finding("data_dir", "names no folder", "write a path; `~` is the home of who runs this")])
 
 
 def _write_whole(path: Path, text: str) -> None:

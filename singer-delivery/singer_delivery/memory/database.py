@@ -36,19 +36,8 @@ ROWS_PARAMETERS = 20_000
 CONNECT_SECONDS, PING_SECONDS, TRANSACTION_SECONDS = 10, 10.0, 300.0
 """How long a PostgreSQL server may take for each of them, before the ledger counts as failed."""
 
-TABLES = sa.MetaData()
-"""What the ledger consists of; the modules that use a table describe it."""
-
 FORMAT = 2
 """What stands in the tables, as a number that grows; those of before it was written down count as 1."""
-
-FACTS = sa.Table(
-    "insiderone_facts",
-    TABLES,
-    sa.Column("key", sa.LargeBinary(16), primary_key=True),
-    sa.Column("value", sa.Text, nullable=False),
-)
-"""What the ledger knows of itself: its ``format``, and what `Database.note_fact` adds."""
 
 Row = tuple[Any, ...]
 
@@ -76,18 +65,26 @@ class Database:
 
     Args:
         url: SQLAlchemy URL.
+        prefix: What the names of its tables begin with; so targets of several destinations can share a database.
 
     Raises:
         LedgerError: It cannot be used.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, prefix: str) -> None:
+        self._prefix = prefix
+        self._tables = sa.MetaData()
+        self._facts = self.table("facts", sa.Column("key", sa.LargeBinary(16), primary_key=True), _text("value"))
         self.engine = _open(url)
         self.is_sqlite = self.engine.dialect.name == "sqlite"
         self._turn = threading.Lock()
 
+    def table(self, name: str, *columns: sa.Column[Any]) -> sa.Table:
+        """Describe a table of the ledger; `create` makes it."""
+        return sa.Table(f"{self._prefix}_{name}", self._tables, *columns)
+
     def create(self, upgrade: Callable[[sa.Connection], None]) -> None:
-        """Create the `TABLES` that are missing; another process may be doing the same now, hence the second try.
+        """Create the tables that are missing; another process may be doing the same now, hence the second try.
 
         *upgrade* is called once, when tables of before format 2 may be there.
 
@@ -97,10 +94,10 @@ class Database:
         for last_try in (False, True):
             try:
                 with self.transaction() as connection:
-                    connection.execute(sa.schema.CreateTable(FACTS, if_not_exists=True))
+                    connection.execute(sa.schema.CreateTable(self._facts, if_not_exists=True))
                     is_unmarked = self.note_fact(connection, b"format", str(FORMAT))
                     check_format(self.fact(connection, b"format") or "")
-                    for table in TABLES.sorted_tables:
+                    for table in self._tables.sorted_tables:
                         connection.execute(sa.schema.CreateTable(table, if_not_exists=True))
                         for index in table.indexes:
                             connection.execute(sa.schema.CreateIndex(index, if_not_exists=True))
@@ -116,13 +113,13 @@ class Database:
 
     def note_fact(self, connection: sa.Connection, key: bytes, value: str) -> bool:
         """Note something the ledger is to know of itself; False if it is noted already, and stays as it is."""
-        insert = _INSERTS[self.engine.dialect.name](FACTS).values(key=key, value=value)
-        noted = insert.on_conflict_do_nothing(index_elements=["key"]).returning(FACTS.c.key)
+        insert = _INSERTS[self.engine.dialect.name](self._facts).values(key=key, value=value)
+        noted = insert.on_conflict_do_nothing(index_elements=["key"]).returning(self._facts.c.key)
         return connection.execute(noted).first() is not None
 
     def fact(self, connection: sa.Connection, key: bytes) -> str | None:
         """What was noted under *key*, if anything was."""
-        found = connection.execute(sa.select(FACTS.c.value).where(FACTS.c.key == key)).scalar()
+        found = connection.execute(sa.select(self._facts.c.value).where(self._facts.c.key == key)).scalar()
         return None if found is None else str(found)
 
     def changes_of_others(self, connection: sa.Connection) -> int | None:
@@ -230,7 +227,7 @@ def check_format(found: str) -> None:
     """
     if not found.isdigit() or int(found) > FORMAT:
         raise LedgerError(
-            f"the ledger was written by a newer version of target-insiderone (format {found[:10]!r}, known here: up to "
+            f"the ledger was written by a newer version of this target (format {found[:10]!r}, known here: up to "
             f"{FORMAT}): install that version again; without its memory events would be sent twice"
         )
 
@@ -263,7 +260,7 @@ def _open(url: str) -> sa.Engine:
     except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ImportError) as error:
         raise LedgerError(
             f"`ledger_url` cannot be used ({type(error).__name__}): give a SQLAlchemy URL such as "
-            "postgresql+psycopg://… (with `pip install 'target-insiderone[postgres]'`) or sqlite:///…"
+            "postgresql+psycopg://… (with `pip install 'singer-delivery[postgres]'`) or sqlite:///…"
         ) from None
     raise LedgerError(f"`ledger_url`: {backend} is not supported; use SQLite or PostgreSQL")
 
@@ -348,3 +345,7 @@ def _tune_sqlite(connection: Any, _record: Any) -> None:
         "wal_autocheckpoint = 4000",
     ):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _text(name: str) -> sa.Column[str]:
+    return sa.Column(name, sa.Text, nullable=False)

@@ -27,15 +27,16 @@ class Ledger:
 
     Args:
         url: SQLAlchemy URL; SQLite and PostgreSQL are supported.
+        prefix: What the names of its tables begin with.
         read_only: Look up, but change nothing (dry runs).
 
     Raises:
         LedgerError: It cannot be opened.
     """
 
-    def __init__(self, url: str, *, read_only: bool = False) -> None:
+    def __init__(self, url: str, prefix: str, *, read_only: bool = False) -> None:
         self._read_only = read_only
-        self._database = Database(url)
+        self._database = Database(url, prefix)
         self._holding: Connection | None = None
         self.events = EventLedger(self._database, read_only=read_only)
         self.profiles = ProfileLedger(self._database, read_only=read_only)

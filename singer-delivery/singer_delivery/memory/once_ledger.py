@@ -1,4 +1,4 @@
-"""Which events Insider One has been given, and which it may have been given."""
+"""Which events have been delivered, and which may have been."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import msgspec
 import sqlalchemy as sa
 
 from singer_delivery.memory.batch_rows import BatchRows, batch_table
-from singer_delivery.memory.database import TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -22,17 +21,6 @@ DAY_SECONDS = 86_400
 
 MERGE_AFTER_EVENTS = 20_000
 """Delivered events are merged together when there are so many. Their keys are kept in memory until then."""
-
-_batches = batch_table("insiderone_batches", "events")  # MessagePack: [{key: content}, {key: intent, while open}]
-
-_events = sa.Table(
-    "insiderone_events",
-    TABLES,
-    sa.Column("key", sa.LargeBinary(16), primary_key=True),
-    sa.Column("content", sa.LargeBinary(16), nullable=False),
-    sa.Column("intent", sa.LargeBinary),  # the exact bytes, until the outcome is known
-    sa.Column("at", sa.BigInteger, nullable=False, index=True),
-)
 
 
 class KnownEvent(NamedTuple):
@@ -67,19 +55,26 @@ class EventLedger:
     def __init__(self, database: Database, *, read_only: bool) -> None:
         self._read_only = read_only
         self._database = database
-        self._rows = BatchRows(database, _batches)
+        self._rows = BatchRows(database, batch_table(database, "batches", "events"))  # `_Batch.row`
+        self._events = database.table(
+            "events",
+            sa.Column("key", sa.LargeBinary(16), primary_key=True),
+            sa.Column("content", sa.LargeBinary(16), nullable=False),
+            sa.Column("intent", sa.LargeBinary),  # the exact bytes, until the outcome is known
+            sa.Column("at", sa.BigInteger, nullable=False, index=True),
+        )
         self._guard = threading.Lock()
         self._batch_of: dict[bytes, _Batch] = {}  # event's key -> where it is, until it is merged
         self._complete: list[_Batch] = []
-        names = tuple(_events.c.keys())
-        self._settle_event = database.upsert_into(_events, names, ("intent", "at"))
-        self._intend_event = database.upsert_into(_events, names, ())
+        names = tuple(self._events.c.keys())
+        self._settle_event = database.upsert_into(self._events, names, ("intent", "at"))
+        self._intend_event = database.upsert_into(self._events, names, ())
 
     def known(self, keys: Sequence[bytes]) -> dict[bytes, KnownEvent]:
         """Those of *keys* that the ledger knows."""
         with self._guard:
             known = {key: self._batch_of[key].event(key) for key in self._batch_of.keys() & keys}
-        columns = (_events.c.key, _events.c.content, _events.c.intent)
+        columns = (self._events.c.key, self._events.c.content, self._events.c.intent)
         rest = [key for key in keys if key not in known] if known else keys
         with self._database.transaction() as connection:
             found = self._database.read(connection, columns, rest)
@@ -109,9 +104,11 @@ class EventLedger:
         with self._database.transaction() as connection:
             self._rows.write(connection, [batch.row() for batch in batches])
             for key in elsewhere:
-                connection.execute(sa.update(_events).where(_events.c.key == key).values(intent=sa.null()))
+                connection.execute(sa.update(self._events).where(self._events.c.key == key).values(intent=sa.null()))
             for key in refused:
-                connection.execute(sa.delete(_events).where(_events.c.key == key, _events.c.intent.is_not(None)))
+                connection.execute(
+                    sa.delete(self._events).where(self._events.c.key == key, self._events.c.intent.is_not(None))
+                )
         with self._guard:
             self._complete += complete
             waiting = sum(len(batch.contents) for batch in self._complete)
@@ -153,7 +150,7 @@ class EventLedger:
         if events:
             given, parameters = self._database.given(*zip(*events, strict=True))
             connection.exec_driver_sql(
-                f"{given} INSERT INTO insiderone_events (key, content, at) "  # noqa: S608  (a number)
+                f"{given} INSERT INTO {self._events.name} (key, content, at) "  # noqa: S608  (a name and a number)
                 f"SELECT column_0, column_1, {int(time.time())} FROM given WHERE true "
                 "ON CONFLICT (key) DO UPDATE SET intent = NULL, at = excluded.at",
                 parameters,
@@ -189,7 +186,7 @@ class EventLedger:
         if self._read_only:
             return 0
         oldest = int(time.time()) - days * DAY_SECONDS
-        stale = sa.delete(_events).where(_events.c.at < oldest)
+        stale = sa.delete(self._events).where(self._events.c.at < oldest)
         with self._database.transaction() as connection:
             return int(connection.execute(stale).rowcount)
 
@@ -198,11 +195,11 @@ class EventLedger:
         self.merge()
         with self._database.transaction() as connection:
             open_ones = connection.execute(
-                sa.select(_events.c.key, _events.c.intent).where(_events.c.intent.is_not(None))
+                sa.select(self._events.c.key, self._events.c.intent).where(self._events.c.intent.is_not(None))
             )
             gone = [key for key, intent in open_ones.all() if is_gone(bytes(intent))]
             for key in gone:
-                connection.execute(sa.update(_events).where(_events.c.key == key).values(intent=sa.null()))
+                connection.execute(sa.update(self._events).where(self._events.c.key == key).values(intent=sa.null()))
         return len(gone)
 
 

@@ -13,11 +13,16 @@ OTHERS = 0o077
 
 
 class UnsafeFileError(Exception):
-    """A file of ``data_dir`` is a symbolic link: whoever made it would decide where personal data goes."""
+    """A file of ``data_dir`` is a symbolic link, a folder, a pipe or a device.
+
+    Whoever made it would decide where personal data goes; and who opens a pipe waits for ever.
+    """
 
     def __init__(self, path: Path) -> None:
         super().__init__(
             f"{path} is a symbolic link, which is not followed; remove it, or let `data_dir` itself point elsewhere"
+            if path.is_symlink()
+            else f"{path} is no file; remove it"
         )
 
 
@@ -25,15 +30,19 @@ def open_private(path: Path, flags: int) -> int:
     """Open a file; one that is created is 0600.
 
     Raises:
-        UnsafeFileError: It is a symbolic link.
+        UnsafeFileError: It is a symbolic link, or no file.
         OSError: It cannot be opened.
     """
     try:
-        return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        file = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
     except OSError as error:
-        if error.errno == errno.ELOOP:
+        if error.errno in {errno.ELOOP, errno.EISDIR, errno.ENXIO}:  # the last: a pipe that nobody reads
             raise UnsafeFileError(path) from None
         raise
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        os.close(file)
+        raise UnsafeFileError(path)
+    return file
 
 
 def make_folder(folder: Path) -> None:

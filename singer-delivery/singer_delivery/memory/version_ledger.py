@@ -1,4 +1,4 @@
-"""Which version of each profile Insider One has been given, and which are about to be delivered."""
+"""Which version of each profile has been delivered, and which are about to be."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import msgspec
 import sqlalchemy as sa
 
 from singer_delivery.memory.batch_rows import BatchRows, batch_table
-from singer_delivery.memory.database import TABLES
 from singer_delivery.memory.digests import LONGEST_TEXT, shortened
 from singer_delivery.memory.optins import DOUBT, doubtful
 from singer_delivery.memory.read_times import UNDATED, latest_credible
@@ -22,33 +21,16 @@ if TYPE_CHECKING:
 
     from singer_delivery.memory.database import Database
 
-log = logging.getLogger("target-insiderone")
+log = logging.getLogger(__name__)
 
 DAY_SECONDS = 86_400
 
 MERGE_AFTER_PROFILES = 10_000
 """Versions are merged together when there are so many. They are kept in memory until then."""
 
-_batches = batch_table("insiderone_profile_batches", "profiles")  # MessagePack: see `Claim.row`
-
-_profiles = sa.Table(
-    "insiderone_profiles",
-    TABLES,
-    sa.Column("key", sa.LargeBinary(16), primary_key=True),
-    sa.Column("read_at", sa.String(40), nullable=False),
-    sa.Column("content", sa.LargeBinary(16), nullable=False),
-    sa.Column("email", sa.LargeBinary(16)),
-    sa.Column("phone_number", sa.LargeBinary(16)),
-    sa.Column("optins", sa.Text, nullable=False),
-    sa.Column("at", sa.BigInteger, nullable=False),
-)
-
-
-_SUPERSEDES = "insiderone_profiles.read_at <= excluded.read_at OR insiderone_profiles.read_at"
-
 
 class KnownProfile(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What Insider One has of a profile.
+    """What the destination has of a profile.
 
     *read_at*: when the last version that was delivered was read from the source (ISO 8601, UTC); nothing, if there is
     none, or none with a time. *content*: digest of all that was mapped; `UNKNOWN` if no answer came to a version that
@@ -81,8 +63,8 @@ class Claim(NamedTuple):
     """Versions that are delivered together: one row of the database until it is merged. All keys are profiles'.
 
     *known*: what the ledger knew before. *sent*: those of which nobody knows whether they have arrived. *kept*: when
-    those were read that need not be sent. *delivered*: what Insider One has of the others. *seen*: what stood in the
-    table of profiles before. *beside*: the versions of other processes that may have been under way. *changes*: see
+    those were read that need not be sent. *delivered*: what the destination has of the others. *seen*: what stood in
+    the table of profiles before. *beside*: the versions of other processes that may have been under way. *changes*: see
     `Database.changes_of_others`.
     """
 
@@ -162,7 +144,20 @@ class ProfileLedger:
     def __init__(self, database: Database, *, read_only: bool) -> None:
         self._read_only = read_only
         self._database = database
-        self._rows = BatchRows(database, _batches)
+        batches = batch_table(database, "profile_batches", "profiles")  # MessagePack: see `Claim.row`
+        self._batches, self._rows = batches, BatchRows(database, batches)
+        self._profiles = database.table(
+            "profiles",
+            sa.Column("key", sa.LargeBinary(16), primary_key=True),
+            sa.Column("read_at", sa.String(40), nullable=False),
+            sa.Column("content", sa.LargeBinary(16), nullable=False),
+            sa.Column("email", sa.LargeBinary(16)),
+            sa.Column("phone_number", sa.LargeBinary(16)),
+            sa.Column("optins", sa.Text, nullable=False),
+            sa.Column("at", sa.BigInteger, nullable=False),
+        )
+        name = self._profiles.name
+        self._supersedes = f"{name}.read_at <= excluded.read_at OR {name}.read_at"
         self._guard = threading.Lock()
         self._open: dict[bytes, Claim] = {}
         self._complete: dict[bytes, Claim] = {}
@@ -172,13 +167,14 @@ class ProfileLedger:
     def upgrade(self, connection: sa.Connection) -> None:
         """Take over a ledger of version 0.1.0, which noted the time of a version also if it was not delivered."""
         is_new = all(
-            connection.execute(sa.select(table.c.key).limit(1)).first() is None for table in (_profiles, _batches)
+            connection.execute(sa.select(table.c.key).limit(1)).first() is None
+            for table in (self._profiles, self._batches)
         )
         if is_new:
             return
         self._database.note_fact(connection, KNEW_BEFORE_FORMAT_2, "yes")
-        undelivered = sa.or_(_profiles.c.content == UNKNOWN, _profiles.c.content == b"")
-        connection.execute(sa.update(_profiles).where(undelivered).values(read_at=UNDATED))
+        undelivered = sa.or_(self._profiles.c.content == UNKNOWN, self._profiles.c.content == b"")
+        connection.execute(sa.update(self._profiles).where(undelivered).values(read_at=UNDATED))
 
     def claim(self, versions: Mapping[bytes, ReadProfile]) -> Claim:
         """Note that versions are about to be delivered.
@@ -241,7 +237,7 @@ class ProfileLedger:
         return claim
 
     def _in_table(self, connection: sa.Connection, keys: Sequence[bytes]) -> dict[bytes, KnownProfile]:
-        table = _profiles.c
+        table = self._profiles.c
         columns = (table.key, table.read_at, table.content, table.email, table.phone_number, table.optins)
         return {
             key: KnownProfile(self._credible(read_at), content or UNKNOWN, email, phone, _OPTINS.decode(optins))
@@ -366,12 +362,12 @@ class ProfileLedger:
             [_encoded(version.optins) for version in versions],
         )
         connection.exec_driver_sql(
-            f"{given} INSERT INTO insiderone_profiles "  # noqa: S608  (constants)
+            f"{given} INSERT INTO {self._profiles.name} "  # noqa: S608  (constants)
             "(key, read_at, content, email, phone_number, optins, at) "
             f"SELECT given.*, {int(time.time())} FROM given WHERE true "
             "ON CONFLICT (key) DO UPDATE SET read_at = excluded.read_at, content = excluded.content, "
             "email = excluded.email, phone_number = excluded.phone_number, optins = excluded.optins, at = excluded.at "
-            f"WHERE {_SUPERSEDES} > '{latest_credible()}'",
+            f"WHERE {self._supersedes} > '{latest_credible()}'",
             parameters,
         )
 
@@ -382,10 +378,10 @@ class ProfileLedger:
         keys = sorted(reads)
         given, parameters = self._database.given(keys, [reads[key] for key in keys], [UNKNOWN] * len(keys))
         connection.exec_driver_sql(
-            f"{given} INSERT INTO insiderone_profiles (key, read_at, content, optins, at) "  # noqa: S608  (constants)
+            f"{given} INSERT INTO {self._profiles.name} (key, read_at, content, optins, at) "  # noqa: S608  (constants)
             f"SELECT given.*, '{{}}', {int(time.time())} FROM given WHERE true "
             "ON CONFLICT (key) DO UPDATE SET read_at = excluded.read_at, at = excluded.at "
-            f"WHERE {_SUPERSEDES} > '{latest_credible()}'",
+            f"WHERE {self._supersedes} > '{latest_credible()}'",
             parameters,
         )
 
@@ -402,7 +398,7 @@ class ProfileLedger:
         Returns how many there were, and which of the digests.
         """
         self.merge()
-        table = _profiles.c
+        table = self._profiles.c
         gone = 0
         found: set[bytes] = set()
         with self._database.transaction() as connection:
@@ -411,7 +407,7 @@ class ProfileLedger:
                 known = sa.or_(table.email.in_(some), table.phone_number.in_(some))
                 for pair in connection.execute(sa.select(table.email, table.phone_number).where(known)).all():
                     found.update(bytes(digest) for digest in pair if digest is not None)
-                gone += int(connection.execute(sa.delete(_profiles).where(known)).rowcount)
+                gone += int(connection.execute(sa.delete(self._profiles).where(known)).rowcount)
         return gone, found.intersection(digests)
 
     def prune(self, days: int) -> None:
@@ -421,14 +417,14 @@ class ProfileLedger:
         """
         if self._read_only:
             return
-        table = _profiles.c
+        table = self._profiles.c
         is_old = table.at < int(time.time()) - days * DAY_SECONDS
         has_more = sa.or_(table.content != UNKNOWN, table.email.is_not(None), table.phone_number.is_not(None))
         has_optin = table.optins.like('%:"true%')
         bare = {"content": UNKNOWN, "email": sa.null(), "phone_number": sa.null()}
         with self._database.transaction() as connection:
-            connection.execute(sa.delete(_profiles).where(is_old, ~has_optin))
-            connection.execute(sa.update(_profiles).where(is_old, has_more).values(bare))
+            connection.execute(sa.delete(self._profiles).where(is_old, ~has_optin))
+            connection.execute(sa.update(self._profiles).where(is_old, has_more).values(bare))
 
     def close(self) -> None:
         """Merge what there is; what is still open was sent, and nobody knows what has become of it."""

@@ -6,6 +6,8 @@ import re
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
+from singer_delivery.disclosure import shown
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -97,3 +99,8 @@ def _edits(first: str, second: str, most: int) -> int:
 def letters_of(name: str) -> str:
     """A name without case and division: what two spellings of it have in common."""
     return _SEPARATORS.sub("", name).lower()
+
+
+def plain(names: Iterable[str]) -> list[str]:
+    """Those names of the input that may be shown: the keys of an object may be addresses."""
+    return [name for name in names if shown(name) == name]

@@ -13,10 +13,11 @@ at the beginning), before which no later run reads; and, where metrics are read,
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+import msgspec
 from klaviyo_http.moments import GRAIN, clamped_moment, parse_moment, whole_second
 
 from tap_klaviyo.errors import UnreadableStateError
@@ -62,6 +63,8 @@ class SavedBookmark:
     """Whether the state says so; those of version 0.1.0 do not."""
     metrics: Mapping[str, datetime] | None = None
     """Metric -> up to when it has been read; None where the state does not tell metrics apart."""
+    left_out: Mapping[datetime, Sequence[str]] = field(default_factory=dict)
+    """Where a metric was last read, if not by the last run -> ids of what was seen before."""
 
 
 def read_state(state: Mapping[str, Any], replication_key: str) -> SavedBookmark | None:
@@ -77,16 +80,19 @@ def read_state(state: Mapping[str, Any], replication_key: str) -> SavedBookmark 
         raise UnreadableStateError(f"the state's replication_key is not `{replication_key}`; remove the stream from it")
     try:
         moment = None if value is None else clamped_moment(value)
-        seen = dict((entry, "") if isinstance(entry, str) else entry for entry in state.get("seen") or [])
+        entries = msgspec.convert(state.get("seen") or [], list[str | tuple[str, str]])
+        seen = dict((entry, "") if isinstance(entry, str) else entry for entry in entries)
         since = None if state.get("since") is None else clamped_moment(state["since"])
-        marks = state.get("metrics")
+        marks = msgspec.convert(state.get("metrics"), list[tuple[str, str]] | None)
         metrics = None if marks is None else {key: clamped_moment(mark) for key, mark in marks}
-    except (TypeError, ValueError, AttributeError):
+        others = msgspec.convert(state.get("left_out") or [], list[tuple[str, list[str]]])
+        left_out = {clamped_moment(mark): ids for mark, ids in others}
+    except (TypeError, ValueError, AttributeError, msgspec.ValidationError):
         raise UnreadableStateError(
-            "the state's replication_key_value is no date-time, or its seen, since or metrics not what this tap "
-            "writes; remove the stream from it"
+            "the state's replication_key_value is no date-time, or its seen, since, metrics or left_out not what "
+            "this tap writes; remove the stream from it"
         ) from None
-    return SavedBookmark(moment, seen, since, "since" in state, metrics)
+    return SavedBookmark(moment, seen, since, "since" in state, metrics, left_out)
 
 
 class Bookmark:
@@ -100,6 +106,7 @@ class Bookmark:
         overlap: timedelta,
         versioned: bool,
         position: str | None = None,
+        recalled: Iterable[str] = (),
     ) -> None:
         """Continue a saved bookmark, or begin one.
 
@@ -110,13 +117,14 @@ class Bookmark:
             versioned: Whether an id may come again in a later version (profiles), or not (events).
             position: Where this run begins, if that lies before the saved bookmark because something was not read up
                 to there; the bookmark itself stays where it is until the run has come so far.
+            recalled: Ids of what was emitted before that position, besides what the saved bookmark remembers.
         """
         self._ceiling = second_of(ceiling)
         self._overlap = overlap
         self._versioned = versioned
         self._floor = min(second_of(saved.moment), self._ceiling) if saved else ""
         self._second = self._floor if position is None else min(position, self._ceiling)
-        self._seen = dict(saved.seen) if saved else {}
+        self._seen = {**dict.fromkeys(recalled, ""), **(saved.seen if saved else {})}
         self._forgotten = ""
         """The last second of which a record had to be forgotten because there were more than `SEEN_LIMIT`."""
 
@@ -148,9 +156,11 @@ class Bookmark:
     def complete(self, moment: datetime) -> None:
         """Move to the end of a stretch that has been emitted entirely.
 
-        What was remembered without its time and did not come again lies before that stretch, or is gone.
+        What was remembered without its time and did not come again lies before that stretch, or is gone; unless the
+        stretch ends before the saved bookmark (``end_date``), so that the rest was not read again.
         """
-        self._seen = {key: version for key, version in self._seen.items() if version}
+        if second_of(moment) >= self._floor:
+            self._seen = {key: version for key, version in self._seen.items() if version}
         self._second = max(self._second, min(second_of(moment), self._ceiling))
 
     def remembered(self) -> Mapping[str, str]:

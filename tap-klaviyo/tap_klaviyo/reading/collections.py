@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol
 from urllib.parse import quote
 
 import msgspec
-from klaviyo_http.documents import Reference, RelatedResource, read_page, read_related_page
+from klaviyo_http.documents import Reference, RelatedResource, read_related_page
 from klaviyo_http.filters import all_of, equals, period
 from klaviyo_http.moments import rfc3339_json
 from typing_extensions import override
@@ -127,7 +127,7 @@ class Collection(KlaviyoStream):
         endpoint = self.parent.endpoint
         name = id_name(endpoint.path.rsplit("/", 1)[-1])
         for conditions in self.parent.variants:
-            source = CollectionSource(self.name, self.account.client, endpoint, read_page, None, conditions)
+            source = CollectionSource(self.name, self.account.client, endpoint, read_related_page, None, conditions)
             yield from ({name: key} for key in source.ids())
 
     @override

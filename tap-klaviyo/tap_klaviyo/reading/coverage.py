@@ -4,23 +4,27 @@ A metric may be misspelt in the settings, be renamed, or be added to them later;
 ahead of what was read of it. So the state keeps, beside the bookmark, for each metric up to when it has been read (a
 list, because Meltano merges the objects of partial states), and where the first run began, null for the beginning::
 
-    {"since": "2026-05-01T00:00:00Z", "metrics": [["UvW3xY", "2026-08-14T09:13:05Z"], …]}
+    {"since": "2026-05-01T00:00:00Z", "metrics": [["UvW3xY", "2026-08-14T09:13:05Z"], …], "left_out": […]}
 
 A metric that is not listed was never read, and is read from ``since``. ``*`` stands for every metric that is not
 listed: where the settings name none, and in states of version 0.1.0, which did not tell metrics apart. Where the key
 may not read metrics, their ids are not known in advance; then names stand in the list, as the settings spell them.
+
+``left_out`` is for metrics that were read by earlier runs and are not by this one: what was seen before their marks, so
+that none of it comes again when they are read again: ``[["2026-08-14T09:13:05Z", ["5Qx…", …]], …]``. The list ``seen``
+of the bookmark would forget it.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from klaviyo_http.moments import parse_moment
 
-from tap_klaviyo.reading.bookmarks import before, second_of
+from tap_klaviyo.reading.bookmarks import SEEN_LIMIT, before, second_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import datetime, timedelta
 
     from tap_klaviyo.reading.bookmarks import SavedBookmark
@@ -31,17 +35,25 @@ EVERY = "*"
 class Coverage:
     """What has been read of the metrics of one stream. Seconds are spelt ``2026-08-14T09:12:40``."""
 
-    def __init__(self, marks: Mapping[str, str], since: datetime | None, reach: timedelta) -> None:
+    def __init__(
+        self,
+        marks: Mapping[str, str],
+        since: datetime | None,
+        reach: timedelta,
+        left_out: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
         """Continue from what a state says.
 
         Args:
             marks: Id or name of a metric -> the second up to which it has been read.
             since: From when on one is read that never was; None: from the beginning.
             reach: How far before its mark a metric is read again, though never from before *since*.
+            left_out: Mark -> ids of what was seen before it, of metrics that the last run did not read.
         """
         self._marks = dict(marks)
         self._since = since
         self._reach = reach
+        self._left_out = dict(left_out or {})
 
     @property
     def known(self) -> frozenset[str]:
@@ -72,10 +84,23 @@ class Coverage:
         if second:
             self._marks |= {key: max(self.mark(key), second) for key in keys}
 
-    def to_state(self) -> list[list[str]]:
-        """List the marks, but for those that say what is said of every metric."""
+    def choose(self, keys: Collection[str], seen: Collection[str]) -> set[str]:
+        """Recall what was seen before the marks of the metrics that are read; keep what was of the others.
+
+        *seen* is what the last run remembered, of whichever metric.
+        """
+        recalled = {one for key in keys for one in self._left_out.get(self.mark(key), ())}
+        others = {mark for key, mark in self._marks.items() if key not in keys}
+        self._left_out = {mark: self._left_out.get(mark, tuple(seen)) for mark in sorted(others)}
+        while sum(map(len, self._left_out.values())) > SEEN_LIMIT:
+            del self._left_out[min(self._left_out)]
+        return recalled
+
+    def to_state(self) -> dict[str, list[Any]]:
+        """List the marks, but for those that say what is said of every metric, and what was seen before some."""
         every = self._marks.get(EVERY)
-        return [[key, f"{second}Z"] for key, second in sorted(self._marks.items()) if key == EVERY or second != every]
+        marks = [[key, f"{second}Z"] for key, second in sorted(self._marks.items()) if key == EVERY or second != every]
+        return {"metrics": marks, "left_out": [[f"{mark}Z", list(seen)] for mark, seen in self._left_out.items()]}
 
 
 def coverage_of(saved: SavedBookmark | None, since: datetime | None, reach: timedelta) -> Coverage:
@@ -85,4 +110,5 @@ def coverage_of(saved: SavedBookmark | None, since: datetime | None, reach: time
     last = second_of(saved.moment)
     if saved.metrics is None:
         return Coverage({EVERY: last} if last else {}, since, reach)
-    return Coverage({key: min(second_of(mark), last) for key, mark in saved.metrics.items()}, since, reach)
+    marks = {key: min(second_of(mark), last) for key, mark in saved.metrics.items()}
+    return Coverage(marks, since, reach, {second_of(mark): seen for mark, seen in saved.left_out.items()})

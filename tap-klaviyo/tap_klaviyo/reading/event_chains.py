@@ -191,16 +191,16 @@ class EventChains(Generic[R]):
         """Whether the settings name metrics, and the account has none of them, so that nothing can be read."""
         return self._metrics is not None and not self._metrics and self._selection.says_unknown
 
-    def begin(self, coverage: Coverage, *, is_first_run: bool) -> None:
+    def begin(self, coverage: Coverage, *, is_first_run: bool, warns_of_absent: bool) -> None:
         """Continue from what has been read of each metric; say of which nothing has, and which are unknown.
 
-        An account need not have every metric, so an unknown one is a warning in the first run, and later only where it
-        looks misspelt, or nothing is read at all.
+        An account need not have every metric, so an unknown one is a warning in the first run (*warns_of_absent*), and
+        otherwise only where it looks misspelt, or nothing is read at all.
         """
         self._coverage = coverage
         for name, close in self._unknown:
             hint = f"; did you mean `{close}`? Names are compared exactly" if close else ""
-            level = logging.WARNING if close or is_first_run or self.knows_none else logging.INFO
+            level = logging.WARNING if close or warns_of_absent or self.knows_none else logging.INFO
             logger.log(level, "%s: the account has no metric `%s`%s", self._selection.setting, name, hint)
         level = logging.WARNING if self._selection.says_unknown else logging.INFO
         names = {metric.id: metric.name for metric in self._metrics or ()}
@@ -224,7 +224,16 @@ class EventChains(Generic[R]):
             return list(self._selection.names)
         return {EVERY, *self._coverage.known}
 
-    def advance(self, second: str) -> list[list[str]]:
+    def recall(self, seen: Collection[str]) -> set[str]:
+        """Return ids of what earlier runs emitted before the marks of the metrics that are read, but not the last run.
+
+        *seen*: what that one remembered. Where ids cannot be looked up, a metric that is not read cannot be told from
+        one that is but had no event lately; then nothing is kept.
+        """
+        by_name = self._metrics is None and self._selection.names is not None
+        return self._coverage.choose({*self.keys, *self._coverage.known} if by_name else self.keys, seen)
+
+    def advance(self, second: str) -> dict[str, list[Any]]:
         """Note that all that is read has been read up to a second; return the state of the metrics."""
         self._coverage.advance(self.keys, second)
         self._coverage.advance(self._met, second)

@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from tap_klaviyo.reading.bookmarks import R
 from tap_klaviyo.reading.coverage import coverage_of
-from tap_klaviyo.reading.stream import KlaviyoStream, Run
+from tap_klaviyo.reading.stream import Beginning, KlaviyoStream, Run
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -31,13 +31,16 @@ class EventStream(KlaviyoStream, Generic[R]):
         self.chains.resolve(self.account.metrics)
 
     @override
-    def begin(self, saved: SavedBookmark | None, since: datetime | None) -> tuple[datetime | None, str | None]:
+    def begin(self, saved: SavedBookmark | None, since: datetime | None) -> Beginning:
         coverage = coverage_of(saved, since, self.reach)
-        self.chains.begin(coverage, is_first_run=saved is None)
+        is_first_run = saved is None
+        is_test = self.ABORT_AT_RECORD_COUNT is not None
+        self.chains.begin(coverage, is_first_run=is_first_run, warns_of_absent=is_first_run and not is_test)
+        recalled = self.chains.recall(saved.seen if saved else ())
         keys = self.chains.keys
         if not keys:
             return super().begin(saved, since)
-        return coverage.lowest(keys), coverage.position(keys) if saved else None
+        return Beginning(coverage.lowest(keys), coverage.position(keys) if saved else None, recalled)
 
     @override
     def finish(self, run: Run) -> None:
@@ -47,4 +50,4 @@ class EventStream(KlaviyoStream, Generic[R]):
 
     @override
     def notes(self, run: Run) -> dict[str, Any]:
-        return {"metrics": self.chains.advance(run.bookmark.position)}
+        return self.chains.advance(run.bookmark.position)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     import msgspec
-    from klaviyo_http.documents import Event, Resource
+    from klaviyo_http.documents import Event, Profile, RelatedResource
 
     from tap_klaviyo.reading.bookmarks import Bookmark, Placed, R
 
@@ -45,7 +45,7 @@ def moment_of(time: msgspec.Raw | None) -> datetime | None:
     return parse_moment(f"{version[:19]}Z") if version else None
 
 
-def span_of(data: Sequence[Resource | Event], name: str) -> tuple[datetime, datetime] | None:
+def span_of(data: Sequence[Profile | RelatedResource | Event], name: str) -> tuple[datetime, datetime] | None:
     """Return the times of a page's first and last record, in the attribute *name*; None if they have none."""
     first, last = (moment_of(data[place].attributes.get(name)) for place in (0, -1)) if data else (None, None)
     return (first, last) if first and last else None

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from abc import abstractmethod
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from itertools import islice
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, cast
 
 import msgspec
 from klaviyo_http.documents import decode_exactly
@@ -22,6 +23,7 @@ from singer_sdk.streams import Stream
 from typing_extensions import override
 
 from tap_klaviyo import schemas
+from tap_klaviyo.errors import MapFailedError
 from tap_klaviyo.reading.bookmarks import Bookmark, SavedBookmark, before, read_state, span
 from tap_klaviyo.reading.fetching import Fetcher
 from tap_klaviyo.reading.rows import PageBudget, PageLimitReached, Row
@@ -29,7 +31,7 @@ from tap_klaviyo.reading.windows import WindowedReading
 from tap_klaviyo.writer import encode_lines, json_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 
     from klaviyo_http.client import KlaviyoClient
     from klaviyo_http.endpoints import Endpoint
@@ -42,6 +44,9 @@ if TYPE_CHECKING:
     from tap_klaviyo.reading.pages import P, Source
     from tap_klaviyo.settings import Settings
     from tap_klaviyo.writer import LineWriter
+
+EXPLAINED = (RejectedKeyError, NoWayError, MapFailedError, BrokenPipeError)
+"""What ends all streams at once; the tap says it in one line."""
 
 CHECKPOINT_RECORDS = 1_000
 CHECKPOINT_SECONDS = 5.0
@@ -84,6 +89,17 @@ class Run:
     def progress(self) -> tuple[int, str]:
         """What a STATE would tell: how many records are out, and the bookmark."""
         return self.tally["emitted"], self.bookmark.second
+
+
+class Beginning(NamedTuple):
+    """Where a run of a stream begins."""
+
+    lower: datetime | None
+    """From when on it reads; None: from the beginning."""
+    position: str | None = None
+    """Up to which second all has been read, if that is not what the bookmark says."""
+    recalled: Collection[str] = ()
+    """Ids of what was emitted before, besides what the bookmark remembers."""
 
 
 class KlaviyoStream(Stream):
@@ -141,12 +157,9 @@ class KlaviyoStream(Stream):
     def prepare(self) -> None:
         """Read what the stream needs to know before its run begins."""
 
-    def begin(self, saved: SavedBookmark | None, since: datetime | None) -> tuple[datetime | None, str | None]:
-        """Return where to begin reading, and up to which second all has been read, if the bookmark does not say that.
-
-        *since* is where the first run began, or begins.
-        """
-        return (before(saved.moment, self.reach, since) if saved and saved.moment else since), None
+    def begin(self, saved: SavedBookmark | None, since: datetime | None) -> Beginning:
+        """Return where to begin; *since* is where the first run began, or begins."""
+        return Beginning(before(saved.moment, self.reach, since) if saved and saved.moment else since)
 
     @abstractmethod
     def records(self, run: Run) -> Iterator[Record]:
@@ -189,7 +202,7 @@ class KlaviyoStream(Stream):
             self.prepare()
             for part in [context] if context else self.contexts():
                 yield from self._read_part(part)
-        except (RejectedKeyError, NoWayError, BrokenPipeError):
+        except EXPLAINED:
             raise
         except PageLimitReached:
             self._stopped_at_limit()
@@ -291,7 +304,7 @@ class KlaviyoStream(Stream):
         start = client.run_start(self.first_endpoint)
         saved = self._saved(start, context)
         since = saved.since if saved else self._first_lower_bound(start, context)
-        lower, position = self.begin(saved, since)
+        lower, position, recalled = self.begin(saved, since)
         upper = min(start, settings.end) if settings.end else start
         if lower and upper <= lower and upper < start:
             self.logger.warning(
@@ -300,7 +313,14 @@ class KlaviyoStream(Stream):
                 whole_second(upper),
                 whole_second(lower),
             )
-        bookmark = Bookmark(saved, ceiling=start, overlap=self.overlap, versioned=self.versioned, position=position)
+        bookmark = Bookmark(
+            saved,
+            ceiling=max(start, saved.moment) if saved and saved.moment else start,
+            overlap=self.overlap,
+            versioned=self.versioned,
+            position=position,
+            recalled=recalled,
+        )
         limit = settings.max_pages if self.replication_key else None  # without a bookmark, no run could go on
         budget = PageBudget(limit, bookmark, counted=self._run.budget.counted if self._run else 0)
         fetcher = Fetcher(settings.max_concurrency)
@@ -309,14 +329,26 @@ class KlaviyoStream(Stream):
     def _saved(self, start: datetime, context: Context | None) -> SavedBookmark | None:
         """Read what an earlier run left; a bookmark in the future is brought back to the run's start.
 
+        One that this tap has written was no later than the server's clock; if that is behind it now, but this
+        machine's is not, it is the server's that is wrong. Then the bookmark stays: going back would repeat records.
+
         A state that does not say where the first run began is held to a ``start_date`` that lies before its bookmark.
         """
         if not self._is_incremental:
             return None
         saved = read_state(self.get_context_state(context), str(self.replication_key))
         if saved and saved.moment and saved.moment > start:
-            self.logger.warning("the bookmark in the state lies in the future; reading from the run's start instead")
-            saved = replace(saved, moment=start)
+            if saved.tells_since and saved.moment <= datetime.now(UTC):
+                self.logger.warning(
+                    "stream %s: the server's clock is behind the bookmark, which stays; what happened since comes in "
+                    "later runs",
+                    self.name,
+                )
+            else:
+                self.logger.warning(
+                    "the bookmark in the state lies in the future; reading from the run's start instead"
+                )
+                saved = replace(saved, moment=start)
         if saved and saved.moment and not saved.tells_since:
             earliest = self.account.settings.start
             saved = replace(saved, since=earliest if earliest and earliest <= saved.moment else None)
@@ -409,12 +441,29 @@ class KlaviyoStream(Stream):
 
     @override
     def _generate_record_messages(self, record: Record) -> Generator[RecordMessage, None, None]:
-        """Compose the messages of a record, stamped with the time its page was fetched."""
-        for message in super()._generate_record_messages(record):
-            message.time_extracted = self._fetched_at
-            yield message
+        """Compose the messages of a record, stamped with the time its page was fetched.
+
+        Raises:
+            MapFailedError: A stream map cannot be applied to it.
+        """
+        try:
+            for message in super()._generate_record_messages(record):
+                message.time_extracted = self._fetched_at
+                yield message
+        except Exception as error:  # noqa: BLE001 - whatever an expression does; its message may hold a value
+            raise MapFailedError(
+                f"stream {self.name}: an expression in `stream_maps` cannot be evaluated for a record "
+                f"({type(error).__name__}); the state holds what was written before. Correct the expression; it must "
+                "bear properties that are null or absent"
+            ) from None
 
     # -- reports ---------------------------------------------------------------------------------------------------
+
+    @override
+    def log(self, message: str, *args: Any, level: int = logging.INFO, **kwargs: Any) -> None:
+        """Log for the SDK, but not its "unhandled error" where `TapKlaviyo.run` handles it and says what it is."""
+        if level < logging.ERROR or not isinstance(sys.exception(), EXPLAINED):
+            super().log(message, *args, level=level, **kwargs)
 
     def _stopped_at_limit(self) -> None:
         if self._run:

@@ -58,6 +58,8 @@ class Window(Generic[P]):
     recheck: Recheck | None = None
     pages_read: int = 0
     records_read: int = 0
+    idle_pages: int = 0
+    """Pages in a row that brought nothing: no record, or none but that of the page before."""
 
     @property
     def may_ask(self) -> bool:

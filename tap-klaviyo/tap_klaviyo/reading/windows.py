@@ -39,6 +39,8 @@ HORIZON = 16  # an estimate holds for so many times the stretch that it was meas
 ALIKE = 8  # factor by which the pace may differ within one such stretch
 SMOOTHING = 0.3  # weight of the newest measurement
 SETTLE_SECONDS = 1.0
+MOST_IDLE_PAGES = 50
+"""In a row; a chain that brings nothing over and over, under ever new links, would never end."""
 
 logger = logging.getLogger("tap-klaviyo.windows")
 
@@ -181,6 +183,8 @@ class WindowedReading(Generic[P]):
         window.waiting_bytes += fetched.size
         window.pages_read += 1
         window.records_read += len(page.data)
+        brings_nothing = not page.data or page.data[-1].id == window.last_key
+        window.idle_pages = window.idle_pages + 1 if brings_nothing else 0
         self._note_time(window, page)
         followed, window.link = window.link, page.links.next or None
         if window.recheck and page.data and window.recheck.key == window.last_key:
@@ -193,6 +197,12 @@ class WindowedReading(Generic[P]):
         elif window.link in (followed, window.tortoise):
             window.error = RefusedRequestError(
                 f"{self._source.name}: a page names one as the next that was read before", status=200, parameter=None
+            )
+        elif window.idle_pages > MOST_IDLE_PAGES:
+            window.error = RefusedRequestError(
+                f"{self._source.name}: {window.idle_pages} pages in a row bring nothing new, and the API names more",
+                status=200,
+                parameter=None,
             )
         if window.pages_read.bit_count() == 1:
             window.tortoise = window.link

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from klaviyo_http.documents import Resource, read_page
+from klaviyo_http.documents import Profile, read_page
 from klaviyo_http.endpoints import PROFILES
 from klaviyo_http.moments import consent_times_rfc3339, prediction_times_rfc3339, rfc3339_json
 from singer_sdk.schema.source import SchemaDirectory
@@ -70,7 +70,7 @@ class Profiles(KlaviyoStream):
             yield rows_of(page, self.replication_key, profile_record)
 
 
-def profile_record(profile: Resource) -> dict[str, Any]:
+def profile_record(profile: Profile) -> dict[str, Any]:
     """Flatten a profile: id beside the attributes, its declared date-times in RFC 3339 UTC."""
     record: dict[str, Any] = {"id": profile.id, **profile.attributes}
     record["id"] = profile.id

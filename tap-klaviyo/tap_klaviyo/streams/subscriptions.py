@@ -156,10 +156,7 @@ def read_profiles(client: KlaviyoClient, keys: Sequence[str]) -> list[Fetched[Pa
         "filter": any_of("id", keys),
         **PROFILES.page_of(),
     }
-    pages = [client.get(PROFILES.path, parameters, read_page)]
-    while link := pages[-1].document.links.next:
-        pages.append(client.follow(link, read_page))
-    return pages
+    return client.all_pages(PROFILES.path, parameters, read_page)
 
 
 def changed_profiles(changes: Mapping[str, Change], pages: Sequence[Fetched[Page]]) -> list[Row]:

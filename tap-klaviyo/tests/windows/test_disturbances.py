@@ -79,6 +79,18 @@ def test_page_that_names_itself_as_the_next_is_an_error(collect, play, steps, si
     assert bool(stuck) >= bool(played.error)
 
 
+@pytest.mark.parametrize("stays", [0, 1, 5], ids=["empty", "one record", "a whole page"])
+def test_pages_that_bring_nothing_new_come_to_an_end(collect, play, stays):
+    """Each names another one as the next, so that no link comes twice; nothing of that ended the run."""
+    collection = collect(moments([HOUR] * 5), 5)
+    collection.always_names_next = True
+    collection.follow = lambda link: collection.answer(collection.things[:stays], f"{link}+")
+    played = read(play, collection, [0.2])
+
+    assert played.once == list(collection.seconds)
+    assert "bring nothing new" in str(played.error)
+
+
 @pytest.mark.req("BX-10", "C-26")
 @settings(max_examples=100, deadline=None)
 @given(

@@ -1,0 +1,145 @@
+"""The commands beside loading, and the console script of a target."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from singer_delivery.commands.forget import forget
+from singer_delivery.commands.preview import Choice, preview
+from singer_delivery.commands.replay import NO_IDENTIFIER, RejectChoice, replay, told_of_replay
+from singer_delivery.exit_codes import run_command
+from singer_delivery.memory.private_files import OTHERS
+from singer_delivery.process import log_to_stderr, name_log_lines
+from singer_delivery.settings.variables import check_log_level
+from singer_delivery.standard_streams import open_closed_streams
+from singer_delivery.texts import text_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from singer_delivery.target import DeliveryTarget
+
+config_option = click.option(
+    "--config", "config", multiple=True, required=True, help="Settings file, or ENV for environment variables."
+)
+
+
+def run_target(target: type[DeliveryTarget], more: Sequence[click.Command] = ()) -> None:
+    """Run the console script: loading, or one of the commands; every ending is sorted into the exit codes.
+
+    *more*: commands of the target's own, such as ``check``.
+    """
+    os.umask(OTHERS)  # whatever is written is nobody else's
+    open_closed_streams()
+    commands = commands_of(target, more)
+    is_command = len(sys.argv) > 1 and sys.argv[1] in commands.commands
+    prefix = target._env_var_prefix  # noqa: SLF001  (the SDK has no other name for it)
+
+    def work(**options: Any) -> Any:
+        check_log_level(os.environ, prefix)
+        if not is_command:
+            return target.cli(**options)
+        log_to_stderr(os.environ.get(f"{prefix}LOGLEVEL"))
+        return commands(sys.argv[1:], **options)
+
+    reads_input = not is_command and not any(word.startswith("--input") for word in sys.argv)
+    run_command(work, reads_input=reads_input)
+
+
+def settings_of(target: type[DeliveryTarget], paths: tuple[str, ...]) -> dict[str, Any]:
+    """The settings of one command; its log lines carry the integration's name."""
+    config = target.config_from(paths)
+    name_log_lines(config, target.properties())
+    return config
+
+
+def commands_of(target: type[DeliveryTarget], more: Sequence[click.Command]) -> click.Group:
+    """Make the commands of a target."""
+
+    @click.group(help=f"Commands of {target.name} beside loading.")
+    def commands() -> None:
+        pass
+
+    for command in more:
+        commands.add_command(command)
+
+    @commands.command("preview")
+    @config_option
+    @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+    @click.option(
+        "--limit",
+        default=20,
+        show_default=True,
+        help="Records to show of each stream; of those filtered, one a reason.",
+    )
+    @click.option("--stream", help="Only records of this stream.")
+    @click.option("--metric", help="Only events of this metric.")
+    @click.option("--key", help="Only the record with this key.")
+    def preview_command(
+        config: tuple[str, ...], form: str, limit: int, stream: str | None, metric: str | None, key: str | None
+    ) -> None:
+        """Show what Singer lines from standard input would become in a run, and what would be left out and why."""
+        preview(
+            target, settings_of(target, config), None, Choice(stream, metric, key), as_json=form == "json", limit=limit
+        )
+
+    @commands.command("replay")
+    @config_option
+    @click.option("--code", "codes", multiple=True, help="Only rejects with this reason code.")
+    @click.option("--stream", "streams", multiple=True, help="Only rejects of this stream.")
+    @click.option("--key", "keys", multiple=True, help="Only rejects of this key.")
+    @click.option("--all", "everything", is_flag=True, help="All rejects that were not replayed yet.")
+    @click.option(
+        "--unidentified",
+        is_flag=True,
+        help="Records that had none of the mapped identifiers, once these are corrected.",
+    )
+    def replay_command(
+        config: tuple[str, ...],
+        codes: tuple[str, ...],
+        streams: tuple[str, ...],
+        keys: tuple[str, ...],
+        *,
+        everything: bool,
+        unidentified: bool,
+    ) -> None:
+        """Map and send rejected records again; what was delivered since in a newer version stays."""
+        if not (codes or streams or keys or everything or unidentified):
+            raise click.UsageError("choose rejects with --code, --stream or --key, or take them --all")
+        if unidentified and not everything and codes and NO_IDENTIFIER not in codes:
+            raise click.UsageError(
+                f"--unidentified are the records of the code `{NO_IDENTIFIER}`: leave it out, or --code"
+            )
+        choice = RejectChoice(
+            frozenset(codes),
+            frozenset(streams),
+            frozenset(keys),
+            rejects=everything or not unidentified,
+            unidentified=unidentified or NO_IDENTIFIER in codes,
+        )
+        outcomes = replay(target(config=settings_of(target, config)), choice)
+        click.echo(told_of_replay(outcomes))
+
+    @commands.command("forget")
+    @config_option
+    def forget_command(config: tuple[str, ...]) -> None:
+        """Remove addresses, one a line or in a table on standard input, from what is kept here."""
+        addresses = re.split(r"\r\n|\r|\n", text_of(sys.stdin.buffer.read(), "standard input"))
+        gone = forget(target.checked_settings(settings_of(target, config)), target.prefix, addresses)
+        click.echo(
+            f"removed {gone.rejects} reject(s), {gone.profiles} profile(s) of the ledger, {gone.files} dry run(s) and "
+            f"other file(s), the bytes of {gone.events} event(s) of unknown outcome. "
+            f"{target.destination_name} itself is not touched: delete or anonymise the person there, too"
+        )
+        if gone.unknown:
+            lines = ", ".join(map(str, gone.unknown))
+            click.echo(
+                f"nothing is kept of {len(gone.unknown)} of {gone.given} address(es): line(s) {lines} of the list"
+            )
+
+    return commands

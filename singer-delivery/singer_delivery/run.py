@@ -1,0 +1,379 @@
+"""One run of the target: its parts put together, and its end, whatever that is."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import sys
+import uuid
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from singer_delivery.accounts.accounting import UNREADABLE, Accounts
+from singer_delivery.accounts.checkpoints import Checkpoints, State
+from singer_delivery.accounts.history import ALWAYS_RUNS, always_had_rows, delivered_before
+from singer_delivery.accounts.progress import QUIET_ROWS, Progress, barren_streams
+from singer_delivery.accounts.rejects import Reject, RejectsFile
+from singer_delivery.accounts.remedies import NOTE_HINTS, REMEDIES
+from singer_delivery.accounts.summary import show_table
+from singer_delivery.accounts.unidentified import Unidentified
+from singer_delivery.disclosure import shown
+from singer_delivery.exact_json import encode
+from singer_delivery.memory.consent_memory import ConsentMemory
+from singer_delivery.memory.data_dir import AlreadyRunningError, DataDir
+from singer_delivery.memory.digests import Digester
+from singer_delivery.memory.ledger import Ledger
+from singer_delivery.sending.batches import deliver_batches
+from singer_delivery.sending.delivery import SharedParts
+from singer_delivery.sending.dry_run import DryRun
+from singer_delivery.sending.lanes import Lanes
+from singer_delivery.sink import Staging
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from singer_delivery.accounts.progress import Barren
+    from singer_delivery.destination import Destination, Transport
+    from singer_delivery.interruption import Interruption
+    from singer_delivery.settings.declarations import DeliverySettings
+
+log = logging.getLogger(__name__)
+
+DECIDING = ("identifier_mappings", "identifier_settings", "stream_maps", "stream_map_config", "flattening_enabled")
+"""Settings that decide whether a person is found in a record; where they delivered before, they do so again."""
+
+PERCENT_FROM_ROWS = 100
+"""A percentage in ``max_rejects`` counts from this many rows on."""
+
+
+class TooManyRejectsError(Exception):
+    """More records were rejected than ``max_rejects`` allows."""
+
+
+class NothingDeliveredError(Exception):
+    """Nothing of a stream was delivered, and not because somebody wished it so."""
+
+
+class OutputGoneError(Exception):
+    """Nobody reads the STATE any more."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(
+            f"standard output is closed, or cannot be written ({why}): nobody takes the STATE, so the run ends here"
+        )
+
+
+class UnbalancedError(Exception):
+    """The outcomes do not add up to what was read: a bug, which must not pass as success."""
+
+
+class Run:
+    """Everything that one run of the target holds; created at its first message.
+
+    Raises:
+        LedgerError, OSError: The ledger or the data folder cannot be used.
+    """
+
+    def __init__(
+        self,
+        settings: DeliverySettings,
+        destination: Destination,
+        config: dict[str, Any],
+        interruption: Interruption,
+        properties: Mapping[str, Any],
+    ) -> None:
+        self.id = f"{datetime.now(tz=UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}"
+        self.settings = settings
+        self.destination = destination
+        self.accounts = Accounts()
+        self.tally = self.accounts.new_tally()
+        self._interruption = interruption
+        self._settings_hash = hash_of_settings(config, properties)
+        self._mapping_hash = hash_of_settings({name: config.get(name) for name in DECIDING}, properties)
+        self._started = datetime.now(tz=UTC)
+        self._said: set[tuple[str, str]] = set()
+        self._open_parts()
+        self._say_what_matters()
+
+    def _open_parts(self) -> None:
+        settings, destination = self.settings, self.destination
+        remedies = {**REMEDIES, **destination.remedies}
+        self.data_dir = DataDir(settings.data_dir, settings.integration_name)
+        rejects = self.data_dir.dry_run_rejects(self.id) if settings.dry_run else self.data_dir.rejects
+        self.rejects = RejectsFile(rejects, run_id=self.id)
+        self.unidentified = None if settings.dry_run else Unidentified(self.data_dir.unidentified, run_id=self.id)
+        size, days = settings.rejects_max_mb, settings.rejects_max_days
+        for file in self.files_of_records():
+            if dropped := file.compact(max_bytes=size * 1_000_000, max_days=days):
+                log.warning("%s: the oldest %d went, beyond %d MB or %d days", file.path.name, dropped, size, days)
+        if pruned := self.data_dir.prune(days):
+            log.info("%d summaries and dry runs went, older than %d days (rejects_max_days)", pruned, days)
+        self.expects_delivery = True  # a replay may find that what is left cannot be delivered
+        self.progress = Progress()
+        self.watch = destination.watch()
+        self.checkpoints = Checkpoints(self._write_state, self._may_pass)
+        self.ledger: Ledger | None = None
+        if settings.ledger_days:
+            url = settings.ledger_url or f"sqlite:///{self.data_dir.ledger}"
+            self.ledger = Ledger(url, destination.prefix, read_only=settings.dry_run)
+            self.ledger.prune(settings.ledger_days)
+        transport: Transport
+        if settings.dry_run:
+            transport = DryRun(self.data_dir.dry_run(self.id))
+        else:
+            transport = destination.connect(self._interruption.stopping)
+        digest = Digester(settings.scope)
+        self.consent_memory = ConsentMemory(
+            self.ledger, digest, self.data_dir.folder, withholds=settings.optins_without_memory == "withhold"
+        )
+        shared = SharedParts(
+            destination.name,
+            transport,
+            self.ledger,
+            self.rejects,
+            self.checkpoints,
+            self.progress,
+            remedies,
+            content_of=partial(digest, "content"),
+            skip_unchanged=settings.skip_unchanged,
+        )
+        self.lanes = Lanes(
+            [
+                deliver_batches(destination.kinds, shared, self.accounts.new_tally())
+                for _ in range(settings.max_parallel_requests)
+            ],
+            kinds=destination.kinds,
+            stopping=self._interruption.stopping,
+            wake=self._interruption.wake,
+        )
+        self.staging = Staging(
+            kinds=destination.kinds,
+            remedies=remedies,
+            note_hints={**NOTE_HINTS, **destination.note_hints},
+            tally=self.tally,
+            rejects=self.rejects,
+            checkpoints=self.checkpoints,
+            lanes=self.lanes,
+            digest=digest,
+            warn_once=self.warn_once,
+            watch=self.watch,
+            progress=self.progress,
+            consent_memory=self.consent_memory,
+            unidentified=self.unidentified,
+            inform_once=self.inform_once,
+        )
+
+    def _say_what_matters(self) -> None:
+        if self.data_dir.is_new:
+            log.warning(
+                "data_dir %s is new and empty: nothing is remembered of earlier runs (containers need a volume)",
+                self.data_dir.folder,
+            )
+        for fact in self.destination.facts():
+            self.warn_once("", fact)
+        if self.settings.dry_run:
+            log.warning("dry_run: nothing is sent, no STATE is written; requests go to %s", self.data_dir.root)
+
+    def lock(self, stream: str) -> None:
+        """Hold *stream* for this run, here and in a shared ledger.
+
+        Raises:
+            AlreadyRunningError: Another run of the integration holds it.
+        """
+        self.data_dir.lock(stream)
+        if self.ledger and not self.ledger.hold(self.staging.digest("stream", stream)):
+            raise AlreadyRunningError(stream)
+
+    def warn_once(self, stream: str, words: str) -> None:
+        """Log a warning that would be the same for many records, once."""
+        self._say_once(logging.WARNING, stream, words)
+
+    def inform_once(self, stream: str, words: str) -> None:
+        """Log what is as it should be, and worth knowing, once."""
+        self._say_once(logging.INFO, stream, words)
+
+    def _say_once(self, level: int, stream: str, words: str) -> None:
+        if (stream, words) not in self._said:
+            self._said.add((stream, words))
+            log.log(level, "%s%s", f"stream {shown(stream)}: " if stream else "", words)
+
+    def unreadable(self, line: bytes) -> None:
+        """Count a line that is no Singer message, and keep it with the rejects."""
+        self.tally.read[UNREADABLE] += 1
+        self.tally.record(UNREADABLE, "rejected", "unreadable")
+        self.progress.note(UNREADABLE, "rejected", "unreadable")
+        text = line.decode("utf-8", "replace").rstrip("\n")
+        self.rejects.add(Reject(UNREADABLE, "", (), "unreadable", "", REMEDIES["unreadable"], text))
+
+    def state(self, value: State) -> None:
+        """Take a STATE of the input; it is written once everything before it is settled."""
+        self.consent_memory.note_state(value, self.tally.read)
+        self.checkpoints.add_state(value)
+        self.lanes.flush_old()
+
+    def finish(self) -> None:
+        """Send what is staged, settle it, and account for the run.
+
+        Raises:
+            TooManyRejectsError, UnbalancedError: See there.
+            Exception: What made a lane fail.
+        """
+        try:
+            self.lanes.finish()
+            if not self._interruption.stopping.is_set():
+                self.consent_memory.end()
+        finally:
+            try:
+                self._sync()
+            finally:
+                report = self._report()
+                self._say_what_was_missing()
+                self._say_what_is_empty(report["streams"])
+                self._show(report)
+                if self.ledger:
+                    self.ledger.close()
+        if report["unbalanced"]:
+            raise UnbalancedError(
+                f"the counts of {', '.join(report['unbalanced'])} do not add up; please report it with {self._summary}"
+            )
+        rejected, read = self.accounts.rejected()
+        if exceeds(self.settings.max_rejects, rejected, read):
+            raise TooManyRejectsError(
+                f"{rejected} of {read} records were rejected, more than `max_rejects` ({self.settings.max_rejects}) "
+                f"allows; they and the reasons are in {self.rejects.path}"
+            )
+        if self.expects_delivery and not self._interruption.stopping.is_set():
+            self._judge(barren_streams(report["streams"], self.watch.slipped()))
+            self.checkpoints.release()
+
+    def _judge(self, barren: Sequence[Barren]) -> None:
+        """Say of which streams nothing was delivered.
+
+        Raises:
+            NothingDeliveredError: It may be a mistake of the settings.
+        """
+        doubted = [stream for stream in barren if not self._is_quiet(stream)]
+        for stream in barren:
+            log.warning("%s", stream)
+        if doubted and self.settings.on_nothing_delivered == "fail":
+            raise NothingDeliveredError(
+                "; ".join(map(str, doubted)) + ": no STATE passes them, so they are read again; correct the mapping, "
+                "or set `on_nothing_delivered` to warn if that is as it should be"
+            )
+
+    def _is_quiet(self, barren: Barren) -> bool:
+        """Whether few records came, none of them rejected for the first time, by settings that delivered before."""
+        if barren.read >= QUIET_ROWS or (barren.rejected and self._rejects_for_the_first_time(barren.stream)):
+            return False
+        return delivered_before(self.data_dir.summaries(), barren.stream, self._mapping_hash)
+
+    def _rejects_for_the_first_time(self, stream: str) -> bool:
+        """Whether this run rejected a record of *stream* that no earlier run has rejected."""
+        now: set[object] = set()
+        before: set[object] = set()
+        for entry in self.rejects.entries():
+            if entry is not None and entry.get("stream") == stream:
+                (now if entry.get("run_id") == self.id else before).add(entry.get("key"))
+        return not now <= before
+
+    def _may_pass(self) -> bool:
+        """Whether a STATE may be written before the run's end: nothing that came so far is in doubt."""
+        if self.settings.on_nothing_delivered == "warn":
+            return True
+        return self.progress.may_pass() and self.watch.slipped().keys() <= self.progress.reached
+
+    def _sync(self) -> None:
+        """Wait until the disk has what was left out."""
+        for file in self.files_of_records():
+            file.sync()
+
+    def _say_what_is_empty(self, streams: Mapping[str, Any]) -> None:
+        """Say that no stream came, or that one came without a record which always had some."""
+        if self._interruption.stopping.is_set() or not self.expects_delivery:
+            return
+        if not streams:
+            log.warning("no stream came in: is one selected in the tap (`select`, or its catalog)?")
+        for stream in (stream for stream, figures in streams.items() if not figures["read"]):
+            if always_had_rows(self.data_dir.summaries(), stream):
+                log.warning(
+                    "stream %s: no record came in, though each of the last %d runs had some; look at the tap: what it "
+                    "selects, its settings, its account",
+                    shown(stream),
+                    ALWAYS_RUNS,
+                )
+
+    def _say_what_was_missing(self) -> None:
+        """Name the sources that no record had: as a warning where the settings seem to be wrong."""
+        for stream, missing in self.watch.missing().items():
+            plain = []
+            for source in missing:
+                if source.suggestion:
+                    log.warning("stream %s: %s", stream, source)
+                else:
+                    plain.append(source)
+            if plain:
+                log.info("stream %s: %s", stream, "; ".join(map(str, plain)))
+
+    def files_of_records(self) -> list[RejectsFile]:
+        """The files with the records that were left out."""
+        return [self.rejects, *([self.unidentified.file] if self.unidentified else [])]
+
+    def tidy_up(self) -> None:
+        """Merge rejects that repeat earlier ones; a full disk does no harm here."""
+        try:
+            self.rejects.merge_repeats()
+        except OSError as error:
+            log.warning("rejects that repeat earlier ones could not be merged (%s)", error.strerror)
+
+    def _report(self) -> dict[str, Any]:
+        pending = self.lanes.staged() - self.accounts.settled()
+        return {
+            "run_id": self.id,
+            "integration_name": shown(self.settings.integration_name),
+            "settings_hash": self._settings_hash,
+            "started": self._started.isoformat(timespec="seconds"),
+            "finished": datetime.now(tz=UTC).isoformat(timespec="seconds"),
+            "mapping_hash": self._mapping_hash,
+            "dry_run": self.settings.dry_run,
+            **self.accounts.report(pending),
+            "rejects_file": str(self.rejects.path),
+        }
+
+    def _show(self, report: dict[str, Any]) -> None:
+        try:
+            self._summary = self.data_dir.write_summary(self.id, json.dumps(report, indent=2) + "\n")
+        except OSError as error:  # a full disk must not hide how the run ended
+            log.error("the run summary cannot be written to %s (%s)", self.data_dir.folder, error.strerror)  # noqa: TRY400
+            self._summary = self.data_dir.folder
+        if sys.stderr.isatty():
+            show_table(report)
+        else:
+            log.info("run summary: %s", json.dumps(report))
+
+    def _write_state(self, state: State) -> None:
+        """Write one STATE to standard output, after the rejects before it are on the disk."""
+        self._sync()
+        if self.settings.dry_run:
+            return
+        try:
+            sys.stdout.write(encode(state).decode() + "\n")
+            sys.stdout.flush()
+        except OSError as error:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains once more at its end
+            raise OutputGoneError(error.strerror or type(error).__name__) from None
+
+
+def exceeds(max_rejects: str, rejected: int, read: int) -> bool:
+    """Whether *rejected* of *read* records are too many for ``N`` or ``N%`` (the latter from 100 rows on)."""
+    if max_rejects.endswith("%"):
+        return read > PERCENT_FROM_ROWS and rejected * 100 > float(max_rejects[:-1]) * read
+    return rejected > int(max_rejects)
+
+
+def hash_of_settings(config: Mapping[str, Any], properties: Mapping[str, Any]) -> str:
+    """Twelve characters that change with any setting; secrets do not go in."""
+    plain = {name: value for name, value in config.items() if not properties.get(name, {}).get("writeOnly")}
+    return hashlib.sha256(json.dumps(plain, sort_keys=True, default=str).encode()).hexdigest()[:12]

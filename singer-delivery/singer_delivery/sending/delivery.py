@@ -1,0 +1,109 @@
+"""What the delivery of both kinds has in common: sending rows, keeping rejects, settling records."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING
+
+from singer_delivery.accounts.rejects import reject_of, reject_of_events
+from singer_delivery.destination import Answer
+from singer_delivery.sending.sender import Evidence, Sender
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from singer_delivery.accounts.accounting import Outcome, Tally
+    from singer_delivery.accounts.checkpoints import Checkpoints
+    from singer_delivery.accounts.progress import Progress
+    from singer_delivery.accounts.rejects import RejectsFile
+    from singer_delivery.destination import Job, Kind, Limits, Refusal, Request, Transport
+    from singer_delivery.memory.ledger import Ledger
+    from singer_delivery.sending.items import RejectedEvent, Source
+    from singer_delivery.sending.sender import Answered, Sending
+
+
+@dataclass(slots=True)
+class SharedParts:
+    """What all lanes share; each of them is safe to use from several threads. *ledger* is None when switched off.
+
+    *remedies*: reason code -> what to do. *content_of*: by which
+    digest the ledger knows bytes of an event. *skip_unchanged*: as the setting of this name.
+    """
+
+    destination: str
+    transport: Transport
+    ledger: Ledger | None
+    rejects: RejectsFile
+    checkpoints: Checkpoints
+    progress: Progress
+    remedies: Mapping[str, str]
+    content_of: Callable[[bytes], bytes]
+    skip_unchanged: bool
+    _evidence: dict[tuple[Kind, str], Evidence] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def evidence(self, kind: Kind, form: str) -> Evidence:
+        """What has been learned of requests of one *form*: whether the API takes them as such."""
+        with self._lock:
+            return self._evidence.setdefault((kind, form), Evidence())
+
+
+class Delivery:
+    """The base of both deliveries; counts into *tally*, which belongs to one lane."""
+
+    def __init__(self, shared: SharedParts, tally: Tally) -> None:
+        self.shared = shared
+        self.tally = tally
+
+    def send(
+        self,
+        kind: Kind,
+        variant: str,
+        rows: Sequence[bytes],
+        answered: Answered,
+        before_retry: Callable[[], None] = lambda: None,
+    ) -> Sending:
+        """Send rows; *answered* and the verdicts are as in :meth:`Sender.send`."""
+
+        def post(request: Request, part: range) -> tuple[Answer, int]:
+            answer, attempts = self.shared.transport.send(request, len(part), kind.read, before_retry)
+            return answered_by(answer), attempts
+
+        evidence, sender = self.shared.evidence(kind, variant), self.sender(kind.limits(variant))
+        return sender.send(rows, partial(kind.request, variant), post, answered, evidence, before_retry)
+
+    def sender(self, limits: Limits) -> Sender:
+        """What sends the rows of one request."""
+        return Sender(self.tally.requests, self.shared.destination, limits)
+
+    def reject(self, source: Source, refusal: Refusal) -> None:
+        """Keep a refused record with the reason."""
+        why = refusal.code, refusal.field, self.shared.remedies.get(refusal.code, "")
+        self.shared.rejects.add(reject_of(source, *why, answer=refusal.text or None))
+
+    def reject_events(self, source: Source, events: Sequence[RejectedEvent]) -> None:
+        """Keep a record with those of its events that were rejected or refused."""
+        self.shared.rejects.add(reject_of_events(source, events))
+        for event in events:
+            self.tally.event(source.stream, "rejected", event.code)
+
+    def settle(self, settled: Sequence[tuple[Source, Outcome, str]]) -> None:
+        """Count the outcomes, then let the STATEs pass that waited for them (rejects are on the disk before)."""
+        self.tally.records.update([(source.stream, outcome, reason) for source, outcome, reason in settled])
+        self.tally.settled.update([source.stream for source, _, _ in settled])
+        reached = self.shared.progress.reached
+        for source, outcome, reason in settled:
+            if source.stream not in reached:
+                self.shared.progress.note(source.stream, outcome, reason)
+            if source.arrival.settled is not None:
+                source.arrival.settled(outcome, reason)
+        self.shared.checkpoints.settle([source.segment for source, _, _ in settled])
+
+
+def answered_by(answer: Answer | Job) -> Answer:
+    """The answer, where there is one."""
+    if isinstance(answer, Answer):
+        return answer
+    raise NotImplementedError("jobs")

@@ -1,0 +1,237 @@
+"""Events: each is sent once, with the ledger as witness before and after the request."""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import partial
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from singer_delivery.sending.delivery import Delivery
+from singer_delivery.sending.items import OWN_BYTES, RejectedEvent, parts_of
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator, Mapping, Sequence
+
+    from singer_delivery.accounts.accounting import Outcome
+    from singer_delivery.destination import OnceKind, Refusal
+    from singer_delivery.memory.once_ledger import KnownEvent
+    from singer_delivery.sending.items import EventItem, EventLine
+    from singer_delivery.sending.sender import Verdict
+
+
+class Parcel(msgspec.Struct, gc=False):
+    """Events of one item that are to be sent as one user."""
+
+    item: EventItem
+    identifiers: bytes
+    events: list[EventLine]
+
+
+class SendOnce(Delivery):
+    """Delivers events."""
+
+    def deliver(self, kind: OnceKind, variant: str, items: Sequence[EventItem]) -> Iterator[Exception]:
+        """Send the events of a batch and settle its records."""
+        ledger = self.shared.ledger
+        keys = [event.key for item in items for event in item.events if event.key is not None]
+        known = ledger.events.known(keys) if ledger else {}
+        parcels = self._pack(kind, items, known)
+        if ledger:
+            ledger.events.intend(
+                (event.key, event.content, event.intent(parcel.identifiers))
+                for parcel in parcels
+                for event in parcel.events
+                if event.key is not None and event.key not in known
+            )
+        refusals = yield from self._send_events(kind, variant, parcels)
+        self._settle_events(items, parcels, refusals)
+
+    def _pack(self, kind: OnceKind, items: Sequence[EventItem], known: Mapping[bytes, KnownEvent]) -> list[Parcel]:
+        """The events to send, with their bytes.
+
+        An event that may have been delivered by a run that died goes again byte-identical (``uncertain``), identifiers
+        included: its person's may have changed since, and it must not stand with two users. One that was delivered does
+        not go again, nor does a repetition within the batch.
+        """
+        seen: set[bytes] = set()
+        parcels = []
+        for item in items:
+            by_user: dict[bytes, list[EventLine]] = {}
+            for event in self._to_send(kind, item, known, seen):
+                by_user.setdefault(event.identifiers or item.identifiers, []).append(event)
+            parcels += [Parcel(item, identifiers, events) for identifiers, events in by_user.items()]
+        return parcels
+
+    def _to_send(
+        self, kind: OnceKind, item: EventItem, known: Mapping[bytes, KnownEvent], seen: set[bytes]
+    ) -> Iterator[EventLine]:
+        """Those events of one item that are to be sent; their keys go into *seen*."""
+        stream = item.source.stream
+        moved = self._moved_lines(kind, item, known) if known else ()
+        for event in item.events:
+            if event.key is None:
+                yield event
+            elif event.key in seen:
+                self.tally.event(stream, "duplicate", "repeated")
+            elif event.key in moved:
+                self.tally.event(stream, "duplicate", "moved_line")
+            else:
+                seen.add(event.key)
+                if event.key not in known or self._goes_again(stream, event, known[event.key]):
+                    yield event
+
+    def _moved_lines(self, kind: OnceKind, item: EventItem, known: Mapping[bytes, KnownEvent]) -> set[bytes]:
+        """Keys of lines not known by their number that went out under another one, where another line stands now."""
+        lines = [(event.key, event) for event in item.events if event.key is not None and event.line is not None]
+        changed = [
+            (event.event_type, event.line, known[key].content)
+            for key, event in lines
+            if key in known and known[key].content != event.content
+        ]
+        fresh = [(key, event) for key, event in lines if key not in known] if changed else []
+        return {
+            key
+            for key, event in fresh
+            for event_type, line, content in changed
+            if event_type == event.event_type
+            and self.shared.content_of(kind.renumbered(event.body, event.line, line)) == content
+        }
+
+    def _goes_again(self, stream: str, event: EventLine, before: KnownEvent) -> bool:
+        """Give a known event the bytes sent before, if what became of them is open; else it is a duplicate."""
+        if before.intent is not None:
+            event.go_again(before.intent)
+            self._note_uncertain(stream, event)
+            return True
+        self.tally.event(stream, "duplicate", "already_delivered")
+        if before.content != event.content:
+            self.tally.notes[stream, "changed_after_delivery", event.event_type] += 1
+        return False
+
+    def _send_events(
+        self, kind: OnceKind, variant: str, parcels: Sequence[Parcel]
+    ) -> Generator[Exception, None, dict[int, Refusal]]:
+        """Send the events; a refused event is taken out and the other events of its user go again.
+
+        Returns id(event) -> why it was refused.
+        """
+        refusals: dict[int, Refusal] = {}
+        waiting = parcels
+        while waiting:
+            again: list[Parcel] = []
+            waiting = [part for parcel in waiting for part in self._parts(kind, variant, parcel)]
+            rows = [kind.row(parcel.identifiers, [event.body for event in parcel.events]) for parcel in waiting]
+            yield from self.send(kind, variant, rows, partial(self._events_answered, waiting, refusals, again))
+            waiting = again
+        return refusals
+
+    def _parts(self, kind: OnceKind, variant: str, parcel: Parcel) -> list[Parcel]:
+        """Spread an order that is too large for one request over several, in the order of its lines."""
+        max_bytes = kind.limits(variant).size - OWN_BYTES
+        if parcel.item.size <= max_bytes:
+            return [parcel]
+        parts = parts_of(parcel.events, max_bytes - len(parcel.identifiers))
+        return [Parcel(parcel.item, parcel.identifiers, events) for events in parts]
+
+    def _events_answered(
+        self,
+        waiting: Sequence[Parcel],
+        refusals: dict[int, Refusal],
+        again: list[Parcel],
+        start: int,
+        verdicts: Sequence[Verdict],
+        doubtful: bool,
+    ) -> None:
+        """Take one answer, and tell the ledger at once: a run that dies now must not repeat what was accepted.
+
+        What was refused goes into *refusals*, what goes on without it into *again*.
+        """
+        delivered: list[EventLine] = []
+        refused: list[EventLine] = []
+        for parcel, verdict in zip(waiting[start : start + len(verdicts)], verdicts, strict=True):
+            if doubtful:
+                for event in parcel.events:
+                    self._note_uncertain(parcel.item.source.stream, event)
+            if verdict is None:
+                delivered += parcel.events
+                continue
+            found = refused_events(verdict, len(parcel.events))
+            refusals |= {id(parcel.events[place]): refusal for place, refusal in found.items()}
+            refused += [parcel.events[place] for place in found]
+            if left := [event for place, event in enumerate(parcel.events) if place not in found]:
+                again.append(Parcel(parcel.item, parcel.identifiers, left))
+        if self.shared.ledger:
+            self.shared.ledger.events.settle(keys_of(delivered), keys_of(refused))
+
+    def _note_uncertain(self, stream: str, event: EventLine) -> None:
+        """Count, once, an event that goes again although an earlier request may have been applied."""
+        if not event.uncertain:
+            event.uncertain = True
+            self.tally.notes[stream, "uncertain", event.event_type] += 1
+
+    def _settle_events(
+        self, items: Sequence[EventItem], parcels: Sequence[Parcel], refusals: Mapping[int, Refusal]
+    ) -> None:
+        delivered: Counter[str] = Counter()
+        sent: set[int] = set()
+        codes: dict[int, str] = {}
+        rejected: dict[int, list[RejectedEvent]] = {}
+        for parcel in parcels:
+            source = parcel.item.source
+            sent.add(id(parcel.item))
+            delivered[source.stream] += len(parcel.events)
+            for event in parcel.events if refusals else ():
+                if refusal := refusals.get(id(event)):
+                    codes.setdefault(id(parcel.item), refusal.code)
+                    delivered[source.stream] -= 1
+                    rejected.setdefault(id(parcel.item), []).append(
+                        RejectedEvent(
+                            event.event_type,
+                            event.line,
+                            refusal.code,
+                            refusal.field,
+                            self.shared.remedies.get(refusal.code, ""),
+                            refusal.text or None,
+                        )
+                    )
+        for item in items:
+            if found := [*item.rejected, *rejected.get(id(item), ())]:
+                self.reject_events(item.source, found)
+        for stream, count in (+delivered).items():
+            self.shared.progress.note(stream, "delivered", "")
+            self.tally.event(stream, "delivered", count=count)
+        self.settle(
+            [
+                (item.source, *outcome_of_record(item, codes.get(id(item), ""), any_sent=id(item) in sent))
+                for item in items
+            ]
+        )
+
+
+def keys_of(events: Sequence[EventLine]) -> list[bytes]:
+    """What the ledger knows the events by, of those that it can know."""
+    return [event.key for event in events if event.key is not None]
+
+
+def refused_events(verdict: Sequence[Refusal], count: int) -> dict[int, Refusal]:
+    """Position of the event -> why it was refused; an objection that names no event concerns all of the user's."""
+    refused: dict[int, Refusal] = {}
+    for refusal in verdict:
+        places: Sequence[int] = range(count) if refusal.event is None else (refusal.event,)
+        for place in places:
+            if place < count:
+                refused.setdefault(place, refusal)
+    if verdict and not refused:
+        refused = dict.fromkeys(range(count), verdict[0])
+    return refused
+
+
+def outcome_of_record(item: EventItem, refusal_code: str, *, any_sent: bool) -> tuple[Outcome, str]:
+    """One outcome for a record of several events: rejected before delivered before duplicate."""
+    if refusal_code:
+        return "rejected", refusal_code
+    if item.rejected:
+        return "rejected", "partly_rejected"
+    return ("delivered", "") if any_sent else ("duplicate", "already_delivered")

@@ -1,0 +1,320 @@
+"""From a record to an item: validate, map, encode once, stage; what cannot be sent is accounted for here."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from singer_sdk.exceptions import InvalidJSONSchema, InvalidRecord
+from singer_sdk.sinks import Sink
+
+from singer_delivery.accounts.rejects import RejectsLostError, reject_of, reject_of_events
+from singer_delivery.accounts.remedies import REMEDIES
+from singer_delivery.accounts.unidentified import raw_record
+from singer_delivery.destination import Group, NewestKind, OnceKind
+from singer_delivery.disclosure import shown
+from singer_delivery.errors import Filtered, Rejected
+from singer_delivery.memory.read_times import UNDATED, read_time
+from singer_delivery.sending.items import EventItem, EventLine, RejectedEvent, Source, VersionItem
+from singer_delivery.validation import InvalidDateTimeError, RecordValidator
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping, Sequence
+
+    from singer_sdk.sinks.core import BaseJSONSchemaValidator
+
+    from singer_delivery.accounts.accounting import Outcome, Tally
+    from singer_delivery.accounts.checkpoints import Checkpoints
+    from singer_delivery.accounts.progress import Progress
+    from singer_delivery.accounts.rejects import RejectsFile
+    from singer_delivery.accounts.unidentified import Unidentified
+    from singer_delivery.destination import Kind, StagedEvents, StagedVersion, Watch
+    from singer_delivery.memory.consent_memory import ConsentMemory
+    from singer_delivery.sending.items import Arrival, Item
+    from singer_delivery.sending.lanes import Lanes
+
+Record = dict[str, Any]
+
+NO_IDENTIFIER: Final = ("no_identifier", "", REMEDIES["no_identifier"])
+
+
+@dataclass(slots=True)
+class Staging:
+    """What every sink works with; used by the reading thread alone. *digest* makes the ledger's keys."""
+
+    kinds: Mapping[str, Kind]
+    remedies: Mapping[str, str]
+    note_hints: Mapping[str, str]
+    tally: Tally
+    rejects: RejectsFile
+    checkpoints: Checkpoints
+    lanes: Lanes
+    digest: Callable[..., bytes]
+    warn_once: Callable[[str, str], None]
+    inform_once: Callable[[str, str], None]
+    consent_memory: ConsentMemory
+    watch: Watch
+    progress: Progress
+    unidentified: Unidentified | None
+
+
+class DeliverySink(Sink):
+    """Takes the records of one stream; sending is the lanes' business, so nothing is drained here."""
+
+    def bind(self, staging: Staging, kind: str) -> None:
+        """Connect the sink with the run, and hold the mapping against the stream's SCHEMA."""
+        self._staging = staging
+        self.kind_name = kind
+        self._kind = staging.kinds[self.kind_name]
+        self._look = staging.watch.open(self.stream_name, self.kind_name, self.schema)
+        for slip in staging.watch.slips(self.kind_name, self.schema):
+            staging.warn_once(self.stream_name, slip)
+
+    def get_validator(self) -> BaseJSONSchemaValidator:
+        """Validate with the compiled schema, always.
+
+        Raises:
+            InvalidJSONSchema: The SCHEMA, after the stream maps, is none.
+        """
+        try:
+            return RecordValidator(self.schema)
+        except InvalidJSONSchema as error:
+            raise InvalidJSONSchema(f"stream {shown(self.stream_name)}: {error}") from None
+
+    def process_batch(self, context: dict[str, Any]) -> None:
+        """Nothing waits here: the lanes send."""
+
+    def process_record(self, record: Record, context: dict[str, Any]) -> None:
+        """Account for one record; *context* carries its :class:`Arrival` as ``arrival``."""
+        self.take(record, context["arrival"])
+
+    def take(self, record: Record, arrival: Arrival) -> None:
+        """Account for one record: it is staged, or settled at once."""
+        key = ""
+        try:
+            key = self.key_of(record)
+            self.check(record)
+            self._look(record)
+            self.stage(record, key, arrival)
+        except Filtered as left_out:
+            if left_out.reason == "no_identifier":
+                self.keep_unidentified(key, arrival)
+            self.settle(arrival, "filtered", left_out.reason)
+            if left_out.hint:
+                self._staging.warn_once(self.stream_name, left_out.hint)
+        except Rejected as why:
+            self.reject(why, key, arrival)
+            self.settle(arrival, "rejected", why.code)
+        except RejectsLostError:
+            raise
+        except Exception as error:  # noqa: BLE001  (a mistake of ours in one record must not cost the others)
+            self._staging.warn_once(
+                self.stream_name, f"unforeseen {type(error).__name__} at {frames(error)}; please report"
+            )
+            self.reject(Rejected("unforeseen", ""), key, arrival)
+            self.settle(arrival, "rejected", "unforeseen")
+
+    def settle(self, arrival: Arrival, outcome: Outcome, reason: str) -> None:
+        """Count a record that needs no request."""
+        self._staging.tally.record(self.stream_name, outcome, reason)
+        self._staging.progress.note(self.stream_name, outcome, reason)
+        if arrival.settled is not None:
+            arrival.settled(outcome, reason)
+
+    def stage(self, record: Record, key: str, arrival: Arrival) -> None:
+        """Map, encode and stage one valid record.
+
+        Raises:
+            Filtered: The settings leave it out.
+            Rejected: Its content cannot be sent.
+        """
+        if isinstance(self._kind, NewestKind):
+            self._stage_version(self._kind.stage(record, key, time.time()), key, arrival)
+        elif isinstance(self._kind, OnceKind):
+            self._stage_events(self._kind.stage(record, key, time.time()), key, arrival)
+
+    def _stage_version(self, staged: StagedVersion, key: str, arrival: Arrival) -> None:
+        staging = self._staging
+        digest = staging.digest
+        if staged.notes:
+            self.note(staged.notes)
+        read_at = read_time(arrival.time_extracted)
+        if not isinstance(arrival.time_extracted, str):
+            arrival.time_extracted = read_at  # so that a reject of it, once replayed, is no older than it was
+        if read_at == UNDATED:
+            self.note([("read_time_ahead", "")])
+        for fact in staged.facts:
+            staging.inform_once("", fact)
+        email, phone_number = staged.email, staged.phone_number
+        self.hand_over(
+            Group(self.kind_name, staged.variant),
+            VersionItem(
+                source=self.source(key, staged.person, arrival),
+                read_at=read_at,
+                optins_since=staging.consent_memory.since(self.stream_name),
+                ledger_key=digest("profile", staged.person),
+                content=digest("content", *staged.content),
+                email=None if email is None else digest("email", email),
+                phone_number=None if phone_number is None else digest("phone_number", phone_number),
+                version=staged.version,
+            ),
+        )
+
+    def _stage_events(self, staged: StagedEvents, key: str, arrival: Arrival) -> None:
+        """Stage the events of one record; events that fail alone are rejected alone."""
+        staging = self._staging
+        if arrival.only is not None:
+            staged = only_events(staged, arrival.only)
+        if staged.notes:
+            self.note(staged.notes)
+        for line, event_type, left_out in staged.filtered:
+            self.leave_out(left_out, event_type, line)
+            staging.tally.event(self.stream_name, "filtered", left_out.reason)
+        for fact in staged.facts:
+            staging.inform_once("", fact)
+        rejected = []
+        for line, event_type, why in staged.rejected:
+            self.leave_out(why, event_type, line)
+            rejected.append(RejectedEvent(event_type, line, why.code, why.field, self._remedy(why)))
+        if not staged.events:
+            self._settle_without_request(staged, rejected, key, arrival)
+            return
+        digest = staging.digest
+        self.hand_over(
+            Group(self.kind_name, staged.variant),
+            EventItem(
+                source=self.source(key, staged.person, arrival),
+                identifiers=staged.identifiers,
+                events=[
+                    EventLine(
+                        digest("event", key, event_type, str(line or 0)) if key else None,
+                        digest("content", body),
+                        body,
+                        event_type,
+                        line,
+                    )
+                    for line, event_type, body in staged.events
+                ],
+                rejected=rejected,
+            ),
+        )
+
+    def _settle_without_request(
+        self, staged: StagedEvents, rejected: Sequence[RejectedEvent], key: str, arrival: Arrival
+    ) -> None:
+        """Count a record none of whose events is to be sent: rejected if one was, else filtered."""
+        if rejected:
+            self._staging.rejects.add(reject_of_events(self.source(key, "", arrival), rejected))
+            for event in rejected:
+                self._staging.tally.event(self.stream_name, "rejected", event.code)
+            self.settle(arrival, "rejected", rejected[0].code)
+        else:
+            self.settle(arrival, "filtered", staged.filtered[0][2].reason if staged.filtered else "unmapped_metric")
+
+    def key_of(self, record: Record) -> str:
+        """The values of the key properties, joined.
+
+        Raises:
+            Rejected: One is missing or null.
+        """
+        values = []
+        for name in self.key_properties:
+            value = record.get(name)
+            if value is None:
+                raise Rejected("missing_key", name)
+            values.append(value if type(value) is str else str(value))
+        return values[0] if len(values) == 1 else joined(values)
+
+    def check(self, record: Record) -> None:
+        """Hold the record against the stream's schema.
+
+        Raises:
+            Rejected: It does not fit.
+        """
+        if self._validator is None:
+            return
+        try:
+            self._validator.validate(record)
+        except InvalidDateTimeError as error:
+            raise Rejected("invalid_datetime", error.error_message) from None
+        except InvalidRecord as error:
+            raise Rejected("invalid_record", error.error_message) from None
+
+    def reject(self, why: Rejected, key: str, arrival: Arrival) -> None:
+        """Keep the record with the reason."""
+        self._staging.rejects.add(reject_of(self.source(key, "", arrival), why.code, why.field, self._remedy(why)))
+
+    def _remedy(self, why: Rejected) -> str:
+        return why.remedy or self._staging.remedies.get(why.code, "")
+
+    def keep_unidentified(self, key: str, arrival: Arrival) -> None:
+        """Keep a record that has none of the mapped identifiers, so that it can be brought once they are corrected."""
+        if self._staging.unidentified is not None and arrival.settled is None:  # a replayed one stands there already
+            reject = reject_of(self.source(key, "", arrival), *NO_IDENTIFIER)
+            self._staging.unidentified.add(replace(reject, record=raw_record(arrival.line)))
+
+    def reject_unmapped(self, record: Record, arrival: Arrival) -> None:
+        """Reject a record for which an expression of the stream maps fails."""
+        key = joined([str(record.get(name, "")) for name in self.key_properties])
+        self.reject(Rejected("stream_map_failed", ""), key, arrival)
+        self.settle(arrival, "rejected", "stream_map_failed")
+
+    def note(self, notes: Sequence[tuple[str, str]]) -> None:
+        """Count what was left out of records that were mapped all the same; say once what a setting can change."""
+        counts = self._staging.tally.notes
+        for code, field in notes:
+            note = (self.stream_name, code, field)
+            counts[note] += 1
+            if counts[note] == 1 and (hint := self._staging.note_hints.get(code)):
+                self._staging.warn_once(self.stream_name, hint.format(field=shown(field)))
+
+    def leave_out(self, why: Filtered | Rejected, event_type: str, number: int | None) -> None:
+        """Tell that one event of a record is not sent; it is counted elsewhere, a preview shows it."""
+
+    def source(self, key: str, person: str, arrival: Arrival) -> Source:
+        """Where the item of a record comes from."""
+        return Source(self.stream_name, key, self.key_properties, arrival, self._staging.checkpoints.current, person)
+
+    def hand_over(self, group: Group, item: Item) -> None:
+        """Give a complete item to the lanes; from here on its STATE waits for it."""
+        item.source.segment = self._staging.checkpoints.open()
+        self._staging.lanes.add(group, item)
+
+
+class RemovedSink(Sink):
+    """A stream that the stream maps take out: the SDK wants a sink for it, no record ever reaches it."""
+
+    def process_record(self, record: Record, context: dict[str, Any]) -> None:
+        """Never called."""
+
+    def process_batch(self, context: dict[str, Any]) -> None:
+        """Never called."""
+
+
+def frames(error: Exception) -> str:
+    """Where an error came from, innermost last; its message stays out, since it may quote the record."""
+    places = traceback.extract_tb(error.__traceback__)[-3:]
+    return " > ".join(f"{Path(place.filename).name}:{place.lineno}" for place in places)
+
+
+def joined(values: Sequence[str]) -> str:
+    r"""One text for the values of a key, which no other values have.
+
+    >>> joined(["E1", "2"]), joined(["a|b", "c"]), joined(["a|b"])
+    ('E1|2', 'a\\|b|c', 'a|b')
+    """
+    if len(values) > 1:
+        values = [value.replace("\\", "\\\\").replace("|", "\\|") for value in values]
+    return "|".join(values)
+
+
+def only_events(staged: StagedEvents, only: Collection[tuple[str, int | None]]) -> StagedEvents:
+    """The events (type, line) of a record that are to go again; the others were settled when these were rejected."""
+    return staged._replace(
+        events=[made for made in staged.events if (made[1], made[0]) in only],
+        rejected=[made for made in staged.rejected if (made[1], made[0]) in only],
+        filtered=[made for made in staged.filtered if (made[1], made[0]) in only],
+    )

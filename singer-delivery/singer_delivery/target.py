@@ -1,0 +1,382 @@
+"""A Singer target on the engine: settings, which sink takes which stream, and what each message does."""
+
+from __future__ import annotations
+
+import os
+import re
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import click
+from singer_sdk import Target
+from singer_sdk.exceptions import InvalidJSONSchema, RecordsWithoutSchemaException, StreamMapConfigError
+from singer_sdk.helpers.capabilities import PluginCapabilities
+from singer_sdk.mapper import RemoveRecordTransform, SameRecordTransform
+from singer_sdk.plugin_base import _ConfigInput
+from singer_sdk.singerlib.exceptions import InvalidInputLine
+
+from singer_delivery.disclosure import keep_secret, shown
+from singer_delivery.errors import DeliveryError, Finding, SettingsError
+from singer_delivery.interruption import Interrupted, Interruption, StoppedBySignalError
+from singer_delivery.process import name_log_lines, prepare_process
+from singer_delivery.reader import MessageReader
+from singer_delivery.run import Run
+from singer_delivery.schema_messages import check_schema_message, unusable_maps
+from singer_delivery.sending.items import Arrival
+from singer_delivery.settings.variables import (
+    check_names,
+    place_in_meltano,
+    settings_of_file,
+    settings_of_variables,
+)
+from singer_delivery.sink import DeliverySink, RemovedSink
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from types import FrameType
+    from typing import IO
+
+    from singer_sdk.helpers.capabilities import CapabilitiesEnum
+    from singer_sdk.mapper import StreamMap
+    from singer_sdk.sinks import Sink
+
+    from singer_delivery.accounts.checkpoints import State
+    from singer_delivery.destination import Destination
+    from singer_delivery.settings.declarations import DeliverySettings
+
+Message = dict[str, Any]
+
+
+class DeliveryTarget(Target):
+    """A Singer target that delivers to one destination; a plugin names its settings and its destination."""
+
+    version: ClassVar[str]
+    """The plugin's."""
+    sink_class: ClassVar[type[DeliverySink]] = DeliverySink
+    destination_name: ClassVar[str]
+    """What messages call the destination (`Destination.name`)."""
+    prefix: ClassVar[str]
+    """What the names of the ledger's tables begin with (`Destination.prefix`)."""
+    capabilities: ClassVar[list[CapabilitiesEnum]] = [
+        PluginCapabilities.ABOUT,
+        PluginCapabilities.STREAM_MAPS,
+        PluginCapabilities.FLATTENING,
+        PluginCapabilities.STRUCTURED_LOGGING,
+    ]
+    message_reader_class = MessageReader
+    message_reader: MessageReader
+
+    def __init__(self, config: Mapping[str, Any] | None = None, **arguments: Any) -> None:
+        given = {name: value for name, value in (config or {}).items() if value is not None}  # as Meltano gives them
+        super().__init__(config=given, **arguments)
+        self._interruption = Interruption()
+        self._plain: dict[str, DeliverySink] = {}
+        self._warned: set[str] = set()
+        self.message_reader.interruption = self._interruption
+        self.message_reader.on_unreadable = self._count_unreadable
+        self.message_reader.on_unknown = self._pass_over
+
+    @classmethod
+    def find(cls, config: Mapping[str, Any]) -> list[Finding]:
+        """List every mistake in the settings, errors and warnings, without the value of any secret."""
+        raise NotImplementedError
+
+    @classmethod
+    def read_settings(cls, config: Mapping[str, Any]) -> DeliverySettings:
+        """Read settings that have no mistake, with their defaults."""
+        raise NotImplementedError
+
+    @classmethod
+    def destination(cls, settings: Any) -> Destination:
+        """What is delivered to."""
+        raise NotImplementedError
+
+    @classmethod
+    def properties(cls) -> Mapping[str, Any]:
+        """The settings that the plugin declares: name -> schema."""
+        raise NotImplementedError
+
+    @classmethod
+    def checked_settings(cls, config: Mapping[str, Any]) -> DeliverySettings:
+        """Read settings.
+
+        Raises:
+            SettingsError: With every mistake.
+        """
+        if errors := [finding for finding in cls.find(config) if finding.severity == "error"]:
+            raise SettingsError(errors)
+        return cls.read_settings(config)
+
+    @classmethod
+    def append_builtin_config(cls, config_jsonschema: dict[str, Any]) -> None:
+        """Offer the SDK's stream maps and flattening, but none of the settings that would break our promises."""
+        super(Target, cls).append_builtin_config(config_jsonschema)
+
+    @classmethod
+    def get_plugin_version(cls) -> str:
+        """Tell the version of this code; an installed distribution of the same name may be another project's."""
+        return cls.version
+
+    def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
+        """Find every mistake in the settings at once; no message shows a value."""
+        findings = self.find(self._config)
+        for finding in findings:
+            if finding.severity == "warning":
+                self.logger.warning("setting %s", finding)
+        errors = [finding for finding in findings if finding.severity == "error"]
+        if errors and raise_errors:
+            raise SettingsError(errors)
+        return [str(finding) for finding in errors]
+
+    @cached_property
+    def settings(self) -> DeliverySettings:
+        """The settings with their defaults."""
+        return self.read_settings(self._config)
+
+    @cached_property
+    def run(self) -> Run:
+        """This run; begun by the first message."""
+        destination = self.destination(self.settings)
+        return Run(self.settings, destination, self._config, self._interruption, self.properties())
+
+    def load(self, file_input: IO[Any] | None = None) -> None:
+        """Read the input to its end, to a signal or to a failure, and settle what was read; raises as :meth:`work`."""
+        self.work(lambda: self.process_lines(file_input))
+
+    def work(self, feed: Callable[[], object], afterwards: Callable[[], None] = lambda: None) -> None:
+        """Let *feed* stage records, settle them however it ends, then do what is to be done *afterwards*.
+
+        Raises:
+            StoppedBySignalError: A signal stopped the run.
+            Exception: What else ended the run; :mod:`singer_delivery.exit_codes` sorts it.
+        """
+        self._interruption.install()
+        prepare_process()
+        ended_by: Exception | None = None
+        try:
+            feed()
+        except Interrupted:
+            pass
+        except Exception as error:  # noqa: BLE001  (raised again once what was read is settled)
+            ended_by = error
+        self._interruption.reading = False
+        try:
+            self.process_endofpipe()
+        except Exception as error:  # noqa: BLE001  (the first failure is the one to tell)
+            ended_by = ended_by or error
+        afterwards()
+        self.run.tidy_up()
+        self._interruption.uninstall()
+        if ended_by is not None:
+            raise ended_by
+        if self._interruption.signum is not None:
+            raise StoppedBySignalError(self._interruption.signum)
+
+    def process_endofpipe(self) -> None:
+        """Send what is staged and account for the run."""
+        self.run.finish()
+
+    # Messages
+
+    def get_sink_class(self, stream_name: str) -> type[Sink]:
+        """The sink of the stream's kind.
+
+        Raises:
+            SettingsError: The stream has none.
+        """
+        maps = self.mapper.stream_maps.get(stream_name, [])
+        if any(isinstance(stream_map, RemoveRecordTransform) for stream_map in maps):
+            return RemovedSink
+        kind = self.settings.stream_kinds.get(stream_name)
+        if kind is None:
+            kinds = self.properties()["stream_kinds"]["additionalProperties"]["enum"]
+            known = ", ".join(map(shown, sorted(self.settings.stream_kinds)))
+            raise SettingsError(
+                [
+                    Finding(
+                        f"stream_kinds.{shown(stream_name)}",
+                        f"the input has a stream that is neither of {' nor of '.join(f'{name}s' for name in kinds)}",
+                        f"add it to stream_kinds as {' or '.join(kinds)}, or deselect it in the tap (known: {known})",
+                    )
+                ]
+            )
+        return self.sink_class
+
+    def expect_rejects(self, stream: str, key_properties: Sequence[str]) -> None:
+        """Get ready to :meth:`take` rejects of *stream*; they are held against the SCHEMA of the stream's last run.
+
+        Raises:
+            SettingsError: The settings know no such stream.
+            AlreadyRunningError: It is being loaded.
+        """
+        self.run.consent_memory.is_replay = True
+        kept = self.run.data_dir.read_schema(stream) or {"type": "SCHEMA", "stream": stream, "schema": {}}
+        kept["schema"].setdefault("properties", {})
+        self._make_sinks({"key_properties": list(key_properties), **kept})
+
+    def _process_schema_message(self, message_dict: Message) -> None:
+        """Make the stream's sink, and keep the SCHEMA for replays."""
+        check_schema_message(message_dict)
+        if shown(stream := message_dict["stream"]) != stream:
+            keep_secret([stream])  # the SDK's lines hold it, too
+        self._make_sinks(message_dict)
+        self.run.data_dir.write_schema(message_dict)
+
+    def _make_sinks(self, message_dict: Message) -> None:
+        """Make the stream's sinks, and learn whether its records pass without a stream map."""
+        stream = message_dict["stream"]
+        try:
+            super()._process_schema_message(message_dict)
+        except (DeliveryError, InvalidJSONSchema, StreamMapConfigError):
+            raise
+        except Exception as error:  # noqa: BLE001  (the SDK's maps and flattening raise anything)
+            raise unusable_maps(stream, error, self._config) from None
+        self.run.lock(stream)
+        self._plain.pop(stream, None)
+        maps = self.mapper.stream_maps[stream]
+        for stream_map in maps:
+            sink = self.get_sink(stream_map.stream_alias)
+            if isinstance(sink, DeliverySink):
+                kind = self.settings.stream_kinds[stream]
+                sink.bind(self.run.staging, kind)
+                self.run.tally.read[stream_map.stream_alias] += 0  # a stream without a record is accounted for, too
+                if self.run.destination.kinds[kind].memory == "newest":
+                    self.run.consent_memory.begin(sink.stream_name, stream)
+                if len(maps) == 1 and isinstance(stream_map, SameRecordTransform) and not stream_map.flattening_enabled:
+                    self._plain[stream] = sink
+
+    def _process_record_message(self, message_dict: Message) -> None:
+        """Take the record of a line."""
+        arrival = Arrival(self.message_reader.line, message_dict.get("time_extracted"))
+        self.take(message_dict["stream"], message_dict["record"], arrival)
+
+    def take(self, stream: str, record: Message, arrival: Arrival) -> None:
+        """Hand a record to its sink, through the stream maps where there are any.
+
+        Raises:
+            RecordsWithoutSchemaException: The stream has no SCHEMA yet.
+        """
+        sink = self._plain.get(stream)
+        if sink is not None:
+            self.run.tally.read[stream] += 1
+            self.run.lanes.count_record()
+            sink.take(record, arrival)
+            return
+        if stream not in self.mapper.stream_maps:
+            raise RecordsWithoutSchemaException(
+                f"stream {shown(stream)}: a RECORD came before its SCHEMA; look at the tap"
+            )
+        for stream_map in self.mapper.stream_maps[stream]:
+            if arrival.alias in {"", stream_map.stream_alias}:
+                self._take_mapped(stream_map, dict(record), arrival)
+
+    def _take_mapped(self, stream_map: StreamMap, record: Message, arrival: Arrival) -> None:
+        """Map one record and hand it on; one that a map leaves out, or cannot map, is settled here."""
+        self.run.tally.read[stream_map.stream_alias] += 1
+        self.run.lanes.count_record()
+        sink = self.get_sink(stream_map.stream_alias)
+        if not isinstance(sink, DeliverySink):
+            self.run.tally.record(stream_map.stream_alias, "filtered", "stream_map")
+            if arrival.settled is not None:
+                arrival.settled("filtered", "stream_map")
+            return
+        try:
+            mapped = stream_map.transform(record)
+        except Exception:  # noqa: BLE001  (an expression of the settings may raise anything)
+            sink.reject_unmapped(record, arrival)
+            return
+        if mapped is None:
+            sink.settle(arrival, "filtered", "stream_map")
+        else:
+            sink.take(mapped, arrival)
+
+    def _process_state_message(self, message_dict: Message) -> None:
+        """Write the STATE once everything before it is settled."""
+        state: State = message_dict["value"]
+        self.run.state(state)
+
+    def _process_activate_version_message(self, message_dict: Message) -> None:
+        """Pass over: the destination has no versions of a table."""
+        self._pass_over(message_dict["type"])
+
+    def _process_batch_message(self, message_dict: Message) -> None:
+        """Refuse: records in files would escape the accounting.
+
+        Raises:
+            InvalidInputLine: Always.
+        """
+        raise InvalidInputLine(
+            f"stream {shown(message_dict['stream'])}: BATCH messages are not supported; unset batch_config"
+        )
+
+    def _count_unreadable(self, line: bytes) -> None:
+        self.run.unreadable(line)
+
+    def _pass_over(self, message_type: str) -> None:
+        if message_type not in self._warned:
+            self._warned.add(message_type)
+            named = message_type if re.fullmatch(r"[A-Z_]{1,40}", message_type) else "that is no plain word"
+            self.logger.warning("messages of type %s mean nothing here and are passed over", named)
+
+    # Command line
+
+    @classmethod
+    def get_singer_command(cls) -> click.Command:
+        """The SDK's command, whose help also names ours."""
+        command = super().get_singer_command()
+        for option in command.params:
+            if option.name == "file_input":
+                option.type = click.File("rb")  # so that its encoding is looked at, as that of standard input
+        command.epilog = "Commands beside loading: check, preview, replay, forget (each with a --help of its own)."
+        return command
+
+    @classmethod
+    def config_from(cls, paths: Sequence[str]) -> dict[str, Any]:
+        """The settings of the files given, and of the environment, which wins, where ENV stands among them.
+
+        Raises:
+            UnreadableError: A file or a variable cannot be read.
+        """
+        cls.append_builtin_config(cls.config_jsonschema)
+        declared = cls.config_jsonschema["properties"]
+        place = partial(place_in_meltano, os.environ, cls._env_var_prefix)
+        config: dict[str, Any] = {}
+        for path in paths:
+            if path != "ENV":
+                config |= settings_of_file(Path(path), declared, place=place)
+        if "ENV" in paths:
+            config |= settings_of_variables(os.environ, declared, cls._env_var_prefix)
+        else:
+            check_names(os.environ, declared, cls._env_var_prefix)
+        return config
+
+    @classmethod
+    def cb_config(cls, ctx: click.Context, param: click.Option, value: tuple[str, ...]) -> _ConfigInput:  # noqa: ARG003
+        """Read what ``--config`` names (the SDK would let a file .env of any folder above win over the environment)."""
+        return _ConfigInput(config=cls.config_from(value))
+
+    def _setup_signal_handlers(self) -> None:
+        """Leave signals alone until the input is read (:meth:`load`)."""
+
+    def _handle_termination(self, signum: int, frame: FrameType | None) -> None:
+        self._interruption.handle(signum, frame)
+
+    @classmethod
+    def invoke(
+        cls,
+        *,
+        about: bool = False,
+        about_format: str | None = None,
+        config: _ConfigInput | None = None,
+        file_input: IO[str] | None = None,
+        **_unused: Any,
+    ) -> None:
+        """Run the target."""
+        if about:
+            cls.print_about(about_format)
+            return
+        settings = (config or _ConfigInput()).config
+        name_log_lines(settings, cls.properties())
+        cls.print_version(print_fn=cls.logger.info)
+        cls(config=settings).load(file_input)

@@ -1,0 +1,1 @@
+"""Insider One's API: requests, answers, and what to do about refusals."""

@@ -1,1 +1,0 @@
-"""What the target does beside loading: check, preview, replay, forget."""

@@ -1,9 +1,0 @@
-"""The mapping's public face: settings in, pure functions out (record -> user, event)."""
-
-from singer_delivery.mapping.sources import Record
-
-from target_insiderone.events import compile_events
-from target_insiderone.mapped import MappedEvent, MappedProfile, Note
-from target_insiderone.profiles import compile_profiles
-
-__all__ = ["MappedEvent", "MappedProfile", "Note", "Record", "compile_events", "compile_profiles"]

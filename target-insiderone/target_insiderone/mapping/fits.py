@@ -1,0 +1,34 @@
+"""Where a mapped name stands in Insider One's objects, and what it takes: at the root, or under ``custom``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from singer_delivery.mapping import columns
+
+from target_insiderone.mapping.transforms import compile_transforms
+from target_insiderone.mapping.vocabulary import custom_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from singer_delivery.mapping.columns import Column, Kind
+
+    from target_insiderone.mapping.rows import FixedValue
+
+
+def compile_column(
+    name: str, sources: Sequence[str], transforms: Sequence[str], *, defaults: Mapping[str, Kind]
+) -> Column:
+    """Compile one row of a mapping; *defaults* are the names that stand at the root."""
+    custom = custom_name(name, defaults)
+    kind = "plain" if custom is not None else defaults[name]
+    apply = compile_transforms(transforms)
+    return columns.compile_column(custom or name, kind, sources, transforms, apply, custom=custom is not None)
+
+
+def split_fixed(values: Iterable[FixedValue], defaults: Mapping[str, Kind]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Part fixed values into those at the root and those under ``custom``, by name."""
+    named = [(custom_name(fixed.name, defaults), fixed) for fixed in values]
+    root = {fixed.name: fixed.value for custom, fixed in named if custom is None}
+    return root, {custom: fixed.value for custom, fixed in named if custom is not None}

@@ -1,0 +1,134 @@
+"""The names that Insider One knows: attributes, event parameters, event types.
+
+Sources: Upsert User Data, Default Attributes, Default Events and Data Retention under
+https://academy.insiderone.com/docs/, and the "Insider One APIs" collection at https://developers.insiderone.com/.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from singer_delivery.mapping.columns import Kind
+
+IDENTIFIERS = ("email", "phone_number", "uuid")
+"""The identifier types beside ``custom.<name>``."""
+
+OPT_INS = ("email_optin", "sms_optin", "whatsapp_optin")
+"""Permissions by channel; ``gdpr_optin`` is not one of them: it switches the whole person off."""
+
+ATTRIBUTES: Mapping[str, Kind] = {
+    "email": "text",
+    "phone_number": "text",
+    "uuid": "text",
+    "email_optin": "flag",
+    "sms_optin": "flag",
+    "whatsapp_optin": "flag",
+    "gdpr_optin": "flag",
+    "name": "text",
+    "surname": "text",
+    "birthday": "birthday",
+    "gender": "text",
+    "age": "number",
+    "language": "text",
+    "lo": "text",
+    "country": "country",
+    "city": "text",
+    "static_segment_id": "numbers",
+}
+"""Default attribute, at the root of ``attributes`` -> what it takes."""
+
+PARAMETERS: Mapping[str, Kind] = {
+    "event_group_id": "text",
+    "product_id": "text",
+    "name": "text",
+    "taxonomy": "texts",
+    "url": "text",
+    "product_image_url": "text",
+    "currency": "text",
+    "quantity": "integer",
+    "unit_price": "number",
+    "unit_sale_price": "number",
+    "locale": "text",
+    "color": "text",
+    "size": "text",
+    "shipping_cost": "text",
+    "promotion_name": "text",
+    "promotion_discount": "number",
+    "voucher_name": "text",
+    "voucher_discount": "number",
+    "stock": "plain",
+    "category": "plain",
+    "unit_size": "plain",
+    "variant_id": "plain",
+    "referrer": "plain",
+    "user_agent": "plain",
+    "source": "plain",
+    "device_type": "plain",
+    "session_id": "plain",
+    "campaign_id": "plain",
+    "campaign_name": "plain",
+}
+"""Default event parameter, at the root of ``event_params`` -> what it takes (``plain``: not documented)."""
+
+REQUIRED_PARAMETERS: Mapping[str, tuple[str, ...]] = dict.fromkeys(
+    ("purchase", "confirmation_page_view", "cart_page_view"), ("event_group_id", "unit_sale_price")
+)
+"""Purchase-like event type -> what it is refused without."""
+
+EXPECTED_PARAMETERS: Mapping[str, tuple[str, ...]] = {
+    "purchase": ("currency", "quantity"),
+    "confirmation_page_view": ("currency", "quantity"),
+    "cart_page_view": ("currency",),
+}
+"""Purchase-like event type -> what the documents call required and the API takes it without."""
+
+RETENTION_DAYS: Mapping[str, int] = {
+    "purchase": 730,
+    "confirmation_page_view": 730,
+    "homepage_view": 90,
+    "home_page_view": 90,
+    "listing_page_view": 90,
+    "product_detail_page_view": 90,
+    "cart_page_view": 90,
+    "checkout_page_view": 90,
+    "other_page_view": 90,
+    "item_added_to_cart": 90,
+    "item_removed_from_cart": 90,
+    "sign_up_confirmation": 365,
+    "email_delivered": 365,
+    "email_open": 365,
+    "email_click": 365,
+}
+"""Default event type -> days that Insider One keeps it; every other type is custom. Source: Data Retention."""
+
+CUSTOM_NAMES_LIMIT = 80
+"""Custom attributes of an account, and custom parameters of an event, unless Insider One raises it."""
+
+EVENT_ID_PARAMETER = "klaviyo_event_id"
+LINE_PARAMETER = "line"
+RESERVED_PARAMETERS = (EVENT_ID_PARAMETER, LINE_PARAMETER)
+"""Custom parameters that the target itself writes: they keep two events apart, and a replay identical."""
+
+
+def custom_name(name: str, defaults: Mapping[str, Kind]) -> str | None:
+    """Take the name that stands under ``custom``, or None for a default one.
+
+    >>> custom_name("loyalty_tier", ATTRIBUTES), custom_name("custom.name", ATTRIBUTES), custom_name("name", ATTRIBUTES)
+    ('loyalty_tier', 'name', None)
+    """
+    if name in defaults:
+        return None
+    return name.removeprefix("custom.")
+
+
+def full_name(name: str, defaults: Mapping[str, Kind]) -> str:
+    """Write where a name stands, so that two spellings of one place are equal.
+
+    >>> full_name("tier", ATTRIBUTES), full_name("custom.tier", ATTRIBUTES), full_name("name", ATTRIBUTES)
+    ('custom.tier', 'custom.tier', 'name')
+    """
+    custom = custom_name(name, defaults)
+    return name if custom is None else f"custom.{custom}"
