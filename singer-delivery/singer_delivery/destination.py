@@ -36,6 +36,9 @@ class Limits(NamedTuple):
     row_size: int = 5_000_000
 
 
+DEFAULT_LIMITS = Limits()
+
+
 class Group(NamedTuple):
     """What may share a request: rows of one kind, and of one *variant* of it (such as those that carry a flag)."""
 
@@ -92,6 +95,10 @@ class Job(NamedTuple):
 
 class AnswerMismatchError(Exception):
     """The answer does not account for every row that was sent: nothing can be said of any of them."""
+
+
+class JobLostError(Exception):
+    """The API does not know the job any more: what became of its rows is open."""
 
 
 class RowRefusedError(Exception):
@@ -169,6 +176,34 @@ class Version(Protocol):
         """The row of the second request (`NewestKind.clearing`), if there is one."""
 
 
+class PlainVersion(NamedTuple):
+    """A version without opt-ins, sent by one request: its encoded row."""
+
+    body: bytes
+
+    @property
+    def optins(self) -> Mapping[str, tuple[bool, str]]:
+        """None."""
+        return {}
+
+    @property
+    def size(self) -> int:
+        """Bytes of the row, the separating comma included."""
+        return len(self.body) + 1
+
+    def row(self, optins: Mapping[str, bool]) -> bytes | None:  # noqa: ARG002  (there are none)
+        """The row."""
+        return self.body
+
+    def optins_row(self, optins: Mapping[str, bool]) -> bytes:  # noqa: ARG002  (there are none)
+        """The row; never asked for, as there are no opt-ins."""
+        return self.body
+
+    def clearing(self) -> bytes | None:
+        """No second request."""
+        return None
+
+
 class StagedVersion(NamedTuple):
     """One version. *content*: what makes it another version than the last one, in pieces.
 
@@ -193,9 +228,12 @@ class Kind(ABC):
     rank: ClassVar[int] = 0
     """Where one person has rows of several kinds in one run, those of the lower rank are sent first."""
 
+    def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
+        self._limits = limits
+
     def limits(self, variant: str) -> Limits:  # noqa: ARG002  (for those whose variants differ)
         """What one request may hold."""
-        return Limits()
+        return self._limits
 
     def shown(self, variant: str, row: bytes | None, clearing: bytes | None) -> dict[str, Any]:  # noqa: ARG002
         """What a preview shows of a row, by name; a ``row`` or ``user`` is shown whole."""
@@ -219,7 +257,11 @@ class Kind(ABC):
     def follow(self, job: Job, response: Response | None, sent: int) -> Request | Answer:
         """Follow a job: what to ask next (first with *response* None), or what it did once it is finished.
 
-        A request that asks for the same job again is repeated after a pause.
+        A request that was just made is repeated after a pause; another one, such as the next page of errors, follows at
+        once.
+
+        Raises:
+            JobLostError: The API does not know the job any more.
         """
         raise NotImplementedError
 

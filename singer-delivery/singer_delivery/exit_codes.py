@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import select
 import signal
@@ -22,6 +21,7 @@ from singer_delivery.destination import AnswerMismatchError, StopSendingError
 from singer_delivery.disclosure import scrub_log
 from singer_delivery.errors import SettingsError
 from singer_delivery.interruption import StoppedBySignalError
+from singer_delivery.logs import log
 from singer_delivery.memory.data_dir import AlreadyRunningError
 from singer_delivery.memory.database import LedgerError
 from singer_delivery.memory.private_files import UnsafeFileError
@@ -60,8 +60,6 @@ EXIT_CODES: dict[type[Exception], int] = {
 
 DRAIN_SECONDS, QUIET_SECONDS = 30, 5
 """How long the input is read on after the run has ended, in all and without a byte."""
-
-log = logging.getLogger(__name__)
 
 
 def run_command(command: Callable[..., Any], *, reads_input: bool = False) -> None:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import threading
 from typing import TYPE_CHECKING, Any
 
+from singer_delivery.logs import log
+
 if TYPE_CHECKING:
     from types import FrameType
 
-log = logging.getLogger(__name__)
 
 WAKE = signal.SIGUSR1
 """Sent to ourselves to end a blocking read of the input when a lane has failed."""
@@ -34,6 +34,10 @@ HANDLED = (*ENDING, WAKE)
 
 class Interrupted(Exception):
     """The reading thread is to stop before the next line."""
+
+
+class Stopped(Exception):
+    """The run was asked to stop while something waited: a request for its turn or its retry, a job for its end."""
 
 
 class StoppedBySignalError(Exception):
@@ -92,6 +96,15 @@ class Interruption:
         if self.reading:
             self.reading = False
             raise Interrupted
+
+    def wait(self, seconds: float) -> None:
+        """Wait, unless the run is asked to stop.
+
+        Raises:
+            Stopped: It is.
+        """
+        if self.stopping.wait(max(0.0, seconds)):
+            raise Stopped
 
     def wake(self) -> None:
         """End the run from another thread."""

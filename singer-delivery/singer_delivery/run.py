@@ -22,6 +22,7 @@ from singer_delivery.accounts.summary import show_table
 from singer_delivery.accounts.unidentified import Unidentified
 from singer_delivery.disclosure import shown
 from singer_delivery.exact_json import encode
+from singer_delivery.logs import log
 from singer_delivery.memory.consent_memory import ConsentMemory
 from singer_delivery.memory.data_dir import AlreadyRunningError, DataDir
 from singer_delivery.memory.digests import Digester
@@ -29,6 +30,7 @@ from singer_delivery.memory.ledger import Ledger
 from singer_delivery.sending.batches import deliver_batches
 from singer_delivery.sending.delivery import SharedParts
 from singer_delivery.sending.dry_run import DryRun
+from singer_delivery.sending.jobs import Jobs
 from singer_delivery.sending.lanes import Lanes
 from singer_delivery.sink import Staging
 
@@ -40,7 +42,6 @@ if TYPE_CHECKING:
     from singer_delivery.interruption import Interruption
     from singer_delivery.settings.declarations import DeliverySettings
 
-log = logging.getLogger(__name__)
 
 DECIDING = ("identifier_mappings", "identifier_settings", "stream_maps", "stream_map_config", "flattening_enabled")
 """Settings that decide whether a person is found in a record; where they delivered before, they do so again."""
@@ -114,7 +115,7 @@ class Run:
         self.expects_delivery = True  # a replay may find that what is left cannot be delivered
         self.progress = Progress()
         self.watch = destination.watch()
-        self.checkpoints = Checkpoints(self._write_state, self._may_pass)
+        self.checkpoints = Checkpoints(self.write_state, self._may_pass)
         self.ledger: Ledger | None = None
         if settings.ledger_days:
             url = settings.ledger_url or f"sqlite:///{self.data_dir.ledger}"
@@ -132,6 +133,7 @@ class Run:
         shared = SharedParts(
             destination.name,
             transport,
+            Jobs(transport, None if settings.dry_run else self.ledger, destination.kinds, self._interruption.wait),
             self.ledger,
             self.rejects,
             self.checkpoints,
@@ -346,14 +348,14 @@ class Run:
         try:
             self._summary = self.data_dir.write_summary(self.id, json.dumps(report, indent=2) + "\n")
         except OSError as error:  # a full disk must not hide how the run ended
-            log.error("the run summary cannot be written to %s (%s)", self.data_dir.folder, error.strerror)  # noqa: TRY400
+            log.error("the run summary cannot be written to %s (%s)", self.data_dir.folder, error.strerror)
             self._summary = self.data_dir.folder
         if sys.stderr.isatty():
             show_table(report)
         else:
             log.info("run summary: %s", json.dumps(report))
 
-    def _write_state(self, state: State) -> None:
+    def write_state(self, state: State) -> None:
         """Write one STATE to standard output, after the rejects before it are on the disk."""
         self._sync()
         if self.settings.dry_run:

@@ -69,6 +69,9 @@ class DeliverySink(Sink):
         self._staging = staging
         self.kind_name = kind
         self._kind = staging.kinds[self.kind_name]
+        self._newest = self._kind if isinstance(self._kind, NewestKind) else None
+        self._once = self._kind if isinstance(self._kind, OnceKind) else None
+        self._groups: dict[str, Group] = {}
         self._look = staging.watch.open(self.stream_name, self.kind_name, self.schema)
         for slip in staging.watch.slips(self.kind_name, self.schema):
             staging.warn_once(self.stream_name, slip)
@@ -131,10 +134,13 @@ class DeliverySink(Sink):
             Filtered: The settings leave it out.
             Rejected: Its content cannot be sent.
         """
-        if isinstance(self._kind, NewestKind):
-            self._stage_version(self._kind.stage(record, key, time.time()), key, arrival)
-        elif isinstance(self._kind, OnceKind):
-            self._stage_events(self._kind.stage(record, key, time.time()), key, arrival)
+        if self._newest is not None:
+            self._stage_version(self._newest.stage(record, key, time.time()), key, arrival)
+        elif self._once is not None:
+            self._stage_events(self._once.stage(record, key, time.time()), key, arrival)
+
+    def _group(self, variant: str) -> Group:
+        return self._groups.get(variant) or self._groups.setdefault(variant, Group(self.kind_name, variant))
 
     def _stage_version(self, staged: StagedVersion, key: str, arrival: Arrival) -> None:
         staging = self._staging
@@ -150,7 +156,7 @@ class DeliverySink(Sink):
             staging.inform_once("", fact)
         email, phone_number = staged.email, staged.phone_number
         self.hand_over(
-            Group(self.kind_name, staged.variant),
+            self._group(staged.variant),
             VersionItem(
                 source=self.source(key, staged.person, arrival),
                 read_at=read_at,
@@ -184,7 +190,7 @@ class DeliverySink(Sink):
             return
         digest = staging.digest
         self.hand_over(
-            Group(self.kind_name, staged.variant),
+            self._group(staged.variant),
             EventItem(
                 source=self.source(key, staged.person, arrival),
                 identifiers=staged.identifiers,

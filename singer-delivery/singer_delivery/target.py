@@ -24,6 +24,7 @@ from singer_delivery.reader import MessageReader
 from singer_delivery.run import Run
 from singer_delivery.schema_messages import check_schema_message, unusable_maps
 from singer_delivery.sending.items import Arrival
+from singer_delivery.settings.findings import find
 from singer_delivery.settings.variables import (
     check_names,
     place_in_meltano,
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from singer_delivery.accounts.checkpoints import State
     from singer_delivery.destination import Destination
     from singer_delivery.settings.declarations import DeliverySettings
+    from singer_delivery.settings.findings import Declared
 
 Message = dict[str, Any]
 
@@ -58,6 +60,10 @@ class DeliveryTarget(Target):
     """What messages call the destination (`Destination.name`)."""
     prefix: ClassVar[str]
     """What the names of the ledger's tables begin with (`Destination.prefix`)."""
+    declared: ClassVar[Declared]
+    """The settings that the plugin declares, and their checks; the SDK adds its own to the class's schema."""
+    command_names: ClassVar[Sequence[str]] = ("preview", "replay", "forget")
+    """Commands beside loading, for the help."""
     capabilities: ClassVar[list[CapabilitiesEnum]] = [
         PluginCapabilities.ABOUT,
         PluginCapabilities.STREAM_MAPS,
@@ -80,7 +86,7 @@ class DeliveryTarget(Target):
     @classmethod
     def find(cls, config: Mapping[str, Any]) -> list[Finding]:
         """List every mistake in the settings, errors and warnings, without the value of any secret."""
-        raise NotImplementedError
+        return find(config, cls.declared)
 
     @classmethod
     def read_settings(cls, config: Mapping[str, Any]) -> DeliverySettings:
@@ -95,7 +101,7 @@ class DeliveryTarget(Target):
     @classmethod
     def properties(cls) -> Mapping[str, Any]:
         """The settings that the plugin declares: name -> schema."""
-        raise NotImplementedError
+        return cls.declared.properties
 
     @classmethod
     def checked_settings(cls, config: Mapping[str, Any]) -> DeliverySettings:
@@ -238,7 +244,7 @@ class DeliveryTarget(Target):
         for stream_map in maps:
             sink = self.get_sink(stream_map.stream_alias)
             if isinstance(sink, DeliverySink):
-                kind = self.settings.stream_kinds[stream]
+                kind = self.settings.stream_kinds[stream_map.stream_alias]
                 sink.bind(self.run.staging, kind)
                 self.run.tally.read[stream_map.stream_alias] += 0  # a stream without a record is accounted for, too
                 if self.run.destination.kinds[kind].memory == "newest":
@@ -328,7 +334,7 @@ class DeliveryTarget(Target):
         for option in command.params:
             if option.name == "file_input":
                 option.type = click.File("rb")  # so that its encoding is looked at, as that of standard input
-        command.epilog = "Commands beside loading: check, preview, replay, forget (each with a --help of its own)."
+        command.epilog = f"Commands beside loading: {', '.join(cls.command_names)} (each with a --help of its own)."
         return command
 
     @classmethod

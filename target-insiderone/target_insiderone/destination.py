@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from singer_delivery.destination import (
     Destination,
+    Kind,
     Limits,
     MadeEvent,
     NewestKind,
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from threading import Event
 
-    from singer_delivery.destination import Answer, Kind, Response, Transport
+    from singer_delivery.destination import Answer, Response, Transport
     from singer_delivery.errors import Finding
 
     from target_insiderone.settings.settings import Settings
@@ -49,17 +50,13 @@ CHANGED_AT = ("updated", "changed_at")
 """Fields that say when a profile, or a person's consent, last changed in Klaviyo."""
 
 
-class _Upsert:
+class _Upsert(Kind):
     """What both kinds have in common: they go to one endpoint."""
 
     def __init__(self, settings: Settings) -> None:
-        self._limits = Limits(settings.batch_size_rows, settings.batch_size_bytes, BYTES_PER_REQUEST)
+        super().__init__(Limits(settings.batch_size_rows, settings.batch_size_bytes, BYTES_PER_REQUEST))
         self._skip_hook = settings.skip_hook
         self._error_callback = settings.error_callback_endpoint
-
-    def limits(self, variant: str) -> Limits:  # noqa: ARG002  (all variants have the same)
-        """What one request may hold."""
-        return self._limits
 
     def request(self, variant: str, rows: Sequence[bytes]) -> Request:
         """One upsert."""

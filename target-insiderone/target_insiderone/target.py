@@ -8,14 +8,12 @@ from singer_delivery.target import DeliveryTarget
 
 from target_insiderone import __version__
 from target_insiderone.destination import InsiderOne
-from target_insiderone.settings import findings
-from target_insiderone.settings.config_schema import CONFIG_JSONSCHEMA, PROPERTIES
+from target_insiderone.settings.config_schema import CONFIG_JSONSCHEMA
+from target_insiderone.settings.findings import DECLARED
 from target_insiderone.settings.settings import read_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from singer_delivery.errors import Finding
 
     from target_insiderone.settings.settings import Settings
 
@@ -28,17 +26,9 @@ class TargetInsiderOne(DeliveryTarget):
     version = __version__
     destination_name = InsiderOne.name
     prefix = InsiderOne.prefix
+    declared = DECLARED
+    command_names = ("check", *DeliveryTarget.command_names)
     config_jsonschema: ClassVar[dict[str, Any]] = CONFIG_JSONSCHEMA
-
-    @classmethod
-    def properties(cls) -> Mapping[str, Any]:
-        """The settings that we declare; the SDK adds its own to the class's schema."""
-        return PROPERTIES
-
-    @classmethod
-    def find(cls, config: Mapping[str, Any]) -> list[Finding]:
-        """List every mistake in the settings."""
-        return findings.find(config)
 
     @classmethod
     def read_settings(cls, config: Mapping[str, Any]) -> Settings:

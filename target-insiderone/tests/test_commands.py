@@ -14,8 +14,8 @@ from singer_delivery.memory.addresses import Addresses
 from singer_delivery.memory.ledger import Ledger
 from singer_delivery.sending.transport import HttpTransport
 from singer_messages import order, profile, record, schema, state
+from target_insiderone.mapping import transforms
 from target_insiderone.mapping.panel import TYPES
-from target_insiderone.mapping.transforms import NAMES
 from target_insiderone.settings.findings import parse_settings
 from target_insiderone.target import TargetInsiderOne
 
@@ -104,7 +104,7 @@ def test_check_lists_all_names_that_must_be_defined(command):
 
 def test_the_type_of_every_transform_is_known():
     """`check` tells it to whoever defines the name; the others pass on what they are given."""
-    assert NAMES - TYPES.keys() == {"first", "default", "map"}
+    assert transforms.NAMES - TYPES.keys() == {"first", "default", "map"}
 
 
 def test_check_reads_the_names_of_properties_from_records(command, tmp_path):

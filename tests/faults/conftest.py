@@ -5,15 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from ordeals import TargetOrdeal
-from recording import Recording, record_shop
+from insiderone import target_ordeal
+from recording import record_shop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from klaviyo_insiderone_sandbox.testing import Sandbox
-    from verdict import Ideal
+    from singer_delivery.testing.ordeals import TargetOrdeal
+    from singer_delivery.testing.recording import Recording
+    from singer_delivery.testing.verdict import Ideal
 
 
 @pytest.fixture(scope="session")
@@ -35,7 +37,7 @@ def ideal_of(running: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Call
 
     def find(recording: Recording) -> Ideal:
         if id(recording) not in known:
-            undisturbed = TargetOrdeal(running, tmp_path_factory.mktemp("ideal") / "run", recording)
+            undisturbed = target_ordeal(running, tmp_path_factory.mktemp("ideal") / "run", recording)
             undisturbed.run_to_success()
             known[id(recording)] = undisturbed.ideal()
         return known[id(recording)]
@@ -48,6 +50,6 @@ def begin(sandbox: Sandbox, tmp_path: Path) -> Callable[..., TargetOrdeal]:
     """Begin an ordeal of the target alone: ``begin(recording, setting=...)``."""
 
     def start(recording: Recording, **settings: Any) -> TargetOrdeal:
-        return TargetOrdeal(sandbox, tmp_path / "ordeal", recording, **settings)
+        return target_ordeal(sandbox, tmp_path / "ordeal", recording, **settings)
 
     return start

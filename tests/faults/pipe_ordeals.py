@@ -7,9 +7,10 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
+from insiderone import FAULTS, InsiderOneAccount
 from klaviyo_insiderone_sandbox.testing import KLAVIYO_KEY
-from ordeals import FAULTS, TARGET, TIMEOUT_SECONDS, Ordeal, Passed, states_of, strike_noted
-from points import Orders, Strike
+from singer_delivery.testing.ordeals import TIMEOUT_SECONDS, Ordeal, Passed, states_of, strike_noted
+from singer_delivery.testing.points import Orders, Strike
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,7 +47,7 @@ class PipeOrdeal(Ordeal):
 
     def __init__(self, sandbox: Sandbox, folder: Path, **settings: Any) -> None:
         """See :class:`Ordeal`; the Klaviyo account is what the sandbox holds."""
-        super().__init__(sandbox, folder, **{"identifier_mappings": BY_KLAVIYO_ID, **settings})
+        super().__init__(InsiderOneAccount(sandbox), folder, **{"identifier_mappings": BY_KLAVIYO_ID, **settings})
         self._tap_config = write_tap_config(sandbox, folder)
         self._state = folder / "state.json"
 
@@ -63,7 +64,7 @@ class PipeOrdeal(Ordeal):
                 process_group=0,
             )
             target = subprocess.Popen(
-                [*TARGET, "--config", str(self.target_config)],
+                [*self.account.command, "--config", str(self.target_config)],
                 stdin=tap.stdout,
                 stdout=subprocess.PIPE,
                 stderr=target_log,

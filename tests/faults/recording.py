@@ -1,23 +1,17 @@
-"""A recorded Singer input for the target: some thousand records of all three flows, good and bad, with STATEs between.
-
-Every STATE says how many records stand before it, so that a run can be taken up where its last STATE says.
-"""
+"""A recorded shop: some thousand records of all three flows, good and bad."""
 
 from __future__ import annotations
 
 import json
-import random
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from singer_delivery.testing.plans import dice
+from singer_delivery.testing.recording import Key, Record, Recording
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-Record = dict[str, Any]
-Key = tuple[str, str]
-"""(stream, id)."""
+    import random
+    from collections.abc import Iterator
 
 UNSTORABLE = "unstorable"
 """Part of the addresses that the sandbox is told to refuse with a 400 that names no row."""
@@ -25,9 +19,7 @@ UNSTORABLE = "unstorable"
 UNMAPPED = "Opened Parcel"
 """A metric that the mapping leaves out: filtered."""
 
-READ_AT = datetime(2026, 6, 1, 10, tzinfo=UTC)
-
-_SCHEMAS = {
+SCHEMAS: dict[str, Record] = {
     "profiles": {
         "id": {"type": "string"},
         "email": {"type": ["null", "string"]},
@@ -46,36 +38,29 @@ _SCHEMAS = {
         "event_properties": {"type": ["null", "object"]},
     },
 }
-_SCHEMAS["subscription_changes"] = _SCHEMAS["profiles"]
+SCHEMAS["subscription_changes"] = SCHEMAS["profiles"]
 
 
-def dice(seed: int) -> random.Random:
-    """Chance that can be repeated."""
-    return random.Random(seed)  # noqa: S311 - repeatable tests, not secrets
+REACH = {
+    "reading_input": (4_000, 400),
+    "before_intent": (20, 4),
+    "ledger_uncommitted": (40, 6),
+    "intent_noted": (20, 4),
+    "request_half_sent": (30, 5),
+    "answer_waiting": (30, 5),
+    "answer_half_read": (30, 5),
+    "answer_read": (30, 5),
+    "part_answered": (60, 4),
+    "outcome_noted": (30, 5),
+    "rejects_half_written": (3, 1),
+    "rejects_written": (3, 1),
+    "before_state": (3, 1),
+    "state_half_written": (3, 1),
+}
+"""Point -> up to which time it is struck: in a run from the beginning, and in one that resumes late."""
 
-
-@dataclass(frozen=True)
-class Recording:
-    """Lines of Singer input. *bad*: the records that must end as rejects, whatever happens on the way."""
-
-    records: Sequence[tuple[str, Record]]
-    """(stream, record) in order; the order says when each was read."""
-    bad: frozenset[Key]
-    state_every: int
-
-    @cached_property
-    def lines(self) -> list[bytes]:
-        """One RECORD line for each record."""
-        return [_line(_message(stream, record, place)) for place, (stream, record) in enumerate(self.records)]
-
-    def input_after(self, position: int) -> bytes:
-        """The input of a run that resumes behind the first *position* records."""
-        parts = [_line(_schema(stream)) for stream in ("profiles", "events", "subscription_changes")]
-        for place, line in enumerate(self.lines[position:], start=position + 1):
-            parts.append(line)
-            if place % self.state_every == 0 or place == len(self.lines):
-                parts.append(_line({"type": "STATE", "value": {"bookmarks": {"position": place}}}))
-        return b"".join(parts)
+WHOLE_BATCHES = {point: reach for point, reach in REACH.items() if point != "part_answered"}
+"""Those that are reached where no batch is bisected."""
 
 
 def record_shop(
@@ -94,7 +79,7 @@ def record_shop(
         records.append((stream, named))
         if is_bad or is_refused:
             bad.add((stream, named["id"]))
-    return Recording(records, frozenset(bad), state_every)
+    return Recording(records, SCHEMAS, frozenset(bad), state_every)
 
 
 def _all(chance: random.Random, now: datetime, people: int, events: int) -> Iterator[tuple[str, Record, bool]]:
@@ -180,17 +165,3 @@ def _unstorable(record: Record) -> tuple[Record, bool]:
 
 def _consent(consent: str, number: int) -> Record:
     return {"consent": consent, "consent_timestamp": f"2026-05-{number % 28 + 1:02}T10:00:00+00:00"}
-
-
-def _schema(stream: str) -> Record:
-    schema = {"type": "object", "properties": _SCHEMAS[stream]}
-    return {"type": "SCHEMA", "stream": stream, "schema": schema, "key_properties": ["id"]}
-
-
-def _message(stream: str, record: Record, place: int) -> Record:
-    read_at = (READ_AT + timedelta(seconds=place)).isoformat()
-    return {"type": "RECORD", "stream": stream, "record": record, "time_extracted": read_at}
-
-
-def _line(message: Record) -> bytes:
-    return json.dumps(message).encode() + b"\n"

@@ -20,17 +20,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import mishaps
+from insiderone import target_ordeal
 from klaviyo_insiderone_sandbox.testing import Sandbox
-from ordeals import Ordeal, TargetOrdeal
 from pipe_ordeals import PipeOrdeal, open_shop
-from plans import strike_at
-from points import TAP_POINTS, TARGET_POINTS, Strike
-from recording import dice, record_shop
+from recording import REACH, WHOLE_BATCHES, record_shop
+from singer_delivery.testing.plans import dice, strike_at
+from singer_delivery.testing.points import Strike
+from tap_points import TAP_POINTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from verdict import Ideal, Verdict
+    from singer_delivery.testing.ordeals import Ordeal
+    from singer_delivery.testing.verdict import Ideal, Verdict
 
 SHOP = {"profiles": 1_500, "events": 4_000, "seed": 7}
 
@@ -89,11 +91,10 @@ def sources(sandbox: Sandbox, seed: int, folder: Path) -> list[Source]:
         open_shop(sandbox, now, **SHOP)
         return PipeOrdeal(sandbox, where)
 
-    points = list(TARGET_POINTS)
-    whole = [point for point in points if point != "part_answered"]
+    whole, points = list(WHOLE_BATCHES), list(REACH)
     return [
-        prepare("target", lambda where: TargetOrdeal(sandbox, where, plain), folder, whole),
-        prepare("target, rows refused", lambda where: TargetOrdeal(sandbox, where, refused), folder, points),
+        prepare("target", lambda where: target_ordeal(sandbox, where, plain), folder, whole),
+        prepare("target, rows refused", lambda where: target_ordeal(sandbox, where, refused), folder, points),
         prepare("pipe", begin_pipe, folder, [*whole, *TAP_POINTS]),
     ]
 
@@ -101,7 +102,9 @@ def sources(sandbox: Sandbox, seed: int, folder: Path) -> list[Source]:
 def draw(source: Source, chance: random.Random) -> list[Strike]:
     """One to three kills at points of the source."""
     chosen = chance.choices(source.points, k=chance.randint(1, 3))
-    return [strike_in_tap(point, chance) if point in TAP_POINTS else strike_at(point, chance) for point in chosen]
+    return [
+        strike_in_tap(point, chance) if point in TAP_POINTS else strike_at(point, REACH, chance) for point in chosen
+    ]
 
 
 def strike_in_tap(point: str, chance: random.Random) -> Strike:

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from klaviyo_http.client import KlaviyoClient
-from points import Orders
-from striking import Trigger, after, before, replace
+from singer_delivery.testing.points import Orders
+from singer_delivery.testing.striking import Trigger, after, before, replace
 from tap_klaviyo import tap
 from tap_klaviyo.writer import LineWriter
 from urllib3.connection import HTTPConnection
@@ -46,7 +46,7 @@ POINTS: dict[str, Callable[[Trigger], None]] = {
 def main() -> None:
     """Wire the point, then run the command."""
     orders = Orders.received()
-    if orders.strike and orders.strike.in_tap:
+    if orders.strike and orders.strike.point in POINTS:
         POINTS[orders.strike.point](Trigger(orders.strike, orders))
     tap.main()
 

@@ -6,7 +6,8 @@ import json
 from math import ceil, log2
 
 import pytest
-from recording import Record, Recording
+from recording import SCHEMAS
+from singer_delivery.testing.recording import Record, Recording
 
 ROWS = 1_000
 BAD_ROWS = {1: [437], 3: [0, 500, 999], 50: range(7, ROWS, 20)}
@@ -38,7 +39,7 @@ def shop_with(bad) -> Recording:
         ("profiles", {"id": f"P{number:04}", "email": address(number, number in bad), "first_name": "Ada"})
         for number in range(ROWS)
     ]
-    return Recording(people, frozenset(("profiles", f"P{number:04}") for number in bad), state_every=ROWS)
+    return Recording(people, SCHEMAS, frozenset(("profiles", f"P{number:04}") for number in bad), state_every=ROWS)
 
 
 def address(number: int, is_bad: bool) -> str:

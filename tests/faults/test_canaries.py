@@ -13,8 +13,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from insiderone import target_settings
 from klaviyo_insiderone_sandbox.testing import TOKEN
-from ordeals import target_settings
 
 BIN = Path(sys.executable).parent
 KEY = "canary-token-6f1e"

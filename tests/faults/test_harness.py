@@ -5,8 +5,8 @@ from __future__ import annotations
 import signal
 
 import pytest
-from points import Strike
-from verdict import Ended, crashed
+from singer_delivery.testing.points import Strike
+from singer_delivery.testing.verdict import Ended, crashed
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,11 @@ from collections import Counter
 
 import mishaps
 import pytest
-from plans import HITS, deal
-from points import TARGET_POINTS, Strike
-from recording import dice
+from recording import WHOLE_BATCHES
+from singer_delivery.testing.plans import HITS, deal, dice
+from singer_delivery.testing.points import Strike
 
-IN_BATCHES_OF_ONE_REQUEST = [point for point in TARGET_POINTS if point != "part_answered"]
-PLANS = deal(seed=3, points=IN_BATCHES_OF_ONE_REQUEST)
+PLANS = deal(seed=3, reach=WHOLE_BATCHES)
 
 
 def test_every_point_is_struck_often_enough():
@@ -56,12 +55,12 @@ def test_what_was_under_way_goes_again_with_the_bytes_it_had(begin, recording):
     """A mapping that was changed in between makes other bytes, which Insider One would store beside the first ones."""
     ordeal = begin(recording)
     ordeal.run(Strike("answer_waiting", 30))
-    before = ordeal.deliveries()
+    before = ordeal.account.deliveries()
     ordeal.configure(fixed_event_parameters=[{"parameter": "added_later", "value": "yes"}])
 
     ordeal.run_to_success()
 
-    after = ordeal.deliveries()
+    after = ordeal.account.deliveries()
     again = after.repeated(2)
     assert 0 < len(again) <= 4 * 3 * 100  # four lanes, 100 records of at most three lines
     assert [key for key in again if after.by_event[key][-1].text != before.by_event[key][0].text] == []
@@ -76,7 +75,7 @@ def test_events_sent_again_after_a_lost_answer_are_counted_uncertain(begin, sand
 
     ended = ordeal.run()
 
-    again = ordeal.deliveries().repeated_within(1)
+    again = ordeal.account.deliveries().repeated_within(1)
     assert len(again) > 0
     assert noted_uncertain(ended) == len(again)
 

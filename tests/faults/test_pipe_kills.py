@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 import mishaps
 import pytest
 from pipe_ordeals import PipeOrdeal, TapOrdeal, open_shop
-from plans import HITS
-from points import TAP_POINTS, Strike
-from recording import dice
+from singer_delivery.testing.plans import HITS, dice
+from singer_delivery.testing.points import Strike
+from tap_points import TAP_POINTS
 
 SHOP = {"profiles": 1_500, "events": 4_000, "seed": 7}  # and as many changes of consent: more than 6,500 records
 SMALL_SHOP = {"profiles": 600, "events": 1_500, "seed": 8}

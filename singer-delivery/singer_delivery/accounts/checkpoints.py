@@ -36,7 +36,7 @@ class Checkpoints:
     """
 
     def __init__(self, write: Callable[[State], None], may_pass: Callable[[], bool] = lambda: True) -> None:
-        self._write = write
+        self.write = write
         self._may_pass = may_pass
         self._held: State | None = None
         self._lock = threading.Lock()
@@ -79,5 +79,5 @@ class Checkpoints:
         due, self._held = self._held, None
         if due is None or due == self._written:
             return
-        self._write(due)
+        self.write(due)
         self._written = due

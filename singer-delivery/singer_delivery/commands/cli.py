@@ -13,6 +13,7 @@ from singer_delivery.commands.forget import forget
 from singer_delivery.commands.preview import Choice, preview
 from singer_delivery.commands.replay import NO_IDENTIFIER, RejectChoice, replay, told_of_replay
 from singer_delivery.exit_codes import run_command
+from singer_delivery.logs import log
 from singer_delivery.memory.private_files import OTHERS
 from singer_delivery.process import log_to_stderr, name_log_lines
 from singer_delivery.settings.variables import check_log_level
@@ -36,6 +37,7 @@ def run_target(target: type[DeliveryTarget], more: Sequence[click.Command] = ())
     """
     os.umask(OTHERS)  # whatever is written is nobody else's
     open_closed_streams()
+    log.name = target.name  # lines of the engine are those of its target
     commands = commands_of(target, more)
     is_command = len(sys.argv) > 1 and sys.argv[1] in commands.commands
     prefix = target._env_var_prefix  # noqa: SLF001  (the SDK has no other name for it)
@@ -73,9 +75,11 @@ def commands_of(target: type[DeliveryTarget], more: Sequence[click.Command]) -> 
     @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
     @click.option(
         "--limit",
+        type=click.IntRange(min=0),
         default=20,
         show_default=True,
-        help="Records to show of each stream; of those filtered, one a reason.",
+        help="How many records to show of each stream that would be sent or rejected. "
+        "The first that is filtered for each reason comes beside them.",
     )
     @click.option("--stream", help="Only records of this stream.")
     @click.option("--metric", help="Only events of this metric.")

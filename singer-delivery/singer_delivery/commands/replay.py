@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
 
 NO_IDENTIFIER: Final = "no_identifier"
 Entry = dict[str, Any]
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)

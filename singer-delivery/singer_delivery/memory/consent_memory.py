@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-import logging
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from singer_delivery.disclosure import shown
+from singer_delivery.logs import log
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from singer_delivery.memory.ledger import Ledger
-
-log = logging.getLogger(__name__)
 
 
 class ConsentMemory:

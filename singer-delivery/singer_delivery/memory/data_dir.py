@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
-import logging
 import os
 import time
 from contextlib import contextmanager, suppress
@@ -15,12 +14,11 @@ from typing import TYPE_CHECKING, Any
 from singer_delivery.disclosure import shown
 from singer_delivery.errors import Finding, SettingsError
 from singer_delivery.exact_json import decode, encode
+from singer_delivery.logs import log
 from singer_delivery.memory.private_files import UnsafeFileError, is_shared, make_folder, open_private, tighten
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-log = logging.getLogger(__name__)
 
 
 class AlreadyRunningError(Exception):

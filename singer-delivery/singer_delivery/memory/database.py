@@ -96,7 +96,7 @@ class Database:
                 with self.transaction() as connection:
                     connection.execute(sa.schema.CreateTable(self._facts, if_not_exists=True))
                     is_unmarked = self.note_fact(connection, b"format", str(FORMAT))
-                    check_format(self.fact(connection, b"format") or "")
+                    check_format(self.fact(connection, b"format") or "", self._prefix)
                     for table in self._tables.sorted_tables:
                         connection.execute(sa.schema.CreateTable(table, if_not_exists=True))
                         for index in table.indexes:
@@ -219,7 +219,7 @@ class Database:
             self.engine.dispose()
 
 
-def check_format(found: str) -> None:
+def check_format(found: str, prefix: str) -> None:
     """Refuse a ledger of which this version cannot know what stands in it.
 
     Raises:
@@ -227,7 +227,7 @@ def check_format(found: str) -> None:
     """
     if not found.isdigit() or int(found) > FORMAT:
         raise LedgerError(
-            f"the ledger was written by a newer version of this target (format {found[:10]!r}, known here: up to "
+            f"the ledger was written by a newer version of target-{prefix} (format {found[:10]!r}, known here: up to "
             f"{FORMAT}): install that version again; without its memory events would be sent twice"
         )
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from singer_delivery.memory.database import Database
+from singer_delivery.memory.job_ledger import JobLedger
 from singer_delivery.memory.once_ledger import EventLedger
 from singer_delivery.memory.version_ledger import KNEW_BEFORE_FORMAT_2, ProfileLedger
 
@@ -40,6 +41,7 @@ class Ledger:
         self._holding: Connection | None = None
         self.events = EventLedger(self._database, read_only=read_only)
         self.profiles = ProfileLedger(self._database, read_only=read_only)
+        self.jobs = JobLedger(self._database, read_only=read_only)
         self._database.create(self.profiles.upgrade)
         self._take_over()
 

@@ -39,7 +39,7 @@ class LineFile:
                 size = os.lseek(file, 0, os.SEEK_END)
                 torn = size > 0 and os.pread(file, 1, size - 1) != b"\n"
                 try:
-                    _write_all(file, b"\n" + lines if torn and lines else lines)
+                    write_all(file, b"\n" + lines if torn and lines else lines)
                 except OSError:
                     with suppress(OSError):
                         os.ftruncate(file, size)
@@ -139,7 +139,8 @@ class LineFile:
             os.close(file)
 
 
-def _write_all(file: int, data: bytes) -> None:
+def write_all(file: int, data: bytes) -> None:
+    """Write *data* to its end."""
     view = memoryview(data)
     while view:
         view = view[os.write(file, view) :]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 import uuid
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 import sqlalchemy as sa
 
+from singer_delivery.logs import log
 from singer_delivery.memory.batch_rows import BatchRows, batch_table
 from singer_delivery.memory.digests import LONGEST_TEXT, shortened
 from singer_delivery.memory.optins import DOUBT, doubtful
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from singer_delivery.memory.database import Database
 
-log = logging.getLogger(__name__)
 
 DAY_SECONDS = 86_400
 

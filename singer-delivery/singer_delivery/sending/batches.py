@@ -28,6 +28,7 @@ def deliver_batches(kinds: Mapping[str, Kind], shared: SharedParts, tally: Tally
     newest, once = SendNewest(shared, tally), SendOnce(shared, tally)
 
     def deliver(batch: Batch) -> Iterator[Exception]:
+        shared.jobs.resume()
         kind, variant = kinds[batch.group.kind], batch.group.variant
         if isinstance(kind, NewestKind):
             yield from newest.deliver(kind, variant, [item for item in batch.items if isinstance(item, VersionItem)])

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from singer_delivery.accounts.rejects import reject_of, reject_of_events
-from singer_delivery.destination import Answer
+from singer_delivery.destination import Answer, Job
 from singer_delivery.sending.sender import Evidence, Sender
 
 if TYPE_CHECKING:
@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     from singer_delivery.accounts.checkpoints import Checkpoints
     from singer_delivery.accounts.progress import Progress
     from singer_delivery.accounts.rejects import RejectsFile
-    from singer_delivery.destination import Job, Kind, Limits, Refusal, Request, Transport
+    from singer_delivery.destination import Kind, Limits, Refusal, Request, Transport
     from singer_delivery.memory.ledger import Ledger
     from singer_delivery.sending.items import RejectedEvent, Source
-    from singer_delivery.sending.sender import Answered, Sending
+    from singer_delivery.sending.jobs import Jobs
+    from singer_delivery.sending.sender import Answered, Sending, Verdict
 
 
 @dataclass(slots=True)
@@ -34,6 +35,7 @@ class SharedParts:
 
     destination: str
     transport: Transport
+    jobs: Jobs
     ledger: Ledger | None
     rejects: RejectsFile
     checkpoints: Checkpoints
@@ -62,17 +64,27 @@ class Delivery:
         kind: Kind,
         variant: str,
         rows: Sequence[bytes],
+        keys: Sequence[Sequence[bytes]],
         answered: Answered,
         before_retry: Callable[[], None] = lambda: None,
     ) -> Sending:
-        """Send rows; *answered* and the verdicts are as in :meth:`Sender.send`."""
+        """Send rows; *answered* and the verdicts are as in :meth:`Sender.send`. *keys*: the ledger's, in each row."""
+        jobs, open_jobs = self.shared.jobs, []
 
         def post(request: Request, part: range) -> tuple[Answer, int]:
             answer, attempts = self.shared.transport.send(request, len(part), kind.read, before_retry)
-            return answered_by(answer), attempts
+            if isinstance(answer, Job):
+                open_jobs.append(jobs.submit(kind, variant, answer, keys[part.start : part.stop]))
+                answer = jobs.follow(kind, answer, len(part))
+            return answer, attempts
+
+        def answered_at_last(start: int, verdicts: Sequence[Verdict], doubtful: bool) -> None:
+            answered(start, verdicts, doubtful)
+            while open_jobs:
+                jobs.end(open_jobs.pop())
 
         evidence, sender = self.shared.evidence(kind, variant), self.sender(kind.limits(variant))
-        return sender.send(rows, partial(kind.request, variant), post, answered, evidence, before_retry)
+        return sender.send(rows, partial(kind.request, variant), post, answered_at_last, evidence, before_retry)
 
     def sender(self, limits: Limits) -> Sender:
         """What sends the rows of one request."""
@@ -103,7 +115,7 @@ class Delivery:
 
 
 def answered_by(answer: Answer | Job) -> Answer:
-    """The answer, where there is one."""
+    """The answer to a request that makes no job."""
     if isinstance(answer, Answer):
         return answer
-    raise NotImplementedError("jobs")
+    raise TypeError("the answer to this request is no job")

@@ -14,9 +14,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
-from singer_delivery.interruption import GRACE_SECONDS
+from singer_delivery.interruption import GRACE_SECONDS, Stopped
 from singer_delivery.sending.items import OWN_BYTES
-from singer_delivery.sending.transport import Stopped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

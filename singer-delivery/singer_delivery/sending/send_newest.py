@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from singer_delivery.disclosure import shown
+from singer_delivery.logs import log
 from singer_delivery.memory.optins import choose_optins, may_undo_an_optout, optin_token, overdue_optouts
 from singer_delivery.memory.read_times import UNDATED
 from singer_delivery.memory.version_ledger import NEVER_DELIVERED, UNKNOWN, Claim, KnownProfile, ReadProfile
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from singer_delivery.destination import Answer, NewestKind, Refusal, Request
     from singer_delivery.sending.items import Source, VersionItem
     from singer_delivery.sending.sender import Answered, Sending, Verdict
-
-log = logging.getLogger(__name__)
 
 
 NO_CLAIM = Claim(b"", {}, {}, {}, {}, {}, {}, [])
@@ -171,6 +169,7 @@ class SendNewest(Delivery):
             kind,
             variant,
             [letter.row for letter in upserts],
+            [[letter.item.ledger_key] for letter in upserts],
             partial(self._answered, upserts, claim, lambda letter: not letter.has_clearing),
             before_retry=look_again,
         )
@@ -245,7 +244,7 @@ class SendNewest(Delivery):
                 continue
             self.tally.notes[letter.item.source.stream, "sent_again", ""] += 1
         if rows:
-            yield from self.send(kind, variant, rows, lambda *_: None)
+            yield from self.send(kind, variant, rows, [[] for _ in rows], lambda *_: None)
 
     def _note_changed_identifiers(self, item: VersionItem, before: KnownProfile) -> None:
         """Say that the destination may make a second person where an identifier of a known one changed (CO-08)."""

@@ -123,7 +123,9 @@ class SendOnce(Delivery):
             again: list[Parcel] = []
             waiting = [part for parcel in waiting for part in self._parts(kind, variant, parcel)]
             rows = [kind.row(parcel.identifiers, [event.body for event in parcel.events]) for parcel in waiting]
-            yield from self.send(kind, variant, rows, partial(self._events_answered, waiting, refusals, again))
+            keys = [keys_of(parcel.events) for parcel in waiting]
+            answered = partial(self._events_answered, waiting, refusals, again)
+            yield from self.send(kind, variant, rows, keys, answered)
             waiting = again
         return refusals
 

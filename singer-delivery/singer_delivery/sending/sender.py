@@ -119,7 +119,7 @@ class Sender:
                 yield from self._undecided(evidence)
                 go_on()
             part = samples.pop() if samples else waiting.pop()
-            found = self._try(rows, part, request_of, post, evidence)
+            found = self.attempt(rows, part, request_of, post, evidence)
             if found is None:
                 middle = part.start + len(part) // 2
                 waiting += [range(middle, part.stop), range(part.start, middle)]
@@ -135,7 +135,7 @@ class Sender:
         while evidence.is_against_request:
             yield StopSendingError(self._destination, 400, REQUEST_AT_FAULT)
 
-    def _try(
+    def attempt(
         self, rows: Sequence[bytes], part: range, request_of: RequestOf, post: Post, evidence: Evidence
     ) -> tuple[list[Verdict], bool] | None:
         """Send one request: its verdicts, and whether they are doubtful; None: it is to be sent by halves."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import email.utils
-import logging
 import random
 import re
 import threading
@@ -16,6 +15,8 @@ from typing import TYPE_CHECKING
 import urllib3
 
 from singer_delivery.destination import Again, Answer, AnswerMismatchError, Request, Response
+from singer_delivery.interruption import Stopped
+from singer_delivery.logs import log
 from singer_delivery.sending.connections import POOLS
 from singer_delivery.sending.network import (
     TooLargeError,
@@ -47,12 +48,6 @@ FIRST_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 60.0
 LONGEST_RETRY_AFTER_SECONDS = 30 * 86_400.0
 """A longer ``Retry-After`` is no use to anybody, and must not overflow a date."""
-
-log = logging.getLogger(__name__)
-
-
-class Stopped(Exception):
-    """The run was asked to stop while a request waited for its turn or its retry."""
 
 
 class NoWayError(Exception):

@@ -5,7 +5,6 @@ Numbers are integers throughout, because settings of type ``number`` cannot come
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -107,8 +106,9 @@ def delivery_properties(
         ),
         "max_parallel_requests": count(
             "Parallel requests",
-            "Most requests under way at once; one person's writes keep their order.",
-            default=4,
+            "Most requests under way at once; how many there are follows how long the answers take. One person's "
+            "writes keep their order.",
+            default=16,
             unit="requests",
             maximum=64,
         ),
@@ -193,8 +193,22 @@ def delivery_properties(
     }
 
 
+def values_of(config: Mapping[str, Any], properties: Mapping[str, Schema]) -> dict[str, Any]:
+    """Every declared setting, or its default where it is absent or null; objects are completed key by key."""
+    values = {name: _value(config.get(name), schema.get("default")) for name, schema in properties.items()}
+    return values | {"max_rejects": str(values["max_rejects"]).strip()}  # declared as a text or a number
+
+
+def _value(given: Any, default: Any) -> Any:
+    if given is None:
+        return default
+    if isinstance(default, dict):
+        return default | {key: value for key, value in given.items() if value is not None}
+    return given
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DeliverySettings(ABC):
+class DeliverySettings:
     """What the engine needs of the settings, with their defaults applied; see `delivery_properties`."""
 
     integration_name: str
@@ -218,6 +232,6 @@ class DeliverySettings(ABC):
     default_country: str | None = None
 
     @property
-    @abstractmethod
     def scope(self) -> str:
-        """What keeps the ledger's keys of pipelines apart that share a database."""
+        """What keeps the ledger's keys of pipelines apart that share a database; name the account, too, if you can."""
+        return self.integration_name

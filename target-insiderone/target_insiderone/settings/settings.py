@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from singer_delivery.settings.declarations import DeliverySettings
+from singer_delivery.settings.declarations import DeliverySettings, values_of
 
 from target_insiderone.mapping.rows import (
     AttributeMapping,
@@ -55,7 +55,7 @@ class Settings(DeliverySettings):
 
 def read_settings(config: Mapping[str, Any]) -> Settings:
     """Read a configuration that has no mistake (`findings.find`), and apply the defaults."""
-    values = {name: _value(config, name) for name in PROPERTIES}
+    values = values_of(config, PROPERTIES)
     phone, identifier = values.pop("phone_number_settings"), values.pop("identifier_settings")
     return Settings(
         **values
@@ -69,21 +69,9 @@ def read_settings(config: Mapping[str, Any]) -> Settings:
             "normalize_phone_numbers": phone["normalize"],
             "default_country": phone["default_country"],
             "on_invalid_identifier": identifier["on_invalid"],
-            "max_rejects": str(values["max_rejects"]).strip(),
             "api_url": values["api_url"].rstrip("/"),
         },
     )
-
-
-def _value(config: Mapping[str, Any], name: str) -> Any:
-    """Take a setting, or its default where it is absent or null; objects are completed key by key."""
-    default = PROPERTIES[name].get("default")
-    given = config.get(name)
-    if given is None:
-        return default
-    if isinstance(default, dict):
-        return default | {key: value for key, value in given.items() if value is not None}
-    return given
 
 
 def _names(value: str | Sequence[str] | None) -> tuple[str, ...]:

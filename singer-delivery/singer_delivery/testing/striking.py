@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from points import Orders, Strike
+    from singer_delivery.testing.points import Orders, Strike
 
 
 class Trigger:

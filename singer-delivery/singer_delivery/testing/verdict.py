@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from deliveries import exact_text, key_of
-
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from deliveries import Deliveries, EventKey
-    from points import Strike
-    from recording import Key
+    from singer_delivery.testing.account import Account
+    from singer_delivery.testing.deliveries import EventKey
+    from singer_delivery.testing.points import Strike
+    from singer_delivery.testing.recording import Key
 
 OUTCOMES = ("delivered", "unchanged", "duplicate", "filtered", "rejected", "pending")
 
@@ -36,9 +35,9 @@ class Ended:
 
 @dataclass(frozen=True)
 class Ideal:
-    """What an undisturbed run brings. *events*: id of a Klaviyo event -> the Insider One events made of it."""
+    """What an undisturbed run brings. *held*: as `Account.held`; *events*: id of a record -> the events made of it."""
 
-    state: Mapping[str, Any]
+    held: Mapping[str, Mapping[str, Any]]
     events: Mapping[str, frozenset[EventKey]]
     rejected: frozenset[Key]
     requests: int
@@ -49,7 +48,7 @@ class Verdict:
     """What must not be, as lists that are to be empty; and how often what may be happened."""
 
     lost: list[str]
-    """Users that differ from the undisturbed ones, and rejects that are missing."""
+    """What the API holds otherwise than undisturbed, and rejects that are missing."""
     stored_twice: list[EventKey]
     delivered_twice: list[EventKey]
     """Delivered again without excuse, or with other bytes."""
@@ -73,15 +72,15 @@ class Verdict:
 def judge(
     ideal: Ideal,
     runs: Sequence[Ended],
-    users: Sequence[Mapping[str, Any]],
-    deliveries: Deliveries,
+    account: Account,
     rejected: frozenset[Key],
 ) -> Verdict:
     """Compare what *runs* brought with an undisturbed run."""
+    deliveries = account.deliveries()
     verdict = Verdict(
-        lost=differences(ideal.state, final_state(users))
+        lost=differences(ideal.held, account.held())
         + [f"reject {stream} {key}" for stream, key in sorted(ideal.rejected - rejected)],
-        stored_twice=stored_twice(users),
+        stored_twice=list(account.held_twice()),
         delivered_twice=deliveries.doubled(frozenset(run.number for run in runs if run.codes[-1] != 0)),
     )
     for run in runs:
@@ -95,43 +94,17 @@ def judge(
     return verdict
 
 
-def final_state(users: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What Insider One holds in the end, without what depends on the order of requests: identifiers -> the rest."""
-    return {
-        exact_text(user["identifiers"]): {
-            "attributes": exact_text(user["attributes"]),
-            "events": sorted(
-                exact_text([event["event_name"], event["timestamp"], event["event_params"]]) for event in user["events"]
-            ),
-        }
-        for user in users
-    }
-
-
-def differences(ideal: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
-    """Users that differ from the ideal ones, and how."""
+def differences(ideal: Mapping[str, Mapping[str, Any]], found: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """What is missing, surplus, or differs, and in which part."""
     told = []
-    for identifiers in sorted(ideal.keys() | found.keys()):
-        wanted, got = ideal.get(identifiers), found.get(identifiers)
+    for name in sorted(ideal.keys() | found.keys()):
+        wanted, got = ideal.get(name), found.get(name)
         if wanted is None or got is None:
-            told.append(f"{'surplus' if wanted is None else 'missing'} user {identifiers}")
+            told.append(f"{'surplus' if wanted is None else 'missing'}: {name}")
         elif wanted != got:
-            parts = [part for part in ("attributes", "events") if wanted[part] != got[part]]
-            told.append(f"user {identifiers}: other {' and '.join(parts)}")
+            parts = [part for part in wanted.keys() | got.keys() if wanted.get(part) != got.get(part)]
+            told.append(f"{name}: other {' and '.join(sorted(parts))}")
     return told
-
-
-def stored_twice(users: Sequence[Mapping[str, Any]]) -> list[EventKey]:
-    """Events that Insider One holds more than once."""
-    seen: set[EventKey] = set()
-    twice: list[EventKey] = []
-    for user in users:
-        for event in user["events"]:
-            key = key_of(event)
-            if key in seen:
-                twice.append(key)
-            seen.add(key)
-    return twice
 
 
 def crashed(run: Ended) -> list[str]:

@@ -13,13 +13,13 @@ VARIABLE = "STRIKE"
 LANE_HEADER = "x-lane"
 """Header that a struck target puts on its requests: ``<number of the run>/<lane>``."""
 
-TARGET_POINTS = {
+POINTS = {
     "reading_input": "a line of the input was read and not yet used",
     "before_intent": "a batch of events is chosen, nothing noted of it",
     "ledger_uncommitted": "the ledger's transaction is written and not committed",
     "intent_noted": "the intent is committed, the request not begun",
     "request_half_sent": "half of the request's body is on the wire",
-    "answer_waiting": "Insider One has applied the request, its answer is unread",
+    "answer_waiting": "the API has applied the request, its answer is unread",
     "answer_half_read": "the answer's head is read, its body not",
     "answer_read": "the answer is read, the outcome not in the ledger",
     "part_answered": "one half of a bisected batch is answered, the other not sent",
@@ -30,27 +30,15 @@ TARGET_POINTS = {
     "state_half_written": "half of a STATE's line is written",
 }
 
-TAP_POINTS = {
-    "tap_request_sent": "a request to Klaviyo is out, its answer unread",
-    "tap_page_read": "a page's answer is read, nothing of it used",
-    "tap_line_half_written": "half of what was gathered for the output is written",
-    "tap_lines_written": "lines are written, the rest of the page not",
-}
-
 
 @dataclass(frozen=True)
 class Strike:
-    """A kill at the *nth* time that *point* is reached; *whole_pipe*: of tap and target at once."""
+    """A kill at the *nth* time that *point* is reached; *whole_pipe*: of the whole process group, tap and target."""
 
     point: str
     nth: int
     signum: int = signal.SIGKILL
     whole_pipe: bool = False
-
-    @property
-    def in_tap(self) -> bool:
-        """Whether it is the tap that reaches the point."""
-        return self.point in TAP_POINTS
 
 
 @dataclass(frozen=True)

@@ -4,30 +4,20 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-from deliveries import Deliveries, deliveries_of
-from klaviyo_insiderone_sandbox.testing import PARTNER, TOKEN, Sandbox
-from mishaps import refuse_unstorable
-from points import Orders, Strike
-from verdict import Ended, Ideal, Verdict, final_state, judge
+from singer_delivery.testing.points import Orders, Strike
+from singer_delivery.testing.verdict import Ended, Ideal, Verdict, judge
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
-    from recording import Key, Recording
+    from singer_delivery.testing.account import Account
+    from singer_delivery.testing.recording import Key, Recording
 
-FAULTS = Path(__file__).resolve().parent
-ROOT = FAULTS.parent.parent
-MAPPING = yaml.safe_load((ROOT / "target-insiderone/examples/klaviyo-default-mapping.yml").read_text())
-TARGET = (sys.executable, str(FAULTS / "struck_target.py"))
-
-LANES = 4
 MOST_RUNS = 8
 """An ordeal that has not succeeded by then goes round in circles."""
 TIMEOUT_SECONDS = 120
@@ -43,12 +33,12 @@ class Passed:
 
 
 class Ordeal(ABC):
-    """The data folder, the position in the source and the account at Insider One go from run to run."""
+    """The data folder, the position in the source and the account go from run to run."""
 
-    def __init__(self, sandbox: Sandbox, folder: Path, **settings: Any) -> None:
-        """Start with an empty Insider One account; *settings* replace those of :func:`target_settings`."""
+    def __init__(self, account: Account, folder: Path, **settings: Any) -> None:
+        """Start with an empty account; *settings* replace those of :meth:`Account.settings`."""
         folder.mkdir(parents=True)
-        self.sandbox = sandbox
+        self.account = account
         self.folder = folder
         self.data_dir = folder / "data"
         self.runs: list[Ended] = []
@@ -56,7 +46,7 @@ class Ordeal(ABC):
 
     def configure(self, **settings: Any) -> None:
         """Change the target's settings for the runs that follow."""
-        self.target_config.write_text(json.dumps(target_settings(self.sandbox, self.data_dir, **settings)))
+        self.target_config.write_text(json.dumps({**self.account.settings(self.data_dir), **settings}))
 
     @property
     def target_config(self) -> Path:
@@ -93,8 +83,7 @@ class Ordeal(ABC):
         """
         for strike in strikes:
             self.run(strike, sabotage)
-        self.sandbox.clear_faults()
-        refuse_unstorable(self.sandbox)
+        self.account.calm()
         while not self.run(sabotage=sabotage).succeeded:
             if len(self.runs) > MOST_RUNS:
                 raise RuntimeError(f"no success in {MOST_RUNS} runs; the last said:\n{self.runs[-1].log[-2_000:]}")
@@ -102,10 +91,6 @@ class Ordeal(ABC):
     def struck(self) -> list[Strike]:
         """The kills that took place."""
         return [run.struck for run in self.runs if run.struck]
-
-    def deliveries(self) -> Deliveries:
-        """All events that reached Insider One so far."""
-        return deliveries_of(self.sandbox.journal("insiderone", exact=True))
 
     def rejected(self) -> frozenset[Key]:
         """The records in the rejects file; a torn line is passed over."""
@@ -122,34 +107,31 @@ class Ordeal(ABC):
     def ideal(self) -> Ideal:
         """Take what was brought so far as the ideal."""
         return Ideal(
-            final_state(self.sandbox.users(exact=True)),
-            self.deliveries().by_record(),
+            self.account.held(),
+            self.account.deliveries().by_record(),
             frozenset(key for key in self.rejected() if key[1]),
-            len(self.sandbox.journal("insiderone")),
+            self.account.requests(),
         )
 
     def verdict(self, ideal: Ideal) -> Verdict:
         """Compare with an undisturbed run."""
-        return judge(ideal, self.runs, self.sandbox.users(exact=True), self.deliveries(), self.rejected())
+        return judge(ideal, self.runs, self.account, self.rejected())
 
 
 class TargetOrdeal(Ordeal):
     """The target alone, fed from a recording."""
 
-    def __init__(self, sandbox: Sandbox, folder: Path, recording: Recording, **settings: Any) -> None:
-        """See :class:`Ordeal`; the sandbox is reset."""
-        sandbox.reset()
-        sandbox.quotas(None)
-        refuse_unstorable(sandbox)
-        super().__init__(sandbox, folder, **settings)
+    def __init__(self, account: Account, folder: Path, recording: Recording, **settings: Any) -> None:
+        """See :class:`Ordeal`."""
+        super().__init__(account, folder, **settings)
         self.position = 0
         self._recording = recording
         self._early: list[str] = []
 
     def execute(self, orders: Orders) -> Passed:
         """Feed what lies behind the last STATE."""
-        done = subprocess.run(
-            [*TARGET, "--config", str(self.target_config)],
+        done = subprocess.run(  # noqa: S603  (a command of the test's own)
+            [*self.account.command, "--config", str(self.target_config)],
             input=self._recording.input_after(self.position),
             env=orders.environment(),
             capture_output=True,
@@ -176,35 +158,17 @@ class TargetOrdeal(Ordeal):
 
     def _undelivered_before_states(self, ideal: Ideal) -> list[str]:
         """Events of records before a run's last STATE that neither it nor an earlier run had delivered."""
-        deliveries = self.deliveries()
+        deliveries = self.account.deliveries()
         missing = []
         for run in self.runs:
             position = run.states[-1]["bookmarks"]["position"] if run.states else 0
             had = deliveries.up_to(run.number)
             missing += [
                 f"run {run.number}: {record['id']} before {position}"
-                for stream, record in self._recording.records[:position]
-                if stream == "events" and not ideal.events.get(record["id"], frozenset()) <= had
+                for _, record in self._recording.records[:position]
+                if not ideal.events.get(record["id"], frozenset()) <= had
             ]
         return missing
-
-
-def target_settings(sandbox: Sandbox, data_dir: Path, **settings: Any) -> dict[str, Any]:
-    """Settings for small batches in four lanes."""
-    return {
-        "partner_name": PARTNER,
-        "api_key": TOKEN,
-        "api_url": sandbox.insiderone_url,
-        "data_dir": str(data_dir),
-        **MAPPING,
-        "event_retention": "send",
-        "batch_size_rows": 100,
-        "max_parallel_requests": LANES,
-        "request_timeout_seconds": 3,
-        "max_retry_seconds": 60,
-        "max_rejects": "1000",
-        **settings,
-    }
 
 
 def states_of(output: bytes) -> list[Any]:

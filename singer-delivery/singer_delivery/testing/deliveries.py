@@ -1,20 +1,16 @@
-"""Which event reached Insider One in which requests, as the sandbox's journal tells."""
+"""Which event reached the API in which requests, as its journal tells."""
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mishaps import APPLIED
-from points import LANE_HEADER
-
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-EventKey = tuple[str, str, int]
-"""(id of the Klaviyo event, Insider One's name, number of the order line)."""
+EventKey = tuple[Any, ...]
+"""What tells one event from another; it begins with the id of the record of which it was made."""
 
 
 class Delivery(NamedTuple):
@@ -29,7 +25,7 @@ class Delivery(NamedTuple):
 
 @dataclass(frozen=True)
 class Deliveries:
-    """All events that requests brought to Insider One. *last_request*: (run, lane) -> number of the last request."""
+    """All events that requests brought. *last_request*: (run, lane) -> number of the last request."""
 
     by_event: Mapping[EventKey, Sequence[Delivery]]
     last_request: Mapping[tuple[int, str], int]
@@ -39,7 +35,7 @@ class Deliveries:
         return {key for key, found in self.by_event.items() if any(one.run <= run for one in found)}
 
     def by_record(self) -> dict[str, frozenset[EventKey]]:
-        """Id of a Klaviyo event -> the Insider One events made of it."""
+        """Id of a record -> the events made of it."""
         keys: dict[str, set[EventKey]] = defaultdict(set)
         for key in self.by_event:
             keys[key[0]].add(key)
@@ -74,29 +70,26 @@ class Deliveries:
         return one.run in unfinished and self.last_request[one.run, one.lane] == one.request
 
 
-def deliveries_of(journal: Sequence[Mapping[str, Any]]) -> Deliveries:
-    """Read the journal of Insider One's side (with exact numbers)."""
+class Sent(NamedTuple):
+    """A request that reached the API. *lane*: its header (`points.LANE_HEADER`).
+
+    *events*: (key, exact text) of each event that it brought, none where it has not taken effect. *lost*: it has, and
+    its answer never came.
+    """
+
+    number: int
+    lane: str
+    events: Iterable[tuple[EventKey, str]]
+    lost: bool
+
+
+def deliveries_of(requests: Iterable[Sent]) -> Deliveries:
+    """Gather what all requests brought, in their order."""
     by_event: dict[EventKey, list[Delivery]] = defaultdict(list)
     last_request: dict[tuple[int, str], int] = {}
-    for entry in journal:
-        run, _, lane = entry["headers"][LANE_HEADER].partition("/")
-        last_request[int(run), lane] = entry["n"]
-        fault = entry.get("fault")
-        if fault not in APPLIED and (fault is not None or entry["status"] != 200):
-            continue
-        for user in entry["body"]["users"]:
-            for event in user.get("events", []):
-                delivery = Delivery(int(run), lane, entry["n"], json.dumps(event, default=str), fault in APPLIED)
-                by_event[key_of(event)].append(delivery)
+    for sent in requests:
+        run, _, lane = sent.lane.partition("/")
+        last_request[int(run), lane] = sent.number
+        for key, text in sent.events:
+            by_event[key].append(Delivery(int(run), lane, sent.number, text, sent.lost))
     return Deliveries(by_event, last_request)
-
-
-def key_of(event: Mapping[str, Any]) -> EventKey:
-    """What tells one event from another, whatever else it holds."""
-    custom = event["event_params"]["custom"]
-    return custom["klaviyo_event_id"], event["event_name"], custom.get("line", 0)
-
-
-def exact_text(value: Any) -> str:
-    """Write a value so that equal ones are equal texts; decimals keep their digits."""
-    return json.dumps(value, sort_keys=True, default=str)

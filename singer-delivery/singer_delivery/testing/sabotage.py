@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from singer_delivery.accounts.checkpoints import Checkpoints, State
 from singer_delivery.accounts.rejects import RejectsFile
 from singer_delivery.memory.once_ledger import EventLedger
-from striking import replace
+from singer_delivery.testing.striking import replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -17,7 +17,7 @@ def write_states_at_once() -> None:
     """Let a STATE out before the records that stand before it are settled."""
 
     def add_state(checkpoints: Checkpoints, state: State) -> None:
-        checkpoints._write(state)
+        checkpoints.write(state)
 
     replace(Checkpoints, "add_state", add_state)
 

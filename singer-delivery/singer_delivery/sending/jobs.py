@@ -1,0 +1,118 @@
+"""Requests that are taken now and worked on later: each job is noted, and followed to its end, across restarts."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from singer_delivery.destination import Answer, Job, JobLostError
+from singer_delivery.logs import log
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from singer_delivery.destination import Kind, Request, Response, Transport
+    from singer_delivery.memory.ledger import Ledger
+
+FIRST_POLL_SECONDS = 1.0
+LONGEST_POLL_SECONDS = 30.0
+
+
+class Jobs:
+    """Follows jobs; used by all lanes.
+
+    Args:
+        transport: The way to the API.
+        ledger: Where jobs are noted; None: nowhere, a run that dies leaves the outcome unknown.
+        kinds: How the records of each kind are delivered.
+        wait: Waits some seconds; raises when the run is to stop.
+    """
+
+    def __init__(
+        self, transport: Transport, ledger: Ledger | None, kinds: Mapping[str, Kind], wait: Callable[[float], None]
+    ) -> None:
+        self._transport = transport
+        self._ledger = ledger
+        self._kinds = kinds
+        self._wait = wait
+        self._resuming = threading.Lock()
+        self._resumed = threading.Event()
+
+    def submit(self, kind: Kind, variant: str, job: Job, rows: Sequence[Sequence[bytes]]) -> bytes | None:
+        """Note a job; *rows*: the ledger's keys in each of its rows."""
+        if self._ledger is None:
+            return None
+        name = next(name for name, known in self._kinds.items() if known is kind)
+        return self._ledger.jobs.submit(job.id, name, variant, rows)
+
+    def end(self, key: bytes | None) -> None:
+        """Forget a job whose outcome the ledger knows."""
+        if self._ledger is not None and key is not None:
+            self._ledger.jobs.end(key)
+
+    def follow(self, kind: Kind, job: Job, sent: int) -> Answer:
+        """Ask until the job is finished; every page of its errors is read.
+
+        Raises:
+            JobLostError: The API does not know it any more.
+            Exception: As the transport does.
+        """
+        asked: Request | None = None
+        pause = FIRST_POLL_SECONDS
+        step = kind.follow(job, None, sent)
+        while not isinstance(step, Answer):
+            if step == asked:
+                self._wait(pause)
+                pause = min(2 * pause, LONGEST_POLL_SECONDS)
+            asked = step
+            responses: list[Response] = []
+
+            def keep(response: Response, _sent: int, kept: list[Response] = responses) -> Answer:
+                kept.append(response)
+                return Answer({})
+
+            self._transport.send(step, 0, keep)
+            step = kind.follow(job, responses[0] if responses else None, sent)
+        return step
+
+    def resume(self) -> None:
+        """Follow the jobs that earlier runs have left, before anything new is sent; done once."""
+        if self._resumed.is_set() or self._ledger is None:
+            return
+        with self._resuming:
+            if not self._resumed.is_set():
+                self._resume(self._ledger)
+                self._resumed.set()
+
+    def _resume(self, ledger: Ledger) -> None:
+        for open_job in ledger.jobs.open():
+            kind = self._kinds.get(open_job.kind)
+            if kind is None:
+                continue
+            log.info("job of an earlier run is followed to its end (%d rows)", len(open_job.rows))
+            try:
+                answer = self.follow(kind, Job(open_job.id), len(open_job.rows))
+            except JobLostError:
+                log.warning("a job of an earlier run is lost; what became of its %d rows is open", len(open_job.rows))
+            else:
+                if kind.memory == "once":
+                    ledger.events.settle(*outcome(open_job.rows, answer))
+            ledger.jobs.end(open_job.key)
+
+
+def outcome(rows: Sequence[Sequence[bytes]], answer: Answer) -> tuple[list[bytes], list[bytes]]:
+    """The keys that were delivered, and those that were refused.
+
+    >>> from singer_delivery.destination import Refusal
+    >>> outcome([[b"a"], [b"b", b"c"]], Answer({1: [Refusal("refused", event=1)]}))
+    ([b'a', b'b'], [b'c'])
+    """
+    delivered: list[bytes] = []
+    refused: list[bytes] = []
+    for place, keys in enumerate(rows):
+        refusals = answer.refused.get(place, ())
+        whole = any(refusal.event is None for refusal in refusals)
+        events = {refusal.event for refusal in refusals}
+        for number, key in enumerate(keys):
+            (refused if whole or number in events else delivered).append(key)
+    return delivered, refused

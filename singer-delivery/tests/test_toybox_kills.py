@@ -1,0 +1,73 @@
+"""The README's target in the harness: killed at every named point, disturbed by every fault, resumed from its STATE."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+from singer_delivery.testing.ordeals import TargetOrdeal
+from singer_delivery.testing.points import POINTS, Strike
+from singer_delivery.testing.stand_in import FAULTS, StandIn
+from toybox import Toybox, ToyboxAccount, record_toys
+
+RECORDING = record_toys()
+
+ORDEALS = [
+    [Strike("reading_input", 100), Strike("intent_noted", 3, signal.SIGTERM), Strike("rejects_written", 1)],
+    [Strike("before_intent", 4), Strike("answer_waiting", 5), Strike("state_half_written", 1)],
+    [Strike("request_half_sent", 6), Strike("outcome_noted", 4), Strike("before_state", 1)],
+    [Strike("ledger_uncommitted", 8), Strike("answer_half_read", 5), Strike("rejects_half_written", 1)],
+    [Strike("answer_read", 6), Strike("part_answered", 2)],
+]
+
+
+def test_every_point_is_struck():
+    """The parameters of the test below, which asserts that its kills took place."""
+    assert {strike.point for strikes in ORDEALS for strike in strikes} == set(POINTS)
+
+
+@pytest.fixture(scope="module")
+def ideal(target_file, tmp_path_factory):
+    """What the recording brings when nothing happens on the way."""
+    toybox = Toybox()
+    with StandIn(toybox.respond) as api:
+        undisturbed = TargetOrdeal(
+            ToyboxAccount(toybox, api, target_file), tmp_path_factory.mktemp("ideal") / "run", RECORDING
+        )
+        undisturbed.run_to_success()
+        return undisturbed.ideal()
+
+
+@pytest.fixture
+def ordeal(toybox, api, target_file, tmp_path):
+    return TargetOrdeal(ToyboxAccount(toybox, api, target_file), tmp_path / "ordeal", RECORDING)
+
+
+@pytest.mark.parametrize("strikes", ORDEALS, ids=lambda strikes: "-".join(strike.point for strike in strikes))
+def test_killed_runs_come_to_the_undisturbed_end(ordeal, ideal, strikes):
+    """Nothing lost, nothing delivered twice but with the same bytes, accounts balanced, every STATE true."""
+    ordeal.run_to_success(strikes)
+
+    assert ordeal.struck() == strikes
+    assert ordeal.verdict(ideal).broken == {}
+
+
+def test_faults_of_every_kind_come_to_the_undisturbed_end(ordeal, api, ideal):
+    """One after the other, in a single run."""
+    for place, fault in enumerate(FAULTS.values()):
+        api.fault(**fault, skip=2 * place)
+
+    ended = ordeal.run()
+
+    assert {seen.fault for seen in api.journal} >= {fault["kind"] for fault in FAULTS.values()}
+    assert ended.succeeded, ended.log
+    assert ordeal.verdict(ideal).broken == {}
+
+
+def test_kill_of_an_order_that_was_taken_is_noticed_where_the_ledger_is_off(ordeal, ideal):
+    """The harness itself: without its ledger the target repeats what was delivered, and says nothing of it."""
+    ordeal.configure(ledger_days=0)
+
+    ordeal.run_to_success([Strike("before_state", 5)])
+
+    assert "uncounted" in ordeal.verdict(ideal).broken
