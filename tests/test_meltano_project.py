@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 from singer_delivery.commands.cli import commands_of
+from singer_delivery.settings.findings import SDK_SETTINGS
 from tap_klaviyo.settings import SETTINGS as SETTINGS_OF_TAP
 from tap_klaviyo.tap import TapKlaviyo
 from target_insiderone.check import check_command
@@ -58,7 +59,15 @@ def test_setting_is_declared_as_the_package_declares_it(plugin, setting, schema)
 @pytest.mark.parametrize("plugin", [TAP, TARGET], ids=["tap", "target"])
 def test_nothing_is_declared_that_the_package_lacks(plugin):
     """A setting that nothing reads would look as if it did something."""
-    assert {one["name"] for one in plugin["settings"]} == set(SETTINGS[plugin["name"]])
+    assert {one["name"] for one in plugin["settings"]} == SETTINGS[plugin["name"]].keys() | SDK_SETTINGS
+
+
+@pytest.mark.parametrize("plugin", [TAP, TARGET], ids=["tap", "target"])
+def test_settings_of_the_sdk_may_be_variables(plugin):
+    """Those that are not declared do nothing as variables; as an object, stream maps would lose their nulls."""
+    kinds = {one["name"]: one["kind"] for one in plugin["settings"]}
+
+    assert {kinds[name] for name in SDK_SETTINGS} == {"string"}
 
 
 @pytest.mark.req("IN-03")

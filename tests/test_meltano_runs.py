@@ -210,6 +210,10 @@ HANDED_OVER = (
 """The environments and plugins whose settings are looked at."""
 
 
+STREAM_MAPS = '{"profiles": {"image": null}, "__else__": null}'
+"""Its nulls leave out; read by Meltano itself, as an object, the inner one would be gone."""
+
+
 @pytest.fixture(scope="module")
 def shown(real_project):
     """What Meltano hands to each plugin of `HANDED_OVER`, and its list of schedules; with dollars in all places."""
@@ -220,6 +224,7 @@ def shown(real_project):
         "VALUE": "replaced",
         "TARGET_INSIDERONE_EVENT_PARAMETER_MAPPINGS": f"[{', '.join(rows)}]",
         "TARGET_INSIDERONE_PROFILES_API_KEY": "real-token-of-the-shell",
+        "TARGET_INSIDERONE_STREAM_MAPS": STREAM_MAPS,
     }
     shipped = (ROOT / "meltano.yml").read_text()
     escaped = "- {metric_name: '\\$Metric and \\${more}', event_type: dollar}\n      - metric_name: Placed Order"
@@ -252,6 +257,11 @@ def test_dollar_names_reach_the_target(shown):
     assert config["event_mappings"][0]["metric_name"] == "$Metric and ${more}"
     shipped = config["event_mappings"][1]["parameter_mappings"]
     assert {"source_field": "$value", "parameter": "unit_sale_price", "when": "whole"} in shipped
+
+
+def test_stream_maps_may_be_a_variable(shown):
+    """Meltano takes variables of declared settings only: it did nothing, and what it should have left out was sent."""
+    assert shown["prod", "target-insiderone-events"]["stream_maps"] == STREAM_MAPS
 
 
 def test_sandbox_never_gets_a_real_key(shown):
@@ -329,7 +339,11 @@ def test_misspelt_flag_is_refused_and_nothing_is_sent(new_project, sandbox, shop
 
     At a list that is none Meltano broke off itself, and showed the value without the name.
     """
-    project = new_project(TARGET_INSIDERONE_DRY_RUN="ture", TARGET_INSIDERONE_FIXED_ATTRIBUTES="[{attribute: a")
+    project = new_project(
+        TARGET_INSIDERONE_DRY_RUN="ture",
+        TARGET_INSIDERONE_PROFILES_FIXED_ATTRIBUTES="[{attribute: a",
+        TARGET_INSIDERONE_STREAM_MAPS="{profiles: null}",
+    )
     for number in range(200):
         shop.person(number)
     shop.at(minutes=10)
@@ -337,9 +351,11 @@ def test_misspelt_flag_is_refused_and_nothing_is_sent(new_project, sandbox, shop
     (refused,) = project.run_at_once(["profiles-sync"])
 
     assert refused.exit_code == 1
-    place = "(in meltano.yml and the variables that it names, or in TARGET_INSIDERONE_{})"
+    variables = "TARGET_INSIDERONE_PROFILES_{0}, TARGET_INSIDERONE_{0}"
+    place = f"(in {variables}, or meltano.yml and the variables that it names)"
     assert f"setting dry_run {place.format('DRY_RUN')}: is no flag" in refused.log
     assert f"setting fixed_attributes {place.format('FIXED_ATTRIBUTES')}: is not a JSON list" in refused.log
+    assert f"setting stream_maps {place.format('STREAM_MAPS')}: is not a JSON object" in refused.log
     assert "exit code 2" in refused.log
     assert not [words for words in ("BrokenPipe", "Traceback", "unforeseen") if words in refused.log]
     assert sandbox.journal("insiderone") == []

@@ -11,12 +11,12 @@ import codecs
 import json
 import re
 from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, TypeVar
 
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 Document = TypeVar("Document")
 NULL = msgspec.Raw(b"null")
@@ -149,7 +149,7 @@ RESOURCE_DEPTH = 3  # in an object's array
 DEEPEST = 900
 """Of a page that is nested too deeply to decode, resources deeper than this become odd ones."""
 
-_BRACKETS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}]', re.DOTALL)
+_TOKENS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|["\[\]{},]', re.DOTALL)
 _ID = re.compile(rb'"id"\s*:\s*("[\w-]{1,64}")')
 _ESCAPES = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"  # a pair: one character
@@ -159,47 +159,97 @@ _ESCAPES = re.compile(
 
 
 def decode_tolerantly(body: bytes, decode: Callable[[bytes], Document]) -> Document:
-    """Decode a body in which characters may be cut in half.
+    """Decode a body in which characters may be cut in half, and resources may be no JSON.
 
     Text that was cut in the middle of an emoji comes as half of a surrogate pair, which is grammatical JSON and yet no
-    text. That half becomes U+FFFD; everything else stays as it is.
+    text. That half becomes U+FFFD; everything else stays as it is. Of a resource that is no JSON, the id is left.
 
     Raises:
-        msgspec.DecodeError: The body is no JSON, or not of the shape that *decode* reads.
+        msgspec.DecodeError: The body is cut off or no JSON, or not of the shape that *decode* reads.
         UnicodeDecodeError: It is not in UTF-8.
     """
-    _check_utf8(body)
-    try:
-        return decode(body)
-    except RecursionError:
-        return decode(without_deep(body))
-    except msgspec.DecodeError:
-        mended = _ESCAPES.sub(
-            lambda escape: rb"\ufffd" if escape["lone"] else escape[0], body.removeprefix(codecs.BOM_UTF8)
-        )
-        if mended == body:
+    failure: Exception | None = None
+    for mend in (bytes, with_whole_characters, without_undecodable):
+        body = mend(body)
+        try:
+            _check_utf8(body)
+            return decode(body)
+        except msgspec.ValidationError:
             raise
-        return decode(mended)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            failure = error
+    raise failure or AssertionError
 
 
-def without_deep(body: bytes) -> bytes:
-    """Reduce resources that are nested deeper than `DEEPEST` to their ids, which makes odd resources of them."""
+def with_whole_characters(body: bytes) -> bytes:
+    """Put U+FFFD for every half of a surrogate pair, and take off a byte order mark."""
+    return _ESCAPES.sub(lambda escape: rb"\ufffd" if escape["lone"] else escape[0], body.removeprefix(codecs.BOM_UTF8))
+
+
+def without_undecodable(body: bytes) -> bytes:
+    """Reduce resources that cannot be decoded to their ids, which makes odd resources of them.
+
+    They are no JSON (``NaN``, a line break in a string, a byte that is not UTF-8), or nested deeper than `DEEPEST` and
+    than the recursion limit. A body that is cut off stays as it is.
+    """
     pieces: list[bytes] = []
-    depth = deepest = begin = done = 0
-    for token in _BRACKETS.finditer(body):
-        sign = body[token.start()]
+    done = 0
+    for element in _elements(body):
+        if element is None:
+            return body
+        text = body[element.start : element.end]
+        if not _is_decodable(text, element.deepest):
+            pieces += [body[done : element.start], b'{"id":%b,"attributes":null}' % element.id]
+            done = element.end
+    return b"".join([*pieces, body[done:]])
+
+
+class _Element(NamedTuple):
+    """Where an element of one of a document's arrays stands: a resource."""
+
+    start: int
+    end: int
+    deepest: int
+    """How deep it is nested, with what it stands in."""
+    id: bytes
+    """As JSON."""
+
+
+def _elements(body: bytes) -> Iterator[_Element | None]:
+    """Find the elements of a document's arrays by brackets, commas and strings alone; None: the body is cut off."""
+    depth = deepest = start = 0
+    key, in_array = b"null", False
+    for token in _TOKENS.finditer(body):
+        sign, at = token[0], token.start()
         if sign in b"[{":
             depth += 1
-            if depth == RESOURCE_DEPTH:
-                begin, deepest = token.start(), depth
             deepest = max(deepest, depth)
-        elif sign in b"]}":
-            if depth == RESOURCE_DEPTH and deepest > DEEPEST:
-                known = _ID.search(body, begin, begin + 200)
-                pieces += [body[done:begin], b'{"id":%b}' % known[1] if known else b"null"]
-                done = token.end()
-            depth -= 1
-    return b"".join([*pieces, body[done:]])
+            if depth < RESOURCE_DEPTH:
+                start, deepest, key, in_array = token.end(), depth, b"null", sign == b"["
+        elif sign in b"]},":
+            if depth == RESOURCE_DEPTH - 1 and in_array:
+                yield _Element(start, at, deepest, key)
+                start, deepest, key = token.end(), depth, b"null"
+            depth -= sign != b","
+        elif sign == b'"':
+            yield None  # a string without an end
+        elif depth == RESOURCE_DEPTH and sign == b'"id"' and (known := _ID.match(body, at)):
+            key = known[1]
+    if depth:
+        yield None
+
+
+def _is_decodable(text: bytes, deepest: int) -> bool:
+    if not text.strip():
+        return True  # of an empty list
+    try:
+        _check_utf8(text)
+        _read_anything(text)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
+    except RecursionError:
+        return deepest <= DEEPEST
+    return True
 
 
 def _check_utf8(body: bytes) -> None:
@@ -240,6 +290,7 @@ class OddPageError(msgspec.ValidationError):
 # Made once, by the thread that imports: threads that make a type's first decoder at the same time crash the process.
 _read_any_page = msgspec.json.Decoder(_AnyPage).decode
 _read_included = msgspec.json.Decoder(Included).decode
+_read_anything = msgspec.json.Decoder(msgspec.Raw).decode
 _read_named = msgspec.json.Decoder(_Named).decode
 
 FEW = 10

@@ -9,7 +9,15 @@ import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from klaviyo_http.documents import decode_exactly, decode_tolerantly, encode, read_event_page, read_page, without_deep
+from klaviyo_http.documents import (
+    OddPageError,
+    decode_exactly,
+    decode_tolerantly,
+    encode,
+    read_event_page,
+    read_page,
+    without_undecodable,
+)
 
 any_text = st.text(st.characters(codec=None, exclude_categories=())) | st.text('\ud83e\udde6\\u"dD8', max_size=8)
 numbers = st.from_regex(r"-?(0|[1-9][0-9]{0,40})(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,4})?", fullmatch=True)
@@ -62,12 +70,13 @@ def test_byte_order_mark_is_no_part_of_a_page():
     assert [profile.id for profile in decode_tolerantly(body, read_page).data] == ["P1"]
 
 
-def test_bytes_that_are_no_utf8_are_refused():
-    """A target could not read the line; the page is asked for again instead."""
-    body = b'{"data":[{"id":"P1","attributes":{"first_name":"\xff"}}],"links":{"next":null}}'
+@pytest.mark.parametrize("place", ["P1", "self"])
+def test_bytes_that_are_no_utf8_are_refused(place):
+    """A target could not read the line; where no other resource came, or outside of any, they are asked for again."""
+    body = b'{"data":[{"id":"P1","attributes":{}}],"links":{"next":null,"self":""}}'
 
-    with pytest.raises(UnicodeDecodeError):
-        decode_tolerantly(body, read_page)
+    with pytest.raises((UnicodeDecodeError, OddPageError)):
+        decode_tolerantly(body.replace(b'"%b"' % place.encode(), b'"\xff"'), read_page)
 
 
 @pytest.mark.req("C-23")
@@ -121,6 +130,68 @@ def test_resource_nested_too_deep_keeps_its_id_alone(depth, opening):
         others[1],
     )
 
-    mended = without_deep(body)
+    mended = without_undecodable(body)
 
-    assert mended == b'{"data":[%b,{"id":"2"},%b],"links":{}}' % tuple(others)
+    assert mended == b'{"data":[%b,{"id":"2","attributes":null},%b],"links":{}}' % tuple(others)
+
+
+UNDECODABLE = {
+    "a byte that is no UTF-8": b'"\xfc"',
+    "a line break": b'"first\nsecond"',
+    "a tab": b'"a\tb"',
+    "NUL": b'"\x00"',
+    "NaN": b"NaN",
+    "infinity": b"[-Infinity]",
+    "an escape of another language": rb'"\x41 \"{[, "',
+    "half an escape": rb'"\u12"',
+    "a number in octal": b"007",
+    "a number without its digits": b"1.",
+    "a comma too many": b'{"a":1,}',
+    "a name without quotes": b"{a: 1}",
+    "a comment": b"1 /* , */",
+    "nothing": b"",
+    "quotes within quotes": b'"say "hi" now"',
+    "a byte that is no UTF-8, in a name": b'{"\xe9":1}',
+}
+
+
+@pytest.mark.parametrize("value", UNDECODABLE.values(), ids=UNDECODABLE)
+def test_resource_that_is_no_json_costs_itself_alone(value):
+    """The whole page was taken for cut off, and asked for until the stream failed, again in every run.
+
+    Half a character and brackets in the texts of the others change nothing.
+    """
+    body = (
+        b'{"data":[{"id":"A","attributes":{"text":"[{\\"\\ud83d"}}, '
+        b'{"type":"profile","attributes":{"properties":{"id":"x","odd":%b}},"id" : "B"}\n,'
+        b'{"id":"C","attributes":{"list":[]}}],"links":{"next":null}}'
+    )
+
+    page = decode_tolerantly(body % value, read_page)
+
+    assert [profile.id for profile in page.data] == ["A", "C"]
+    assert bytes(page.data[0].attributes["text"]) == rb'"[{\"\ufffd"'
+    assert [(odd.place, odd.id) for odd in page.odd] == [("data[1]", "B")]
+
+
+@pytest.mark.parametrize("member", [b"NaN", b'"\xfc"', b"[007]", b'{"id":"X","type":"profile","attributes":{"a":.5}}'])
+def test_included_resource_that_is_no_json_leaves_its_event(member):
+    """The event comes, and what came along with it is named."""
+    body = b'{"included":[%b],"data":[{"id":"E","relationships":{},"attributes":{}}],"links":{"next":null}}'
+
+    page = decode_tolerantly(body % member, read_event_page)
+
+    assert ([event.id for event in page.data], page.included) == (["E"], [])
+    assert [(odd.place, odd.id) for odd in page.odd] == [("included[0]", "X" if b"id" in member else None)]
+
+
+def test_page_that_is_cut_off_is_no_page():
+    """Wherever it ends; it is asked for again. So is one that is no JSON outside of its resources."""
+    body = b'{"data":[{"id":"A","attributes":{}},{"id":"B","attributes":{"a":NaN,"b":"\\"c"}}],"links":{"next":null}}'
+
+    for end in range(len(body)):
+        with pytest.raises(msgspec.DecodeError):
+            decode_tolerantly(body[:end], read_page)
+    for broken in (body.replace(b"null", b"nul"), body + b"]", body + b'"'):
+        with pytest.raises(msgspec.DecodeError):
+            decode_tolerantly(broken, read_page)

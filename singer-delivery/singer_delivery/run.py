@@ -297,7 +297,9 @@ class Run:
         if self._interruption.stopping.is_set() or not self.expects_delivery:
             return
         if not streams:
-            log.warning("no stream came in: is one selected in the tap (`select`, or its catalog)?")
+            log.warning(
+                "no stream came in: is one selected in the tap (`select`, or its catalog), or did the tap fail?"
+            )
         for stream in (stream for stream, figures in streams.items() if not figures["read"]):
             if always_had_rows(self.data_dir.summaries(), stream):
                 log.warning(

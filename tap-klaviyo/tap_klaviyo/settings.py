@@ -21,7 +21,7 @@ from tap_klaviyo import __version__
 from tap_klaviyo.disclosure import shown
 from tap_klaviyo.metrics import CONSENT_METRICS
 from tap_klaviyo.sdk_checks import check_sdk_settings
-from tap_klaviyo.variables import place_in_meltano
+from tap_klaviyo.variables import where_to_give
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -263,7 +263,7 @@ def _mistake(error: Any) -> str:
     path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path).lstrip(".")
     if error.validator == "required":
         missing = sorted(set(error.validator_value) - set(error.instance))
-        return f"`{'`, `'.join(missing)}` is required{place_in_meltano(os.environ, 'TAP_KLAVIYO_', missing[0])}"
+        return f"`{'`, `'.join(missing)}` is required; {where_to_give(os.environ, 'TAP_KLAVIYO_', missing[0])}"
     if error.validator == "type":
         kinds = error.validator_value if isinstance(error.validator_value, list) else [error.validator_value]
         return f"`{path}` must be of type {' or '.join(kind for kind in kinds if kind != 'null')}"

@@ -28,7 +28,10 @@ MELTANO: Final = {
 }
 """The variable in which Meltano names the plugin that it runs, and how those begin that hold that plugin's settings."""
 
-_FLOW = re.compile(r"-(?:profiles|events|subscriptions)$")
+FLOWS: Final = ("PROFILES", "EVENTS", "SUBSCRIPTIONS")
+"""What the names of the plugins of single flows end with, as it stands in their variables."""
+
+_FLOW = re.compile(f"-(?:{'|'.join(FLOWS)})$", re.IGNORECASE)
 _INTEGER = re.compile(r"\s*[+-]?[0-9]{1,18}\s*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -45,7 +48,7 @@ def settings_of_variables(
         UnreadableError: Variables that cannot be read, all of them, by their names.
     """
     found = _of_meltano(environment, declared, prefix)
-    mistakes = _misspelt(environment.keys() - {prefix + name.upper() for name in found}, declared, prefix)
+    mistakes = _misspelt(environment, declared, prefix)
     name_of_plugin, meltanos = MELTANO[prefix.partition("_")[0]]
     own = meltanos if name_of_plugin in environment else prefix
     for name, schema in declared.items():
@@ -62,19 +65,56 @@ def settings_of_variables(
     return found
 
 
-def place_in_meltano(environment: Mapping[str, str], prefix: str, setting: str) -> str:
-    """Tell in brackets where a setting stands for the account whose plugin Meltano runs; "" without Meltano.
+def prefixes_in_meltano(environment: Mapping[str, str], prefix: str) -> list[str]:
+    """How the variables begin that the plugin heeds which Meltano runs, its own first; none without Meltano.
 
-    Meltano names variables after plugins. Those of a flow inherit from their account's, which is the one to name.
+    Meltano names variables after plugins. Those of a flow inherit from their account's, and these from the first's.
 
-    >>> place_in_meltano({"MELTANO_LOADER_NAME": "target-insiderone-us-events"}, "TARGET_INSIDERONE_", "dry_run")
-    ' (in meltano.yml and the variables that it names, or in TARGET_INSIDERONE_US_DRY_RUN)'
+    >>> prefixes_in_meltano({"MELTANO_LOADER_NAME": "target-insiderone-us-events"}, "TARGET_INSIDERONE_")
+    ['TARGET_INSIDERONE_US_EVENTS_', 'TARGET_INSIDERONE_US_', 'TARGET_INSIDERONE_']
     """
-    plugin = environment.get(MELTANO[prefix.partition("_")[0]][0])
-    if not plugin:
-        return ""
-    variable = re.sub(r"[^A-Z0-9]", "_", f"{_FLOW.sub('', plugin)}_{setting}".upper())
-    return f" (in meltano.yml and the variables that it names, or in {variable})"
+    account = _account(environment, prefix)
+    if account is None:
+        return []
+    own = _as_prefix(_plugin(environment, prefix))
+    return list(dict.fromkeys([own, account, prefix]))
+
+
+def place_in_meltano(environment: Mapping[str, str], prefix: str, setting: str) -> str:
+    """Tell in brackets where a setting may stand for the plugin that Meltano runs; "" without Meltano.
+
+    Which of them it was, nobody can know: Meltano sets all these variables to what the setting came to.
+
+    >>> place_in_meltano({"MELTANO_LOADER_NAME": "target-insiderone-events"}, "TARGET_INSIDERONE_", "dry_run")
+    ' (in TARGET_INSIDERONE_EVENTS_DRY_RUN, TARGET_INSIDERONE_DRY_RUN, or meltano.yml and the variables that it names)'
+    """
+    variables = [f"{each}{setting.upper().replace('-', '_')}" for each in prefixes_in_meltano(environment, prefix)]
+    return f" (in {', '.join(variables)}, or meltano.yml and the variables that it names)" if variables else ""
+
+
+def where_to_give(environment: Mapping[str, str], prefix: str, setting: str) -> str:
+    """Tell where to give a setting that is missing: for a second account, never in the first one's variable.
+
+    >>> where_to_give({"MELTANO_LOADER_NAME": "target-insiderone-us-events"}, "TARGET_INSIDERONE_", "api_key")
+    'give it in meltano.yml and the variables that it names, or in TARGET_INSIDERONE_US_API_KEY'
+    """
+    account = _account(environment, prefix)
+    if account is None:
+        return f"as a variable it is {prefix}{setting.upper()}"
+    return f"give it in meltano.yml and the variables that it names, or in {account}{setting.upper()}"
+
+
+def _plugin(environment: Mapping[str, str], prefix: str) -> str:
+    return environment.get(MELTANO[prefix.partition("_")[0]][0], "")
+
+
+def _account(environment: Mapping[str, str], prefix: str) -> str | None:
+    plugin = _plugin(environment, prefix)
+    return _as_prefix(_FLOW.sub("", plugin)) if plugin else None
+
+
+def _as_prefix(plugin: str) -> str:
+    return re.sub(r"[^A-Z0-9]", "_", f"{plugin}_".upper())
 
 
 def check_names(environment: Mapping[str, str], declared: Mapping[str, Schema], prefix: str) -> None:
@@ -83,7 +123,7 @@ def check_names(environment: Mapping[str, str], declared: Mapping[str, Schema], 
     Raises:
         UnreadableError: There are some; in a run, ``TARGET_INSIDERONE_DRYRUN`` would send for real.
     """
-    if place_in_meltano(environment, prefix, "") and (mistakes := _misspelt(environment, declared, prefix)):
+    if prefixes_in_meltano(environment, prefix) and (mistakes := _misspelt(environment, declared, prefix)):
         raise UnreadableError(mistakes)
 
 
@@ -107,7 +147,8 @@ def settings_of_file(
 ) -> dict[str, Any]:
     """The settings in a file; flags, whole numbers and JSON lists that are written as texts are read as in variables.
 
-    *place* adds to a setting's name where else it stands (`place_in_meltano`). Meltano writes every list as a text.
+    *place* adds to a setting's name where else it stands (`place_in_meltano`). Meltano writes every list as a text,
+    and stream maps that come from a variable.
 
     Raises:
         UnreadableError: The file or some of its texts cannot be read.
@@ -129,12 +170,12 @@ def settings_of_file(
 
 
 def _is_read(text: str, kinds: set[str], *, from_meltano: bool) -> bool:
-    """Whether a text in a file is read by its declared type; by hand nobody writes a list without brackets there."""
+    """Whether a text in a file is read by its declared type; by hand nobody writes a list or an object as a text."""
     if "string" in kinds:
         return False
-    return bool(kinds & {"boolean", "integer"}) or (
-        "array" in kinds and (from_meltano or text.lstrip().startswith("["))
-    )
+    if from_meltano and kinds & {"array", "object"}:
+        return True
+    return bool(kinds & {"boolean", "integer"}) or ("array" in kinds and text.lstrip().startswith("["))
 
 
 def _value_of_variable(text: str, schema: Schema) -> Any:
@@ -242,24 +283,42 @@ def _as_it_looks(text: str) -> Any:
         return text
 
 
-def _misspelt(environment: Iterable[str], declared: Iterable[str], prefix: str) -> list[str]:
-    """Variables that nearly have a setting's name: TARGET_INSIDERONE_DRYRUN would do nothing.
+def _misspelt(environment: Mapping[str, str], declared: Iterable[str], prefix: str) -> list[str]:
+    """Variables that nearly have the name of a setting: TARGET_INSIDERONE_DRYRUN would do nothing.
 
-    Others are left alone; Meltano sets them for plugins that inherit (TARGET_INSIDERONE_PROFILES_DRY_RUN).
+    Under Meltano those of the account and of its flows as well. Others are left alone, such as another account's.
     """
     known = [name.upper() for name in declared]
-    mistakes = []
-    for variable in sorted(environment):
+    account = _account(environment, prefix)
+    flows = [] if account is None else [f"{account}{flow}_" for flow in FLOWS]
+    prefixes = dict.fromkeys([*flows, *prefixes_in_meltano(environment, prefix), prefix])
+    longest_first = sorted(prefixes, key=len, reverse=True)
+    found = {variable: _meant_by(variable, longest_first, known, environment) for variable in sorted(environment)}
+    return [
+        f"variable {variable}: there is no such setting; did you mean {meant}?"
+        for variable, meant in found.items()
+        if meant
+    ]
+
+
+def _meant_by(variable: str, prefixes: list[str], known: list[str], environment: Mapping[str, str]) -> str | None:
+    """The variable of which another one's name is a slip; what Meltano sets for meltano.yml is none."""
+    for prefix in prefixes:
         rest = variable.removeprefix(prefix)
-        if rest == variable or rest in known or any(rest.endswith(f"_{name}") for name in known):
+        if rest == variable:
             continue
-        meant = [name for name in known if _letters(name) == _letters(rest)]
-        meant = meant or get_close_matches(rest, known, n=1, cutoff=0.88)
-        mistakes += (
-            [f"variable {variable}: there is no such setting; did you mean {prefix}{meant[0]}?"] if meant else []
-        )
-    return mistakes
+        if rest in known or any(f"{start}{rest}" in environment for _, start in MELTANO.values()):
+            return None
+        if suffix := next((f"_{name}" for name in known if rest.endswith(f"_{name}")), None):
+            flow = get_close_matches(rest.removesuffix(suffix), FLOWS, n=1, cutoff=0.85) if len(prefixes) > 1 else []
+            meant = [f"{flow[0]}{suffix}"] if flow and flow[0] + suffix != rest else []
+        else:
+            meant = [name for name in known if _letters(name) == _letters(rest)]
+            meant = meant or get_close_matches(rest, known, n=1, cutoff=0.88)
+        if meant:
+            return f"{prefix}{meant[0]}"
+    return None
 
 
 def _letters(name: str) -> str:
-    return name.replace("_", "").upper()
+    return re.sub(r"[^A-Z0-9]", "", name.upper())

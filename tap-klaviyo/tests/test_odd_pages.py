@@ -135,6 +135,7 @@ ODD = {
     "a list": [],
     "null": None,
     "a string": "P",
+    "no JSON": {"attributes": {"properties": {"size": float("nan")}}},
 }
 """What a resource may look like that is none; ``...`` takes a member out."""
 

@@ -60,15 +60,41 @@ def test_names_between_commas_pass_through_meltano(tmp_path, monkeypatch):
     assert by_hand == {"event_metrics": "Placed Order, Viewed Product"}
 
 
-def test_misspelt_variable_ends_a_run_of_meltano(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("variable", "meant"),
+    [
+        ("TAP_KLAVIYO_START_DAT", "TAP_KLAVIYO_START_DATE"),
+        ("TAP_KLAVIYO_EVENTS_MAXPAGES", "TAP_KLAVIYO_EVENTS_MAX_PAGES"),
+        ("TAP_KLAVIYO_PROFILES_STARTDATE", "TAP_KLAVIYO_PROFILES_START_DATE"),
+        ("TAP_KLAVIYO_EVENT_MAX_PAGES", "TAP_KLAVIYO_EVENTS_MAX_PAGES"),
+        ("TAP_KLAVIYO_SUBSCRIPTIONS_METRICS", "TAP_KLAVIYO_SUBSCRIPTION_METRICS"),
+        ("TAP_KLAVIYO_STREAM_MAP", "TAP_KLAVIYO_STREAM_MAPS"),
+    ],
+)
+def test_misspelt_variable_ends_a_run_of_meltano(tmp_path, monkeypatch, variable, meant):
     """A run whose settings Meltano writes into a file passed over it, and read everything."""
     path = tmp_path / "config.json"
     path.write_text("{}")
     monkeypatch.setenv("MELTANO_EXTRACTOR_NAME", "tap-klaviyo-events")
-    monkeypatch.setenv("TAP_KLAVIYO_START_DAT", "2026-01-01")
+    monkeypatch.setenv(variable, "2026-01-01")
 
-    with pytest.raises(UnreadableError, match=r"variable TAP_KLAVIYO_START_DAT: .*TAP_KLAVIYO_START_DATE"):
+    with pytest.raises(UnreadableError, match=f"variable {variable}: .* did you mean {meant}.$"):
         TapKlaviyo.cb_config(None, None, (str(path),))
+
+
+def test_messages_name_the_variable_of_the_flow(tmp_path, monkeypatch):
+    """The account's was blamed alone; Meltano sets both to the same text, so both are named."""
+    path = tmp_path / "config.json"
+    path.write_text('{"rate_limit_percent": "ten"}')
+    monkeypatch.setenv("MELTANO_EXTRACTOR_NAME", "tap-klaviyo-events")
+
+    with pytest.raises(
+        UnreadableError, match=r"\(in TAP_KLAVIYO_EVENTS_RATE_LIMIT_PERCENT, TAP_KLAVIYO_RATE_L"
+    ) as refused:
+        TapKlaviyo.cb_config(None, None, (str(path),))
+
+    assert "setting rate_limit_percent" in str(refused.value)
+    assert "ten" not in str(refused.value).partition("setting")[2]
 
 
 def test_missing_key_is_named_by_the_variable_of_the_account(monkeypatch):
@@ -76,7 +102,7 @@ def test_missing_key_is_named_by_the_variable_of_the_account(monkeypatch):
     monkeypatch.setenv("MELTANO_EXTRACTOR_NAME", "tap-klaviyo-us-events")
 
     assert problems({}, SETTINGS) == [
-        "`api_key` is required (in meltano.yml and the variables that it names, or in TAP_KLAVIYO_US_API_KEY)"
+        "`api_key` is required; give it in meltano.yml and the variables that it names, or in TAP_KLAVIYO_US_API_KEY"
     ]
 
 

@@ -279,7 +279,10 @@ def test_a_stream_that_always_had_records_and_has_none_says_so_once(load, tmp_pa
 
 def test_an_input_without_any_stream_says_so(load):
     """`select: [profile.*]` selects nothing, and was green and silent."""
-    assert "no stream came in: is one selected in the tap" in load([]).logs
+    assert (
+        "no stream came in: is one selected in the tap (`select`, or its catalog), or did the tap fail?"
+        in load([]).logs
+    )
 
 
 def test_an_account_that_does_not_add_up_fails_the_run(config, capsys):

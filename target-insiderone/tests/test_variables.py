@@ -8,9 +8,9 @@ import subprocess
 
 import pytest
 from klaviyo_insiderone_sandbox.testing import PARTNER, TOKEN
-from singer_delivery.settings.findings import find
 from singer_delivery.texts import UnreadableError
 from singer_messages import profile, record, schema
+from target_insiderone.settings.findings import find
 from target_insiderone.target import TargetInsiderOne
 
 PREFIX = "TARGET_INSIDERONE_"
@@ -124,17 +124,20 @@ def test_text_in_a_file_is_read_by_the_same_words(tmp_path, setting, value, word
 
 
 @pytest.mark.parametrize(
-    ("plugin", "account"),
+    ("plugin", "own", "account"),
     [
-        ("target-insiderone", "TARGET_INSIDERONE"),
-        ("target-insiderone-events", "TARGET_INSIDERONE"),
-        ("target-insiderone-us", "TARGET_INSIDERONE_US"),
-        ("target-insiderone-us-profiles", "TARGET_INSIDERONE_US"),
-        ("target-insiderone--de-subscriptions", "TARGET_INSIDERONE__DE"),
+        ("target-insiderone", "TARGET_INSIDERONE", "TARGET_INSIDERONE"),
+        ("target-insiderone-events", "TARGET_INSIDERONE_EVENTS", "TARGET_INSIDERONE"),
+        ("target-insiderone-us", "TARGET_INSIDERONE_US", "TARGET_INSIDERONE_US"),
+        ("target-insiderone-us-profiles", "TARGET_INSIDERONE_US_PROFILES", "TARGET_INSIDERONE_US"),
+        ("target-insiderone--de-subscriptions", "TARGET_INSIDERONE__DE_SUBSCRIPTIONS", "TARGET_INSIDERONE__DE"),
     ],
 )
-def test_messages_name_the_variable_of_the_account(tmp_path, monkeypatch, plugin, account):
-    """A flag was named by its setting alone, and a key that a second shop lacks by the first shop's variable."""
+def test_messages_name_the_variables_of_the_plugin(tmp_path, monkeypatch, plugin, own, account):
+    """A flag was named by its setting, or the account's variable, alone; a second shop's key by the first's variable.
+
+    Meltano sets all of a plugin's variables to the same text: which of them it was, nobody can know.
+    """
     monkeypatch.setenv("MELTANO_LOADER_NAME", plugin)
     monkeypatch.setenv("MELTANO_LOAD_SKIP_HOOK", "ture")
     path = tmp_path / "config.json"
@@ -146,10 +149,12 @@ def test_messages_name_the_variable_of_the_account(tmp_path, monkeypatch, plugin
         TargetInsiderOne.config_from(["ENV"])
     missing = {finding.path: str(finding) for finding in find({})}
 
-    assert f" {account}_DRY_RUN): is no flag" in str(file.value)
-    assert f" {account}_SKIP_HOOK): is no flag" in str(variable.value)
-    assert f" {account}_PARTNER_NAME)" in missing["partner_name"]
+    assert f"setting dry_run (in {own}_DRY_RUN, " in str(file.value)
+    assert f" {account}_DRY_RUN, " in str(file.value)
+    assert f"setting skip_hook (in {own}_SKIP_HOOK, " in str(variable.value)
+    assert f"that it names, or in {account}_PARTNER_NAME)" in missing["partner_name"]
     assert f" {account}_API_KEY)" in missing["api_key"]
+    assert not [text for text in missing.values() if text.count("(") > 1]
 
 
 @pytest.mark.parametrize("text", ['[{"attribute": "a", "value": 1}]', "[{'attribute': 'a', 'value': 1}]"])
@@ -168,8 +173,77 @@ def test_list_that_is_none_is_refused_in_a_file(tmp_path, monkeypatch, text):
     path = tmp_path / "config.json"
     path.write_text(json.dumps({"fixed_attributes": text}))
 
-    with pytest.raises(UnreadableError, match=r"setting fixed_attributes .*FIXED_ATTRIBUTES\): is not a JSON list"):
+    with pytest.raises(UnreadableError, match=r"setting fixed_attributes .*FIXED_ATTRIBUTES.*\): is not a JSON"):
         TargetInsiderOne.config_from([str(path)])
+
+
+@pytest.mark.parametrize("text", ['{"profiles": {"a.b": null}, "__else__": null}', "{profiles: x}"])
+def test_stream_maps_of_a_variable_reach_a_run_of_meltano(tmp_path, monkeypatch, text):
+    """Meltano took no notice of the variable; read by itself, it lost the nulls, which leave properties out."""
+    monkeypatch.setenv("MELTANO_LOADER_NAME", "target-insiderone-events")
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({"stream_maps": text}))
+
+    if text.startswith("{p"):
+        with pytest.raises(UnreadableError, match=r"setting stream_maps .*_STREAM_MAPS, .*: is not a JSON object"):
+            TargetInsiderOne.config_from([str(path)])
+    else:
+        assert TargetInsiderOne.config_from([str(path)])["stream_maps"] == json.loads(text)
+
+
+MISSPELT = {
+    "of the flow": ("target-insiderone-profiles", "PROFILES_DRYRUN", "PROFILES_DRY_RUN"),
+    "of another flow": ("target-insiderone-events", "PROFILES_DRYRUN", "PROFILES_DRY_RUN"),
+    "of a flow, for a command": ("target-insiderone", "PROFILES_DRYRUN", "PROFILES_DRY_RUN"),
+    "in the flow": ("target-insiderone-profiles", "PROFILE_DRY_RUN", "PROFILES_DRY_RUN"),
+    "of the account": ("target-insiderone-us-profiles", "US_DRYRUN", "US_DRY_RUN"),
+    "of the account's flow": ("target-insiderone-us-profiles", "US_PROFILES_DRY-RUN", "US_PROFILES_DRY_RUN"),
+    "in the account's flow": ("target-insiderone-us", "US_EVENT_DRY_RUN", "US_EVENTS_DRY_RUN"),
+    "of the first account": ("target-insiderone-us-profiles", "DRYRUN", "DRY_RUN"),
+}
+
+
+@pytest.mark.parametrize(("plugin", "variable", "meant"), MISSPELT.values(), ids=MISSPELT)
+@pytest.mark.parametrize("way", ["run", "command"])
+def test_misspelt_variable_of_a_flow_or_an_account_is_refused(tmp_path, monkeypatch, plugin, variable, meant, way):
+    """Those of the first account were known, and no others: what was meant for a dry run was sent."""
+    path = tmp_path / "config.json"
+    path.write_text("{}")
+    monkeypatch.setenv("MELTANO_LOADER_NAME", plugin)
+    monkeypatch.setenv(PREFIX + variable, "true")
+
+    with pytest.raises(UnreadableError) as refused:
+        TargetInsiderOne.config_from([str(path) if way == "run" else "ENV"])
+
+    (mistake,) = refused.value.mistakes
+    assert mistake == f"variable {PREFIX}{variable}: there is no such setting; did you mean {PREFIX}{meant}?"
+
+
+@pytest.mark.parametrize(
+    "variable",
+    ["US_DRYRUN", "PROFILES_DRY_RUN", "EVENTS_API_KEY", "US_EVENTS_DRY_RUN", "PROFILES__LOG_PARSER", "X_DRYRUN"],
+)
+def test_right_variables_and_those_of_other_accounts_do_not_end_a_run(tmp_path, monkeypatch, variable):
+    """Which other accounts there are, a plugin cannot know."""
+    path = tmp_path / "config.json"
+    path.write_text("{}")
+    monkeypatch.setenv("MELTANO_LOADER_NAME", "target-insiderone-events")
+    monkeypatch.setenv(PREFIX + variable, "true")
+
+    assert TargetInsiderOne.config_from([str(path)]) == {}
+
+
+def test_unknown_setting_of_meltano_is_no_variable_in_a_run(tmp_path, monkeypatch):
+    """`attributes_mappings:` in meltano.yml was told as a variable, which Meltano itself had set."""
+    path = tmp_path / "config.json"
+    path.write_text('{"attributes_mappings": "[]"}')
+    monkeypatch.setenv("MELTANO_LOADER_NAME", "target-insiderone-us-events")
+    for start in ("MELTANO_LOAD_", PREFIX, f"{PREFIX}US_", f"{PREFIX}US_EVENTS_"):
+        monkeypatch.setenv(f"{start}ATTRIBUTES_MAPPINGS", "[]")
+
+    found = {one.path: str(one) for one in find(TargetInsiderOne.config_from([str(path)]))}
+
+    assert "did you mean `attribute_mappings`?" in found["attributes_mappings"]
 
 
 def test_misspelt_variable_ends_a_run_of_meltano(tmp_path, monkeypatch):

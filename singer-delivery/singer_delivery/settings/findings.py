@@ -12,7 +12,7 @@ from singer_delivery.errors import Finding
 from singer_delivery.settings.raw_settings import path_of
 from singer_delivery.settings.sdk_checks import check_sdk_settings
 from singer_delivery.settings.suggestions import did_you_mean, same_letters, similar
-from singer_delivery.settings.variables import place_in_meltano
+from singer_delivery.settings.variables import where_to_give
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -94,12 +94,6 @@ def _check_schema(config: Mapping[str, Any], declared: Declared) -> Iterator[Fin
         yield from _schema_findings(declared, error.kind.name, error.kind.value, list(error.instance_path), own)
 
 
-def _place(declared: Declared, setting: str) -> str:
-    """Where a setting is to be given: for a second account under Meltano, never the first one's variable."""
-    prefix = declared.variables
-    return place_in_meltano(os.environ, prefix, setting) or f" ({prefix}{setting.upper()})"
-
-
 def _schema_findings(
     declared: Declared, kind: str, expected: Any, parts: list[str | int], config: Mapping[str, Any]
 ) -> Iterator[Finding]:
@@ -107,7 +101,8 @@ def _schema_findings(
     path = path_of(parts)
     if kind == "required":
         hint = declared.hints.get(expected, f"add `{expected}`")
-        yield Finding(path_of([*parts, expected]), "is missing", hint if parts else hint + _place(declared, expected))
+        place = "" if parts else f"; {where_to_give(os.environ, declared.variables, expected)}"
+        yield Finding(path_of([*parts, expected]), "is missing", hint + place)
     elif kind == "additionalProperties":
         known = sorted(_schema_at(declared.properties, parts)["properties"])
         for name in expected:
