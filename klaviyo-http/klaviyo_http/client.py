@@ -174,11 +174,11 @@ class KlaviyoClient:
             pages.append(self.follow(link, decode))
         return pages
 
-    def run_start(self, endpoint: Endpoint) -> datetime:
+    def run_start(self, endpoint: Endpoint, reach: timedelta) -> datetime:
         """Return the latest time that is safely past: the server's ``Date`` less five seconds.
 
-        The server's clock counts up to `server_clock.TOLERANCE` ahead of this machine's. If no answer has come yet, one
-        record of *endpoint* is asked for.
+        The server's clock counts up to `server_clock.TOLERANCE` ahead of this machine's, but no more than *reach*, the
+        stretch that the next run reads again. If no answer has come yet, one record of *endpoint* is asked for.
         """
         if not self._clock.is_known:
             self.get(endpoint.path, endpoint.page_of(1), lambda _: None)
@@ -189,7 +189,7 @@ class KlaviyoClient:
                 "to later runs. Is this machine's clock right?",
                 lead.total_seconds(),
             )
-        return self._clock.latest().replace(microsecond=0) - SERVER_CLOCK_MARGIN
+        return self._clock.latest(reach).replace(microsecond=0) - SERVER_CLOCK_MARGIN
 
     def _read(self, path: str, query: str, decode: Callable[[bytes], Document]) -> Fetched[Document]:
         """Send the request until an answer can be decoded, or the time for retries is over."""

@@ -2,7 +2,7 @@
 
 A bookmark says "everything before this has been read", so a clock that is ahead loses records. An answer that failed
 may come from a machine between here and Klaviyo, and its ``Date`` counts for nothing. The ``Date`` of a good answer may
-be `TOLERANCE` ahead of the own clock at most, which the default overlap reads again.
+be `TOLERANCE` ahead of the own clock at most, and no more than the next run reads again.
 """
 
 from __future__ import annotations
@@ -53,10 +53,13 @@ class ServerClock:
             correction = min(max(timedelta(0), self._least), self._most)
         return own + min(correction, TOLERANCE)
 
-    def latest(self, now: datetime | None = None) -> datetime:
-        """Return the latest time that the server told; at most `TOLERANCE` after *now* of the own clock."""
+    def latest(self, reach: timedelta, now: datetime | None = None) -> datetime:
+        """Return the latest time that the server told; at most `TOLERANCE`, and *reach*, after *now* of the own clock.
+
+        *reach*: how much of what a run has read the next one reads again.
+        """
         own = now or datetime.now(UTC)
-        return own if self._latest is None else min(self._latest, own + TOLERANCE)
+        return own if self._latest is None else min(self._latest, own + min(TOLERANCE, reach))
 
     def lead(self, now: datetime | None = None) -> timedelta:
         """Return how far the server's clock is ahead of the own one; negative where it is behind."""

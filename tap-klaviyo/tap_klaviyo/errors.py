@@ -14,6 +14,10 @@ class MapFailedError(KlaviyoError):
     """An expression in ``stream_maps`` cannot be evaluated for a record."""
 
 
+class MisspeltMetricsError(KlaviyoError):
+    """The account has none of the metrics that a setting names, and one is nearly written: nothing can ever be read."""
+
+
 class UnreadableStateError(StreamError):
     """The state holds a bookmark of this stream that is no date-time."""
 

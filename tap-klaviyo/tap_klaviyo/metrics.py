@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, NamedTuple
@@ -20,8 +21,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("tap-klaviyo.metrics")
 
-NEAR = 0.8
-"""The similarity of a name and its misspelling; distinct names of Klaviyo or of a shop system are less alike."""
+NEAR = 0.85
+"""The similarity, letter by letter, of a name and its misspelling."""
+
+_SEPARATORS = re.compile(r"[\W_]+")
 
 CONSENT_METRICS: Sequence[str] = (
     "Subscribed to Email Marketing",
@@ -113,11 +116,29 @@ def resolve(wanted: Iterable[str], metrics: Sequence[Metric]) -> Resolution:
 
 
 def suggestion(name: str, metrics: Iterable[Metric]) -> str | None:
-    """Return the name of the metric that is probably meant; one that differs in case alone is preferred."""
-    names = {metric.name for metric in metrics}
-    folded = {known.casefold(): known for known in names}
-    close = get_close_matches(name, names, n=1, cutoff=NEAR)
-    return folded.get(name.strip().casefold()) or next(iter(close), None)
+    """Return the name of the metric that is probably meant; one that differs in case or separators alone is preferred.
+
+    Klaviyo's own names count as spelt correctly, however similar they are to each other.
+
+    >>> suggestion("placed_ordr", [Metric("UvW3xY", "Placed Order", "Shopify")])
+    'Placed Order'
+    """
+    if name in CONSENT_METRICS:
+        return None
+    known: dict[str, str] = {}
+    for metric in metrics:
+        qualified = metric.qualified_name if metric.integration else metric.name
+        for spelling in (metric.name, qualified, metric.id):
+            known.setdefault(_letters(spelling), spelling)
+    letters = _letters(name)
+    close = get_close_matches(letters, known, n=1, cutoff=NEAR)
+    in_other_order = {"".join(sorted(spelling)): spelling for spelling in known}
+    meant = letters if letters in known else in_other_order.get("".join(sorted(letters)), next(iter(close), None))
+    return known[meant] if meant else None
+
+
+def _letters(name: str) -> str:
+    return _SEPARATORS.sub("", name).casefold()
 
 
 def metric_of(resource: RelatedResource | Included) -> Metric:

@@ -24,7 +24,7 @@ from typing_extensions import override
 from tap_klaviyo import __version__
 from tap_klaviyo.catalogs import mistakes_in, unknown_in
 from tap_klaviyo.disclosure import keep_secret, scrub_log
-from tap_klaviyo.errors import MapFailedError, RefusedInputError
+from tap_klaviyo.errors import MapFailedError, MisspeltMetricsError, RefusedInputError
 from tap_klaviyo.metrics import MetricDirectory
 from tap_klaviyo.process import prepare_process
 from tap_klaviyo.reading.stream import Account, KlaviyoStream
@@ -131,7 +131,7 @@ class TapKlaviyo(Tap):
             self.lines.flush()
         except Stopped as stop:
             code, reason = int(stop.code or FAILED), "stopped by a signal; the state of what was emitted is written"
-        except (RejectedKeyError, MapFailedError) as error:
+        except (RejectedKeyError, MapFailedError, MisspeltMetricsError) as error:
             code, reason = CONFIGURATION, str(error)
         except NoWayError as error:
             code, reason = CONFIGURATION if error.lasting else FAILED, str(error)
@@ -233,6 +233,8 @@ class TapKlaviyo(Tap):
                 yield f"{name}: failed, see the ERROR line above"
             elif records.get(name):
                 yield f"{name}: can be read"
+            elif name not in self.account.tried:
+                yield f"{name}: was not read, see the ERROR line above"
             else:
                 yield f"{name}: can be read, and is empty (in the time that a first run would read)"
 

@@ -217,10 +217,33 @@ def test_named_metrics_are_filtered_at_the_api_one_chain_each(tap, account, quer
 def test_metric_names_are_exact_and_a_near_miss_is_suggested(tap, account):
     """`placed order` is not `Placed Order`, and nobody should have to guess why nothing comes."""
     account.add_events([event("E1", "2026-05-30T10:00:00Z")])
-    outcome = tap(streams=["events"], event_metrics=["placed order"])
+    outcome = tap(streams=["events"], event_metrics=["placed order", "Opened Email"])
+    others = tap(streams=["events"], event_metrics=["placed order", "Placed Order"])
 
-    assert (outcome.code, outcome.records("events")) == (0, [])
-    assert any("did you mean `Placed Order`" in line for line in outcome.warnings())
+    assert (outcome.code, [one["type"] for one in outcome.messages if one["type"] != "STATE"]) == (2, ["SCHEMA"])
+    assert "did you mean `Placed Order`" in outcome.log
+    assert (others.code, others.ids("events")) == (0, ["E1"])
+
+
+def test_metrics_that_are_all_misspelt_are_a_mistake_in_the_settings(tap, account):
+    """Such jobs delivered nothing and were green, in every run. The connection test tells it, too."""
+    account.add_events([event("E1", "2026-05-30T10:00:00Z")])
+    outcome = tap("--test", event_metrics=["Placed Ordr", "Opened Email"])
+
+    assert outcome.code == 2
+    assert "none of the metrics in `event_metrics` can be read" in outcome.log
+    assert "events: was not read, see the ERROR line above" in outcome.output
+    assert "is empty" not in outcome.output
+
+
+def test_metrics_that_an_account_has_not_yet_are_a_warning(tap, account):
+    """A young shop has had no order; nothing says that it reads everything then, or that a bookmark stays."""
+    account.add_events([event("E1", "2026-05-30T10:00:00Z")])
+    outcome = tap(streams=["events"], event_metrics=["Refunded Order"])
+
+    assert (outcome.code, outcome.ids("events")) == (0, [])
+    assert any("nothing is read, and no bookmark moves" in line for line in outcome.warnings())
+    assert "reading everything" not in outcome.log
 
 
 @pytest.mark.req("C-31")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from klaviyo_http.filters import any_of, equals, query_string
@@ -31,11 +32,31 @@ def test_name_that_stands_twice_is_reported_with_its_candidates():
     assert resolution.ambiguous == [("Placed Order", METRICS[:2])]
 
 
-def test_near_miss_prefers_a_difference_in_case():
+def test_suggestion_prefers_a_difference_in_case():
     """The mistake that people make most."""
     assert suggestion("viewed product", METRICS) == "Viewed Product"
     assert suggestion("Placed Ordre", METRICS) == "Placed Order"
     assert suggestion("Something else entirely", METRICS) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("placed_ordr", "Placed Order"),
+        ("PlacedOrder", "Placed Order"),
+        (" Placed Order", "Placed Order"),
+        ("Product Viewed", "Viewed Product"),
+        ("placed order (shopify)", "Placed Order (Shopify)"),
+        ("a1", "A1"),
+        ("Subscribed to Text Messaging Marketing", None),
+        ("?", None),
+    ],
+)
+def test_suggestion_is_found_in_other_spellings(name, meant):
+    """Case, division and order are people's mistakes; a name that Klaviyo itself gives is none."""
+    metrics = [*METRICS, Metric("D4", "Unsubscribed from Text Messaging Marketing", "Klaviyo")]
+
+    assert suggestion(name, metrics) == meant
 
 
 def test_consent_metrics_hold_both_families():

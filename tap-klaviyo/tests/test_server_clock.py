@@ -38,9 +38,25 @@ def test_records_are_dated_by_the_request(answers, sent, moment):
 
 def test_run_reads_no_further_than_either_clock_bears_out():
     """The smaller of both clocks counts, with the tolerance: what nobody has read must not lie before a bookmark."""
-    assert told((-600, 0, 2)).latest(NOW) == NOW - 600 * SECOND
-    assert told((30, 0, 2)).latest(NOW) == NOW + 30 * SECOND
-    assert told((86_400, 0, 2)).latest(NOW) == NOW + TOLERANCE
+    assert told((-600, 0, 2)).latest(TOLERANCE, NOW) == NOW - 600 * SECOND
+    assert told((30, 0, 2)).latest(TOLERANCE, NOW) == NOW + 30 * SECOND
+    assert told((86_400, 0, 2)).latest(7 * TOLERANCE, NOW) == NOW + TOLERANCE
+
+
+@pytest.mark.parametrize("stream", ["profiles", "events", "subscription_changes"])
+@pytest.mark.parametrize("overlap", [0, 10])
+def test_bookmark_is_ahead_of_this_machine_by_no_more_than_is_read_again(tap, sandbox, profiles, stream, overlap):
+    """Without an overlap, what happened until the own clock had reached the bookmark was never read."""
+    sandbox.clock(now="2036-01-01T00:00:00Z")
+    sandbox.add_profiles(profiles(1, updated="2026-06-01T11:00:00Z"))
+    sandbox.add_events(
+        [{"metric": "Unsubscribed", "profile_id": "P00000", "datetime": "2026-06-01T11:00:00Z", "touch": False}]
+    )
+
+    outcome = tap(streams=[stream], overlap_seconds=overlap)
+
+    assert datetime.fromisoformat(outcome.bookmark(stream)) < datetime.now(UTC) + overlap * SECOND
+    assert len(outcome.ids(stream)) == 1
 
 
 @pytest.mark.parametrize("status", [503, 429, 403], ids=str)

@@ -14,6 +14,7 @@ from klaviyo_http.errors import RefusedRequestError
 from klaviyo_http.filters import all_of, equals, period
 from klaviyo_http.moments import rfc3339_json, whole_second
 
+from tap_klaviyo.errors import MisspeltMetricsError
 from tap_klaviyo.metrics import Metric, MetricDirectory, metric_of, resolve, suggestion
 from tap_klaviyo.reading.bookmarks import R, second_of
 from tap_klaviyo.reading.coverage import EVERY, Coverage
@@ -164,7 +165,11 @@ class EventChains(Generic[R]):
         """Ids of wanted metrics that were met while names cannot be looked up: they need marks for when they can."""
 
     def resolve(self, directory: MetricDirectory) -> None:
-        """Find the selected metrics in the account."""
+        """Find the selected metrics in the account.
+
+        Raises:
+            MisspeltMetricsError: It has none of them, and at least one is nearly written.
+        """
         known = directory.metrics() if self._selection.names is not None else None
         if known is None:
             return
@@ -176,15 +181,21 @@ class EventChains(Generic[R]):
             logger.warning(
                 "%s: `%s` stands for %d metrics, all are read: %s", setting, name, len(candidates), qualified
             )
-        if self.knows_none:
-            logger.warning(
-                "stream %s: the account has none of the metrics in %s: nothing is read, and the bookmark stays",
-                self.stream,
-                setting,
-            )
         if self._selection.says_unknown:
             others = [metric for metric in known if metric not in resolution.metrics]
             self._unknown = [(name, suggestion(name, others)) for name in resolution.unknown]
+        if not self.knows_none:
+            return
+        if near := [_unknown_metric(name, close) for name, close in self._unknown if close]:
+            raise MisspeltMetricsError(
+                f"stream {self.stream}: none of the metrics in `{setting}` can be read: {', and '.join(near)}. Names "
+                "are compared exactly; correct the setting"
+            )
+        logger.warning(
+            "stream %s: the account has none of the metrics in %s: nothing is read, and no bookmark moves",
+            self.stream,
+            setting,
+        )
 
     @property
     def knows_none(self) -> bool:
@@ -199,9 +210,9 @@ class EventChains(Generic[R]):
         """
         self._coverage = coverage
         for name, close in self._unknown:
-            hint = f"; did you mean `{close}`? Names are compared exactly" if close else ""
+            hint = " Names are compared exactly" if close else ""
             level = logging.WARNING if close or warns_of_absent or self.knows_none else logging.INFO
-            logger.log(level, "%s: the account has no metric `%s`%s", self._selection.setting, name, hint)
+            logger.log(level, "%s: %s%s", self._selection.setting, _unknown_metric(name, close), hint)
         level = logging.WARNING if self._selection.says_unknown else logging.INFO
         names = {metric.id: metric.name for metric in self._metrics or ()}
         for key in self.keys:
@@ -363,6 +374,10 @@ def normalized_time(event: Event) -> str:
         return ""
     event.attributes["datetime"] = time = rfc3339_json(time)
     return version_of(time)
+
+
+def _unknown_metric(name: str, close: str | None) -> str:
+    return f"the account has no metric `{name}`" + (f"; did you mean `{close}`?" if close else "")
 
 
 def _nothing() -> None:

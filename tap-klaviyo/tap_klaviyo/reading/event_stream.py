@@ -26,6 +26,11 @@ class EventStream(KlaviyoStream, Generic[R]):
     def chains(self) -> EventChains[R]:
         """What reads the events."""
 
+    @property
+    @override
+    def reads_nothing(self) -> bool:
+        return self.chains.knows_none
+
     @override
     def prepare(self) -> None:
         self.chains.resolve(self.account.metrics)
@@ -45,7 +50,7 @@ class EventStream(KlaviyoStream, Generic[R]):
     @override
     def finish(self, run: Run) -> None:
         """Move the bookmark, unless nothing was read because the account has none of the metrics that were named."""
-        if not self.chains.knows_none:
+        if not self.reads_nothing:
             super().finish(run)
 
     @override

@@ -23,7 +23,7 @@ from singer_sdk.streams import Stream
 from typing_extensions import override
 
 from tap_klaviyo import schemas
-from tap_klaviyo.errors import MapFailedError
+from tap_klaviyo.errors import MapFailedError, MisspeltMetricsError
 from tap_klaviyo.reading.bookmarks import Bookmark, SavedBookmark, before, read_state, span
 from tap_klaviyo.reading.fetching import Fetcher
 from tap_klaviyo.reading.rows import PageBudget, PageLimitReached, Row
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from tap_klaviyo.settings import Settings
     from tap_klaviyo.writer import LineWriter
 
-EXPLAINED = (RejectedKeyError, NoWayError, MapFailedError, BrokenPipeError)
+EXPLAINED = (RejectedKeyError, NoWayError, MapFailedError, MisspeltMetricsError, BrokenPipeError)
 """What ends all streams at once; the tap says it in one line."""
 
 CHECKPOINT_RECORDS = 1_000
@@ -62,6 +62,8 @@ class Account:
     metrics: MetricDirectory
     failed: set[str] = field(default_factory=set)
     """Names of the streams that could not be read to the end."""
+    tried: set[str] = field(default_factory=set)
+    """Names of the streams whose reading has ended, by itself or by the limit of ``--test``."""
 
 
 @dataclass(slots=True)
@@ -150,6 +152,11 @@ class KlaviyoStream(Stream):
         """The endpoint that is asked first; where no answer has come yet, it tells the time."""
         return self.endpoint
 
+    @property
+    def reads_nothing(self) -> bool:
+        """Whether it is known, once the stream is prepared, that there is nothing to read."""
+        return False
+
     def contexts(self) -> Iterable[Context | None]:
         """Name the parents whose parts of the stream are read one by one; None: it is read as a whole."""
         return (None,)
@@ -183,6 +190,7 @@ class KlaviyoStream(Stream):
         self._tally = {"emitted": 0, "repeats": 0, "pages": 0}
         try:
             yield from islice(self._read(context), self.ABORT_AT_RECORD_COUNT)  # the limit of --test
+            self.account.tried.add(self.name)
         finally:
             if self._run:
                 self._run.fetcher.close()
@@ -196,6 +204,7 @@ class KlaviyoStream(Stream):
 
         Raises:
             RejectedKeyError, NoWayError: No stream can be read.
+            MisspeltMetricsError: This one never can.
             BrokenPipeError: Nobody reads what is written.
         """
         try:
@@ -301,7 +310,7 @@ class KlaviyoStream(Stream):
     def _begin(self, context: Context | None) -> Run:
         self.lines.check()
         settings, client = self.account.settings, self.account.client
-        start = client.run_start(self.first_endpoint)
+        start = client.run_start(self.first_endpoint, self.reach)
         saved = self._saved(start, context)
         since = saved.since if saved else self._first_lower_bound(start, context)
         lower, position, recalled = self.begin(saved, since)
@@ -363,7 +372,7 @@ class KlaviyoStream(Stream):
         lower = before(start, reach) if hours else settings.start and before(settings.start, reach)
         bound = f"what happened since {whole_second(lower)}" if lower else "everything"
         reason = "the state holds no bookmark" if self._is_incremental else "the catalog asks for a full read"
-        if self.ABORT_AT_RECORD_COUNT is None:
+        if self.ABORT_AT_RECORD_COUNT is None and not self.reads_nothing:
             whose = f" (of {', '.join(map(str, context.values()))})" if context else ""
             level = logging.INFO if context else logging.WARNING
             self.logger.log(level, "stream %s%s: %s; reading %s", self.name, whose, reason, bound)
