@@ -5,7 +5,7 @@ exceed them. Its arguments are passed on.
 """
 
 from klaviyo_http import limiter
-from klaviyo_http.quotas import Quota
+from klaviyo_http.endpoints import Quota
 from tap_klaviyo.tap import main
 
 BOUNDLESS = Quota(burst=10**9, steady=10**9)

@@ -14,7 +14,7 @@ _PORTS = {"http": 80, "https": 443}
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
 _PREFIX = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*/?")
 _CLEAN = re.compile(r"[\x21-\x5b\x5d-\x7e]+")
-"""Printable ASCII without blanks and backslashes, which programs read in several ways."""
+"""Printable ASCII without spaces and backslashes, which programs read in several ways."""
 
 
 class Origin(NamedTuple):
@@ -34,18 +34,18 @@ class Origin(NamedTuple):
         return f"{self.scheme}://{host}{port}{self.prefix}"
 
     def is_at(self, other: Origin) -> bool:
-        """Tell whether both are the same scheme, host and port."""
+        """Return whether both are the same scheme, host and port."""
         return self[:3] == other[:3]
 
 
 def origin_of(address: str) -> Origin:
-    """Take an address apart, strictly: what could be read in two ways is none.
+    """Parse an address strictly: one that programs could read in two ways is refused.
 
     Raises:
         ValueError: It is no http(s) address of a host; the message says why, and shows nothing of it.
     """
     if not _CLEAN.fullmatch(address):
-        raise ValueError("holds blanks or other characters that no address has")
+        raise ValueError("holds spaces or other characters that no address has")
     parts = urlsplit(address)
     if parts.scheme not in _PORTS or not parts.netloc:
         raise ValueError("must begin with https:// (or http://) and name a host")
@@ -91,12 +91,12 @@ def mistake_in(address: str) -> str | None:
 
 
 def base_of(api_url: str) -> Origin:
-    """Take an ``api_url`` apart, with the prefix of a gateway."""
+    """Parse an ``api_url``, with the prefix of a gateway."""
     return origin_of(api_url)._replace(prefix=urlsplit(api_url).path.rstrip("/"))
 
 
 def target_of(link: str, origin: Origin) -> tuple[str, str]:
-    """Take a ``links.next`` apart into path and query, if it belongs to *origin*.
+    """Split a ``links.next`` into path and query, if it belongs to *origin*.
 
     A link of Klaviyo's own host belongs to every origin: a gateway passes on what Klaviyo writes. The path alone is
     taken from it, so that the key goes to *origin* all the same.

@@ -1,4 +1,4 @@
-"""What an answer without a document means, and what can be done about it."""
+"""Sorts answers other than 200 by what can be done about them."""
 
 from __future__ import annotations
 
@@ -9,27 +9,21 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from klaviyo_http.endpoints import ENDPOINTS, bucket_of
 from klaviyo_http.errors import MissingScopeError, RefusedRequestError, RejectedKeyError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-LONGEST_REASON = 10_000  # bytes that a pattern looks through
-LONGEST_WAIT = 366 * 86_400.0  # seconds; a Retry-After beyond it is as good as for ever
+LONGEST_REASON = 10_000  # bytes of a body that are searched for a scope
+LONGEST_WAIT = 366 * 86_400.0  # seconds; a longer Retry-After is cut to this
 
 CLOCK_YEARS = range(2020, 9000)
-"""Years that a ``Date`` is believed in; a machine that does not know the time begins at 1970 or 2000."""
-
-SCOPES: Mapping[str, str] = {
-    "/api/events": "events:read",
-    "/api/metrics": "metrics:read",
-    "/api/profiles": "profiles:read",
-}
-"""Path -> the scope that the endpoint needs, for answers that do not name it."""
+"""Years in which a ``Date`` is plausible; a machine that does not know the time begins at 1970 or 2000."""
 
 
 class TransientError(Exception):
-    """An attempt failed in a way that may pass."""
+    """An attempt failed, and another one may succeed."""
 
     def __init__(self, reason: str, retry_after: float = 0.0, *, throttled: bool = False) -> None:
         super().__init__(reason)
@@ -58,7 +52,7 @@ def failure_of(path: str, status: int, headers: Mapping[str, str], body: bytes) 
     if status == 403 and blame is None:
         return TransientError("the edge refused the request (403, no JSON:API body)", retry_after)
     if status == 403:
-        scope = _scope(body[:LONGEST_REASON]) or SCOPES.get(path.rstrip("/"), "an unnamed scope")
+        scope = _scope(body[:LONGEST_REASON]) or _documented_scope(path)
         return MissingScopeError(
             f"GET {path}: the `api_key` lacks the scope {scope} (403); give the key that scope, or deselect the stream"
         )
@@ -99,13 +93,19 @@ def _blame(body: bytes) -> tuple[str, str | None] | None:
 
 
 def _word(text: str | None) -> str | None:
-    """Pass a technical word; anything longer or stranger might be a value, or the key."""
+    """Return a technical word; anything longer or stranger might be a value, or the key."""
     return text if text and re.fullmatch(r"(?!.*pk_)[a-z_\[\].-]{1,60}", text, re.ASCII | re.IGNORECASE) else None
 
 
 def _scope(body: bytes) -> str | None:
     match = re.search(rb"\b([a-z]+(?:-[a-z]+)*:(?:read|write))\b", body)
     return match[1].decode() if match else None
+
+
+def _documented_scope(path: str) -> str:
+    """Name the scope that the endpoint needs, for answers that do not name it."""
+    endpoint = ENDPOINTS.get(bucket_of("GET", path))
+    return " or ".join(endpoint.scopes) if endpoint else "an unnamed scope"
 
 
 def _seconds(headers: Mapping[str, str]) -> float:

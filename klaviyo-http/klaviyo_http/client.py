@@ -30,6 +30,7 @@ from klaviyo_http.server_clock import TOLERANCE, ServerClock
 
 if TYPE_CHECKING:
     from klaviyo_http.documents import Links
+    from klaviyo_http.endpoints import Endpoint
     from klaviyo_http.limiter import Ticket
 
 Document = TypeVar("Document")
@@ -40,14 +41,14 @@ logger = logging.getLogger(__name__)
 
 SERVER_CLOCK_MARGIN = timedelta(seconds=5)  # a filter a moment before the server's now can count as future: 400
 MOST_ANSWER_BYTES = 128_000_000
-"""Unpacked: several times what a page of the largest events holds, and less than a machine's memory."""
+"""Decompressed: several times a page of the largest events, and less than a machine's memory."""
 
 MOST_PAGES = 200
 """Of a collection that is read page by page without emitting: metrics, or a hundred profiles."""
 
 LONGEST_BACKOFF = 60.0  # seconds
 ODD_PAGE_ATTEMPTS = 3
-"""As often is a page asked for of which nothing can be read, before its few records are left out."""
+"""Attempts at a page of which nothing can be read, before its few records are left out."""
 NO_DOCUMENT = "the answer (200) is cut off or no JSON:API document"
 
 _random = random.SystemRandom()
@@ -63,7 +64,7 @@ class Linked(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ClientSettings:
-    """What the client takes from the settings of the tap."""
+    """The settings of a client."""
 
     api_key: str = field(repr=False)
     api_url: str
@@ -77,10 +78,10 @@ class ClientSettings:
 
 @dataclass(frozen=True, slots=True)
 class Packed(Generic[Document]):
-    """An answer that is not kept decoded, which takes less room."""
+    """An answer whose body is kept encoded, which takes less memory."""
 
     unpack: Callable[[], Document] = field(repr=False)
-    """Decodes the body; it has been done before, without an error."""
+    """Decodes the body, which has succeeded once already."""
     at: datetime
     """When its request was sent, by the server's clock: it tells nothing of what happened later."""
     seconds: float
@@ -100,12 +101,12 @@ class Fetched(Packed[Document]):
     document: Document
 
     def packed(self) -> Packed[Document]:
-        """Let go of the document."""
+        """Return this answer without its decoded document."""
         return Packed(self.unpack, self.at, self.seconds, self.size)
 
 
 class OddAnswerError(TransientError):
-    """A page came of which nothing can be read, although it is one; *rest* is that page without its records."""
+    """None of a page's resources can be read; *rest* is the page without them."""
 
     def __init__(self, rest: Fetched[Any] | None) -> None:
         super().__init__(NO_DOCUMENT)
@@ -125,7 +126,7 @@ class KlaviyoClient:
         self._requests = 0
         self._clock = ServerClock()
         self._last_date: datetime | None = None
-        """The ``Date`` of any answer, for messages alone."""
+        """The ``Date`` of the last answer of any kind; used in messages only."""
 
     @property
     def requests(self) -> int:
@@ -133,14 +134,14 @@ class KlaviyoClient:
         return self._requests
 
     def abandon(self) -> None:
-        """Give up what other threads have asked for: nothing more of it is sent, its waits end at once.
+        """Give up the requests of other threads: none of them is sent from now on, and their waits end at once.
 
-        They get a `RequestAbandonedError`, unless the answer is under way already. What is asked later is not touched.
+        Those threads get a `RequestAbandonedError`, unless the answer is under way already. Later requests go on.
         """
         self._permits.abandon()
 
     def close(self) -> None:
-        """Do as `abandon` does, for what is asked later, too."""
+        """Do as `abandon` does, and refuse later requests, too."""
         self._permits.close()
 
     def get(self, path: str, parameters: Parameters, decode: Callable[[bytes], Document]) -> Fetched[Document]:
@@ -164,7 +165,7 @@ class KlaviyoClient:
         """Read all pages of a small collection, one after the other.
 
         Raises:
-            RefusedRequestError: There are more than `MOST_PAGES`, which can only be a circle.
+            RefusedRequestError: There are more than `MOST_PAGES`, which can only be a cycle.
         """
         pages = [self.get(path, parameters, decode)]
         while link := pages[-1].document.links.next:
@@ -173,15 +174,14 @@ class KlaviyoClient:
             pages.append(self.follow(link, decode))
         return pages
 
-    def run_start(self, path: str, reach: timedelta) -> datetime:
-        """Return the latest moment that is safely past: by the server's ``Date``, less five seconds.
+    def run_start(self, endpoint: Endpoint, reach: timedelta) -> datetime:
+        """Return the latest time that is safely past: the server's ``Date`` less five seconds.
 
-        This machine's clock has a say too: the server's may be `server_clock.TOLERANCE` ahead of it, and no more, nor
-        more than *reach*, which the next run reads again. Where no answer has come yet, one record of *path* is asked
-        for.
+        The server's clock counts up to `server_clock.TOLERANCE` ahead of this machine's, but no more than *reach*, the
+        stretch that the next run reads again. If no answer has come yet, one record of *endpoint* is asked for.
         """
         if not self._clock.is_known:
-            self.get(path, {"page[size]": 1}, lambda _: None)
+            self.get(endpoint.path, endpoint.page_of(1), lambda _: None)
         lead = self._clock.lead()
         if lead > TOLERANCE:
             logger.warning(
@@ -192,8 +192,8 @@ class KlaviyoClient:
         return self._clock.latest(reach).replace(microsecond=0) - SERVER_CLOCK_MARGIN
 
     def _read(self, path: str, query: str, decode: Callable[[bytes], Document]) -> Fetched[Document]:
-        """Ask until there is an answer that can be decoded, or the time for retries is over."""
-        ticket = self._permits.ticket(buckets_of(path, query))
+        """Send the request until an answer can be decoded, or the time for retries is over."""
+        ticket = self._permits.ticket(buckets_of("GET", path, query))
         attempt = 0
         while True:
             attempt += 1

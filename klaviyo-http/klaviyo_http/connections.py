@@ -1,8 +1,7 @@
-"""Connections whose answers must be whole in time, however steadily they drip in.
+"""Connections whose answers must be complete in time, even if they arrive byte by byte.
 
-A read timeout starts anew with every byte, so an answer that comes byte by byte would hold a run for ever. Here no
-read of an answer begins, besides, once `ANSWER_TIMEOUTS` read timeouts have passed since the request was sent: be it of
-its head or its body, chunked or not, encrypted or not.
+A read timeout starts anew with every byte, so an answer that drips in would hold a run for ever. In addition, an
+answer, head and body, must be complete within `ANSWER_TIMEOUTS` read timeouts of sending the request.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ ANSWER_TIMEOUTS = 5
 
 
 class TimedReader(io.RawIOBase):
-    """Reads from a socket, until a moment of the monotonic clock."""
+    """Reads from a socket until a time of the monotonic clock."""
 
     def __init__(self, source: io.RawIOBase, until: float) -> None:
         self._source = source
@@ -54,7 +53,7 @@ class TimedReader(io.RawIOBase):
 
 
 class TimedResponse(HTTPResponse):
-    """An answer that must be whole in time."""
+    """An answer that must be complete in time."""
 
     def __init__(
         self, sock: socket.socket, debuglevel: int = 0, method: str | None = None, url: str | None = None
@@ -67,13 +66,13 @@ class TimedResponse(HTTPResponse):
 
 
 class TimedHTTPConnection(HTTPConnection):
-    """Takes answers in time."""
+    """Its answers must be complete in time."""
 
     response_class = TimedResponse
 
 
 class TimedHTTPSConnection(HTTPSConnection):
-    """Takes answers in time."""
+    """Its answers must be complete in time."""
 
     response_class = TimedResponse
 

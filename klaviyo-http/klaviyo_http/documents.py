@@ -1,7 +1,7 @@
 """JSON:API documents as Klaviyo sends them, decoded no deeper than needed.
 
 Attributes stay as the bytes that came (`msgspec.Raw`): so every number, key order and unknown attribute survives, and
-nobody pays for decoding what is only passed on. No document holds a circle, so the garbage collector need not look for
+nobody pays for decoding what is only passed on. No document holds a cycle, so the garbage collector need not look for
 one (``gc=False``).
 """
 
@@ -57,6 +57,20 @@ class Profile(msgspec.Struct, gc=False):
     type: Literal["profile"] | None = None
 
 
+class Relationship(msgspec.Struct, gc=False):
+    """A relationship of either kind; its data is absent unless it was asked for, or costs nothing."""
+
+    data: Reference | tuple[Reference, ...] | msgspec.UnsetType | None = msgspec.UNSET
+
+
+class RelatedResource(msgspec.Struct, gc=False):
+    """A resource of which the relationships matter too."""
+
+    id: str
+    attributes: Attributes
+    relationships: dict[str, Relationship] = {}
+
+
 class AttributionRelationships(msgspec.Struct, rename="kebab", gc=False):
     """What an attribution links an event to: ``AttributionResponseObjectResource`` of the OpenAPI document."""
 
@@ -96,7 +110,7 @@ class Event(msgspec.Struct, gc=False):
 
 
 class Odd(msgspec.Struct, frozen=True, gc=False):
-    """A resource that is none: its place in the page, and its id, if it shows one."""
+    """A resource that cannot be read: its place in the page, and its id, if it shows one."""
 
     place: str
     """``data[4]`` or ``included[17]``."""
@@ -104,7 +118,7 @@ class Odd(msgspec.Struct, frozen=True, gc=False):
 
 
 class Page(msgspec.Struct, gc=False):
-    """A page of profiles. One without links is not whole: the last page says so by ``next: null``."""
+    """A page of profiles. One without links is incomplete: the last page has ``next: null``."""
 
     data: list[Profile]
     links: Links
@@ -112,11 +126,12 @@ class Page(msgspec.Struct, gc=False):
     """What had to be left out; never in a body."""
 
 
-class MetricPage(msgspec.Struct, gc=False):
-    """A page of metrics."""
+class RelatedPage(msgspec.Struct, gc=False):
+    """A page of any collection, with relationships."""
 
-    data: list[Included]
+    data: list[RelatedResource]
     links: Links
+    included: list[Included] = []
     odd: tuple[Odd, ...] = msgspec.field(default=(), name="-odd-resources")
 
 
@@ -132,7 +147,7 @@ class EventPage(msgspec.Struct, gc=False):
 _PIECE = 1 << 16  # bytes
 RESOURCE_DEPTH = 3  # in an object's array
 DEEPEST = 900
-"""How deep a resource may be nested at least; the command decodes them to `fetching.DEEPEST`."""
+"""Of a page that is nested too deeply to decode, resources deeper than this become odd ones."""
 
 _TOKENS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|["\[\]{},]', re.DOTALL)
 _ID = re.compile(rb'"id"\s*:\s*("[\w-]{1,64}")')
@@ -144,10 +159,10 @@ _ESCAPES = re.compile(
 
 
 def decode_tolerantly(body: bytes, decode: Callable[[bytes], Document]) -> Document:
-    """Decode a body, whatever half characters it holds, and whichever of its resources are no JSON.
+    """Decode a body in which characters may be cut in half, and resources may be no JSON.
 
     Text that was cut in the middle of an emoji comes as half of a surrogate pair, which is grammatical JSON and yet no
-    text. That half becomes U+FFFD; everything else stays as it is. Of a resource that is no JSON its id is left.
+    text. That half becomes U+FFFD; everything else stays as it is. Of a resource that is no JSON, the id is left.
 
     Raises:
         msgspec.DecodeError: The body is cut off or no JSON, or not of the shape that *decode* reads.
@@ -172,9 +187,9 @@ def with_whole_characters(body: bytes) -> bytes:
 
 
 def without_undecodable(body: bytes) -> bytes:
-    """Leave of resources that cannot be decoded their ids alone, which makes odd resources of them.
+    """Reduce resources that cannot be decoded to their ids, which makes odd resources of them.
 
-    They are no JSON (``NaN``, a line break in a text, a byte that is not UTF-8), or nested deeper than `DEEPEST` and
+    They are no JSON (``NaN``, a line break in a string, a byte that is not UTF-8), or nested deeper than `DEEPEST` and
     than the recursion limit. A body that is cut off stays as it is.
     """
     pieces: list[bytes] = []
@@ -217,7 +232,7 @@ def _elements(body: bytes) -> Iterator[_Element | None]:
                 start, deepest, key = token.end(), depth, b"null"
             depth -= sign != b","
         elif sign == b'"':
-            yield None  # a text without an end
+            yield None  # a string without an end
         elif depth == RESOURCE_DEPTH and sign == b'"id"' and (known := _ID.match(body, at)):
             key = known[1]
     if depth:
@@ -238,7 +253,7 @@ def _is_decodable(text: bytes, deepest: int) -> bool:
 
 
 def _check_utf8(body: bytes) -> None:
-    """Decode a body and forget it, piece by piece: the text of a whole page would not fit into the processor's caches.
+    """Check that a body is UTF-8, piece by piece, since a decoded page would not fit into the processor's caches.
 
     Raises:
         UnicodeDecodeError: It is not in UTF-8.
@@ -259,7 +274,7 @@ class _AnyPage(msgspec.Struct, gc=False):
 
 
 class _Named(msgspec.Struct, gc=False):
-    """What a resource that is none may still tell."""
+    """The id of a resource that cannot be read."""
 
     id: str | int | None = None
 
@@ -283,7 +298,7 @@ FEW = 10
 
 
 class PageReader(Generic[Document]):
-    """Reads pages; a resource that is none (its attributes are null, its id a number) costs itself alone."""
+    """Reads pages; a malformed resource (its attributes are null, its id a number) is left out alone."""
 
     def __init__(self, page_type: type[Document], resource_type: type[Any]) -> None:
         self._page_type: Callable[..., Document] = page_type
@@ -312,7 +327,7 @@ class PageReader(Generic[Document]):
 
 
 def _readable(member: str, values: list[msgspec.Raw], read: Callable[[msgspec.Raw], Any], odd: list[Odd]) -> list[Any]:
-    """Decode resources; note those that are none in *odd*."""
+    """Decode resources; add those that cannot be read to *odd*."""
     found = []
     for place, value in enumerate(values):
         try:
@@ -331,7 +346,7 @@ def _id_of(value: msgspec.Raw) -> str | None:
 
 
 read_page = PageReader(Page, Profile)
-read_metric_page = PageReader(MetricPage, Included)
+read_related_page = PageReader(RelatedPage, RelatedResource)
 read_event_page = PageReader(EventPage, Event)
 encode = msgspec.json.Encoder(decimal_format="number").encode
 
@@ -341,10 +356,10 @@ _NEGATIVE_ZERO = re.compile(rb"-0(?![.eE\d])")
 
 
 def decode_exactly(value: msgspec.Raw) -> Any:
-    """Decode a JSON value for those who look into it; its numbers keep their exact value, and `encode` writes it back.
+    """Decode a JSON value so that its numbers keep their exact value, and `encode` can write it back.
 
     Integers become int, all other numbers Decimal. So do ``-0``, which no int can hold, and integers of thousands of
-    digits, which Python refuses to read. What exceeds even Decimal (``1e9999999999999999999``) becomes text.
+    digits, which Python refuses to read. What exceeds even Decimal (``1e9999999999999999999``) becomes a string.
     """
     if _NEGATIVE_ZERO.search(value) is None:
         try:

@@ -11,7 +11,7 @@
         ├── QuotaSpentError     the quota returns later than the run is willing to wait
         ├── ForeignLinkError    the next page lies elsewhere than at ``api_url``
         └── RetriesSpentError   the API did not recover within ``max_retry_seconds``
-    RequestAbandonedError       nobody awaits the answer any more, and the thread that waited to ask is told so
+    RequestAbandonedError       nobody awaits the answer any more; raised in the thread that waited to send
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class RequestAbandonedError(Exception):
 
 
 def frames(error: BaseException) -> str:
-    """Tell where an unexpected error arose, innermost last; its message may hold personal data and stays out.
+    """Return where an unexpected error arose, innermost call last, without its message, which may hold personal data.
 
     Shape: ``tap.py:12 invoke > client.py:80 get``.
     """

@@ -6,15 +6,18 @@ import json
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, quote, urlencode
 
-from klaviyo_http.moments import whole_second
+from klaviyo_http.endpoints import LOWER_BOUNDS, UPPER_BOUND
+from klaviyo_http.moments import GRAIN, whole_second
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
+    from klaviyo_http.endpoints import Endpoint
+
 
 def compare(operator: str, field: str, moment: datetime) -> str:
-    """Compose a comparison with a moment, which stands unquoted and ends in ``Z``.
+    """Compose a comparison with a time, which is not quoted and ends in ``Z``.
 
     >>> from datetime import UTC, datetime
     >>> compare("less-than", "updated", datetime(2026, 8, 14, tzinfo=UTC))
@@ -23,8 +26,29 @@ def compare(operator: str, field: str, moment: datetime) -> str:
     return f"{operator}({field},{whole_second(moment)})"
 
 
-def equals(field: str, value: str) -> str:
-    """Compose an equality with a text, which stands in double quotes."""
+def period(endpoint: Endpoint, field: str, start: datetime | None, end: datetime | None) -> str | None:
+    """Compose the conditions for *start* <= field < *end*, as far as the endpoint's operators can say that.
+
+    Where the only lower bound is strict (``greater-or-equal`` is a 400), one second earlier is asked for. A bound that
+    has no operator is left out.
+
+    >>> from datetime import UTC, datetime
+    >>> from klaviyo_http.endpoints import LISTS
+    >>> period(LISTS, "updated", datetime(2026, 8, 14, tzinfo=UTC), datetime(2026, 8, 15, tzinfo=UTC))
+    'greater-than(updated,2026-08-13T23:59:59Z)'
+    """
+    operators = endpoint.filters.get(field, ())
+    lower = next((one for one in LOWER_BOUNDS if one in operators), None)
+    if lower == "greater-than" and start:
+        start -= GRAIN
+    return all_of(
+        compare(lower, field, start) if lower and start else None,
+        compare(UPPER_BOUND, field, end) if UPPER_BOUND in operators and end else None,
+    )
+
+
+def equals(field: str, value: str | bool) -> str:
+    """Compose an equality; a string stands in double quotes, a boolean bare."""
     return f"equals({field},{json.dumps(value, ensure_ascii=False)})"
 
 
@@ -47,7 +71,7 @@ def query_string(parameters: Mapping[str, str | int | None]) -> str:
 
 
 def leaving_out(query: str, name: str, value: str) -> str:
-    """Take one value out of a list in an encoded query; every other parameter stays.
+    """Remove one value from a list in an encoded query; every other parameter stays.
 
     >>> leaving_out("include=metric%2Cprofile&sort=datetime", "include", "metric")
     'include=profile&sort=datetime'

@@ -1,7 +1,7 @@
 """Who may send the next request, and when: quotas, the order of asking, and one pause for everybody after a 429.
 
 After a 429 no request goes out until the pause is over; then a single one probes, and the others wait for its answer.
-Here nothing waits and nothing is locked: `klaviyo_http.permits` does that for threads.
+Nothing here waits or locks; `klaviyo_http.permits` does that for threads.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from bisect import insort
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from klaviyo_http.quotas import LONGEST_JOURNEY, MEDIUM, PARAMETER_QUOTAS, QUOTAS, Arrival, Bucket, limits_in
+from klaviyo_http.quotas import LONGEST_JOURNEY, QUOTAS, UNLISTED, Bucket, Sent, limits_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +26,7 @@ class Ticket:
     """The buckets that it draws from."""
     deadline: float = field(default=math.inf, compare=False)
     """Until when the request is worth repeating."""
-    arrival: Arrival | None = field(default=None, compare=False)
+    sent: Sent | None = field(default=None, compare=False)
     """That of the attempt under way."""
 
 
@@ -51,7 +51,7 @@ class Limiter:
         self._percent = percent
         self._patience = patience
         self._clock = clock
-        self._buckets = {name: Bucket(quota, percent) for name, quota in {**QUOTAS, **PARAMETER_QUOTAS}.items()}
+        self._buckets = {name: Bucket(quota, percent) for name, quota in QUOTAS.items()}
         self._learnt: dict[str, str] = {}
         self.issued = 0
         """Number of the last ticket."""
@@ -62,15 +62,15 @@ class Limiter:
         """Give a request that draws from these buckets its place."""
         self.issued += 1
         for name in names:
-            self._buckets.setdefault(name, Bucket(MEDIUM, self._percent))
+            self._buckets.setdefault(name, Bucket(UNLISTED, self._percent))
         return Ticket(self.issued, names)
 
     def line_up(self, ticket: Ticket) -> None:
-        """Let it wait."""
+        """Add a ticket to the line."""
         insort(self.line, ticket)
 
     def leave(self, ticket: Ticket) -> None:
-        """Let it wait no longer."""
+        """Remove a ticket from the line."""
         self.line.remove(ticket)
 
     def first(self) -> list[Ticket]:
@@ -84,7 +84,7 @@ class Limiter:
         return found
 
     def admit(self, ticket: Ticket) -> float | Spent:
-        """Let a request out (0), or return the seconds after which to ask again; infinite: after something happens."""
+        """Permit a request (0), or return the seconds after which to ask again; infinite: after the next event."""
         now = self._clock()
         buckets = self._of(ticket)
         if spent := self._spent(ticket, buckets, now):
@@ -94,20 +94,20 @@ class Limiter:
         earliest = max(bucket.earliest() for bucket in buckets)
         if earliest > now:
             return earliest - now
-        ticket.arrival = Arrival(now + LONGEST_JOURNEY)
+        ticket.sent = Sent(now + LONGEST_JOURNEY)
         for bucket in buckets:
-            bucket.count(ticket.arrival)
+            bucket.count(ticket.sent)
             if bucket.throttled_since is not None:
                 bucket.probe = ticket
         return 0.0
 
     def answered(self, ticket: Ticket) -> None:
-        """Take note that an answer has come: so the request has arrived."""
-        if ticket.arrival is not None:
-            ticket.arrival.latest = min(ticket.arrival.latest, self._clock())
+        """Note that an answer has come, so the request has arrived."""
+        if ticket.sent is not None:
+            ticket.sent.arrived_by = min(ticket.sent.arrived_by, self._clock())
 
     def served(self, ticket: Ticket) -> None:
-        """Take note that the API does not throttle this request."""
+        """Note that the API does not throttle this request."""
         for bucket in self._of(ticket):
             if bucket.probe is ticket:
                 bucket.recover()
@@ -118,7 +118,7 @@ class Limiter:
             bucket.hold(self._clock() + seconds)
 
     def throttled(self, ticket: Ticket, retry_after: float) -> float | Spent:
-        """Take note of a 429, and return the seconds of the pause: ``Retry-After``, longer where that does not help."""
+        """Note a 429, and return the seconds of the pause: ``Retry-After``, longer where that does not help."""
         now, buckets = self._clock(), self._of(ticket)
         ticket.deadline = min(ticket.deadline, now + self._patience)
         longest = max(1.0, self._patience / 4)  # a small budget is worth a few attempts as well
@@ -128,8 +128,8 @@ class Limiter:
         return self._spent(ticket, buckets, now) or max(bucket.paused_until for bucket in buckets) - now
 
     def done(self, ticket: Ticket) -> None:
-        """Take note that an attempt is over, however it ended; if it was the probe, another may be."""
-        ticket.arrival = None
+        """Note that an attempt is over, however it ended; if it was the probe, another may be."""
+        ticket.sent = None
         for bucket in self._of(ticket):
             if bucket.probe is ticket:
                 bucket.probe = None
@@ -137,8 +137,8 @@ class Limiter:
     def learn(self, ticket: Ticket, header: str) -> None:
         """Take over the limits that an answer states in its ``RateLimit-Limit`` (``75, 75;w=1, 750;w=60``).
 
-        An account may have others than the documented ones. Where a request draws from several buckets, it is not told
-        which of them the header means.
+        An account may have others than the documented ones. Where a request draws from several buckets, the header
+        does not say which of them it means.
         """
         (name, *others) = ticket.names
         if others or self._learnt.get(name) == header:

@@ -1,10 +1,10 @@
-"""Klaviyo's spellings of a moment, and the one that the records carry (RFC 3339, UTC, ``Z``)."""
+"""Klaviyo's notations of a time, and the one that records carry (RFC 3339, UTC, ``Z``)."""
 
 from __future__ import annotations
 
 import json
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -12,6 +12,7 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+GRAIN = timedelta(seconds=1)  # of most of Klaviyo's times, and of bookmarks and filters
 FIRST_MOMENT, LAST_MOMENT = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 _SPELLINGS = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(\.\d+)?([Zz]|[+-]\d\d(?::?\d\d)?)?", re.ASCII)
 _CONSENT_TIMES = re.compile(
@@ -29,7 +30,7 @@ def parse_moment(text: str) -> datetime:
     """Read a date or date-time; one without an offset is UTC.
 
     Raises:
-        ValueError: The text is neither.
+        ValueError: The string is neither.
     """
     moment = datetime.fromisoformat(text.strip())
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
@@ -39,7 +40,7 @@ def clamped_moment(text: str) -> datetime:
     """Read a date or date-time as `parse_moment` does; one that its offset takes out of the calendar is at its end.
 
     Raises:
-        ValueError: The text is neither.
+        ValueError: The string is neither.
     """
     try:
         return parse_moment(text)
@@ -48,14 +49,14 @@ def clamped_moment(text: str) -> datetime:
 
 
 def whole_second(moment: datetime) -> str:
-    """Spell a moment as bookmarks and filters do: ``2026-08-14T09:12:40Z``; a fraction is cut off."""
+    """Write a time as bookmarks and filters have it: ``2026-08-14T09:12:40Z``; a fraction is cut off."""
     return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}".zfill(20)  # glibc does not pad a year
 
 
 def rfc3339(text: str) -> str:
-    """Spell a date-time of the API in RFC 3339 UTC; what is no date-time stays as it is.
+    """Write a date-time of the API in RFC 3339 UTC; anything else stays as it is.
 
-    A blank or ``t`` for ``T``, ``z``, any offset or none (which is UTC); the fraction of a second keeps its digits.
+    A space or ``t`` for ``T``, ``z``, any offset or none (which is UTC); the fraction of a second keeps its digits.
 
     >>> rfc3339("2021-05-17 23:43:28.5+02:00")
     '2021-05-17T21:43:28.5Z'
@@ -73,33 +74,33 @@ def rfc3339(text: str) -> str:
 
 def rfc3339_json(value: msgspec.Raw) -> msgspec.Raw:
     """Do the same to a JSON value: a string is spelt anew, null and everything else passes."""
-    return msgspec.Raw(_spelt_anew(bytes(value)))
+    return msgspec.Raw(_normalized(bytes(value)))
 
 
 def consent_times_rfc3339(subscriptions: msgspec.Raw) -> msgspec.Raw:
-    """Spell the declared date-times of a ``subscriptions`` object anew, and leave every other byte alone.
+    """Rewrite the declared date-times of a ``subscriptions`` object, and leave every other byte as it is.
 
     The names are those of the date-times in ``Subscriptions`` of the OpenAPI document. They may stand in any of its
     objects but ``metadata``, which is open: what it holds is not declared.
     """
     encoded = bytes(subscriptions)
     if _METADATA.search(encoded) is None:
-        return msgspec.Raw(_CONSENT_TIMES.sub(_member_spelt_anew, encoded))
+        return msgspec.Raw(_CONSENT_TIMES.sub(_normalized_member, encoded))
     pieces: list[bytes] = []
     start = 0
     for closed, opened in _metadata_spans(encoded):
-        pieces += _CONSENT_TIMES.sub(_member_spelt_anew, encoded[start:closed]), encoded[closed:opened]
+        pieces += _CONSENT_TIMES.sub(_normalized_member, encoded[start:closed]), encoded[closed:opened]
         start = opened
-    pieces.append(_CONSENT_TIMES.sub(_member_spelt_anew, encoded[start:]))
+    pieces.append(_CONSENT_TIMES.sub(_normalized_member, encoded[start:]))
     return msgspec.Raw(b"".join(pieces))
 
 
 def prediction_times_rfc3339(predictive_analytics: msgspec.Raw) -> msgspec.Raw:
     """Do the same to a ``predictive_analytics`` object, whose date may lack an offset."""
-    return msgspec.Raw(_PREDICTION_TIMES.sub(_member_spelt_anew, bytes(predictive_analytics)))
+    return msgspec.Raw(_PREDICTION_TIMES.sub(_normalized_member, bytes(predictive_analytics)))
 
 
-def _spelt_anew(encoded: bytes) -> bytes:
+def _normalized(encoded: bytes) -> bytes:
     if encoded[11:12] == b"T" and encoded.endswith(b'+00:00"'):  # what the API sends nearly always
         try:
             _read_moment(encoded)
@@ -109,8 +110,8 @@ def _spelt_anew(encoded: bytes) -> bytes:
     return msgspec.json.encode(rfc3339(_read_text(encoded))) if encoded.startswith(b'"') else encoded
 
 
-def _member_spelt_anew(member: re.Match[bytes]) -> bytes:
-    return member[1] + _spelt_anew(member[2])
+def _normalized_member(member: re.Match[bytes]) -> bytes:
+    return member[1] + _normalized(member[2])
 
 
 def _metadata_spans(encoded: bytes) -> Iterator[tuple[int, int]]:

@@ -1,4 +1,4 @@
-"""Where threads wait until they may send their request."""
+"""Permits: each thread waits for one before it sends a request."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class QuotaNotInTimeError(Exception):
 
 
 class Permits:
-    """Lets the threads of a run through, as its limiter decides; it belongs to all of them.
+    """Gives the threads of a run their permits, as its limiter decides; one object serves all of them.
 
     Args:
         percent: The share of each quota to use.
@@ -61,13 +61,13 @@ class Permits:
                 self._call_first()
 
     def answered(self, ticket: Ticket) -> None:
-        """Take note that an answer has come."""
+        """Note that an answer has come."""
         with self._lock:
             self._limiter.answered(ticket)
             self._call_first()
 
     def served(self, ticket: Ticket, limits: str) -> None:
-        """Take note that the API does not throttle this request, and of the ``RateLimit-Limit`` that it stated."""
+        """Note that the API does not throttle this request, and the ``RateLimit-Limit`` of its answer."""
         with self._lock:
             self._limiter.served(ticket)
             self._limiter.learn(ticket, limits)
@@ -90,7 +90,7 @@ class Permits:
             self._call_all()
 
     def pause(self, ticket: Ticket, seconds: float) -> None:
-        """Have a request wait before it lines up again.
+        """Make a request wait before it lines up again.
 
         Raises:
             RequestAbandonedError: Nobody awaits it any more.
@@ -134,7 +134,7 @@ class Permits:
 
     @contextmanager
     def _called(self, ticket: Ticket) -> Iterator[threading.Condition]:
-        """Make what a thread waits for, so that others can call it."""
+        """Provide the condition that a thread waits for, so that others can notify it."""
         called = self._waiting[ticket.number] = threading.Condition(self._lock)
         try:
             yield called

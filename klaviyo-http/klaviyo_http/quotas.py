@@ -1,7 +1,7 @@
 """Klaviyo's quotas: how many requests an endpoint takes, and when the next one may go out.
 
 An account has, per endpoint, a burst quota (a second), a steady one (a minute) and sometimes a daily one, in fixed
-windows (https://developers.klaviyo.com/en/docs/rate_limits_and_error_handling). Where those windows begin is not told,
+windows (https://developers.klaviyo.com/en/docs/rate_limits_and_error_handling). Klaviyo does not say where they begin,
 so the limiter keeps to the quota in *every* interval of that length. Some query parameters draw from a bucket of their
 own as well. All moments here are seconds of one monotonic clock.
 """
@@ -13,8 +13,12 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from klaviyo_http.endpoints import ENDPOINTS, MEDIUM, PARAMETER_QUOTAS, bucket_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from klaviyo_http.endpoints import Quota
 
 SECOND, MINUTE, DAY = 1, 60, 86_400
 LONGEST_JOURNEY = 1.0  # seconds from sending a request to its arrival, a new connection included
@@ -23,55 +27,44 @@ CAUTION = (1.0, 10.0, 20.0, 40.0, 60.0)
 """Seconds without a request after the first, second, … 429 in a row, if the API does not ask for more."""
 
 
-@dataclass(frozen=True, slots=True)
-class Quota:
-    """Requests per second, per minute and, where there is such a limit, per day."""
+QUOTAS: Mapping[str, Quota] = {
+    **{name: endpoint.quota for name, endpoint in ENDPOINTS.items()},
+    **PARAMETER_QUOTAS,
+}
+"""Bucket -> its quota; a bucket that is not listed has `UNLISTED`."""
 
-    burst: int
-    steady: int
-    daily: int | None = None
-
-
-EXTRA_LARGE = Quota(350, 3500)
-LARGE = Quota(75, 750)
-MEDIUM = Quota(10, 150)
-
-QUOTAS: Mapping[str, Quota] = {"/api/events": EXTRA_LARGE, "/api/profiles": LARGE, "/api/metrics": MEDIUM}
-"""Path -> the quota of the endpoint."""
-
-PARAMETER_QUOTAS: Mapping[str, Quota] = {"predictive_analytics": MEDIUM}
-"""Value of ``additional-fields[…]`` -> the bucket that it draws from, whatever the endpoint."""
+UNLISTED = MEDIUM
 
 
 @dataclass(slots=True)
-class Arrival:
+class Sent:
     """A request that went out."""
 
-    latest: float
-    """When it had reached the API, at the latest: the API counts it in the window of its arrival, which is not told."""
+    arrived_by: float
+    """When it had reached the API at the latest. The API counts it when it arrives, and does not say when that was."""
 
 
-class Window:
-    """The quota of one interval length."""
+class Interval:
+    """The limit of one length of time."""
 
-    def __init__(self, limit: int, seconds: int, arrivals: Iterable[Arrival] = ()) -> None:
+    def __init__(self, limit: int, seconds: int, requests: Iterable[Sent] = ()) -> None:
         self.seconds = seconds
-        self.arrivals: deque[Arrival] = deque(arrivals, maxlen=limit)
+        self.requests: deque[Sent] = deque(requests, maxlen=limit)
 
     def earliest(self) -> float:
         """Return when the next request may go out; 0 if it may do so at once."""
-        if len(self.arrivals) < (self.arrivals.maxlen or 1):
+        if len(self.requests) < (self.requests.maxlen or 1):
             return 0.0
-        return self.arrivals[0].latest + self.seconds + CLOCK_TOLERANCE
+        return self.requests[0].arrived_by + self.seconds + CLOCK_TOLERANCE
 
 
 class Bucket:
-    """All windows of one quota, of which *percent* is ours to use, and the pause that a 429 imposed on it."""
+    """All intervals of one quota, of which *percent* is ours to use, and the pause that a 429 imposed on it."""
 
     def __init__(self, quota: Quota, percent: int) -> None:
         self._percent = percent
-        self.windows = {
-            seconds: Window(self._share(limit), seconds)
+        self.intervals = {
+            seconds: Interval(self._share(limit), seconds)
             for limit, seconds in ((quota.burst, SECOND), (quota.steady, MINUTE), (quota.daily, DAY))
             if limit is not None
         }
@@ -86,27 +79,27 @@ class Bucket:
 
     def earliest(self) -> float:
         """Return when the next request may go out."""
-        return max(self.paused_until, *(window.earliest() for window in self.windows.values()))
+        return max(self.paused_until, *(interval.earliest() for interval in self.intervals.values()))
 
     def spent_until(self) -> float:
         """Return when the quota returns, where that takes longer than keeping pace (up to a minute) does."""
-        long = (window.earliest() for window in self.windows.values() if window.seconds > MINUTE)
+        long = (interval.earliest() for interval in self.intervals.values() if interval.seconds > MINUTE)
         return max(self.told_until, *long, 0.0)
 
-    def count(self, arrival: Arrival) -> None:
+    def count(self, sent: Sent) -> None:
         """Count a request that goes out."""
-        for window in self.windows.values():
-            window.arrivals.append(arrival)
+        for interval in self.intervals.values():
+            interval.requests.append(sent)
 
     def hold(self, until: float) -> None:
-        """Let no request out before a moment that the API named."""
+        """Send no request before the time that the API named."""
         self.told_until = max(self.told_until, until)
         self.paused_until = max(self.paused_until, until)
 
     def throttle(self, now: float, longest_pause: float, *, again: bool) -> None:
-        """Take note of a 429.
+        """Note a 429.
 
-        What comes back while the pause lasts was under way before it began, and says nothing new.
+        One that arrives during the pause answers a request sent before it, and tells nothing new.
 
         Args:
             now: The present.
@@ -122,15 +115,15 @@ class Bucket:
         self.paused_until = max(self.paused_until, now + min(caution, longest_pause))
 
     def recover(self) -> None:
-        """Take note that the API answers again."""
+        """Note that the API answers again."""
         self.throttled_since = None
         self._in_a_row = 0
 
     def resize(self, limit: int, seconds: int) -> None:
-        """Set the limit of one window; what was sent still counts."""
-        known = self.windows.get(seconds) or self.windows[max(self.windows)]
-        if known.seconds != seconds or known.arrivals.maxlen != self._share(limit):
-            self.windows[seconds] = Window(self._share(limit), seconds, known.arrivals)
+        """Set the limit of one interval; what was sent still counts."""
+        known = self.intervals.get(seconds) or self.intervals[max(self.intervals)]
+        if known.seconds != seconds or known.requests.maxlen != self._share(limit):
+            self.intervals[seconds] = Interval(self._share(limit), seconds, known.requests)
 
     def _share(self, limit: int) -> int:
         return max(1, limit * self._percent // 100)
@@ -146,10 +139,10 @@ def limits_in(header: str) -> list[tuple[int, int]]:
     return [(int(limit), int(seconds)) for limit, seconds in pairs]
 
 
-def buckets_of(path: str, query: str = "") -> tuple[str, ...]:
-    """Name the buckets that a request draws from; a collection's path may end in a slash.
+def buckets_of(method: str, path: str, query: str = "") -> tuple[str, ...]:
+    """Name the buckets that a request draws from.
 
-    >>> buckets_of("/api/profiles", "additional-fields%5Bprofile%5D=subscriptions%2Cpredictive_analytics")
-    ('/api/profiles', 'predictive_analytics')
+    >>> buckets_of("GET", "/api/profiles", "additional-fields%5Bprofile%5D=subscriptions%2Cpredictive_analytics")
+    ('GET /api/profiles', 'predictive_analytics')
     """
-    return (path.rstrip("/"), *(name for name in PARAMETER_QUOTAS if name in query))
+    return (bucket_of(method, path), *(name for name in PARAMETER_QUOTAS if name in query))

@@ -48,7 +48,7 @@ class ServerClock:
             self._latest = max(date, self._latest or date)  # answers may overtake each other
 
     def moment_of(self, own: datetime) -> datetime:
-        """Return the server's time at a moment of the own clock; at most `TOLERANCE` after that."""
+        """Return the server's time at a time of this machine's clock; at most `TOLERANCE` after that."""
         with self._lock:
             correction = min(max(timedelta(0), self._least), self._most)
         return own + min(correction, TOLERANCE)

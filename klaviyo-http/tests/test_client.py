@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
+from klaviyo_http import endpoints
 from klaviyo_http.client import ClientSettings, KlaviyoClient
 from klaviyo_http.documents import read_page
 from klaviyo_http.errors import QuotaSpentError, RefusedRequestError, RequestAbandonedError, RetriesSpentError
@@ -142,15 +143,15 @@ def test_closing_the_client_ends_what_waits(sandbox, new_client):
 def test_server_time_does_not_go_back(sandbox, new_client):
     """Answers overtake each other; the bounds of a later stream must not lie before those of an earlier one."""
     client = new_client()
-    before = client.run_start(PROFILES, timedelta(minutes=1))
+    before = client.run_start(endpoints.PROFILES, timedelta(minutes=1))
     sandbox.clock(frozen="2026-06-01T11:00:00Z")
     page(client)
-    unmoved = client.run_start(PROFILES, timedelta(minutes=1))
+    unmoved = client.run_start(endpoints.PROFILES, timedelta(minutes=1))
     sandbox.clock(frozen="2026-06-01T12:00:09Z")
     page(client)
 
     assert before == unmoved
-    assert (client.run_start(PROFILES, timedelta(minutes=1)) - before).total_seconds() == 9
+    assert (client.run_start(endpoints.PROFILES, timedelta(minutes=1)) - before).total_seconds() == 9
 
 
 @pytest.mark.req("C-32")

@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 from klaviyo_http.limiter import Limiter, Spent
 
-PROFILES = "/api/profiles"
+PROFILES = "GET /api/profiles"
 WORKERS = 16
 LATENCY = 0.2
 
@@ -171,7 +171,7 @@ def test_recovery_begins_the_caution_anew():
 def test_throttled_bucket_leaves_the_others_alone():
     """Events are read on while profiles are throttled."""
     limiter = Limiter(100, 900, lambda: 0.0)
-    profiles, events = limiter.ticket((PROFILES,)), limiter.ticket(("/api/events",))
+    profiles, events = limiter.ticket((PROFILES,)), limiter.ticket(("GET /api/events",))
     limiter.line_up(profiles)
     limiter.admit(profiles)
     limiter.leave(profiles)

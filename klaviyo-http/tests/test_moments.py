@@ -203,7 +203,7 @@ def test_bytes_of_subscriptions_stay_but_for_the_times():
     assert bytes(consent_times_rfc3339(msgspec.Raw(sent))) == sent.replace(b"01 10:00:00", b"01T10:00:00Z")
 
 
-def test_predicted_date_is_spelt_anew():
+def test_predicted_date_is_normalized():
     """It may lack an offset, or be unknown."""
     for sent, spelt in (('"2026-08-14T09:12:40"', '"2026-08-14T09:12:40Z"'), ("null", "null")):
         value = msgspec.Raw(f'{{"total_clv":10.10,"expected_date_of_next_order": {sent}}}'.encode())

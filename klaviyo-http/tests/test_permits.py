@@ -9,7 +9,7 @@ import pytest
 from klaviyo_http.errors import RequestAbandonedError
 from klaviyo_http.permits import Permits, QuotaNotInTimeError
 
-PROFILES = ("/api/profiles",)
+PROFILES = ("GET /api/profiles",)
 WORKERS = 8
 
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from klaviyo_http.limiter import Limiter, Spent
 from klaviyo_http.quotas import DAY, MINUTE, SECOND, buckets_of, limits_in
 
-PROFILES = "/api/profiles"
-PREDICTIONS = buckets_of(PROFILES, "additional-fields%5Bprofile%5D=subscriptions%2Cpredictive_analytics")
+PROFILES = "GET /api/profiles"
+PREDICTIONS = buckets_of("GET", "/api/profiles", "additional-fields%5Bprofile%5D=subscriptions%2Cpredictive_analytics")
 
 
 class Clock:
@@ -87,7 +87,7 @@ def test_parameter_draws_from_a_bucket_of_its_own_as_well(clock):
     sent = [send(limiter, clock, PREDICTIONS) for _ in range(76)]
 
     assert PREDICTIONS == (PROFILES, "predictive_analytics")
-    assert buckets_of(PROFILES, "additional-fields%5Bprofile%5D=subscriptions") == (PROFILES,)
+    assert buckets_of("GET", "/api/profiles", "additional-fields%5Bprofile%5D=subscriptions") == (PROFILES,)
     assert sent[5] - sent[0] >= SECOND
     assert sent[75] - sent[0] >= MINUTE
 
@@ -153,7 +153,7 @@ def test_header_without_sense_changes_nothing(clock, header):
 
 
 def test_limits_are_read_wherever_they_stand_in_the_header():
-    """In any order, with or without blanks."""
+    """In any order, with or without spaces."""
     assert limits_in("75, 75;w=1, 750;w=60") == [(75, 1), (750, 60)]
     assert limits_in("750;w=60,75;w=1") == [(750, 60), (75, 1)]
 
@@ -161,7 +161,7 @@ def test_limits_are_read_wherever_they_stand_in_the_header():
 def test_endpoint_that_nobody_listed_has_a_quota_too(clock):
     """A link may name a path that the table does not know; it is kept to a modest pace, not refused by a mistake."""
     limiter = Limiter(100, 900, clock)
-    sent = [send(limiter, clock, ("/api/unheard-of",)) for _ in range(11)]
+    sent = [send(limiter, clock, ("GET /api/unheard-of",)) for _ in range(11)]
 
     assert sent[9] == sent[0]
     assert sent[10] - sent[0] >= SECOND
@@ -169,7 +169,8 @@ def test_endpoint_that_nobody_listed_has_a_quota_too(clock):
 
 def test_slash_at_the_end_of_a_path_makes_no_endpoint_of_its_own():
     """Klaviyo takes collections with or without one, and its links may have it: it is the same quota."""
-    assert buckets_of("/api/profiles/", "sort=updated") == buckets_of("/api/profiles", "sort=updated") == (PROFILES,)
+    assert buckets_of("GET", "/api/profiles/", "sort=updated") == (PROFILES,)
+    assert buckets_of("GET", "/api/profiles", "sort=updated") == (PROFILES,)
 
 
 def test_requests_go_out_in_the_order_asked(clock):
@@ -178,7 +179,7 @@ def test_requests_go_out_in_the_order_asked(clock):
     limiter.learn(limiter.ticket((PROFILES,)), "1, 1;w=1")
     send(limiter, clock)
     first, second = limiter.ticket((PROFILES,)), limiter.ticket((PROFILES,))
-    other = limiter.ticket(("/api/events",))
+    other = limiter.ticket(("GET /api/events",))
     for ticket in (second, other, first):  # a repeated request comes back later, and keeps its place
         limiter.line_up(ticket)
     early = (limiter.admit(second), limiter.admit(other))

@@ -8,7 +8,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
-from klaviyo_insiderone_sandbox.klaviyo.seed import Seed
+from klaviyo_insiderone_sandbox.klaviyo.seeding.seed import Seed
 from klaviyo_insiderone_sandbox.server import Ports, serve
 
 if TYPE_CHECKING:

@@ -16,7 +16,9 @@ from klaviyo_insiderone_sandbox.exact_json import split_object, text_of
 from klaviyo_insiderone_sandbox.faults import Rule
 from klaviyo_insiderone_sandbox.insiderone.inspection import users_page, users_text
 from klaviyo_insiderone_sandbox.klaviyo.inspection import events_text, profiles_text
-from klaviyo_insiderone_sandbox.klaviyo.seed import Seed
+from klaviyo_insiderone_sandbox.klaviyo.routes import KINDS
+from klaviyo_insiderone_sandbox.klaviyo.seeding.marketing import mailing_list
+from klaviyo_insiderone_sandbox.klaviyo.seeding.seed import Seed
 from klaviyo_insiderone_sandbox.klaviyo.state import UnknownEventError, UnknownProfileError
 from klaviyo_insiderone_sandbox.quotas import parse_limits
 
@@ -56,6 +58,28 @@ class Plane:
     def events(self, wish: wishes.NewEvents) -> object:
         """Add events."""
         return {"ids": [self._event(one) for one in wish.events]}
+
+    def lists(self, wish: wishes.NewLists) -> object:
+        """Add or replace lists."""
+        return {"ids": [self._list(one) for one in wish.lists]}
+
+    def _list(self, one: wishes.NewList) -> str:
+        account = self.sandbox.account
+        created = account.clock.now() if one.created is None else instant_of(one.created)
+        updated = None if one.updated is None else instant_of(one.updated)
+        made = mailing_list(one.name, created, updated, list_id=one.id, double=one.double_opt_in)
+        account.put("list", made)
+        return made.id
+
+    def resources(self, wish: wishes.NewResources) -> object:
+        """Add or replace simple resources of one type."""
+        kind = KINDS.get(wish.type)
+        if kind is None:
+            raise ValueError(f"type must be one of {', '.join(sorted(KINDS))}")
+        for one in wish.resources:
+            attributes = {name: text_of(value) for name, value in one.attributes.items()}
+            self.sandbox.account.put(wish.type, kind.made(one.id, attributes, one.related))
+        return {"ids": [one.id for one in wish.resources]}
 
     def _event(self, one: wishes.NewEvent) -> str:
         properties = text_of(one.properties)
@@ -291,6 +315,8 @@ def control_plane(sandbox: Sandbox) -> Starlette:
             Route("/control/seed", writes(Seed, plane.seed), methods=["POST"]),
             Route("/control/profiles", writes(wishes.NewProfiles, plane.profiles), methods=["POST"]),
             Route("/control/events", writes(wishes.NewEvents, plane.events), methods=["POST"]),
+            Route("/control/lists", writes(wishes.NewLists, plane.lists), methods=["POST"]),
+            Route("/control/resources", writes(wishes.NewResources, plane.resources), methods=["POST"]),
             Route("/control/attribute", writes(wishes.Credit, plane.attribute), methods=["POST"]),
             Route("/control/touch", writes(wishes.Touch, plane.touch), methods=["POST"]),
             Route("/control/consent", writes(wishes.ConsentChange, plane.consent), methods=["POST"]),

@@ -51,6 +51,37 @@ class NewEvents(Strict):
     events: list[NewEvent]
 
 
+class NewList(Strict):
+    """A list; without times it is made now."""
+
+    name: str
+    id: str | None = None
+    created: str | None = None
+    updated: str | None = None
+    double_opt_in: bool = True
+
+
+class NewLists(Strict):
+    """Lists to add or replace."""
+
+    lists: list[NewList]
+
+
+class NewResource(Strict):
+    """A simple resource; attributes as the API shows them, digit for digit, and ids by relationship."""
+
+    id: str
+    attributes: dict[str, msgspec.Raw] = {}
+    related: dict[str, list[str]] = {}
+
+
+class NewResources(Strict):
+    """Simple resources of one type to add or replace."""
+
+    type: str
+    resources: list[NewResource]
+
+
 class Credit(Strict):
     """Attributions that an event has from now on, instead of those it had."""
 

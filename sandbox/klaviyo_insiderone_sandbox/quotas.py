@@ -18,6 +18,7 @@ Limits = Mapping[int, int]
 """Window in seconds -> requests permitted in it."""
 
 TIER_XS: Limits = {SECOND: 1, MINUTE: 15}
+TIER_S: Limits = {SECOND: 3, MINUTE: 60}
 TIER_M: Limits = {SECOND: 10, MINUTE: 150}
 TIER_L: Limits = {SECOND: 75, MINUTE: 750}
 TIER_XL: Limits = {SECOND: 350, MINUTE: 3500}

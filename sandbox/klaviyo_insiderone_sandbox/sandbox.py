@@ -10,7 +10,7 @@ from klaviyo_insiderone_sandbox.gateway import Gateway
 from klaviyo_insiderone_sandbox.insiderone.routes import InsiderOneApi
 from klaviyo_insiderone_sandbox.insiderone.state import Users
 from klaviyo_insiderone_sandbox.klaviyo.routes import KlaviyoApi
-from klaviyo_insiderone_sandbox.klaviyo.seed import Seed, sow
+from klaviyo_insiderone_sandbox.klaviyo.seeding.seed import Seed, sow
 from klaviyo_insiderone_sandbox.klaviyo.state import Account
 
 if TYPE_CHECKING:

@@ -112,6 +112,16 @@ class Sandbox:
         ids: list[str] = self._call("POST", "/control/events", {"events": events})["ids"]
         return ids
 
+    def add_lists(self, lists: Sequence[Mapping[str, Any]]) -> list[str]:
+        """Add or replace lists ``{"name", "id"?, "created"?, "updated"?, "double_opt_in"?}``; return their ids."""
+        ids: list[str] = self._call("POST", "/control/lists", {"lists": lists})["ids"]
+        return ids
+
+    def add_resources(self, kind: str, resources: Sequence[Mapping[str, Any]]) -> list[str]:
+        """Add or replace tags, segments and other simple resources ``{"id", "attributes"?, "related"?}``."""
+        ids: list[str] = self._call("POST", "/control/resources", {"type": kind, "resources": resources})["ids"]
+        return ids
+
     def attribute(self, event_id: str, attributions: Sequence[Mapping[str, str]]) -> None:
         """Replace the attributions of an event: ``[{"flow": "F1", "flow-message": "M1", ...}]``."""
         self._call("POST", "/control/attribute", {"event_id": event_id, "attributions": attributions})

@@ -50,7 +50,12 @@ def test_every_dated_revision_is_accepted(sandbox: Sandbox, revision: str) -> No
 
 @pytest.mark.parametrize(
     ("path", "scope"),
-    [("/api/metrics", "metrics:read"), ("/api/accounts", "accounts:read"), ("/api/lists", "lists:read")],
+    [
+        ("/api/metrics", "metrics:read"),
+        ("/api/accounts", "accounts:read"),
+        ("/api/lists", "lists:read"),
+        ("/api/lists/1/tags", "lists:read"),
+    ],
 )
 def test_a_missing_scope_is_named(sandbox: Sandbox, path: str, scope: str) -> None:
     """A key for the three flows has profiles and events only."""
@@ -69,7 +74,16 @@ def test_the_key_of_the_three_flows_reads_profiles_and_events(sandbox: Sandbox, 
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/api", "/api/unknown", "/api/profiles/1/lists", "/api/profiles/no-such", "/api/metrics/X"]
+    "path",
+    [
+        "/",
+        "/api",
+        "/api/unknown",
+        "/api/profiles/1/lists",
+        "/api/lists/{id}",
+        "/api/profiles/no-such",
+        "/api/metrics/X",
+    ],
 )
 def test_what_does_not_exist_is_a_404(klaviyo: KlaviyoCaller, path: str) -> None:
     answer = klaviyo.get(path)

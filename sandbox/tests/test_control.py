@@ -306,3 +306,13 @@ def test_another_client_can_attach(sandbox: Sandbox) -> None:
 
     assert other.klaviyo_url == sandbox.klaviyo_url
     assert sandbox.counts()["profiles"] == 1
+
+
+def test_added_list_is_listed_and_replaced_by_its_id(klaviyo: KlaviyoCaller, sandbox: Sandbox) -> None:
+    """With the times that were asked for."""
+    (list_id,) = sandbox.add_lists([{"name": "VIP", "created": "2026-01-01T00:00:00Z", "double_opt_in": False}])
+    sandbox.add_lists([{"id": list_id, "name": "VIPs", "updated": "2026-02-01T00:00:00Z"}])
+
+    (only,) = klaviyo.get("/api/lists").json()["data"]
+    assert (only["id"], only["attributes"]["name"]) == (list_id, "VIPs")
+    assert only["attributes"]["updated"] == "2026-02-01T00:00:00+00:00"

@@ -200,6 +200,36 @@ def test_accounts_and_lists_load(sandbox: Sandbox) -> None:
     assert api.Lists.get_list(lists[0].id).data.id == lists[0].id
 
 
+def test_tags_load_with_their_groups(sandbox: Sandbox) -> None:
+    """By collection, by id and by relationship."""
+    api = seeded(sandbox)
+
+    tags = api.Tags.get_tags(include=["tag-group"], sort="name")
+    groups = {one.id: one.attributes.name for one in api.Tags.get_tag_groups().data}
+
+    assert [row.attributes.name for row in tags.data] == ["summer", "vip", "winter"]
+    assert {one.id for one in tags.included} == set(groups)
+    vip = tags.data[1]
+    assert groups[vip.relationships.tag_group.data.id] == "Default Tag Group"
+    assert api.Tags.get_tag(vip.id).data.attributes.name == "vip"
+    assert api.Tags.get_tag_group_for_tag(vip.id).data.attributes.default
+    assert [row.id for row in api.Tags.get_tags_for_tag_group(vip.relationships.tag_group.data.id).data] == [vip.id]
+
+
+def test_segments_load_with_their_tags(sandbox: Sandbox) -> None:
+    """The definition takes the client's own types."""
+    api = seeded(sandbox)
+
+    segments = api.Segments.get_segments(include=["tags"], filter="equals(is_active,true)", sort="name")
+
+    assert [row.attributes.name for row in segments.data] == ["Newsletter subscribers", "On no list"]
+    assert [len(row.attributes.definition.condition_groups) for row in segments.data] == [1, 2]
+    tagged, untagged = segments.data
+    assert [one.id for one in tagged.relationships.tags.data] == [one["id"] for one in segments.included]
+    assert api.Segments.get_tag_ids_for_segment(untagged.id).data == []
+    assert api.Segments.get_segment(tagged.id, additional_fields_segment=["profile_count"]).data.id == tagged.id
+
+
 @pytest.mark.parametrize(
     ("key", "call", "status"),
     [

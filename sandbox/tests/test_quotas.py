@@ -129,6 +129,7 @@ def get(sandbox: Sandbox, path: str, key: str = KLAVIYO_KEY) -> requests.Respons
         ("/api/metrics", "10, 10;w=1, 150;w=60"),
         ("/api/accounts", "1, 1;w=1, 15;w=60"),
         ("/api/lists", "75, 75;w=1, 750;w=60"),
+        ("/api/tags", "3, 3;w=1, 60;w=60"),
     ],
 )
 def test_an_ok_answer_tells_the_documented_quota(sandbox: Sandbox, path: str, limits: str) -> None:
@@ -162,6 +163,16 @@ def test_keys_of_one_account_share_the_quota(sandbox: Sandbox) -> None:
     get(sandbox, "/api/events")
 
     assert get(sandbox, "/api/events", KLAVIYO_KEY_THREE_FLOWS).status_code == 429
+
+
+def test_all_ids_of_a_path_share_the_quota(sandbox: Sandbox) -> None:
+    """Quotas belong to endpoints: the tags of one list and those of another draw from the same."""
+    sandbox.add_resources("list", [{"id": "A"}, {"id": "B"}])
+    sandbox.quotas(limits={"GET /api/lists/{id}/tags": "1;w=86400"})
+
+    statuses = [get(sandbox, f"/api/lists/{path}").status_code for path in ("A/tags", "B/tags", "B/relationships/tags")]
+
+    assert statuses == [200, 429, 200]
 
 
 def test_a_refused_key_sees_no_quota(sandbox: Sandbox) -> None:

@@ -13,13 +13,16 @@ from klaviyo_insiderone_sandbox.clock import Clock
 from klaviyo_insiderone_sandbox.control import control_plane
 from klaviyo_insiderone_sandbox.faults import Rule
 from klaviyo_insiderone_sandbox.insiderone.settings import PARTNER, TOKEN, Settings
-from klaviyo_insiderone_sandbox.klaviyo.endpoints import ENDPOINTS
+from klaviyo_insiderone_sandbox.klaviyo.routes import ROUTES
 from klaviyo_insiderone_sandbox.klaviyo.settings import Settings as KlaviyoSettings
 from klaviyo_insiderone_sandbox.sandbox import Sandbox
 from starlette.routing import Route
 
 PACKAGE = Path(__file__).parents[1]
 README = (PACKAGE / "README.md").read_text(encoding="utf-8")
+
+
+PYTHON = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 
 
 def first_cells(heading: str) -> list[str]:
@@ -76,7 +79,17 @@ def test_every_credential_stands_in_the_readme(credential: str) -> None:
 
 
 def test_every_endpoint_is_named() -> None:
-    assert all(endpoint.path.removesuffix("/{id}") in README for endpoint in ENDPOINTS)
+    """Single resources and lists of ids go with what they belong to, by rule."""
+    named = {route.endpoint.path.removesuffix("/{id}").replace("/relationships", "") for route in ROUTES}
+
+    assert named == {path for path in first_cells("Klaviyo side") if path.startswith("/api/")}
+
+
+def test_family_in_the_readme_is_the_real_one() -> None:
+    """Whoever adds one copies it from there."""
+    source = PACKAGE / "klaviyo_insiderone_sandbox" / "klaviyo" / "families" / "tags.py"
+
+    assert source.read_text(encoding="utf-8").endswith(f"\n\n{PYTHON[0]}")
 
 
 @pytest.mark.parametrize("side", ["klaviyo", "insiderone"])
@@ -93,7 +106,7 @@ def test_the_example_works(tmp_path: Path) -> None:
     import sys
 
     example = tmp_path / "example.py"
-    example.write_text(re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)[0], encoding="utf-8")
+    example.write_text(PYTHON[-1], encoding="utf-8")
 
     done = subprocess.run([sys.executable, str(example)], capture_output=True, text=True, timeout=60, check=False)
 

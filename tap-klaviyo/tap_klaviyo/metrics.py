@@ -9,20 +9,20 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
-from klaviyo_http.documents import NULL, read_metric_page
+from klaviyo_http.documents import NULL, read_related_page
+from klaviyo_http.endpoints import METRICS
 from klaviyo_http.errors import MissingScopeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from klaviyo_http.client import KlaviyoClient
-    from klaviyo_http.documents import Included
+    from klaviyo_http.documents import Included, RelatedResource
 
 logger = logging.getLogger("tap-klaviyo.metrics")
 
-PATH = "/api/metrics"
 NEAR = 0.85
-"""How alike, in their letters, names are of which one may be the other's misspelling."""
+"""The similarity, letter by letter, of a name and its misspelling."""
 
 _SEPARATORS = re.compile(r"[\W_]+")
 
@@ -79,7 +79,7 @@ class Metric(NamedTuple):
         return f"{self.name} ({self.integration})"
 
     def is_called(self, wanted: str) -> bool:
-        """Tell whether a setting means this metric: by its exact name, its id, or its qualified name."""
+        """Return whether a setting means this metric: by its exact name, its id, or its qualified name."""
         return wanted in (self.name, self.id, self.qualified_name)
 
 
@@ -115,12 +115,12 @@ def resolve(wanted: Iterable[str], metrics: Sequence[Metric]) -> Resolution:
     return Resolution(list(found.values()), unknown, ambiguous)
 
 
-def near_miss(name: str, metrics: Iterable[Metric]) -> str | None:
-    """Return the metric's name that *name* probably means; one that differs in case and division only comes first.
+def suggestion(name: str, metrics: Iterable[Metric]) -> str | None:
+    """Return the name of the metric that is probably meant; one that differs in case or separators alone is preferred.
 
-    One of Klaviyo's own names is written right, however much it is like another of them.
+    Klaviyo's own names count as spelt correctly, however similar they are to each other.
 
-    >>> near_miss("placed_ordr", [Metric("UvW3xY", "Placed Order", "Shopify")])
+    >>> suggestion("placed_ordr", [Metric("UvW3xY", "Placed Order", "Shopify")])
     'Placed Order'
     """
     if name in CONSENT_METRICS:
@@ -141,7 +141,7 @@ def _letters(name: str) -> str:
     return _SEPARATORS.sub("", name).casefold()
 
 
-def metric_of(resource: Included) -> Metric:
+def metric_of(resource: RelatedResource | Included) -> Metric:
     """Read a metric, as GET /api/metrics and ``include=metric`` have it. The OpenAPI document has its name nullable."""
     name = _read_name(resource.attributes.get("name", NULL))
     integration = _read_integration(resource.attributes.get("integration", NULL))
@@ -174,5 +174,5 @@ class MetricDirectory:
         return self._metrics
 
     def _read(self) -> list[Metric]:
-        pages = self._client.all_pages(PATH, {}, read_metric_page)
+        pages = self._client.all_pages(METRICS.path, {}, read_related_page)
         return [metric_of(resource) for page in pages for resource in page.document.data]

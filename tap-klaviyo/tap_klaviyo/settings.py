@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 from klaviyo_http.addresses import OFFICIAL, mistake_in
+from klaviyo_http.endpoints import EVENTS
 from klaviyo_http.moments import parse_moment
 from singer_sdk import typing as th
 from singer_sdk.plugin_base import JSONSchemaValidator
@@ -168,11 +169,11 @@ SETTINGS = th.PropertiesList(
     ),
     _number(
         "events_page_size",
-        1000,
+        EVENTS.page.most,
         "Events per page",
         "Events per request; 200 is used by itself where the API refuses more.",
         lowest=1,
-        highest=1000,
+        highest=EVENTS.page.most,
     ),
     _number(
         "request_timeout_seconds",
@@ -287,7 +288,7 @@ def _key_problems(key: str) -> list[str]:
     if not key.strip():
         return ["`api_key` is empty; where it comes from a variable, is that set?"]
     if not re.fullmatch(r"[\x21-\x7e]+", key):
-        return ["`api_key` holds blanks or other characters that no key has; was it copied whole, and alone?"]
+        return ["`api_key` holds spaces or other characters that no key has; was it copied whole, and alone?"]
     return []
 
 

@@ -25,12 +25,14 @@ from tap_klaviyo import __version__
 from tap_klaviyo.catalogs import mistakes_in, unknown_in
 from tap_klaviyo.disclosure import keep_secret, scrub_log
 from tap_klaviyo.errors import MapFailedError, MisspeltMetricsError, RefusedInputError
-from tap_klaviyo.fetching import prepare_process
 from tap_klaviyo.metrics import MetricDirectory
+from tap_klaviyo.process import prepare_process
+from tap_klaviyo.reading.stream import Account, KlaviyoStream
 from tap_klaviyo.settings import SECRETS, SETTINGS, Settings, problems, typed
 from tap_klaviyo.standard_streams import open_closed_streams
-from tap_klaviyo.streams.base import Account, KlaviyoStream
 from tap_klaviyo.streams.events import Events
+from tap_klaviyo.streams.lists import Lists
+from tap_klaviyo.streams.metrics import Metrics
 from tap_klaviyo.streams.profiles import Profiles
 from tap_klaviyo.streams.subscriptions import SubscriptionChanges
 from tap_klaviyo.texts import UnreadableError, json_object
@@ -50,7 +52,7 @@ logging.getLogger("singer_sdk.mapper").setLevel(logging.INFO)  # at DEBUG it log
 logging.getLogger("tap-klaviyo").addFilter(lambda record: not str(record.msg).startswith("Skipping parse of env var"))
 """The SDK says so in every run, since variables are read here; it looks as if they counted for nothing."""
 
-STREAMS: Sequence[type[KlaviyoStream]] = (Profiles, Events, SubscriptionChanges)
+STREAMS: Sequence[type[KlaviyoStream]] = (Profiles, Events, SubscriptionChanges, Lists, Metrics)
 
 WRAPPINGS = frozenset({"singer_state", "completed", "partial", "value"})
 """In what a state stands that was taken from Meltano or from a STATE line whole; read as it is, it would be none."""
@@ -79,7 +81,7 @@ class TapKlaviyo(Tap):
 
     @cached_property
     def account(self) -> Account:
-        """Through what the streams read; opened when the first of them does."""
+        """What the streams read from; opened by the first of them."""
         settings = typed(self.config)
         client = KlaviyoClient(client_settings(settings))
         return Account(client, settings, MetricDirectory(client))
@@ -113,7 +115,7 @@ class TapKlaviyo(Tap):
     @classmethod
     @override
     def get_plugin_version(cls) -> str:
-        """Tell the version of this code; an installed distribution of the same name may be another project's."""
+        """Return the version of this code; an installed distribution of the same name may be another project's."""
         return __version__
 
     @override
@@ -218,14 +220,17 @@ class TapKlaviyo(Tap):
             ctx.exit(tap.run(tap.write_schemas))
         counter = CountingWriter()
         tap = cls._configured(ctx.params.get("config"), message_writer=counter)
-        code = tap.run(tap.run_connection_test)
+        chosen = [stream for stream in tap.streams.values() if stream.selected]
+        code = tap.run(lambda: tap.run_sync_dry_run(streams=chosen))
         for line in tap.verdicts(counter.records):
             click.echo(line)
         ctx.exit(code)
 
     def verdicts(self, records: Mapping[str, int]) -> Iterator[str]:
-        """Tell in a line for each stream whether it can be read; *records*: stream -> how many came."""
-        for name in self.streams:
+        """Write a line for each stream: whether it can be read. *records*: stream -> how many came."""
+        for name, stream in self.streams.items():
+            if not stream.selected:
+                continue
             if name in self.account.failed:
                 yield f"{name}: failed, see the ERROR line above"
             elif records.get(name):
@@ -290,7 +295,7 @@ def main() -> None:
 
 
 def _exit_code_of_command() -> int:
-    """Run the command line; whatever goes wrong is told without a traceback and without a value."""
+    """Run the command line; whatever goes wrong is reported without a traceback and without a value."""
     try:
         check_log_level(os.environ, "TAP_KLAVIYO_")
         return int(TapKlaviyo.cli.main(prog_name=TapKlaviyo.name, standalone_mode=False) or 0)

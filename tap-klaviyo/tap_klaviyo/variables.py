@@ -218,7 +218,7 @@ def kinds_of(schema: Schema) -> set[str]:
 def _flag(text: str) -> bool:
     value = FLAGS.get(text.lower())
     if value is None:
-        raise ValueError("is no flag; write true or false (also: yes, no, on, off, 1, 0), without blanks or quotes")
+        raise ValueError("is no flag; write true or false (also: yes, no, on, off, 1, 0), without spaces or quotes")
     return value
 
 

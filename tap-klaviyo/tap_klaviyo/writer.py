@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 BUFFER_BYTES = 1 << 16
 _encoder = msgspec.json.Encoder(decimal_format="number")
-_BLANKS = bytes.maketrans(b"\r\n", b"  ")  # inside a JSON string they are escaped, so they only stand between tokens
+_SPACES = bytes.maketrans(b"\r\n", b"  ")  # inside a JSON string they are escaped, so they only stand between tokens
 
 
 class Stopped(SystemExit):
@@ -27,7 +27,7 @@ class Stopped(SystemExit):
 
 
 class LineWriter(GenericSingerWriter[bytes, Message]):
-    """Writes Singer messages; records are gathered, every other message goes out at once with what was gathered."""
+    """Writes Singer messages; records are buffered, and any other message flushes the buffer."""
 
     def __init__(self) -> None:
         self._lines = bytearray()
@@ -74,13 +74,13 @@ class LineWriter(GenericSingerWriter[bytes, Message]):
             self._stop(self._signal)
 
     def flush(self) -> None:
-        """Send what was gathered."""
+        """Write the buffer."""
         self._busy = True
         self._write_out()
         self._busy = False
 
     def _write_out(self) -> None:
-        """Write what was gathered; what a failing write leaves is not written again."""
+        """Write the buffer; what a failed write leaves is not written again."""
         lines, self._lines = self._lines, bytearray()
         self._write(lines)
 
@@ -95,7 +95,7 @@ class LineWriter(GenericSingerWriter[bytes, Message]):
         while rest:
             try:
                 written = output.write(rest)
-            except OSError as error:  # closed, a full disk: for the run it is all one
+            except OSError as error:  # closed, or a full disk: the run ends alike
                 raise BrokenPipeError(error.errno, error.strerror) from None
             if written is None:  # the pipe is full, and set not to block
                 select.select([], [output], [])
@@ -130,9 +130,9 @@ class CountingWriter(LineWriter):
 
 
 def encode_line(message: dict[str, Any]) -> bytes:
-    """Encode a message on one line; opaque values come with the line breaks between their tokens, if any."""
+    """Encode a message on one line; opaque values may bring line breaks between their tokens."""
     line = _encoder.encode(message)
-    return line.translate(_BLANKS) if b"\n" in line or b"\r" in line else line
+    return line.translate(_SPACES) if b"\n" in line or b"\r" in line else line
 
 
 def encode_lines(messages: Sequence[dict[str, Any]]) -> bytes:

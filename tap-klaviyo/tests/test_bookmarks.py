@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from klaviyo_http.moments import whole_second
-from tap_klaviyo.bookmarks import SEEN_LIMIT, Bookmark, SavedBookmark, read_state
 from tap_klaviyo.errors import UnreadableStateError
+from tap_klaviyo.reading.bookmarks import SEEN_LIMIT, Bookmark, SavedBookmark, read_state
 
 START = datetime(2026, 6, 1, 12, tzinfo=UTC)
 OVERLAP = timedelta(seconds=60)

@@ -272,7 +272,7 @@ def test_malformed_answer_is_never_taken_for_the_end(tap, account, stream, bodie
 @pytest.mark.parametrize(
     "setting",
     [{"spelling": "blank"}, {"spelling": "offset"}, {"spelling": "fraction", "precision": "microsecond"}],
-    ids=["blank", "offset", "fraction"],
+    ids=["space", "offset", "fraction"],
 )
 def test_times_may_be_spelt_in_any_way(tap, account, setting):
     """All records come once, in order and in RFC 3339; the bookmark is normalised, and the next run starts from it."""

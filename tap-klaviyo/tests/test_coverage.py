@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from klaviyo_insiderone_sandbox.testing import KLAVIYO_KEY_THREE_FLOWS
-from tap_klaviyo.bookmarks import SavedBookmark, before, read_state, span
-from tap_klaviyo.coverage import EVERY, Coverage, coverage_of
 from tap_klaviyo.errors import UnreadableStateError
+from tap_klaviyo.reading.bookmarks import SavedBookmark, before, read_state, span
+from tap_klaviyo.reading.coverage import EVERY, Coverage, coverage_of
 
 NOON = "2026-06-01T12:00:00Z"
 LATER = ("2026-06-02T12:00:00Z", "2026-06-03T12:00:00Z", "2026-06-04T12:00:00Z")

@@ -8,10 +8,10 @@ import subprocess
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from tap_klaviyo.bookmarks import Bookmark
-from tap_klaviyo.fetching import Fetcher
-from tap_klaviyo.streams.base import Run
-from tap_klaviyo.streams.rows import PageBudget, Row
+from tap_klaviyo.reading.bookmarks import Bookmark
+from tap_klaviyo.reading.fetching import Fetcher
+from tap_klaviyo.reading.rows import PageBudget, Row
+from tap_klaviyo.reading.stream import Run
 from tap_klaviyo.writer import Stopped
 
 NOON = "2026-06-01T12:00:00Z"
@@ -316,10 +316,10 @@ def test_next_link_to_another_host_never_gets_the_key(tap, account, sandbox):
     assert not [entry for entry in account.journal() if "cursor" in entry["query"]]
 
 
-@pytest.mark.parametrize("circle", ["x", "xy", "xyz"])
-def test_pages_that_name_each_other_as_the_next_do_not_hold_the_run_for_ever(tap, account, circle):
+@pytest.mark.parametrize("cycle", ["x", "xy", "xyz"])
+def test_pages_that_name_each_other_as_the_next_do_not_hold_the_run_for_ever(tap, account, cycle):
     """A loop is an error, not a long run."""
-    for query, cursor in zip(["updated,", *(f"cursor]={one}" for one in circle)], circle + circle[0], strict=True):
+    for query, cursor in zip(["updated,", *(f"cursor]={one}" for one in cycle)], cycle + cycle[0], strict=True):
         page = {"data": [], "links": {"next": f"/api/profiles?page%5Bcursor%5D={cursor}"}}
         fault = {"kind": "status", "status": 200, "body": json.dumps(page), "times": None}
         account.fault("klaviyo", path="/api/profiles", query=query, **fault)

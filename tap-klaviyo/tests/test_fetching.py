@@ -1,17 +1,12 @@
-"""Threads that run errands, with real ones: held up by events, never by the clock."""
+"""Threads that run tasks, with real ones: held up by events, never by the clock."""
 
 from __future__ import annotations
 
-import fcntl
-import gc
-import os
-import subprocess
-import sys
 import threading
 
 import pytest
 from klaviyo_http.errors import RetriesSpentError
-from tap_klaviyo.fetching import PIPE_BYTES, Fetcher, prepare_process
+from tap_klaviyo.reading.fetching import Fetcher
 
 PATIENCE = 30.0  # seconds; nothing here takes that long unless it is broken
 
@@ -52,10 +47,10 @@ def take_all(fetcher):
 
 
 @pytest.mark.req("C-9")
-def test_as_many_errands_run_at_once_as_there_are_threads(fetcher, held):
+def test_as_many_tasks_run_at_once_as_there_are_threads(fetcher, held):
     """And no more: the fourth waits, though it was asked for, and there is no room for it."""
     others = set(threading.enumerate())
-    errands = [fetcher.ask(held) for _ in range(4)]
+    tasks = [fetcher.ask(held) for _ in range(4)]
     started = set(threading.enumerate()) - others
     for _ in range(3):
         assert held.begun.acquire(timeout=PATIENCE)
@@ -65,10 +60,10 @@ def test_as_many_errands_run_at_once_as_there_are_threads(fetcher, held):
     assert (fetcher.under_way, fetcher.idle) == (4, False)
     held.free.set()
     take_all(fetcher)
-    assert {errand.result() for errand in errands} == {thread.name for thread in started}
+    assert {task.result() for task in tasks} == {thread.name for thread in started}
 
 
-def test_errand_counts_as_under_way_until_it_is_taken(fetcher, held):
+def test_task_counts_as_under_way_until_it_is_taken(fetcher, held):
     """What has finished unseen still takes room; the emitting thread has not decided what to make of it."""
     held.free.set()
     for _ in range(3):
@@ -83,7 +78,7 @@ def test_errand_counts_as_under_way_until_it_is_taken(fetcher, held):
 
 @pytest.mark.parametrize("error", [RetriesSpentError("given up"), SystemExit(3)], ids=["ours", "not even an Exception"])
 def test_error_travels_to_who_asks_for_the_result(fetcher, error):
-    """And ends no thread: the next errand is run."""
+    """And ends no thread: the next task is run."""
 
     def fail():
         raise error
@@ -92,9 +87,9 @@ def test_error_travels_to_who_asks_for_the_result(fetcher, error):
     answered = fetcher.ask(lambda: None)
     take_all(fetcher)
 
-    for errand in failed:
+    for task in failed:
         with pytest.raises(type(error)) as caught:
-            errand.result()
+            task.result()
         assert caught.value is error
     assert answered.result() is None
 
@@ -111,7 +106,7 @@ def test_taking_without_patience_waits_for_nothing(fetcher, held):
 def test_time_spent_waiting_is_counted(fetcher, held, monkeypatch):
     """Whether something came or not; emission is timed without it."""
     ticks = iter(range(100))
-    monkeypatch.setattr("tap_klaviyo.fetching.time.monotonic", lambda: float(next(ticks)))
+    monkeypatch.setattr("tap_klaviyo.reading.fetching.time.monotonic", lambda: float(next(ticks)))
     fetcher.ask(held)
 
     assert fetcher.take(0.001) is False
@@ -144,27 +139,3 @@ def test_no_more_threads_are_started_than_there_are_errands(fetcher, held):
         take_all(fetcher)
 
     assert len(held.threads) == 1
-
-
-@pytest.mark.req("C-21")
-def test_collector_is_spared_the_pages_that_wait():
-    """Its first generation takes as many objects as a few pages hold."""
-    before = gc.get_threshold()
-    try:
-        prepare_process()
-        assert gc.get_threshold()[0] >= 100_000
-        assert gc.get_freeze_count() > 0
-    finally:
-        gc.set_threshold(*before)
-        gc.unfreeze()
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="other systems size their pipes themselves")
-def test_pipe_that_is_written_to_holds_a_page():
-    """It holds 64 kB by itself, and a page of events has 1 MB."""
-    reading, writing = os.pipe()
-    with os.fdopen(reading, "rb") as end:
-        with os.fdopen(writing, "wb") as output:
-            subprocess.run([sys.executable, "-m", "tap_klaviyo", "--version"], stdout=output, check=True)
-
-        assert fcntl.fcntl(end, fcntl.F_GETPIPE_SZ) == PIPE_BYTES

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from klaviyo_http.filters import any_of, equals, query_string
-from tap_klaviyo.metrics import CONSENT_METRICS, Metric, near_miss, resolve
+from tap_klaviyo.metrics import CONSENT_METRICS, Metric, resolve, suggestion
 
 METRICS = [
     Metric("A1", "Placed Order", "Shopify"),
@@ -32,11 +32,31 @@ def test_name_that_stands_twice_is_reported_with_its_candidates():
     assert resolution.ambiguous == [("Placed Order", METRICS[:2])]
 
 
-def test_near_miss_prefers_a_difference_in_case():
+def test_suggestion_prefers_a_difference_in_case():
     """The mistake that people make most."""
-    assert near_miss("viewed product", METRICS) == "Viewed Product"
-    assert near_miss("Placed Ordre", METRICS) == "Placed Order"
-    assert near_miss("Something else entirely", METRICS) is None
+    assert suggestion("viewed product", METRICS) == "Viewed Product"
+    assert suggestion("Placed Ordre", METRICS) == "Placed Order"
+    assert suggestion("Something else entirely", METRICS) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("placed_ordr", "Placed Order"),
+        ("PlacedOrder", "Placed Order"),
+        (" Placed Order", "Placed Order"),
+        ("Product Viewed", "Viewed Product"),
+        ("placed order (shopify)", "Placed Order (Shopify)"),
+        ("a1", "A1"),
+        ("Subscribed to Text Messaging Marketing", None),
+        ("?", None),
+    ],
+)
+def test_suggestion_is_found_in_other_spellings(name, meant):
+    """Case, division and order are people's mistakes; a name that Klaviyo itself gives is none."""
+    metrics = [*METRICS, Metric("D4", "Unsubscribed from Text Messaging Marketing", "Klaviyo")]
+
+    assert suggestion(name, metrics) == meant
 
 
 @pytest.mark.parametrize(
@@ -56,7 +76,7 @@ def test_near_miss_is_found_in_other_spellings(name, meant):
     """Case, division and order are people's mistakes; a name that Klaviyo itself gives is none."""
     metrics = [*METRICS, Metric("D4", "Unsubscribed from Text Messaging Marketing", "Klaviyo")]
 
-    assert near_miss(name, metrics) == meant
+    assert suggestion(name, metrics) == meant
 
 
 def test_consent_metrics_hold_both_families():
@@ -76,7 +96,7 @@ def test_texts_in_filters_cannot_break_out(text):
 
 
 def test_query_is_percent_encoded_throughout():
-    """A bare `+` in a filter is a blank to the API, and re-imports everything."""
+    """A bare `+` in a filter is a space to the API, and re-imports everything."""
     query = query_string({"filter": "less-than(updated,2026-05-01T10:00:00+00:00)", "page[size]": 5, "left out": None})
 
     assert query == "filter=less-than%28updated%2C2026-05-01T10%3A00%3A00%2B00%3A00%29&page%5Bsize%5D=5"

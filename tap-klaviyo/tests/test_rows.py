@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from klaviyo_http.moments import whole_second
-from tap_klaviyo.bookmarks import SEEN_LIMIT, Bookmark, SavedBookmark
-from tap_klaviyo.streams.pages import Slice
-from tap_klaviyo.streams.rows import PageBudget, PageLimitReached, moment_of, version_of
+from tap_klaviyo.reading.bookmarks import SEEN_LIMIT, Bookmark, SavedBookmark
+from tap_klaviyo.reading.pages import Slice
+from tap_klaviyo.reading.rows import PageBudget, PageLimitReached, moment_of, version_of
 
 START = datetime(2026, 6, 1, 12, tzinfo=UTC)
 SAVED = START - timedelta(hours=1)
@@ -91,7 +91,7 @@ def test_limit_makes_way_where_the_state_could_not_hold_the_ties():
         (b"1780315200", "", None),
         (b'"soon"', "", None),
     ],
-    ids=["another zone", "blank for T", "null", "a number", "a word"],
+    ids=["another zone", "space for T", "null", "a number", "a word"],
 )
 def test_time_of_a_record_is_read_to_the_second(encoded, version, moment):
     """What is no time has no place in the order."""

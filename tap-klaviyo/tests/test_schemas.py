@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tap_klaviyo.reading.collections import ids_name
+from tap_klaviyo.streams.lists import Lists
+from tap_klaviyo.streams.metrics import Metrics
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,7 +19,7 @@ DOCUMENT = Path(__file__).parents[3] / "shared" / "api" / "klaviyo-openapi.json"
 ON_THE_WIRE_ONLY = {"anonymous_id", "whatsapp_bsuid", "subscriptions", "click_tracking", "id"}
 
 
-STREAMS = ("profiles", "events", "subscription_changes", "predictive_analytics")
+STREAMS = ("profiles", "events", "subscription_changes", "predictive_analytics", "lists", "metrics")
 
 Leaves = dict[tuple[str, ...], set[str]]
 """Path of a member -> its types other than null, and its format if it has one."""
@@ -98,6 +101,28 @@ def test_event_schema_holds_every_documented_field(components):
 
     assert {path: declared.get(path) for path in wanted} == wanted
     assert {path[0] for path in declared} == {path[0] for path in wanted} | joined
+
+
+TIMES_BY_DESCRIPTION_ALONE = {"metrics": {("created",), ("updated",)}}
+"""Attributes that the document calls ISO 8601 in words, without a `format`."""
+
+
+@pytest.mark.parametrize(
+    ("stream", "resource"),
+    [(Lists, "ListListResponseObjectResource"), (Metrics, "MetricResponseObjectResource")],
+    ids=["lists", "metrics"],
+)
+def test_collection_schema_holds_attributes_and_included_ids(components, stream, resource):
+    """What is documented, and the relationships that the stream asks for."""
+    wanted = attributes(resource, components)
+    for path in TIMES_BY_DESCRIPTION_ALONE.get(stream.name, ()):
+        wanted[path] = wanted[path] | {"date-time"}
+    wanted |= {("id",): {"string"}}
+    for name in stream.include:
+        wanted |= {(ids_name(name),): {"array"}, (ids_name(name), "*"): {"string"}}
+
+    assert leaves({"properties": ours(stream.name)}, components) == wanted
+    assert set(stream.include) <= set(components[resource]["properties"]["relationships"]["properties"])
 
 
 @pytest.mark.req("CS-11", "CS-24")

@@ -19,7 +19,7 @@ MISTAKES = {
     "public key": ({"api_key": "AbC123"}, "public key"),
     "no key": ({"api_key": None}, "`api_key`"),
     "empty key": ({"api_key": "  "}, "`api_key` is empty"),
-    "key with a line break": ({"api_key": "pk_1\n"}, "`api_key` holds blanks"),
+    "key with a line break": ({"api_key": "pk_1\n"}, "`api_key` holds spaces"),
     "number as text": ({"max_pages": "many"}, "`max_pages` must be of type integer"),
     "switch in words": ({"fetch_predictive_analytics": "maybe"}, "must be of type boolean"),
     "no page at all": ({"max_pages": 0}, "`max_pages` must be at least 1"),
@@ -213,11 +213,13 @@ def test_description_and_discovery_work_without_settings(tap, tmp_path):
 
     assert about["settings"]["properties"].keys() >= SETTINGS["properties"].keys()
     assert "batch" not in about["capabilities"]
-    keys = {s["tap_stream_id"]: (s["key_properties"], s["replication_key"]) for s in catalog["streams"]}
+    keys = {s["tap_stream_id"]: (s["key_properties"], s.get("replication_key")) for s in catalog["streams"]}
     assert keys == {
         "profiles": (["id"], "updated"),
         "events": (["id"], "datetime"),
         "subscription_changes": (["id"], "changed_at"),
+        "lists": (["id"], "updated"),
+        "metrics": (["id"], None),
     }
 
 
@@ -250,7 +252,10 @@ def test_catalog_that_selects_nothing_is_said(tap):
 
     assert outcome.code == 0
     assert "WARNING" in outcome.log
-    assert "no stream is selected, so nothing is read; the names are `events`, `profiles`" in outcome.log
+    assert (
+        "no stream is selected, so nothing is read; the names are `events`, `lists`, `metrics`, `profiles`"
+        in outcome.log
+    )
 
 
 @pytest.mark.req("IN-05")

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from klaviyo_insiderone_sandbox.testing import KLAVIYO_KEY, Sandbox
 from singer_sdk.testing import SuiteConfig, get_tap_test_class
-from tap_klaviyo.tap import TapKlaviyo
+from tap_klaviyo.tap import STREAMS, TapKlaviyo
+
+from .conftest import catalog_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,5 +27,9 @@ def seeded() -> Iterator[None]:
 
 
 TestTapKlaviyo = get_tap_test_class(
-    TapKlaviyo, config=CONFIG, suite_config=SuiteConfig(max_records_limit=50), parse_env_config=False
+    TapKlaviyo,
+    config=CONFIG,
+    suite_config=SuiteConfig(max_records_limit=50),
+    parse_env_config=False,
+    catalog=catalog_of([stream.name for stream in STREAMS]),
 )

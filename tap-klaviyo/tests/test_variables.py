@@ -15,7 +15,7 @@ PREFIX = "TAP_KLAVIYO_"
 REFUSED = {
     "flag misspelt": ("FETCH_PREDICTIVE_ANALYTICS", "ture", "is no flag"),
     "flag in quotes": ("FETCH_PREDICTIVE_ANALYTICS", '"true"', "stands in quotes"),
-    "flag with a blank": ("FETCH_PREDICTIVE_ANALYTICS", "TRUE ", "is no flag"),
+    "flag with a space": ("FETCH_PREDICTIVE_ANALYTICS", "TRUE ", "is no flag"),
     "empty flag": ("FETCH_PREDICTIVE_ANALYTICS", "", "is empty"),
     "number with a unit": ("LOOKBACK_WINDOW_DAYS", "7d", "is no whole number"),
     "empty number": ("MAX_PAGES", "", "is empty"),

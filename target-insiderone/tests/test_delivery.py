@@ -467,7 +467,7 @@ def test_states_wait_for_the_records_before_them(load, sandbox):
 def test_no_more_than_ten_thousand_records_wait_for_their_state(load, sandbox):
     """A run that dies has to repeat little: with a slow API, too, a STATE follows its records closely."""
     sandbox.latency("insiderone", 0.05)
-    sandbox.fault("insiderone", kind="status", status=403, skip=14, times=None)
+    sandbox.fault("insiderone", kind="status", status=401, skip=14, times=None)
     messages = [schema("profiles")]
     for number in range(30_000):
         messages.append(record("profiles", profile(number)))

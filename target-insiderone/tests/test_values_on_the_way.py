@@ -8,12 +8,12 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
-from conftest import finish
 from klaviyo_insiderone_sandbox.testing import PARTNER, TOKEN
+from runs import finish
 from singer_messages import PROFILE_SCHEMA, order, profile, record, schema, state
 
 if TYPE_CHECKING:
-    from conftest import Ended
+    from runs import Ended
 
 CONFIG = {
     "partner_name": PARTNER,

@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from klaviyo_insiderone_sandbox.klaviyo.documents import relationship
+from klaviyo_insiderone_sandbox.klaviyo.jsonapi import relationship
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-
-    from klaviyo_insiderone_sandbox.klaviyo.events import Event
 
 
 class Attribution(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab", omit_defaults=True):
@@ -56,16 +54,16 @@ def ids_of(attributions: Iterable[Attribution]) -> list[str]:
     return [one_id for one in attributions for one_id in msgspec.structs.astuple(one) if one_id]
 
 
-def attributions_text(event: Event) -> str:
-    """Write the attributions of an event as the control plane takes them."""
-    return msgspec.json.encode(event.attributions).decode()
+def attributions_text(attributions: Iterable[Attribution]) -> str:
+    """Write attributions as the control plane takes them."""
+    return msgspec.json.encode(attributions).decode()
 
 
-def attribution_texts(base_url: str, event: Event) -> Iterator[str]:
+def attribution_texts(base_url: str, event_id: str, attributions: Iterable[Attribution]) -> Iterator[str]:
     """Compose the attributions of an event, as pages include them: relationships only."""
-    for one in event.attributions:
+    for one in attributions:
         url = f"{base_url}/api/attributions/{one.id}"
-        known = {"event": event.place[1], **msgspec.to_builtins(one)}
+        known = {"event": event_id, **msgspec.to_builtins(one)}
         related = ",".join(
             relationship(url, name, f'{{"type":"{kind}","id":"{known[name]}"}}' if name in known else None)
             for name, kind in TYPE_BY_RELATIONSHIP.items()

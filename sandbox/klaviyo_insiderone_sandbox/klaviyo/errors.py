@@ -57,7 +57,7 @@ def not_authenticated() -> KlaviyoError:
 
 
 def not_permitted(scope: str) -> KlaviyoError:
-    """Refuse a key that lacks *scope*: 403."""
+    """Refuse a key that lacks a *scope*: 403."""
     return KlaviyoError(
         403,
         "permission_denied",

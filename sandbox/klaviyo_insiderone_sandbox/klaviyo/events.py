@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
+import re
 import zlib
 from bisect import bisect_left, bisect_right
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from klaviyo_insiderone_sandbox.clock import MICROSECONDS
+from klaviyo_insiderone_sandbox.clock import MICROSECONDS, shown
+from klaviyo_insiderone_sandbox.exact_json import join_object, quoted
+from klaviyo_insiderone_sandbox.klaviyo.ids import short_id
+from klaviyo_insiderone_sandbox.klaviyo.resources import Resource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -22,26 +25,32 @@ Place = tuple[int, str]
 GREGORIAN_OFFSET = 0x01B21DD213814000
 """100-nanosecond ticks from 1582-10-15 to 1970-01-01, as version-1 UUIDs count."""
 
-ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
-
-class Metric:
+class Metric(Resource):
     """A kind of event."""
 
-    __slots__ = ("created", "id", "integration", "name", "updated")
+    __slots__ = ("integration", "name")
 
-    def __init__(self, metric_id: str, name: str, integration: str | None, created: int) -> None:
-        self.id = metric_id
+    def __init__(self, name: str, integration: str | None, created: int) -> None:
         self.name = name
         self.integration = integration
         """None marks a custom metric, which the API does not filter events by."""
-        self.created = created
-        self.updated = created
+        time = quoted(shown(created))
+        given = {"name": quoted(name), "created": time, "updated": time, "integration": self._integration_text()}
+        super().__init__(short_id(f"{name}\0{integration}", 6), given)
 
-    @property
-    def category(self) -> str:
-        """The integration's category."""
-        return {"Klaviyo": "Internal", "API": "API"}.get(self.integration or "", "eCommerce")
+    def _integration_text(self) -> str:
+        if self.integration is None:
+            return "null"
+        category = {"Klaviyo": "Internal", "API": "API"}.get(self.integration, "eCommerce")
+        values = {
+            "object": "integration",
+            "id": short_id(f"integration {self.integration}", 6),
+            "key": re.sub(r"[^a-z0-9]+", "_", self.integration.lower()),
+            "name": self.integration,
+            "category": category,
+        }
+        return join_object({name: quoted(value) for name, value in values.items()})
 
 
 class Event:
@@ -202,13 +211,3 @@ def time_slice(rows: Sequence[Event], conditions: Iterable[Condition]) -> tuple[
             case "less-or-equal":
                 high = min(high, bisect_left(rows, (floor + 1, ""), key=place_of))
     return low, max(low, high)
-
-
-def short_id(text: str, length: int) -> str:
-    """Derive an id of letters and digits from a text, the same every time."""
-    number = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=16).digest(), "big")
-    letters = []
-    for _ in range(length):
-        number, place = divmod(number, len(ALPHABET))
-        letters.append(ALPHABET[place])
-    return "".join(letters)

@@ -8,13 +8,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import Enum
+from operator import contains, eq, ge, gt, le, lt
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from klaviyo_insiderone_sandbox.clock import MICROSECONDS, instant_of
 from klaviyo_insiderone_sandbox.klaviyo.errors import invalid
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 MAX_LIST = 100
 """Values in one ``any`` list."""
@@ -23,6 +24,18 @@ OPERATORS = (
     "equals", "any", "has", "contains", "contains-all", "contains-any", "starts-with", "ends-with",
     "greater-than", "greater-or-equal", "less-than", "less-or-equal",
 )  # fmt: skip
+COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
+    "equals": eq,
+    "any": lambda value, listed: value in listed,
+    "contains": contains,
+    "starts-with": str.startswith,
+    "ends-with": str.endswith,
+    "greater-than": gt,
+    "greater-or-equal": ge,
+    "less-than": lt,
+    "less-or-equal": le,
+}
+"""Operator -> whether a resource's value meets the filter's."""
 
 
 class Kind(Enum):
@@ -31,6 +44,7 @@ class Kind(Enum):
     TEXT = "string"
     TIME = "datetime"
     EPOCH = "timestamp"
+    BOOLEAN = "boolean"
     RESOURCE = "resource"
 
 
@@ -42,6 +56,22 @@ class FieldRule:
     operators: tuple[str, ...]
     only_past: bool = False
     """Bounds in the future are refused."""
+    ignored: bool = False
+    """Accepted without effect, as seen on the wire."""
+
+
+EQUALS = ("equals",)
+EQUALS_ANY = ("equals", "any")
+EXCLUSIVE = ("greater-than", "less-than")
+BOUNDS = ("greater-or-equal", "greater-than", "less-or-equal", "less-than")
+
+IS = FieldRule(Kind.TEXT, EQUALS)
+ONE_OF = FieldRule(Kind.TEXT, EQUALS_ANY)
+LIKE = FieldRule(Kind.TEXT, ("contains", "ends-with", "equals", "starts-with"))
+AFTER = FieldRule(Kind.TIME, ("greater-than",))
+BETWEEN = FieldRule(Kind.TIME, EXCLUSIVE)
+WITHIN = FieldRule(Kind.TIME, BOUNDS)
+FLAG = FieldRule(Kind.BOOLEAN, EQUALS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +81,7 @@ class Condition:
     operator: str
     field: str
     value: Any
+    kind: Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +183,17 @@ def parse_filter(text: str, rules: Mapping[str, FieldRule], now: int) -> list[Co
     Raises:
         KlaviyoError: 400; broken grammar, unknown field, operator not allowed there, wrong kind of value.
     """
-    return [condition(operator, field, value, rules, now) for operator, field, value in Scanner(text).expression()]
+    found = [condition(operator, field, value, rules, now) for operator, field, value in Scanner(text).expression()]
+    return [one for one in found if not rules[one.field].ignored]
+
+
+def holds(condition: Condition, value: Any) -> bool:
+    """Tell whether a value, times as the API shows them, meets a condition; null meets none."""
+    if value is None:
+        return False
+    if condition.kind is Kind.TIME:
+        value = instant_of(value)
+    return COMPARE[condition.operator](value, condition.value)
 
 
 def condition(
@@ -171,27 +212,30 @@ def condition(
             "filter", f"'{operator}' is not an allowed filter operator for {field}.  Allowed operators are {allowed}"
         )
     if operator == "has":
-        return Condition(operator, field, None)
+        return Condition(operator, field, None, rule.kind)
     if operator == "any":
-        return Condition(operator, field, frozenset(texts_of(field, value)))
+        values = (value_of(field, literal, rule, now) for literal in literals_of(field, value))
+        return Condition(operator, field, frozenset(values), rule.kind)
     if not isinstance(value, Literal):
         raise invalid("filter", f"'{operator}' takes a single value for {field}, not a list.")
-    return Condition(operator, field, value_of(field, value, rule, now))
+    return Condition(operator, field, value_of(field, value, rule, now), rule.kind)
 
 
-def texts_of(field: str, value: list[Literal] | Literal | None) -> list[str]:
-    """Return the strings of an ``any`` list."""
+def literals_of(field: str, value: list[Literal] | Literal | None) -> list[Literal]:
+    """Return the values of an ``any`` list."""
     if not isinstance(value, list):
         raise invalid("filter", f"'any' takes a list of values for {field}.")
     if len(value) > MAX_LIST:
         raise invalid("filter", f"'any' takes at most {MAX_LIST} values for {field}; {len(value)} were given.")
-    return [text_of(field, literal) for literal in value]
+    return value
 
 
 def value_of(field: str, literal: Literal, rule: FieldRule, now: int) -> Any:
     """Read a literal as the kind of value that the field has."""
     if rule.kind is Kind.TEXT:
         return text_of(field, literal)
+    if rule.kind is Kind.BOOLEAN:
+        return boolean_of(field, literal)
     instant = time_of(field, literal, epoch=rule.kind is Kind.EPOCH)
     if rule.only_past and instant > now:
         raise invalid("filter", f"Invalid filter value for {field}: the date must not be in the future.")
@@ -203,6 +247,13 @@ def text_of(field: str, literal: Literal) -> str:
     if not literal.quoted:
         raise invalid("filter", f"Invalid filter value for {field}: strings must be quoted.")
     return literal.text
+
+
+def boolean_of(field: str, literal: Literal) -> bool:
+    """Return true or false, which must stand without quotes."""
+    if literal.quoted or literal.text not in ("true", "false"):
+        raise invalid("filter", f"Invalid filter value for {field}: expected true or false, unquoted.")
+    return literal.text == "true"
 
 
 def time_of(field: str, literal: Literal, *, epoch: bool) -> int:

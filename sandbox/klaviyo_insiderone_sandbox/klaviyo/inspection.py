@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from klaviyo_insiderone_sandbox.clock import shown_exactly
 from klaviyo_insiderone_sandbox.exact_json import join_object, quoted
 from klaviyo_insiderone_sandbox.klaviyo.attributions import attributions_text
-from klaviyo_insiderone_sandbox.klaviyo.documents import EventWriter, ProfileWriter, profile_selection
+from klaviyo_insiderone_sandbox.klaviyo.families.events import EventWriter
+from klaviyo_insiderone_sandbox.klaviyo.families.profiles import ProfileWriter, profile_selection
 
 if TYPE_CHECKING:
     from klaviyo_insiderone_sandbox.klaviyo.events import Event
@@ -35,7 +36,7 @@ def event_text(account: Account, writer: EventWriter, event: Event) -> str:
             "metric_name": quoted(event.metric.name),
             "integration": "null" if event.metric.integration is None else quoted(event.metric.integration),
             "profile_id": quoted(event.profile_id),
-            "attributions": attributions_text(event),
+            "attributions": attributions_text(event.attributions),
             "visible_after": "null" if event.visible_after is None else quoted(shown_exactly(event.visible_after)),
             "resource": writer.write(event, orphan=event.profile_id not in account.profiles.by_id),
         }

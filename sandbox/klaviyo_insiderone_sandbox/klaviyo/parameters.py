@@ -28,6 +28,7 @@ class Parameters:
     sort: str | None
     descending: bool
     size: int
+    """Rows of a page; 0 = all of them."""
     cursor: str | None
     includes: tuple[str, ...] | None
     """None when the parameter is absent."""
@@ -94,8 +95,8 @@ def is_known(name: str, endpoint: Endpoint) -> bool:
         "filter": bool(endpoint.filters),
         "sort": bool(endpoint.sorts),
         "include": bool(endpoint.includes),
-        SIZE: endpoint.page is not None,
-        CURSOR: endpoint.paged,
+        SIZE: endpoint.page is not None and endpoint.page[1] is not None,
+        CURSOR: endpoint.page is not None,
     }.get(name, False)
 
 
@@ -135,7 +136,7 @@ def read_size(value: str | None, endpoint: Endpoint) -> int:
     if endpoint.page is None:
         return 0
     default, largest = endpoint.page
-    if value is None:
+    if value is None or largest is None:
         return default
     if not re.fullmatch(r"\d{1,9}", value) or not 1 <= int(value) <= largest:
         raise invalid(SIZE, f"Page size must be an integer between 1 and {largest}.")

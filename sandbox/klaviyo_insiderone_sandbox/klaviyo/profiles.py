@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from klaviyo_insiderone_sandbox.clock import MICROSECONDS, instant_of
-from klaviyo_insiderone_sandbox.klaviyo.endpoints import LIST_SUPPRESSIONS, SUPPRESSION
+from klaviyo_insiderone_sandbox.klaviyo.filters import COMPARE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -17,6 +17,22 @@ if TYPE_CHECKING:
     from klaviyo_insiderone_sandbox.klaviyo.filters import Condition
 
 SortKey = tuple[Any, ...]
+
+SUPPRESSION = "subscriptions.email.marketing.suppression"
+LIST_SUPPRESSIONS = "subscriptions.email.marketing.list_suppressions"
+
+LOCATION_FIELDS = (
+    "address1", "address2", "city", "country", "latitude", "longitude", "region", "zip", "timezone", "ip",
+)  # fmt: skip
+PROFILE_FIELDS = (
+    "email", "phone_number", "external_id", "anonymous_id", "first_name", "last_name", "organization", "locale",
+    "title", "image", "created", "updated", "last_event_date", "location", "properties",
+)  # fmt: skip
+PREDICTIVE_FIELDS = (
+    "historic_clv", "predicted_clv", "total_clv", "historic_number_of_orders", "predicted_number_of_orders",
+    "average_days_between_orders", "average_order_value", "churn_probability", "expected_date_of_next_order",
+    "ranked_channel_affinity",
+)  # fmt: skip
 
 
 class Profile:
@@ -70,13 +86,6 @@ SORT_KEYS: Mapping[str, Callable[[Profile], SortKey]] = {
     "email": email_key,
     f"{SUPPRESSION}.timestamp": suppression_key("suppression"),
     f"{LIST_SUPPRESSIONS}.timestamp": suppression_key("list_suppressions"),
-}
-
-COMPARE: Mapping[str, Callable[[int, int], bool]] = {
-    "greater-than": lambda value, bound: value > bound,
-    "greater-or-equal": lambda value, bound: value >= bound,
-    "less-than": lambda value, bound: value < bound,
-    "less-or-equal": lambda value, bound: value <= bound,
 }
 
 

@@ -1,289 +1,169 @@
-"""What each read endpoint serves, as functions of the account and the checked parameters.
-
-Each returns the JSON:API document and the number of rows in it.
-"""
+"""Routes of simple resources, a line each: a collection, a single resource, and what is related to one."""
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from dataclasses import replace
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
-from klaviyo_insiderone_sandbox.clock import MICROSECONDS
-from klaviyo_insiderone_sandbox.klaviyo import endpoints as table
-from klaviyo_insiderone_sandbox.klaviyo.attributions import attribution_texts
-from klaviyo_insiderone_sandbox.klaviyo.cursors import (
-    bad_cursor,
-    read_anchor_cursor,
-    read_event_cursor,
-    read_keyset_cursor,
-    write_anchor_cursor,
-    write_event_cursor,
-    write_keyset_cursor,
-)
-from klaviyo_insiderone_sandbox.klaviyo.documents import (
-    EventWriter,
-    ProfileWriter,
-    account_text,
-    list_text,
-    metric_text,
-    profile_selection,
-)
-from klaviyo_insiderone_sandbox.klaviyo.errors import invalid, not_found
-from klaviyo_insiderone_sandbox.klaviyo.profiles import SORT_KEYS, page_of
-from klaviyo_insiderone_sandbox.klaviyo.settings import SPELLINGS
+from klaviyo_insiderone_sandbox.klaviyo import pages
+from klaviyo_insiderone_sandbox.klaviyo.cursors import bad_cursor, read_keyset_cursor, write_keyset_cursor
+from klaviyo_insiderone_sandbox.klaviyo.endpoints import Endpoint
+from klaviyo_insiderone_sandbox.klaviyo.filters import FieldRule, holds
+from klaviyo_insiderone_sandbox.klaviyo.pages import Route
+from klaviyo_insiderone_sandbox.klaviyo.resource_types import ResourceType, Writer, reference
+from klaviyo_insiderone_sandbox.quotas import Bucket, Limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from klaviyo_insiderone_sandbox.exchange import Call
-    from klaviyo_insiderone_sandbox.klaviyo.events import Event, Metric
+    from klaviyo_insiderone_sandbox.klaviyo.filters import Condition
+    from klaviyo_insiderone_sandbox.klaviyo.pages import Request
     from klaviyo_insiderone_sandbox.klaviyo.parameters import Parameters
-    from klaviyo_insiderone_sandbox.klaviyo.profiles import Profile, SortKey
-    from klaviyo_insiderone_sandbox.klaviyo.state import Account, MailingList
+    from klaviyo_insiderone_sandbox.klaviyo.resources import Resource
+
+Includes = Mapping[str, ResourceType]
+"""Relationship that ``include`` may name -> type of its targets."""
 
 
-def page(
-    rows: Iterable[str], included: Iterable[str] | None, call: Call, parameters: Parameters, cursor: str | None
-) -> bytes:
-    """Compose a page; *included* is None when nothing was asked for.
+class Offer(TypedDict, total=False):
+    """What clients may ask of a read; nothing by default."""
 
-    The rows are encoded one by one: a single emoji would have the text of all of them take four bytes a character.
-    """
-    self_url = parameters.page_url(call.base_url, call.path, parameters.cursor)
-    next_link = f'"{parameters.page_url(call.base_url, call.path, cursor)}"' if cursor else "null"
-    links = f'"links":{{"self":"{self_url}","next":{next_link},"prev":null}}}}'
-    also = [] if included is None else [b'],"included":[', *_separated(included)]
-    return b"".join([b'{"data":[', *_separated(rows), *also, b"],", links.encode()])
+    page: tuple[int, int | None]
+    """As in `Endpoint.page`."""
+    sorts: tuple[str, ...]
+    filters: Mapping[str, FieldRule]
+    includes: Includes
+    additional: Mapping[str, Limits | None]
+    """Name in ``additional-fields`` -> the quota that it draws from besides the endpoint's own; None = no other."""
 
 
-def single(row: str, included: Iterable[str] | None) -> bytes:
-    """Compose an answer with one resource."""
-    also = "" if included is None else f',"included":[{",".join(included)}]'
-    return f'{{"data":{row}{also}}}'.encode()
+def collection(kind: ResourceType, limits: Limits, **offer: Unpack[Offer]) -> Route:
+    """Serve ``/api/tags``."""
+
+    def read(request: Request) -> tuple[bytes, int]:
+        return list_page(request, kind, kind.kept(request.account).values(), offer.get("includes", {}))
+
+    return Route(declared(kind.path, (kind.scope,), kind, limits, offer), read, kind)
 
 
-def _separated(texts: Iterable[str]) -> list[bytes]:
-    """Encode texts and put commas between them; they are joined once, with everything else of a page."""
-    encoded = [text.encode() for text in texts]
-    pieces = [b","] * max(2 * len(encoded) - 1, 0)
-    pieces[::2] = encoded
-    return pieces
+def single(kind: ResourceType, limits: Limits, **offer: Unpack[Offer]) -> Route:
+    """Serve ``/api/tags/{id}``."""
+
+    def read(request: Request) -> tuple[bytes, int]:
+        resource = kind.find(request.account, request.id)
+        included = included_texts(request, [resource], offer.get("includes", {}))
+        return pages.single(writer_for(request, kind).write(resource), included), 1
+
+    return Route(declared(f"{kind.path}/{{id}}", (kind.scope,), kind, limits, offer), read, kind)
 
 
-def read_profiles(account: Account, call: Call, parameters: Parameters, _: str) -> tuple[bytes, int]:
-    """GET /api/profiles."""
-    sort = parameters.sort or "id"
-    cursor = None if parameters.cursor is None else place_behind(account, parameters.cursor, sort)
-    try:
-        walk = account.profiles.walk(
-            parameters.conditions, sort, cursor, descending=parameters.descending, grain=account.settings.grain
-        )
-        rows, more = page_of(walk, parameters.size)
-    except TypeError:
-        raise bad_cursor() from None
-    writer = profile_writer(account, call, parameters)
-    following = cursor_at(account, rows[-1], sort) if more else None
-    included: list[str] | None = None if parameters.includes is None else []
-    body = page(map(writer.write, rows), included, call, parameters, following)
-    if rows and sort == "updated":
-        account.stir(rows[-1])
-    return body, len(rows)
+def related(
+    parent: ResourceType, relation: str, kind: ResourceType, limits: Limits, **offer: Unpack[Offer]
+) -> tuple[Route, Route]:
+    """Serve ``/api/lists/{id}/tags`` and, with ids only, ``/api/lists/{id}/relationships/tags``."""
+    includes = offer.get("includes", {})
+
+    def targets(request: Request) -> list[Resource]:
+        kept = kind.kept(request.account)
+        ids = parent.find(request.account, request.id).related.get(relation, ())
+        return [kept[one] for one in ids if one in kept]
+
+    def read(request: Request) -> tuple[bytes, int]:
+        found = targets(request)
+        if relation in parent.to_many:
+            return list_page(request, kind, found, includes)
+        row = writer_for(request, kind).write(found[0]) if found else "null"
+        return pages.single(row, included_texts(request, found, includes)), len(found)
+
+    def read_ids(request: Request) -> tuple[bytes, int]:
+        found = targets(request)
+        if relation in parent.to_one:
+            return pages.single(parent.references(relation, [one.id for one in found]), None), len(found)
+        rows, cursor = cut(found, request.parameters)
+        return pages.page([reference(kind.name, one.id) for one in rows], None, request, cursor), len(rows)
+
+    scopes = tuple(sorted({parent.scope, kind.scope}))
+    whole = declared(f"{parent.path}/{{id}}/{relation}", scopes, kind, limits, offer)
+    path = f"{parent.path}/{{id}}/relationships/{relation}"
+    ids_only = replace(whole, path=path, includes=(), fields={}, additional={}, parameter_buckets={})
+    return Route(whole, read, kind), Route(ids_only, read_ids, kind)
 
 
-def place_behind(account: Account, cursor: str, sort: str) -> SortKey:
-    """Return the sort key behind which a page of profiles begins.
+def declared(path: str, scopes: tuple[str, ...], kind: ResourceType, limits: Limits, offer: Offer) -> Endpoint:
+    """Compose the declaration of a read that serves resources of a *kind*."""
+    includes, additional = offer.get("includes", {}), offer.get("additional", {})
+    own = {f"additional-fields[{kind.name}]={name}": quota for name, quota in additional.items() if quota is not None}
+    return Endpoint(
+        path=path,
+        scopes=scopes,
+        limits=limits,
+        sorts=offer.get("sorts", ()),
+        filters=offer.get("filters", {}),
+        includes=tuple(includes),
+        fields={**{one.name: one.fields() for one in includes.values()}, kind.name: kind.fields(additional)},
+        additional={kind.name: tuple(additional)} if additional else {},
+        page=offer.get("page"),
+        parameter_buckets={name: Bucket(name, quota) for name, quota in own.items()},
+    )
 
-    An anchor stands where its profile stands now: behind the window that it was read in, once it has been touched.
+
+def list_page(request: Request, kind: ResourceType, found: Iterable[Resource], includes: Includes) -> tuple[bytes, int]:
+    """Compose the page that a request asks for of what was found."""
+    rows, cursor = cut(found, request.parameters)
+    texts = map(writer_for(request, kind).write, rows)
+    return pages.page(texts, included_texts(request, rows, includes), request, cursor), len(rows)
+
+
+def writer_for(request: Request, kind: ResourceType) -> Writer:
+    """Prepare to write resources as a request asks for them."""
+    asked = request.parameters
+    return Writer(kind, request.base_url, asked.fields.get(kind.name), asked.includes or (), asked.additional)
+
+
+def included_texts(request: Request, rows: Iterable[Resource], includes: Includes) -> list[str] | None:
+    """Write what rows include, each resource once; None where nothing was asked for."""
+    if request.parameters.includes is None:
+        return None
+    texts: dict[tuple[str, str], str] = {}
+    for relation in request.parameters.includes:
+        kind = includes[relation]
+        kept = kind.kept(request.account)
+        writer = Writer(kind, request.base_url, request.parameters.fields.get(kind.name))
+        for row in rows:
+            for one in row.related.get(relation, ()):
+                if one in kept:
+                    texts.setdefault((kind.name, one), writer.write(kept[one]))
+    return list(texts.values())
+
+
+def cut(found: Iterable[Resource], parameters: Parameters) -> tuple[list[Resource], str | None]:
+    """Filter and sort resources, and cut a page out of them; returns the rows and the cursor of the next page.
 
     Raises:
-        KlaviyoError: The cursor is none of ours, or the profile that it names is gone.
+        KlaviyoError: The cursor is none of ours, or belongs to another sort order.
     """
-    if account.settings.cursor == "keyset":
-        return read_keyset_cursor(cursor, sort)
-    anchor = account.profiles.by_id.get(read_anchor_cursor(cursor))
-    if anchor is None:
-        raise bad_cursor()
-    return SORT_KEYS[sort](anchor)
-
-
-def cursor_at(account: Account, last: Profile, sort: str) -> str:
-    """Write the cursor of the page that follows a profile."""
-    if account.settings.cursor == "keyset":
-        return write_keyset_cursor(sort, SORT_KEYS[sort](last))
-    return write_anchor_cursor(last.id)
-
-
-def read_profile(account: Account, call: Call, parameters: Parameters, profile_id: str) -> tuple[bytes, int]:
-    """GET /api/profiles/{id}."""
-    profile = account.profiles.by_id.get(profile_id)
-    if profile is None:
-        raise not_found(f"A profile with id {profile_id} does not exist.")
-    included: list[str] | None = None if parameters.includes is None else []
-    return single(profile_writer(account, call, parameters).write(profile), included), 1
-
-
-def profile_writer(account: Account, call: Call, parameters: Parameters) -> ProfileWriter:
-    """Prepare to write profiles as a call asks for them."""
-    shown = profile_selection(parameters.fields.get("profile"), parameters.additional)
-    return ProfileWriter(call.base_url, shown, parameters.includes or (), spelt=SPELLINGS[account.settings.spelling])
-
-
-def read_events(account: Account, call: Call, parameters: Parameters, _: str) -> tuple[bytes, int]:
-    """GET /api/events."""
-    check_metric_filter(account, parameters)
-    wanted = {condition.field for condition in parameters.conditions if condition.operator == "has"}
-    present = account.profiles.by_id
-    rows, more = account.events.page(
-        parameters.conditions,
-        None if parameters.cursor is None else read_event_cursor(parameters.cursor),
-        parameters.size,
-        account.clock.now(),
-        (lambda event: event.profile_id in present) if "profile" in wanted else None,
-        descending=parameters.descending,
-    )
-    following = write_event_cursor(*rows[-1].place) if more else None
-    body = page(
-        event_texts(account, call, parameters, rows),
-        included_of(account, call, parameters, rows),
-        call,
-        parameters,
-        following,
-    )
-    return body, len(rows)
-
-
-def check_metric_filter(account: Account, parameters: Parameters) -> None:
-    """Refuse to filter events by a custom metric, which the API does not support."""
-    for condition in parameters.conditions:
-        metric = account.metrics_by_id.get(condition.value) if condition.field == "metric_id" else None
-        if metric is not None and metric.integration is None:
-            raise invalid("filter", "Custom metrics are not supported in the metric_id filter.")
-
-
-def read_event(account: Account, call: Call, parameters: Parameters, event_id: str) -> tuple[bytes, int]:
-    """GET /api/events/{id}; a malformed id is a 400."""
-    if not re.fullmatch(r"[A-Za-z0-9_-]+", event_id):
-        raise invalid("id", "Invalid event id.")
-    event = account.events.by_id.get(event_id)
-    hidden_until = event.visible_after if event else None
-    if event is None or (hidden_until is not None and hidden_until > account.clock.now()):
-        raise not_found(f"An event with id {event_id} does not exist.")
-    (text,) = event_texts(account, call, parameters, [event])
-    return single(text, included_of(account, call, parameters, [event])), 1
-
-
-def event_texts(account: Account, call: Call, parameters: Parameters, rows: list[Event]) -> list[str]:
-    """Write events as a call asks for them."""
-    includes = parameters.includes or ()
-    writer = EventWriter(
-        call.base_url,
-        parameters.fields.get("event"),
-        attributions="attributions" in includes,
-        spelt=SPELLINGS[account.settings.spelling],
-    )
-    present = account.profiles.by_id
-    return [writer.write(event, orphan=event.profile_id not in present) for event in rows]
-
-
-def included_of(account: Account, call: Call, parameters: Parameters, rows: list[Event]) -> list[str] | None:
-    """Write what a page of events includes: metrics first, then profiles, then attributions, each once."""
-    if parameters.includes is None:
-        return None
-    included: list[str] = []
-    if "metric" in parameters.includes:
-        metrics: dict[str, Metric] = {event.metric.id: event.metric for event in rows}
-        included += [metric_text(call.base_url, metric, parameters.fields.get("metric")) for metric in metrics.values()]
-    if "profile" in parameters.includes:
-        shown = profile_selection(parameters.fields.get("profile"), frozenset())
-        writer = ProfileWriter(call.base_url, shown, spelt=SPELLINGS[account.settings.spelling])
-        present = account.profiles.by_id
-        owners = dict.fromkeys(event.profile_id for event in rows)
-        included += [writer.write(present[owner]) for owner in owners if owner in present]
-    if "attributions" in parameters.includes:
-        included += [text for event in rows if event.attributions for text in attribution_texts(call.base_url, event)]
-    return included
-
-
-def read_metrics(account: Account, call: Call, parameters: Parameters, _: str) -> tuple[bytes, int]:
-    """GET /api/metrics: 200 a page, always."""
-    wanted = {condition.field: condition.value for condition in parameters.conditions}
-    found = [
-        metric
-        for metric in sorted(account.metrics_by_id.values(), key=lambda metric: metric.id)
-        if wanted.get("integration.name", metric.integration) == metric.integration
-    ]
-    rows, following = by_id_page(found, parameters, table.METRICS_PER_PAGE)
-    includes = parameters.includes or ()
-    texts = [metric_text(call.base_url, metric, parameters.fields.get("metric"), includes) for metric in rows]
-    return page(texts, None if parameters.includes is None else [], call, parameters, following), len(rows)
-
-
-def by_id_page(found: list[Any], parameters: Parameters, size: int, sort: str = "id") -> tuple[list[Any], str | None]:
-    """Cut a page out of rows that have unique ids; returns the rows and the next cursor."""
-    start = 0
-    if parameters.cursor is not None:
-        (last_id,) = read_keyset_cursor(parameters.cursor, sort)[:1]
-        start = next((place + 1 for place, one in enumerate(found) if one.id == last_id), len(found))
-    rows = found[start : start + size]
-    return rows, write_keyset_cursor(sort, (rows[-1].id,)) if start + size < len(found) else None
-
-
-def read_metric(account: Account, call: Call, parameters: Parameters, metric_id: str) -> tuple[bytes, int]:
-    """GET /api/metrics/{id}."""
-    metric = account.metrics_by_id.get(metric_id)
-    if metric is None:
-        raise not_found(f"A metric with id {metric_id} does not exist.")
-    included: list[str] | None = None if parameters.includes is None else []
-    return single(
-        metric_text(call.base_url, metric, parameters.fields.get("metric"), parameters.includes or ()), included
-    ), 1
-
-
-def read_accounts(_: Account, call: Call, parameters: Parameters, __: str) -> tuple[bytes, int]:
-    """GET /api/accounts."""
-    return page([account_text(call.base_url, parameters.fields.get("account"))], None, call, parameters, None), 1
-
-
-def read_account(_: Account, call: Call, parameters: Parameters, account_id: str) -> tuple[bytes, int]:
-    """GET /api/accounts/{id}."""
-    if account_id != "SANDBX":
-        raise not_found(f"An account with id {account_id} does not exist.")
-    return single(account_text(call.base_url, parameters.fields.get("account")), None), 1
-
-
-def read_lists(account: Account, call: Call, parameters: Parameters, _: str) -> tuple[bytes, int]:
-    """GET /api/lists."""
     sort = parameters.sort or "id"
-    found = [
-        one for one in account.lists.values() if all(list_meets(one, condition) for condition in parameters.conditions)
-    ]
-    found.sort(key=lambda one: (getattr(one, sort), one.id), reverse=parameters.descending)
-    rows, following = by_id_page(found, parameters, parameters.size, sort)
-    texts = [write_list(call, parameters, one) for one in rows]
-    return page(texts, None if parameters.includes is None else [], call, parameters, following), len(rows)
+    met = [one for one in found if meets(one, parameters.conditions)]
+    keyed = sorted(((sort_key(one, sort), one) for one in met), key=itemgetter(0), reverse=parameters.descending)
+    if parameters.cursor is not None:
+        last = read_keyset_cursor(parameters.cursor, sort)
+        try:
+            keyed = [(key, one) for key, one in keyed if (key < last if parameters.descending else key > last)]
+        except TypeError:
+            raise bad_cursor() from None
+    size = parameters.size or len(keyed)
+    following = write_keyset_cursor(sort, keyed[size - 1][0]) if len(keyed) > size else None
+    return [one for _, one in keyed[:size]], following
 
 
-def list_meets(one: MailingList, condition: Any) -> bool:
-    """Tell whether a list meets one condition."""
-    value = getattr(one, condition.field)
-    match condition.operator:
-        case "any":
-            return value in condition.value
-        case "greater-than":
-            return bool(value // MICROSECONDS * MICROSECONDS > condition.value)
-    return bool(value == condition.value)
+def meets(resource: Resource, conditions: Iterable[Condition]) -> bool:
+    """Tell whether a resource meets all conditions."""
+    return all(holds(condition, resource.value(condition.field)) for condition in conditions)
 
 
-def read_list(account: Account, call: Call, parameters: Parameters, list_id: str) -> tuple[bytes, int]:
-    """GET /api/lists/{id}."""
-    one = account.lists.get(list_id)
-    if one is None:
-        raise not_found(f"A list with id {list_id} does not exist.")
-    return single(write_list(call, parameters, one), None if parameters.includes is None else []), 1
-
-
-def write_list(call: Call, parameters: Parameters, one: MailingList) -> str:
-    """Write one list as a call asks for it."""
-    return list_text(
-        call.base_url, one, parameters.fields.get("list"), parameters.includes or (), parameters.additional
-    )
+def sort_key(resource: Resource, sort: str) -> tuple[Any, ...]:
+    """Sort by an attribute, then by id; resources without it come last."""
+    value = resource.value(sort)
+    return (1, "", resource.id) if value is None else (0, value, resource.id)

@@ -1,4 +1,4 @@
-"""The read endpoints of Klaviyo's API.
+"""The read endpoints of Klaviyo's API: the one table, made of what the families declare.
 
 Source: https://developers.klaviyo.com/en/reference/api_overview, revision 2026-07-15.
 """
@@ -10,8 +10,6 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from klaviyo_insiderone_sandbox.exchange import Answer, Call
-from klaviyo_insiderone_sandbox.klaviyo import endpoints as table
-from klaviyo_insiderone_sandbox.klaviyo import reads
 from klaviyo_insiderone_sandbox.klaviyo.errors import (
     MEDIA_TYPE,
     KlaviyoError,
@@ -23,12 +21,28 @@ from klaviyo_insiderone_sandbox.klaviyo.errors import (
     staged,
     throttled,
 )
+from klaviyo_insiderone_sandbox.klaviyo.families import accounts, events, lists, metrics, profiles, segments, tags
+from klaviyo_insiderone_sandbox.klaviyo.pages import Request
 from klaviyo_insiderone_sandbox.klaviyo.parameters import buckets_of, read_parameters
 
 if TYPE_CHECKING:
     from klaviyo_insiderone_sandbox.faults import Side
-    from klaviyo_insiderone_sandbox.klaviyo.endpoints import Endpoint
+    from klaviyo_insiderone_sandbox.klaviyo.pages import Route
     from klaviyo_insiderone_sandbox.klaviyo.state import Account
+
+ROUTES = (
+    *accounts.ROUTES,
+    *events.ROUTES,
+    *lists.ROUTES,
+    *metrics.ROUTES,
+    *profiles.ROUTES,
+    *segments.ROUTES,
+    *tags.ROUTES,
+)
+"""Every endpoint with what it serves: the one table, made of what the families declare."""
+
+KINDS = {route.kind.name: route.kind for route in ROUTES if route.kind and route.kind.kept_elsewhere is None}
+"""Name -> type of the simple resources that the account keeps."""
 
 OLDEST_REVISION = date(2024, 1, 1)
 AUTHORIZATION = re.compile(r"Klaviyo-API-Key\s+(\S+)", re.IGNORECASE)
@@ -41,19 +55,11 @@ class KlaviyoApi:
 
     def __init__(self, account: Account) -> None:
         self.account = account
-        self._reads = {
-            table.PROFILES: reads.read_profiles,
-            table.PROFILE: reads.read_profile,
-            table.EVENTS: reads.read_events,
-            table.EVENT: reads.read_event,
-            table.METRICS: reads.read_metrics,
-            table.METRIC: reads.read_metric,
-            table.ACCOUNTS: reads.read_accounts,
-            table.ACCOUNT: reads.read_account,
-            table.LISTS: reads.read_lists,
-            table.LIST: reads.read_list,
-        }
-        self._patterns = [(re.compile(one.path.replace("{id}", "(?P<id>[^/]+)")), one) for one in table.ENDPOINTS]
+        by_path = {route.endpoint.path: route for route in ROUTES}
+        self._plain = {path: route for path, route in by_path.items() if "{id}" not in path}
+        self._patterns = [
+            (re.compile(path.replace("{id}", "([^/]+)")), route) for path, route in by_path.items() if "{id}" in path
+        ]
 
     def answer(self, call: Call) -> Answer:
         """Serve one call: path, method, key, revision, scope, quota, parameters are checked in this order."""
@@ -72,31 +78,36 @@ class KlaviyoApi:
         return None if scopes is None else list(scopes)
 
     def _served(self, call: Call) -> Answer:
-        endpoint, resource_id = self._endpoint(call.path)
+        route, resource_id = self._route(call.path)
+        endpoint = route.endpoint
         if call.method != "GET":
             raise method_not_allowed(call.method)
         scopes = self.account.scopes_by_key.get(key_of(call))
         if scopes is None:
             raise not_authenticated()
         check_revision(call.headers.get("revision"))
-        if endpoint.scope not in scopes:
-            raise not_permitted(endpoint.scope)
+        for scope in endpoint.scopes:
+            if scope not in scopes:
+                raise not_permitted(scope)
         buckets = buckets_of(call.query, endpoint)
         if wait := self.account.quotas.take(buckets):
             raise throttled(wait)
         headers = self.account.quotas.headers(buckets[0])
         try:
             parameters = read_parameters(call.query, endpoint, self.account.clock.now())
-            body, records = self._reads[endpoint](self.account, call, parameters, resource_id)
+            body, records = route.read(Request(self.account, call.base_url, call.path, resource_id, parameters))
         except KlaviyoError as error:
             error.headers = headers
             raise
         return Answer(200, body, headers, MEDIA_TYPE, records)
 
-    def _endpoint(self, path: str) -> tuple[Endpoint, str]:
-        for pattern, endpoint in self._patterns:
+    def _route(self, path: str) -> tuple[Route, str]:
+        """Find the route of a path, and the id in it."""
+        if path in self._plain:
+            return self._plain[path], ""
+        for pattern, route in self._patterns:
             if match := pattern.fullmatch(path):
-                return endpoint, match.groupdict().get("id", "")
+                return route, match[1]
         raise not_found("The requested path could not be found.")
 
 

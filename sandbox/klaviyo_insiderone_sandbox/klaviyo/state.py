@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -12,18 +13,28 @@ from klaviyo_insiderone_sandbox.clock import MICROSECONDS, Clock, instant_of, sh
 from klaviyo_insiderone_sandbox.exact_json import join_object, split_object
 from klaviyo_insiderone_sandbox.klaviyo import consent as consents
 from klaviyo_insiderone_sandbox.klaviyo.attributions import Attribution, ids_of, named
-from klaviyo_insiderone_sandbox.klaviyo.endpoints import LOCATION_FIELDS, PREDICTIVE_FIELDS, PROFILE_FIELDS
-from klaviyo_insiderone_sandbox.klaviyo.events import Event, Events, Metric, short_id
-from klaviyo_insiderone_sandbox.klaviyo.profiles import Profile, Profiles
+from klaviyo_insiderone_sandbox.klaviyo.events import Event, Events, Metric
+from klaviyo_insiderone_sandbox.klaviyo.ids import short_id
+from klaviyo_insiderone_sandbox.klaviyo.profiles import (
+    LOCATION_FIELDS,
+    PREDICTIVE_FIELDS,
+    PROFILE_FIELDS,
+    Profile,
+    Profiles,
+)
 from klaviyo_insiderone_sandbox.klaviyo.settings import Settings
 from klaviyo_insiderone_sandbox.quotas import Quotas
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from klaviyo_insiderone_sandbox.klaviyo.resources import Resource
+
 KEY_ALL_SCOPES = "pk_sandbox_all_scopes"
 KEY_THREE_FLOWS = "pk_sandbox_three_flows"
-ALL_SCOPES = ("accounts:read", "events:read", "lists:read", "metrics:read", "profiles:read")
+ALL_SCOPES = tuple(
+    f"{area}:read" for area in ("accounts", "events", "flows", "lists", "metrics", "profiles", "segments", "tags")
+)
 THREE_FLOWS = ("events:read", "profiles:read")
 
 PLAIN_ATTRIBUTES = frozenset(PROFILE_FIELDS) - {"created", "updated", "last_event_date", "location"}
@@ -38,17 +49,6 @@ class UnknownProfileError(LookupError):
 
 class UnknownEventError(LookupError):
     """The control plane was asked to change an event that does not exist."""
-
-
-class MailingList:
-    """A list; in this sandbox a name without members."""
-
-    def __init__(self, list_id: str, name: str, created: int, *, double: bool) -> None:
-        self.id = list_id
-        self.name = name
-        self.created = created
-        self.updated = created
-        self.opt_in_process = "double_opt_in" if double else "single_opt_in"
 
 
 class Account:
@@ -66,7 +66,8 @@ class Account:
         self.events = Events()
         self.metrics: dict[tuple[str, str | None], Metric] = {}
         self.metrics_by_id: dict[str, Metric] = {}
-        self.lists: dict[str, MailingList] = {}
+        self.resources: defaultdict[str, dict[str, Resource]] = defaultdict(dict)
+        """Simple resources: type -> id -> resource."""
         self.naming: consents.Naming = "new"
         self.scopes_by_key = {KEY_ALL_SCOPES: ALL_SCOPES, KEY_THREE_FLOWS: THREE_FLOWS}
         self.quotas.reset()
@@ -87,6 +88,15 @@ class Account:
             profile.updated = now
         self.profiles.put(profile)
         return profile.id
+
+    def put(self, kind: str, resource: Resource) -> None:
+        """Add or replace a simple resource of a type.
+
+        Raises:
+            ValueError: An id has characters that Klaviyo's ids never have.
+        """
+        check_ids(resource.id, *(one for ids in resource.related.values() for one in ids))
+        self.resources[kind][resource.id] = resource
 
     def touch(self, ids: list[str], attributes: Mapping[str, str], at: int | None) -> None:
         """Merge attributes into profiles and move their ``updated``.
@@ -155,7 +165,7 @@ class Account:
         known = self.metrics.get((name, integration))
         if known is not None:
             return known
-        metric = Metric(short_id(f"{name}\0{integration}", 6), name, integration, self.clock.now())
+        metric = Metric(name, integration, self.clock.now())
         self.metrics[name, integration] = metric
         self.metrics_by_id[metric.id] = metric
         return metric

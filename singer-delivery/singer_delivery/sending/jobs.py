@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from singer_delivery.destination import Answer, Job, JobLostError
+from singer_delivery.destination import Answer, Job, JobLostError, UnclearRefusalError
 from singer_delivery.logs import log
 
 if TYPE_CHECKING:

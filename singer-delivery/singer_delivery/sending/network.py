@@ -1,4 +1,4 @@
-"""The way to the API: which certificates are trusted, which proxy is taken, what broke, and how much is unpacked."""
+"""The network: trusted certificates, the proxy, what went wrong, and how much of an answer is decompressed."""
 
 from __future__ import annotations
 

@@ -94,10 +94,6 @@ def _check_schema(config: Mapping[str, Any], declared: Declared) -> Iterator[Fin
         yield from _schema_findings(declared, error.kind.name, error.kind.value, list(error.instance_path), own)
 
 
-def _place(declared: Declared, setting: str) -> str:
-    return where_to_give(os.environ, declared.variables, setting)
-
-
 def _schema_findings(
     declared: Declared, kind: str, expected: Any, parts: list[str | int], config: Mapping[str, Any]
 ) -> Iterator[Finding]:
@@ -105,8 +101,8 @@ def _schema_findings(
     path = path_of(parts)
     if kind == "required":
         hint = declared.hints.get(expected, f"add `{expected}`")
-        place = "" if parts else f"; {_place(declared, expected)}"
-        yield Finding(path_of([*parts, expected]), "is missing", f"{hint}{place}")
+        place = "" if parts else f"; {where_to_give(os.environ, declared.variables, expected)}"
+        yield Finding(path_of([*parts, expected]), "is missing", hint + place)
     elif kind == "additionalProperties":
         known = sorted(_schema_at(declared.properties, parts)["properties"])
         for name in expected:

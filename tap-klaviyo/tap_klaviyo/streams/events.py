@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 from klaviyo_http.documents import EMPTY_LIST
+from klaviyo_http.endpoints import EVENTS
 from klaviyo_http.moments import rfc3339_json
 from typing_extensions import override
 
-from tap_klaviyo.bookmarks import span
-from tap_klaviyo.streams.event_chains import ATTRIBUTIONS, PATH, EventChains, PageRequest, Selection
-from tap_klaviyo.streams.event_stream import EventStream
+from tap_klaviyo.reading.bookmarks import span
+from tap_klaviyo.reading.event_chains import ATTRIBUTIONS, EventChains, PageRequest, Selection
+from tap_klaviyo.reading.event_stream import EventStream
+from tap_klaviyo.reading.rows import Row
 from tap_klaviyo.streams.profiles import TIMES
-from tap_klaviyo.streams.rows import Row
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
     from singer_sdk.helpers.types import Record
 
     from tap_klaviyo.metrics import Metric
-    from tap_klaviyo.streams.base import Run
-    from tap_klaviyo.streams.event_chains import PageContext
+    from tap_klaviyo.reading.event_chains import PageContext
+    from tap_klaviyo.reading.stream import Run
 
 
 class Events(EventStream[Row]):
@@ -35,7 +36,7 @@ class Events(EventStream[Row]):
     """
 
     name = "events"
-    path = PATH
+    endpoint = EVENTS
     replication_key = "datetime"
 
     @cached_property

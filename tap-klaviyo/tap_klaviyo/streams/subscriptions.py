@@ -7,18 +7,19 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from klaviyo_http.documents import read_page
+from klaviyo_http.endpoints import EVENTS, PROFILES
 from klaviyo_http.filters import any_of
 from typing_extensions import override
 
-from tap_klaviyo.bookmarks import span
 from tap_klaviyo.metrics import CONSENT_METRICS
-from tap_klaviyo.streams.event_chains import PATH, EventChains, PageRequest, Selection
-from tap_klaviyo.streams.event_stream import EventStream
-from tap_klaviyo.streams.pages import leave_out
-from tap_klaviyo.streams.predictions import ADDITIONAL
-from tap_klaviyo.streams.profiles import PAGE_SIZE, Profiles, profile_record
-from tap_klaviyo.streams.rows import PageLimitReached, Row
-from tap_klaviyo.streams.windows import SETTLE_SECONDS
+from tap_klaviyo.reading.bookmarks import span
+from tap_klaviyo.reading.event_chains import EventChains, PageRequest, Selection
+from tap_klaviyo.reading.event_stream import EventStream
+from tap_klaviyo.reading.pages import leave_out
+from tap_klaviyo.reading.predictions import ADDITIONAL
+from tap_klaviyo.reading.rows import PageLimitReached, Row
+from tap_klaviyo.reading.windows import SETTLE_SECONDS
+from tap_klaviyo.streams.profiles import profile_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
     from singer_sdk.helpers.types import Record
 
     from tap_klaviyo.metrics import Metric
-    from tap_klaviyo.streams.base import Run
-    from tap_klaviyo.streams.event_chains import PageContext
+    from tap_klaviyo.reading.event_chains import PageContext
+    from tap_klaviyo.reading.stream import Run
 
 GATHERED_PROFILES = 2_000  # profiles gathered before they are read again
 GATHERED_EVENTS = 10_000  # about as many consent events are gathered at most
@@ -47,7 +48,7 @@ class Change:
 
 
 class ConsentEvent(NamedTuple):
-    """An event that tells of a change, at its place in the stream: a `tap_klaviyo.bookmarks.Placed`."""
+    """An event that tells of a change, at its place in the stream: a `tap_klaviyo.reading.bookmarks.Placed`."""
 
     second: str
     key: str
@@ -73,7 +74,7 @@ class SubscriptionChanges(EventStream[ConsentEvent]):
     """
 
     name = "subscription_changes"
-    path = PATH
+    endpoint = EVENTS
     replication_key = "changed_at"
 
     @cached_property
@@ -129,13 +130,14 @@ class SubscriptionChanges(EventStream[ConsentEvent]):
     def _read_and_emit(self, run: Run, gathered: Gathered) -> Iterator[Record]:
         """Read the profiles again that gathered events are about, emit them, and note the events."""
         changes = sorted(gathered.changes.items(), key=lambda change: change[1].at)
-        batches = [dict(changes[start : start + PAGE_SIZE]) for start in range(0, len(changes), PAGE_SIZE)]
-        errands = [run.fetcher.ask(partial(read_profiles, self.account.client, tuple(batch))) for batch in batches]
-        for batch, errand in zip(batches, errands, strict=True):
-            while not errand.taken:
+        size = PROFILES.page.most
+        batches = [dict(changes[start : start + size]) for start in range(0, len(changes), size)]
+        tasks = [run.fetcher.ask(partial(read_profiles, self.account.client, tuple(batch))) for batch in batches]
+        for batch, task in zip(batches, tasks, strict=True):
+            while not task.taken:
                 if not run.fetcher.take(SETTLE_SECONDS):
                     self.settle()
-            pages = errand.result()
+            pages = task.result()
             odd = [one for page in pages for one in page.document.odd]
             leave_out(self.name, odd, run.tally)
             rows = changed_profiles(batch, pages)
@@ -152,9 +154,9 @@ def read_profiles(client: KlaviyoClient, keys: Sequence[str]) -> list[Fetched[Pa
     parameters: Parameters = {
         ADDITIONAL: "subscriptions",
         "filter": any_of("id", keys),
-        "page[size]": PAGE_SIZE,
+        **PROFILES.page_of(),
     }
-    return client.all_pages(Profiles.path, parameters, read_page)
+    return client.all_pages(PROFILES.path, parameters, read_page)
 
 
 def changed_profiles(changes: Mapping[str, Change], pages: Sequence[Fetched[Page]]) -> list[Row]:
@@ -174,7 +176,7 @@ def changed_profiles(changes: Mapping[str, Change], pages: Sequence[Fetched[Page
 
 
 def consent_event(_: PageContext, event: Event, metric: Metric | None, version: str) -> ConsentEvent:
-    """Take of an event what matters here."""
+    """Pick what this stream needs of an event."""
     profile = event.relationships.profile.data if event.relationships.profile else None
     return ConsentEvent(version[:19], event.id, version, profile.id if profile else None, metric and metric.name)
 

@@ -20,8 +20,8 @@ from klaviyo_http.client import Fetched
 from klaviyo_http.documents import Links
 from klaviyo_http.errors import KlaviyoError, RefusedRequestError, RetriesSpentError
 from klaviyo_http.moments import whole_second
-from tap_klaviyo.fetching import Errand
-from tap_klaviyo.streams import windows
+from tap_klaviyo.reading import windows
+from tap_klaviyo.reading.fetching import Task
 
 EPOCH = datetime(1990, 1, 1, tzinfo=UTC)
 PAGE_BYTES = 1_000  # of every page, so that nothing about the budget is an estimate
@@ -113,7 +113,7 @@ class Collection:
         """Tell the times of the first and the last thing."""
         return (moment(page.data[0].second), moment(page.data[-1].second)) if page.data else None
 
-    def concedes(self, _):
+    def can_ask_for_less(self, _):
         """Give up nothing."""
         return False
 
@@ -141,14 +141,14 @@ class Collection:
 
 
 class Threads:
-    """A `Fetcher`. An errand is run when a thread is free, and may be taken when its duration has passed."""
+    """A `Fetcher`. An task is run when a thread is free, and may be taken when its duration has passed."""
 
     def __init__(self, threads, durations):
         """Play so many threads; requests take *durations* seconds, in turn."""
         self.threads = threads
         self.waited = 0.0
         self.now = 0.0
-        self.company = []  # of each errand, when it was asked for: how many were under way, itself included
+        self.company = []  # of each task, when it was asked for: how many were under way, itself included
         self._durations = cycle(durations)
         self._queue = deque()
         self._running = []
@@ -156,7 +156,7 @@ class Threads:
 
     @property
     def under_way(self):
-        """Errands that were asked for and not yet taken."""
+        """Tasks that were asked for and not yet taken."""
         return len(self._queue) + len(self._running)
 
     @property
@@ -165,14 +165,14 @@ class Threads:
         return self.under_way < self.threads
 
     def ask(self, work):
-        """Queue an errand."""
+        """Queue a task."""
         seconds = next(self._durations)
-        errand = Errand(lambda: replace(work(), seconds=seconds))
+        task = Task(lambda: replace(work(), seconds=seconds))
         self._asked += 1
-        self._queue.append((seconds, self._asked, errand))
+        self._queue.append((seconds, self._asked, task))
         self.company.append(self.under_way)
         self._start(self.now)
-        return errand
+        return task
 
     def take(self, seconds):
         """Take what has finished; wait for it as long as *seconds*."""
@@ -185,16 +185,16 @@ class Threads:
             return False
         self.now = max(self.now, arrival)
         while self._running and self._running[0][0] <= self.now:
-            finished, _, errand = heapq.heappop(self._running)
-            errand.taken = True
+            finished, _, task = heapq.heappop(self._running)
+            task.taken = True
             self._start(finished)
         return True
 
     def _start(self, now):
         while self._queue and len(self._running) < self.threads:
-            seconds, number, errand = self._queue.popleft()
-            errand.run()
-            heapq.heappush(self._running, (now + seconds, number, errand))
+            seconds, number, task = self._queue.popleft()
+            task.run()
+            heapq.heappush(self._running, (now + seconds, number, task))
 
 
 @dataclass

@@ -242,8 +242,8 @@ def most_around(seconds):
     return max(sum(second - 1 <= other <= second for other in seconds) for second in seconds)
 
 
-@pytest.mark.parametrize("concedes", [True, False])
-def test_first_page_that_is_refused_is_asked_for_again_only_if_less_may_be_asked(collect, play, concedes):
+@pytest.mark.parametrize("can_ask_for_less", [True, False])
+def test_first_page_that_is_refused_is_asked_for_again_only_if_less_may_be_asked(collect, play, can_ask_for_less):
     """Pages of a thousand may be refused, by each window that is under way; then they are smaller, or it is the end."""
     collection = collect(moments(EVEN), 20)
     largest = 20
@@ -254,18 +254,18 @@ def test_first_page_that_is_refused_is_asked_for_again_only_if_less_may_be_asked
             raise RefusedRequestError("too large", status=400, parameter="page[size]")
         return first(start, end)
 
-    def concede(_):
+    def reduce_to(_):
         collection.size = largest
-        return concedes
+        return can_ask_for_less
 
     def lower(_):
         nonlocal largest
         largest = 5 if len(collection.firsts) == 2 else largest
 
-    collection.first, collection.concedes, collection.accident = refuse, concede, lower
+    collection.first, collection.can_ask_for_less, collection.accident = refuse, reduce_to, lower
     played = read(play, collection, [0.2])
     emitted = [thing.id for thing in played.read]
 
     assert emitted == list(collection.seconds)[: len(emitted)]
-    assert (len(emitted) == len(EVEN)) is concedes
-    assert str(played.error or "") == ("" if concedes else "too large")
+    assert (len(emitted) == len(EVEN)) is can_ask_for_less
+    assert str(played.error or "") == ("" if can_ask_for_less else "too large")

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any, Generic
 
 from typing_extensions import override
 
-from tap_klaviyo.coverage import coverage_of
-from tap_klaviyo.streams.base import Beginning, KlaviyoStream, Run
-from tap_klaviyo.streams.event_chains import R
+from tap_klaviyo.reading.bookmarks import R
+from tap_klaviyo.reading.coverage import coverage_of
+from tap_klaviyo.reading.stream import Beginning, KlaviyoStream, Run
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from tap_klaviyo.bookmarks import SavedBookmark
-    from tap_klaviyo.streams.event_chains import EventChains
+    from tap_klaviyo.reading.bookmarks import SavedBookmark
+    from tap_klaviyo.reading.event_chains import EventChains
 
 
 class EventStream(KlaviyoStream, Generic[R]):

@@ -35,9 +35,13 @@ P = TypeVar("P", bound=Listing)
 class Source(Protocol[P]):
     """A collection that can be read in windows of its time, in the order of that time. Threads call the first two."""
 
-    name: str
-    size: int
-    """Records of a full page."""
+    @property
+    def name(self) -> str:
+        """The stream that it belongs to."""
+
+    @property
+    def size(self) -> int:
+        """Records of a full page."""
 
     def first(self, start: datetime | None, end: datetime, /) -> Fetched[P]:
         """Read the first page of a window; records of one second before it may come along."""
@@ -46,14 +50,14 @@ class Source(Protocol[P]):
         """Read the page that a ``links.next`` names."""
 
     def span(self, page: P, /) -> tuple[datetime, datetime] | None:
-        """Tell the times of the first and the last record, cut to the second; None where they have none."""
+        """Return the times of the first and the last record, cut to the second; None where they have none."""
 
-    def concedes(self, error: RefusedRequestError, /) -> bool:
-        """Tell whether a first page that was refused may be asked for again, differently."""
+    def can_ask_for_less(self, error: RefusedRequestError, /) -> bool:
+        """Return whether a first page that was refused may be asked for again in another way."""
 
 
 class Slice(NamedTuple, Generic[P]):
-    """A page of a window. Of its records those count whose second lies within the window."""
+    """A page of a window. Only records whose second lies within the window count."""
 
     fetched: Fetched[P]
     start: str
@@ -61,7 +65,7 @@ class Slice(NamedTuple, Generic[P]):
     end: str
 
     def holds(self, second: str) -> bool:
-        """Tell whether a record of this second belongs to the window; one without a time belongs where it is met."""
+        """Return whether a record of this second belongs to the window; without a time it belongs where it is found."""
         return self.start <= second < self.end or not second
 
 

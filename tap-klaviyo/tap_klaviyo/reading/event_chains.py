@@ -1,27 +1,25 @@
-"""Reading events: those of all metrics, or of each wanted metric by itself, merged in the order of time."""
+"""Reads events: of all metrics in one chain, or in one chain for each wanted metric, merged in the order of time."""
 
 from __future__ import annotations
 
-import heapq
 import logging
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from itertools import islice
-from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic
 
 from klaviyo_http.documents import Event, EventPage, read_event_page
+from klaviyo_http.endpoints import EVENTS
 from klaviyo_http.errors import RefusedRequestError
-from klaviyo_http.filters import all_of, compare, equals
+from klaviyo_http.filters import all_of, equals, period
 from klaviyo_http.moments import rfc3339_json, whole_second
 
-from tap_klaviyo.bookmarks import Placed, second_of
-from tap_klaviyo.coverage import EVERY, Coverage
 from tap_klaviyo.errors import MisspeltMetricsError
-from tap_klaviyo.metrics import Metric, MetricDirectory, metric_of, near_miss, resolve
-from tap_klaviyo.streams.pages import leave_out
-from tap_klaviyo.streams.rows import span_of, version_of
+from tap_klaviyo.metrics import Metric, MetricDirectory, metric_of, resolve, suggestion
+from tap_klaviyo.reading.bookmarks import R, second_of
+from tap_klaviyo.reading.coverage import EVERY, Coverage
+from tap_klaviyo.reading.pages import leave_out
+from tap_klaviyo.reading.rows import merged, span_of, version_of
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -29,15 +27,13 @@ if TYPE_CHECKING:
     from klaviyo_http.client import Fetched, KlaviyoClient, Parameters
     from msgspec import Raw
 
-    from tap_klaviyo.streams.base import Run
-    from tap_klaviyo.streams.windows import WindowedReading
+    from tap_klaviyo.reading.stream import Run
+    from tap_klaviyo.reading.windows import WindowedReading
 
-PATH = "/api/events"
 SAFE_PAGE_SIZE = 200  # what the prose of the endpoint's reference allows; its parameter allows 1,000
 ATTRIBUTIONS = "attributions"
 
 logger = logging.getLogger("tap-klaviyo.events")
-R = TypeVar("R", bound=Placed)
 
 
 class PageContext:
@@ -52,7 +48,7 @@ class PageContext:
 
 
 Compose = Callable[[PageContext, Event, Metric | None, str], R]
-"""Makes a row of an event: what came with it, the event, its metric, and its time as the records spell it."""
+"""Makes a row of an event: what came with it, the event, its metric, and its time as records carry it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +63,7 @@ class Selection:
     """Whether a name that the account does not know is worth a warning."""
 
     def wants(self, metric: Metric) -> bool:
-        """Tell whether the metric is named."""
+        """Return whether the metric is named."""
         return self.names is None or any(metric.is_called(name) for name in self.names)
 
 
@@ -85,11 +81,11 @@ class PageRequest:
         return {
             "fields[profile]": ",".join(self.profile_fields) or None,
             "include": ",".join(self.include),
-            "page[size]": self.size,
+            **EVENTS.page_of(self.size),
         }
 
-    def conceding(self, error: RefusedRequestError) -> PageRequest | None:
-        """Ask for less, if it is what the API refused; None where nothing can be given up."""
+    def reduced(self, error: RefusedRequestError) -> PageRequest | None:
+        """Return a smaller request, if the API refused something that can be left out."""
         if error.status != 400:
             return None
         if (error.parameter or "").startswith("include") and ATTRIBUTIONS in self.include:
@@ -118,32 +114,31 @@ class EventSource:
         self._tried = request = self._chains.request
         condition = all_of(
             equals("metric_id", self.metric.id) if self.metric else None,
-            compare("greater-or-equal", "datetime", start) if start else None,
-            compare("less-than", "datetime", end),
+            period(EVENTS, "datetime", start, end),
         )
         parameters: Parameters = {**request.parameters, "filter": condition, "sort": "datetime"}
-        return self._chains.client.get(PATH, parameters, read_event_page)
+        return self._chains.client.get(EVENTS.path, parameters, read_event_page)
 
     def follow(self, link: str) -> Fetched[EventPage]:
         """Read the page that a link names."""
         return self._chains.client.follow(link, read_event_page)
 
     def span(self, page: EventPage) -> tuple[datetime, datetime] | None:
-        """Tell the times of the first and the last event."""
+        """Return the times of the first and the last event."""
         return span_of(page.data, "datetime")
 
-    def concedes(self, error: RefusedRequestError) -> bool:
-        """Ask for less, if it is what the API refused; or for what another reading has been content with already."""
+    def can_ask_for_less(self, error: RefusedRequestError) -> bool:
+        """Reduce the request, if that may help; another reading may have done so already."""
         if self._tried != self._chains.request:
             return True
-        lesser = self._chains.request.conceding(error)
-        if lesser:
-            self._chains.concede(lesser)
-        return lesser is not None
+        smaller = self._chains.request.reduced(error)
+        if smaller:
+            self._chains.reduce_to(smaller)
+        return smaller is not None
 
 
 Open = Callable[[EventSource, "datetime | None", Callable[[], None], int], "WindowedReading[EventPage]"]
-"""Begins to read a source, one of so many, from a moment on; calls something before pages if ``max_pages`` is set."""
+"""Begins to read: the source, from when on, what to call before a page under ``max_pages``, the number of readings."""
 
 
 class EventChains(Generic[R]):
@@ -188,7 +183,7 @@ class EventChains(Generic[R]):
             )
         if self._selection.says_unknown:
             others = [metric for metric in known if metric not in resolution.metrics]
-            self._unknown = [(name, near_miss(name, others)) for name in resolution.unknown]
+            self._unknown = [(name, suggestion(name, others)) for name in resolution.unknown]
         if not self.knows_none:
             return
         if any(close for _, close in self._unknown):
@@ -270,17 +265,17 @@ class EventChains(Generic[R]):
             return self._pages(run, reading, None, self._selection.wants, self._floors(lower))
         bounds = {metric: self._coverage.lower(metric.id) for metric in self._metrics}
         due = [metric for metric, lower in bounds.items() if lower is None or lower < run.upper]
-        return self._merged(self._opened(run, due, open_reading))
+        return merged(self._opened(run, due, open_reading), self.request.size)
 
     def _floors(self, lower: datetime | None) -> Floors | None:
-        """Tell which metrics have been read further than *lower*, where a reading of all begins; None if none has."""
+        """Return the floors of metrics that were read beyond *lower*, where all are read from; None if none was."""
         keys = {*self.keys, *self._coverage.known}
         if all(self._coverage.lower(key) == lower for key in keys):
             return None
         return Floors(self._coverage, self._selection.names)
 
-    def concede(self, request: PageRequest) -> None:
-        """Keep to a lesser request, and say what it lacks."""
+    def reduce_to(self, request: PageRequest) -> None:
+        """Use a smaller request from now on, and log what it lacks."""
         if request.size != self.request.size:
             logger.warning("the API refuses %d events a page; reading %d a page", self.request.size, request.size)
         if request.include != self.request.include:
@@ -306,11 +301,11 @@ class EventChains(Generic[R]):
                     "find its own, which costs requests",
                     metric.name,
                 )
-                self.request = asked  # to ask for less has not helped
+                self.request = asked  # the smaller request has not helped
                 unfiltered.add(metric.id)
             else:
                 opened.append(self._pages(run, reading, metric))
-            if place == 0:  # what had to be conceded to the API is known by now
+            if place == 0:  # how the request had to be reduced is known by now
                 for _, other in readings[1:]:
                     other.open()
         if unfiltered:
@@ -319,15 +314,6 @@ class EventChains(Generic[R]):
             floors = None if all(lower(key) == first for key in unfiltered) else Floors(self._coverage, None)
             opened.append(self._pages(run, reading, None, lambda metric: metric.id in unfiltered, floors))
         return opened
-
-    def _merged(self, pages: Sequence[Iterator[list[R]]]) -> Iterator[list[R]]:
-        if len(pages) == 1:
-            yield from pages[0]
-            return
-        chains = [(row for page in one for row in page) for one in pages]
-        rows = heapq.merge(*chains, key=attrgetter("second"))
-        while page := list(islice(rows, self.request.size)):
-            yield page
 
     def _pages(
         self,
@@ -341,12 +327,12 @@ class EventChains(Generic[R]):
         everything = metric is not None or self._selection.names is None
         by_name = self._metrics is None and not everything
         for page in reading.slices():
-            run.budget.pages += 1
+            run.tally["pages"] += 1
             leave_out(self.stream, page.fetched.document.odd, run.tally)
             context = PageContext(page.fetched)
             rows = []
             for event in page.fetched.document.data:
-                version = time_spelt_anew(event)
+                version = normalized_time(event)
                 if not page.holds(version[:19]):
                     continue
                 reference = event.relationships.metric.data if event.relationships.metric else None
@@ -364,7 +350,7 @@ class EventChains(Generic[R]):
 
 
 class Floors:
-    """From which second on the events of each metric are news, where a reading begins earlier, for others."""
+    """The second from which each metric's events are new, where a reading begins earlier for the sake of others."""
 
     def __init__(self, coverage: Coverage, names: Sequence[str] | None) -> None:
         """Look up marks by id; where a metric has none under its id, by those of the *names* that mean it, if given."""
@@ -373,7 +359,7 @@ class Floors:
         self._floors: dict[str | None, str] = {}
 
     def of(self, key: str | None, metric: Metric | None) -> str:
-        """Tell it of the metric with an id."""
+        """Return that second for the metric with an id."""
         floor = self._floors.get(key)
         if floor is None:
             keys = [key or EVERY]
@@ -383,8 +369,8 @@ class Floors:
         return floor
 
 
-def time_spelt_anew(event: Event) -> str:
-    """Spell the time of an event as records do, in its attributes, and return it; empty where it has none."""
+def normalized_time(event: Event) -> str:
+    """Rewrite the time of an event as records carry it, and return it; empty if it has none."""
     if (time := event.attributes.get("datetime")) is None:
         return ""
     event.attributes["datetime"] = time = rfc3339_json(time)

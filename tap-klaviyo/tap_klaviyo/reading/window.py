@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, NamedTuple
 
-from tap_klaviyo.streams.pages import P
+from tap_klaviyo.reading.pages import P
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from klaviyo_http.client import Fetched, Packed
     from klaviyo_http.errors import RefusedRequestError
 
-    from tap_klaviyo.fetching import Errand
+    from tap_klaviyo.reading.fetching import Task
 
 
-class Doubt(NamedTuple):
-    """Whether the API was right to end a chain, or to refuse to continue it, behind one record."""
+class Recheck(NamedTuple):
+    """A chain that ended, or was refused, after one record: is that record still the last?"""
 
     key: str
     """The record's id."""
@@ -38,24 +38,24 @@ class Window(Generic[P]):
     pace: timedelta | None = None
     """The time that a full page covers here; None as long as no page tells."""
     horizon: datetime | None = None
-    """How far that may be relied on."""
+    """How far that estimate holds."""
     since: datetime | None = None
-    """The second of the first record of the stretch to which that pace applies; earlier windows may belong to it."""
+    """Where the stretch with that pace begins, perhaps in an earlier window."""
     reached: datetime | None = None
     """The second of the last record read."""
     last_key: str = ""
     """Its id."""
     link: str | None = None
     """The page to read next; None for the first one."""
-    landmark: str | None = None
-    """A link that was met at a page whose number is a power of two; a circle of pages comes back to one of them."""
-    errand: Errand[Fetched[P]] | None = None
+    tortoise: str | None = None
+    """Brent's cycle detection: the link at the last page whose number is a power of two."""
+    task: Task[Fetched[P]] | None = None
     pages: deque[Fetched[P] | Packed[P]] = field(default_factory=deque)
     """Read, and not yet emitted."""
     waiting_bytes: int = 0
     complete: bool = False
     error: Exception | None = None
-    doubt: Doubt | None = None
+    recheck: Recheck | None = None
     pages_read: int = 0
     records_read: int = 0
     idle_pages: int = 0
@@ -64,7 +64,7 @@ class Window(Generic[P]):
     @property
     def may_ask(self) -> bool:
         """Whether its next page can be asked for now."""
-        return self.errand is None and not self.complete and self.error is None
+        return self.task is None and not self.complete and self.error is None
 
     @property
     def position(self) -> datetime | None:

@@ -5,26 +5,26 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tap_klaviyo.streams.pressure import EASE, OBLIVION, STRAIN, WORTH_WINDOWS, Pressure
+from tap_klaviyo.reading.concurrency import DECAY, EASE, STRAIN, WORTH_WINDOWS, Concurrency
 
 MOST = 16
 INSTANT = 0.0  # an emission that takes no time: as many requests are of use as are allowed
 
 
 def noted(*durations, most=MOST):
-    pressure = Pressure(most)
+    concurrency = Concurrency(most)
     for seconds in durations:
-        pressure.note(seconds)
-    return pressure
+        concurrency.note(seconds)
+    return concurrency
 
 
 def rounds(*durations):
     """The number allowed after each round of requests that all take so long."""
-    pressure, allowed = Pressure(MOST), []
+    concurrency, allowed = Concurrency(MOST), []
     for seconds in durations:
         for _ in range(allowed[-1] if allowed else 1):
-            pressure.note(seconds)
-        allowed.append(pressure.useful(INSTANT))
+            concurrency.note(seconds)
+        allowed.append(concurrency.useful(INSTANT))
     return allowed
 
 
@@ -41,7 +41,7 @@ def test_as_long_as_requests_stay_quick_there_are_four_times_as_many():
 
 def test_requests_that_take_longer_for_being_many_are_halved():
     """Up to twice the quickest there may be more; beyond three times there are fewer; between the two it stays."""
-    strained = 0.2 * STRAIN * OBLIVION**60
+    strained = 0.2 * STRAIN * DECAY**60
 
     assert rounds(0.2, 0.2, strained, strained) == [4, 16, 8, 4]
     assert rounds(0.2, 0.2 * (EASE + STRAIN) / 2) == [4, 4]
@@ -54,11 +54,11 @@ def test_one_slow_request_of_a_round_is_not_held_against_the_others():
 
 def test_quickest_time_is_forgotten():
     """A server that has become slower for good is not strained for ever; an hour ago it may have been night there."""
-    pressure = noted(0.01)
+    concurrency = noted(0.01)
     allowed = []
     for _ in range(600):
-        pressure.note(0.2)
-        allowed.append(pressure.useful(INSTANT))
+        concurrency.note(0.2)
+        allowed.append(concurrency.useful(INSTANT))
 
     assert min(allowed) < 4
     assert allowed[-1] == MOST

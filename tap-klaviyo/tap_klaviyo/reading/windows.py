@@ -1,13 +1,13 @@
 """Reading a long stretch of time in windows: several at once, emitted in order, within bounded memory.
 
 Klaviyo's cursors are serial: page *n + 1* needs the link of page *n*. So a stretch is cut into windows, half-open
-intervals of the stream's time, whose chains of pages are read at the same time. It begins as one window. Another one is
-cut off where a request takes longer than the emission of its page, and so many that the one hides the other. The cut
-is made in the earliest window that is long enough, a few pages behind what was read of it, as the density met there
-tells. An empty year therefore costs no request, a dense second holds up nobody else, and without latency there is one
-chain that is read one page ahead.
+intervals of the stream's time, whose chains of pages are read at the same time. Reading begins with one window. Where
+fetching a page takes longer than writing it, more are cut off: enough windows to hide the fetch time behind the
+writing. The earliest window that is long enough is cut, a few pages beyond what was read of it, as estimated from the
+density of the pages before. So an empty year costs no request, a dense second delays no other window, and without
+latency there is one chain, read one page ahead.
 
-Everything here happens in the emitting thread; see `tap_klaviyo.fetching`.
+Everything here happens in the emitting thread; see `tap_klaviyo.reading.fetching`.
 """
 
 from __future__ import annotations
@@ -20,24 +20,23 @@ from typing import TYPE_CHECKING, Generic, NamedTuple
 
 from klaviyo_http.client import Fetched
 from klaviyo_http.errors import RefusedRequestError
-from klaviyo_http.moments import whole_second
+from klaviyo_http.moments import GRAIN, whole_second
 
-from tap_klaviyo.bookmarks import GRAIN
-from tap_klaviyo.streams.pages import P, Slice
-from tap_klaviyo.streams.pressure import Pressure
-from tap_klaviyo.streams.window import Doubt, Window
+from tap_klaviyo.reading.concurrency import Concurrency
+from tap_klaviyo.reading.pages import P, Slice
+from tap_klaviyo.reading.window import Recheck, Window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tap_klaviyo.fetching import Errand, Fetcher
-    from tap_klaviyo.streams.pages import Source
+    from tap_klaviyo.reading.fetching import Fetcher, Task
+    from tap_klaviyo.reading.pages import Source
 
 BUDGET_BYTES = 64_000_000  # of bodies that wait to be emitted
 FEWEST_PAGES, MOST_PAGES = 4, 64  # of a window
-WORTH_PAGES = 2  # that a window must have besides
-HORIZON = 16  # how many times the stretch that has been read one may conclude from it on what follows
-ALIKE = 8  # by which factor the pace may differ within one such stretch
+WORTH_PAGES = 2  # that must remain of a window that is cut
+HORIZON = 16  # an estimate holds for so many times the stretch that it was measured on
+ALIKE = 8  # factor by which the pace may differ within one such stretch
 SMOOTHING = 0.3  # weight of the newest measurement
 SETTLE_SECONDS = 1.0
 MOST_IDLE_PAGES = 50
@@ -84,7 +83,7 @@ class WindowedReading(Generic[P]):
         self._settle = settle
         self._before_page = before_page
         self._windows: deque[Window[P]] = deque([Window(*bounds)])
-        self._pressure = Pressure(fetcher.threads)
+        self._concurrency = Concurrency(fetcher.threads)
         self._emit_seconds: float | None = None
         self._page_bytes: float | None = None
         self._known: Window[P] | None = None
@@ -141,23 +140,23 @@ class WindowedReading(Generic[P]):
     # -- answers ---------------------------------------------------------------------------------------------------
 
     def _advance(self) -> None:
-        """Take what has arrived, and ask for what comes next."""
+        """Take the answers that have arrived, and send the next requests."""
         self._fetcher.take(0)
         for window in self._windows:
-            if window.errand and window.errand.taken:
-                errand, window.errand = window.errand, None
-                self._take(window, errand)
+            if window.task and window.task.taken:
+                task, window.task = window.task, None
+                self._take(window, task)
         if self._before_page is None:
             self._cut()
             self._ask()
         elif (window := self._windows[0]).may_ask and not window.pages:
             if window.link:
                 self._before_page()
-            window.errand = self._fetcher.ask(self._request(window))
+            window.task = self._fetcher.ask(self._request(window))
 
-    def _take(self, window: Window[P], errand: Errand[Fetched[P]]) -> None:
+    def _take(self, window: Window[P], task: Task[Fetched[P]]) -> None:
         try:
-            fetched = errand.result()
+            fetched = task.result()
         except RefusedRequestError as error:
             self._refused(window, error)
         except Exception as error:  # noqa: BLE001 - raised when everything before it has been emitted
@@ -166,17 +165,17 @@ class WindowedReading(Generic[P]):
             self._arrived(window, fetched)
 
     def _refused(self, window: Window[P], error: RefusedRequestError) -> None:
-        """Ask differently, if that may help."""
+        """Ask again with a smaller request, or recheck the end of the chain, if either may help."""
         if window.link is None:
-            if not self._source.concedes(error):
+            if not self._source.can_ask_for_less(error):
                 window.error = error
-        elif not self._doubts(window, error):
+        elif not self._recheck(window, error):
             window.error = error
 
     def _arrived(self, window: Window[P], fetched: Fetched[P]) -> None:
         page = fetched.document
         if len(page.data) > self._source.size // 2:  # others are quick, and few
-            self._pressure.note(fetched.seconds)
+            self._concurrency.note(fetched.seconds)
         if page.data:
             self._page_bytes = _smoothed(self._page_bytes, fetched.size)
         emitted_next = window is self._windows[0] and not window.pages
@@ -188,14 +187,14 @@ class WindowedReading(Generic[P]):
         window.idle_pages = window.idle_pages + 1 if brings_nothing else 0
         self._note_time(window, page)
         followed, window.link = window.link, page.links.next or None
-        if window.doubt and page.data and window.doubt.key == window.last_key:
-            window.error = window.doubt.error if window.link else None  # without a link, nothing was refused
+        if window.recheck and page.data and window.recheck.key == window.last_key:
+            window.error = window.recheck.error if window.link else None  # without a link, nothing was refused
             window.complete = not window.error
         elif window.reached and window.reached >= window.end:
             window.complete = True
         elif window.link is None:
-            window.complete = not (followed and not page.data and self._doubts(window, None))
-        elif window.link in (followed, window.landmark):
+            window.complete = not (followed and not page.data and self._recheck(window, None))
+        elif window.link in (followed, window.tortoise):
             window.error = RefusedRequestError(
                 f"{self._source.name}: a page names one as the next that was read before", status=200, parameter=None
             )
@@ -206,7 +205,7 @@ class WindowedReading(Generic[P]):
                 parameter=None,
             )
         if window.pages_read.bit_count() == 1:
-            window.landmark = window.link
+            window.tortoise = window.link
         if window.complete and window.start and window.since is None:  # not one record in all that time
             window.pace = (window.end - window.start) * self._source.size
             window.horizon = _beyond(window.start, window.end)
@@ -218,7 +217,7 @@ class WindowedReading(Generic[P]):
         if span is None:
             return
         first, last = span
-        if window.asked_until and last >= window.asked_until:  # it shows a newer time than that of its place
+        if window.asked_until and last >= window.asked_until:  # changed since it was listed
             return
         covered = last - min(window.reached or first, first)
         window.reached = max(window.reached or last, last)
@@ -241,16 +240,16 @@ class WindowedReading(Generic[P]):
             measured = other if other.pace else measured
         return measured
 
-    def _doubts(self, window: Window[P], error: RefusedRequestError | None) -> bool:
+    def _recheck(self, window: Window[P], error: RefusedRequestError | None) -> bool:
         """Ask again from the last second that was read, if there is one.
 
-        A cursor names a record. When that record is changed or erased before the cursor is followed, the API may
-        continue at its new place, behind everything in the window, or refuse the cursor. If the record is the last one
-        again, it has stayed, and the API was right. What was read of that second comes again, and is known.
+        A cursor names a record. If that record is changed or erased before the cursor is followed, the API may continue
+        at its new place, beyond the window, or refuse the cursor. So an empty page or a refusal is trusted only if the
+        record has not moved: if it is the last one again. What was read of that second comes twice, and is dropped.
         """
         window.link = None
-        window.landmark = None
-        window.doubt = Doubt(window.last_key, error)
+        window.tortoise = None
+        window.recheck = Recheck(window.last_key, error)
         return window.reached is not None
 
     # -- requests --------------------------------------------------------------------------------------------------
@@ -259,14 +258,14 @@ class WindowedReading(Generic[P]):
         """Ask for the next pages: always for the first window's, for the others' as the budget of bytes allows."""
         expected = int(self._page_bytes or 0)
         ahead = 0
-        total = sum(window.waiting_bytes + expected * (window.errand is not None) for window in self._windows)
+        total = sum(window.waiting_bytes + expected * (window.task is not None) for window in self._windows)
         for window in self._windows:
-            ahead += window.waiting_bytes + expected * (window.errand is not None)
+            ahead += window.waiting_bytes + expected * (window.task is not None)
             if window.may_ask:
                 first = window is self._windows[0] and not window.pages
                 fits = ahead + expected <= self._budget and total + expected <= 2 * self._budget
                 if first or (fits and self._fetcher.idle):
-                    window.errand = self._fetcher.ask(self._request(window))
+                    window.task = self._fetcher.ask(self._request(window))
                     ahead += expected
                     total += expected
             if window.error:
@@ -292,7 +291,7 @@ class WindowedReading(Generic[P]):
             pass
 
     def _cut_once(self, wanted: int) -> bool:
-        """Cut the earliest window that is long enough, a few pages behind where it has been read."""
+        """Cut the earliest window that is long enough, a few pages beyond where it has been read."""
         estimates = self._pages_left()
         pages = self._pages_of_window(wanted, estimates[-1].pages)
         for place, (window, left, reliable) in enumerate(estimates):
@@ -310,14 +309,13 @@ class WindowedReading(Generic[P]):
     def _pages_of_window(self, wanted: int, left: float) -> float:
         """How many pages a window should have.
 
-        All of them take half of the budget; towards the end, when the last one has few left, they become shorter, so
-        that they end together.
+        Together they take half of the budget. Towards the end they become shorter, so that they end together.
         """
         fitting = self._budget / 2 / wanted / max(self._page_bytes or 0, 1)
         return min(max(min(fitting, left / wanted), FEWEST_PAGES), MOST_PAGES)
 
     def _pages_left(self) -> list[Estimate[P]]:
-        """Estimate how much of each window is still to be read; what is not known yet is taken from the one before."""
+        """Estimate how much of each window is still to be read; where nothing is known, the window before tells."""
         estimates = []
         known = self._known
         for window in self._windows:
@@ -332,7 +330,7 @@ class WindowedReading(Generic[P]):
     @property
     def _wanted(self) -> int:
         """How many windows to read at once."""
-        return 1 if self._emit_seconds is None else self._pressure.useful(self._emit_seconds)
+        return 1 if self._emit_seconds is None else self._concurrency.useful(self._emit_seconds)
 
     def _say_complete(self, window: Window[P]) -> None:
         logger.debug(

@@ -8,7 +8,7 @@ states)::
     {"replication_key": "updated", "replication_key_value": "2026-08-14T09:13:05Z", "seen": [["01K7…", "2026-…Z"], …]}
 
 Events are immutable, so their ``seen`` holds ids alone. Beside that stands ``since``, where the first run began (null:
-at the beginning), before which no later run reads; and, where metrics are read, what `tap_klaviyo.coverage` says.
+at the beginning), before which no later run reads; and, where metrics are read, what `coverage` says.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import msgspec
-from klaviyo_http.moments import clamped_moment, parse_moment, whole_second
+from klaviyo_http.moments import GRAIN, clamped_moment, parse_moment, whole_second
 
 from tap_klaviyo.errors import UnreadableStateError
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 SEEN_LIMIT = 20_000
-GRAIN = timedelta(seconds=1)  # of Klaviyo's times
 LONGEST = timedelta(days=4_000_000)  # more than the calendar has
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)  # a bound before that bounds nothing, and the API may refuse it
 
@@ -203,7 +202,7 @@ class Bookmark:
 
 
 def before(moment: datetime, reach: timedelta, since: datetime | None = None) -> datetime | None:
-    """Return the moment so far before another, but none before *since*; None, the beginning, where it is before 1970.
+    """Return the time *reach* before another, but none before *since*; None, the beginning, if that is before 1970.
 
     A bookmark that itself lies before *since* (a state written by hand) is not held to it.
     """
@@ -217,12 +216,12 @@ def before(moment: datetime, reach: timedelta, since: datetime | None = None) ->
 
 
 def second_of(moment: datetime | None) -> str:
-    """Cut a moment to the second: ``2026-08-14T09:12:40``; empty for None."""
+    """Write a time, cut to the second: ``2026-08-14T09:12:40``; empty for None."""
     return whole_second(moment)[:-1] if moment else ""
 
 
 def span(**units: int) -> timedelta:
-    """Make a duration, however long; one that no calendar holds is as long as can be.
+    """Make a duration; one that is longer than the calendar is cut to its length.
 
     >>> span(days=7)
     datetime.timedelta(days=7)

@@ -1,4 +1,4 @@
-"""Predictive analytics of profiles: asked for on wish, and given up where the API cannot bear it."""
+"""Predictive analytics of profiles: optional; dropped for the rest of a run if the API keeps failing with it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ logger = logging.getLogger("tap-klaviyo.predictions")
 
 
 class PredictiveReader:
-    """Reads profiles with their predictive analytics; without them from the first page on that cannot be had with them.
+    """Reads profiles with their predictive analytics, and without them once a page cannot be had with them.
 
     The field has made the API fail (503) under load where the profiles alone came.
     """

@@ -7,12 +7,15 @@ from dataclasses import dataclass, field
 import msgspec
 
 from klaviyo_insiderone_sandbox.clock import MICROSECONDS, shown_exactly
-from klaviyo_insiderone_sandbox.klaviyo import consent, people, shop
+from klaviyo_insiderone_sandbox.klaviyo import consent
 from klaviyo_insiderone_sandbox.klaviyo.attributions import Attribution, named
 from klaviyo_insiderone_sandbox.klaviyo.consent import Naming
-from klaviyo_insiderone_sandbox.klaviyo.events import Event, Metric, short_id
+from klaviyo_insiderone_sandbox.klaviyo.events import Event, Metric
+from klaviyo_insiderone_sandbox.klaviyo.ids import short_id
 from klaviyo_insiderone_sandbox.klaviyo.profiles import Profile
-from klaviyo_insiderone_sandbox.klaviyo.state import Account, MailingList
+from klaviyo_insiderone_sandbox.klaviyo.seeding import people, shop
+from klaviyo_insiderone_sandbox.klaviyo.seeding.marketing import sow_marketing
+from klaviyo_insiderone_sandbox.klaviyo.state import Account
 
 DAY = 86_400
 CURRENCIES = ("EUR", "EUR", "EUR", "TRY", "GBP")
@@ -90,9 +93,7 @@ def sow(account: Account, seed: Seed) -> None:
     chance = random.Random(seed.seed)  # noqa: S311 - repeatable data, not secrets
     account.naming = seed.naming
     sower = Sower(account, seed, chance, account.clock.now() // MICROSECONDS, shop.catalog(chance))
-    for name, double in (("Newsletter", True), ("SMS club", False)):
-        list_id = short_id(name, 6)
-        account.lists[list_id] = MailingList(list_id, name, (sower.now - seed.days * DAY) * MICROSECONDS, double=double)
+    sow_marketing(account, (sower.now - seed.days * DAY) * MICROSECONDS)
     ids = sow_profiles(sower)
     if ids:
         sow_consent(sower, ids)

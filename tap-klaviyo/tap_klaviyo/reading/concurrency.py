@@ -1,21 +1,21 @@
-"""How many requests at once are of use; found out by trying."""
+"""How many requests at once are worth sending, found by trying."""
 
 from __future__ import annotations
 
 import math
 import statistics
 
-WORTH_WINDOWS = 4.0  # how many times longer than its emission a page must take to fetch
+WORTH_WINDOWS = 4.0  # a page must take so many times longer to fetch than to write
 GROWTH = 4
-EASE, STRAIN = 2.0, 3.0  # how much longer than the quickest one may requests take before there are no more, or fewer
-OBLIVION = 1.01  # by which factor the quickest time is forgotten with every request
+EASE, STRAIN = 2.0, 3.0  # requests slower than the quickest by these factors: no more, fewer
+DECAY = 1.01  # factor by which the quickest time known grows with every request
 
 
-class Pressure:
-    """Finds out how many requests at once are of use.
+class Concurrency:
+    """Finds how many requests at once are worth sending.
 
-    As long as requests take no longer for being many, there may be more; where they do, the server (or this process)
-    is busy, and more of them would only wait there.
+    While many requests take no longer than few, there may be more. Where they do, the server (or this process) is busy,
+    and more of them would only wait there.
     """
 
     def __init__(self, most: int) -> None:
@@ -25,8 +25,8 @@ class Pressure:
         self._round: list[float] = []
 
     def note(self, seconds: float) -> None:
-        """Take note of the duration of a request for a full page."""
-        self._quickest = min(OBLIVION * self._quickest, seconds)
+        """Note the duration of a request for a full page."""
+        self._quickest = min(DECAY * self._quickest, seconds)
         self._round.append(seconds)
         if len(self._round) >= self._allowed:
             usual = statistics.median(self._round)
@@ -37,7 +37,7 @@ class Pressure:
                 self._allowed = max(1, self._allowed // 2)
 
     def useful(self, emit_seconds: float) -> int:
-        """Return how many requests at once hide their duration behind the emission of pages, which takes so long."""
+        """Return how many requests at once hide their duration behind the writing of a page, which takes so long."""
         ratio = self._quickest / max(emit_seconds, 1e-6)
         if math.isinf(ratio) or ratio < WORTH_WINDOWS:
             return 1

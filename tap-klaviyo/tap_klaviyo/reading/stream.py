@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, cast
 
 import msgspec
 from klaviyo_http.documents import decode_exactly
-from klaviyo_http.errors import NoWayError, RejectedKeyError, StreamError, frames
+from klaviyo_http.errors import NoWayError, RefusedRequestError, RejectedKeyError, StreamError, frames
 from klaviyo_http.moments import whole_second
 from singer_sdk.helpers.conform import TypeConformanceLevel
 from singer_sdk.mapper import SameRecordTransform
@@ -23,25 +23,26 @@ from singer_sdk.streams import Stream
 from typing_extensions import override
 
 from tap_klaviyo import schemas
-from tap_klaviyo.bookmarks import Bookmark, SavedBookmark, before, read_state, span
 from tap_klaviyo.errors import MapFailedError, MisspeltMetricsError
-from tap_klaviyo.fetching import Fetcher
-from tap_klaviyo.streams.rows import PageBudget, PageLimitReached, Row
-from tap_klaviyo.streams.windows import WindowedReading
+from tap_klaviyo.reading.bookmarks import Bookmark, SavedBookmark, before, read_state, span
+from tap_klaviyo.reading.fetching import Fetcher
+from tap_klaviyo.reading.rows import PageBudget, PageLimitReached, Row
+from tap_klaviyo.reading.windows import WindowedReading
 from tap_klaviyo.writer import encode_lines, json_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 
     from klaviyo_http.client import KlaviyoClient
+    from klaviyo_http.endpoints import Endpoint
     from singer_sdk.helpers.types import Context, Record
     from singer_sdk.metrics import Counter
     from singer_sdk.singerlib import RecordMessage
     from singer_sdk.tap_base import Tap
 
     from tap_klaviyo.metrics import MetricDirectory
+    from tap_klaviyo.reading.pages import P, Source
     from tap_klaviyo.settings import Settings
-    from tap_klaviyo.streams.pages import P, Source
     from tap_klaviyo.writer import LineWriter
 
 EXPLAINED = (RejectedKeyError, NoWayError, MapFailedError, MisspeltMetricsError, BrokenPipeError)
@@ -49,11 +50,12 @@ EXPLAINED = (RejectedKeyError, NoWayError, MapFailedError, MisspeltMetricsError,
 
 CHECKPOINT_RECORDS = 1_000
 CHECKPOINT_SECONDS = 5.0
+NOT_FOUND = 404
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Through what the streams of one run read."""
+    """What the streams of one run share."""
 
     client: KlaviyoClient
     settings: Settings
@@ -66,7 +68,7 @@ class Account:
 
 @dataclass(slots=True)
 class Run:
-    """One run of one stream."""
+    """One run of one stream, or of its part that belongs to one parent."""
 
     since: datetime | None
     """Where the first run began, and none reads before; None for the beginning."""
@@ -77,11 +79,12 @@ class Run:
     bookmark: Bookmark
     budget: PageBudget
     tally: dict[str, int]
-    """What became of what was read: emitted, repeats, and what a stream adds."""
+    """What became of what was read, of all parts: emitted, repeats, pages, and what a stream adds."""
     fetcher: Fetcher
+    context: Context | None = None
+    """The parent whose part of the stream is read, if it is read parent by parent: ``{"list_id": "Y6nRLr"}``."""
     resumes: bool = False
     """Whether there was a bookmark."""
-    started: float = field(default_factory=time.monotonic)
     outcome: str = "stopped"
 
     @property
@@ -108,8 +111,8 @@ class KlaviyoStream(Stream):
     schema: ClassVar[StreamSchema[str]] = StreamSchema(SchemaDirectory(schemas))
     primary_keys = ("id",)
 
-    path: ClassVar[str]
-    """The endpoint that is walked through."""
+    endpoint: ClassVar[Endpoint]
+    """What is read."""
     versioned: ClassVar[bool] = False
     """Whether a record may come again, changed, under a later replication key."""
 
@@ -121,10 +124,12 @@ class KlaviyoStream(Stream):
         self._next_checkpoint = CHECKPOINT_RECORDS
         self._last_checkpoint = time.monotonic()
         self._checkpointed = (0, "")
+        self._tally: dict[str, int] = {}
+        self._began = time.monotonic()
 
     @cached_property
     def account(self) -> Account:
-        """Through what the stream reads. Discovery needs none, so that it works without settings."""
+        """The account that is read. Discovery does not need it, so that it works without settings."""
         return self._connect()
 
     @cached_property
@@ -143,15 +148,24 @@ class KlaviyoStream(Stream):
         return span(seconds=self.account.settings.overlap_seconds)
 
     @property
+    def first_endpoint(self) -> Endpoint:
+        """The endpoint that is asked first; where no answer has come yet, it tells the time."""
+        return self.endpoint
+
+    @property
     def reads_nothing(self) -> bool:
-        """Whether it is known, once it is prepared, that there is nothing to read."""
+        """Whether it is known, once the stream is prepared, that there is nothing to read."""
         return False
 
+    def contexts(self) -> Iterable[Context | None]:
+        """Name the parents whose parts of the stream are read one by one; None: it is read as a whole."""
+        return (None,)
+
     def prepare(self) -> None:
-        """Ask what the stream needs to know before its run begins."""
+        """Read what the stream needs to know before its run begins."""
 
     def begin(self, saved: SavedBookmark | None, since: datetime | None) -> Beginning:
-        """Tell where to begin; *since* is where the first run began, or begins."""
+        """Return where to begin; *since* is where the first run began, or begins."""
         return Beginning(before(saved.moment, self.reach, since) if saved and saved.moment else since)
 
     @abstractmethod
@@ -159,10 +173,7 @@ class KlaviyoStream(Stream):
         """Read what the run asks for, in order, and count it."""
 
     def finish(self, run: Run) -> None:
-        """Move the bookmark to the end of what has been read entirely; a first run that ends where none began, there.
-
-        Its end lies before its beginning where ``end_date`` does.
-        """
+        """Move the bookmark to the end of what has been read; to the lower bound, if ``end_date`` lies before that."""
         run.bookmark.complete(max(run.upper, run.lower) if run.lower else run.upper)
 
     def notes(self, _: Run) -> dict[str, Any]:
@@ -175,8 +186,10 @@ class KlaviyoStream(Stream):
     def get_records(self, context: Context | None) -> Iterable[Record]:
         """Read the stream; a failure is reported here, so that the other streams go on."""
         requests = self.account.client.requests
+        self._began = time.monotonic()
+        self._tally = {"emitted": 0, "repeats": 0, "pages": 0}
         try:
-            yield from islice(self._read(), self.ABORT_AT_RECORD_COUNT)  # the limit of --test
+            yield from islice(self._read(context), self.ABORT_AT_RECORD_COUNT)  # the limit of --test
             self.account.tried.add(self.name)
         finally:
             if self._run:
@@ -186,8 +199,8 @@ class KlaviyoStream(Stream):
                 self._summarise(self.account.client.requests - requests)
         self._run = None
 
-    def _read(self) -> Iterator[Record]:
-        """Run, and sort what ends the run.
+    def _read(self, context: Context | None) -> Iterator[Record]:
+        """Read every part, and sort what ends that.
 
         Raises:
             RejectedKeyError, NoWayError: No stream can be read.
@@ -196,11 +209,8 @@ class KlaviyoStream(Stream):
         """
         try:
             self.prepare()
-            self._run = run = self._begin()
-            if run.lower is None or run.lower < run.upper:
-                yield from self.records(run)
-            self.finish(run)
-            run.outcome = "complete"
+            for part in [context] if context else self.contexts():
+                yield from self._read_part(part)
         except EXPLAINED:
             raise
         except PageLimitReached:
@@ -210,6 +220,21 @@ class KlaviyoStream(Stream):
         except Exception as error:  # noqa: BLE001 - a mistake of ours in one stream must not cost the others
             self._failed(f"unexpected {type(error).__name__} at {frames(error)}")
         self.checkpoint()
+
+    def _read_part(self, context: Context | None) -> Iterator[Record]:
+        """Read the part of the stream that belongs to one parent, or all of it; a parent may be gone by now."""
+        self._run = run = self._begin(context)
+        try:
+            if run.lower is None or run.lower < run.upper:
+                yield from self.records(run)
+            self.finish(run)
+        except RefusedRequestError as error:
+            if context is None or error.status != NOT_FOUND:
+                raise
+            run.tally["gone"] = run.tally.get("gone", 0) + 1
+        run.outcome = "complete"
+        run.fetcher.close()
+        self._note_state(run)
 
     def emit(self, run: Run, pages: Iterable[Sequence[Row]]) -> Iterator[Record]:
         """Emit rows that were not emitted before."""
@@ -253,13 +278,21 @@ class KlaviyoStream(Stream):
                     bookmark.note((row,))
 
     def reading(
-        self, run: Run, source: Source[P], lower: datetime | None, before_page: Callable[[], None], share: int = 1
+        self,
+        run: Run,
+        source: Source[P],
+        lower: datetime | None,
+        before_page: Callable[[], None],
+        share: int = 1,
+        *,
+        in_windows: bool = True,
     ) -> WindowedReading[P]:
         """Prepare to read a source, one of *share*, from *lower* to the run's upper bound.
 
-        *before_page* is called before every page but the first if ``max_pages`` is set.
+        With ``max_pages``, and where it is not read *in_windows*, there is one chain, and *before_page* is called
+        before every page but the first.
         """
-        limit = None if run.budget.limit is None else before_page
+        limit = None if run.budget.limit is None and in_windows else before_page
         return WindowedReading(source, run.fetcher, (lower, run.upper), self.settle, limit, share)
 
     def settle(self) -> None:
@@ -274,12 +307,12 @@ class KlaviyoStream(Stream):
         if self._run.tally["emitted"] >= self._next_checkpoint or (late and self._run.progress != self._checkpointed):
             self.checkpoint()
 
-    def _begin(self) -> Run:
+    def _begin(self, context: Context | None) -> Run:
         self.lines.check()
         settings, client = self.account.settings, self.account.client
-        start = client.run_start(self.path, self.reach)
-        saved = self._saved(start)
-        since = saved.since if saved else self._first_lower_bound(start)
+        start = client.run_start(self.first_endpoint, self.reach)
+        saved = self._saved(start, context)
+        since = saved.since if saved else self._first_lower_bound(start, context)
         lower, position, recalled = self.begin(saved, since)
         upper = min(start, settings.end) if settings.end else start
         if lower and upper <= lower and upper < start:
@@ -297,12 +330,12 @@ class KlaviyoStream(Stream):
             position=position,
             recalled=recalled,
         )
-        budget = PageBudget(settings.max_pages, bookmark)
+        limit = settings.max_pages if self.replication_key else None  # without a bookmark, no run could go on
+        budget = PageBudget(limit, bookmark, counted=self._run.budget.counted if self._run else 0)
         fetcher = Fetcher(settings.max_concurrency)
-        tally = {"emitted": 0, "repeats": 0}
-        return Run(since, lower, upper, bookmark, budget, tally, fetcher, resumes=saved is not None)
+        return Run(since, lower, upper, bookmark, budget, self._tally, fetcher, context, resumes=saved is not None)
 
-    def _saved(self, start: datetime) -> SavedBookmark | None:
+    def _saved(self, start: datetime, context: Context | None) -> SavedBookmark | None:
         """Read what an earlier run left; a bookmark in the future is brought back to the run's start.
 
         One that this tap has written was no later than the server's clock; if that is behind it now, but this
@@ -310,7 +343,9 @@ class KlaviyoStream(Stream):
 
         A state that does not say where the first run began is held to a ``start_date`` that lies before its bookmark.
         """
-        saved = read_state(self.stream_state, str(self.replication_key)) if self._is_incremental else None
+        if not self._is_incremental:
+            return None
+        saved = read_state(self.get_context_state(context), str(self.replication_key))
         if saved and saved.moment and saved.moment > start:
             if saved.tells_since and saved.moment <= datetime.now(UTC):
                 self.logger.warning(
@@ -328,7 +363,9 @@ class KlaviyoStream(Stream):
             saved = replace(saved, since=earliest if earliest and earliest <= saved.moment else None)
         return saved
 
-    def _first_lower_bound(self, start: datetime) -> datetime | None:
+    def _first_lower_bound(self, start: datetime, context: Context | None) -> datetime | None:
+        if self.replication_key is None:
+            return None
         settings = self.account.settings
         hours = settings.initial_sync_lookback_hours
         reach = span(hours=hours) if hours else timedelta(0)
@@ -336,7 +373,9 @@ class KlaviyoStream(Stream):
         bound = f"what happened since {whole_second(lower)}" if lower else "everything"
         reason = "the state holds no bookmark" if self._is_incremental else "the catalog asks for a full read"
         if self.ABORT_AT_RECORD_COUNT is None and not self.reads_nothing:
-            self.logger.warning("stream %s: %s; reading %s", self.name, reason, bound)
+            whose = f" (of {', '.join(map(str, context.values()))})" if context else ""
+            level = logging.INFO if context else logging.WARNING
+            self.logger.log(level, "stream %s%s: %s; reading %s", self.name, whose, reason, bound)
         return lower
 
     # -- state -----------------------------------------------------------------------------------------------------
@@ -349,11 +388,7 @@ class KlaviyoStream(Stream):
         """Write a STATE with the end of what has been emitted so far."""
         if self._run is None or not self._is_incremental:
             return
-        run = self._run
-        state = run.bookmark.to_state(str(self.replication_key))
-        if state or run.outcome == "complete":
-            state |= {"since": whole_second(run.since) if run.since else None, **self.notes(run)}
-        self.stream_state.update(state)
+        state = self._note_state(self._run)
         self._tap.state_writer.write_state(self.tap_state)
         self.lines.flush()
         self.lines.check()
@@ -362,9 +397,19 @@ class KlaviyoStream(Stream):
         pause = max(CHECKPOINT_RECORDS, len(state.get("seen", ())) // 2)  # a long list is not written so often
         self._next_checkpoint = self._run.tally["emitted"] + pause
 
+    def _note_state(self, run: Run) -> dict[str, Any]:
+        """Put into the state how far a run has come, and return what was put there."""
+        if not self._is_incremental:
+            return {}
+        state = run.bookmark.to_state(str(self.replication_key))
+        if state or (run.outcome == "complete" and run.context is None):
+            state |= {"since": whole_second(run.since) if run.since else None, **self.notes(run)}
+        self.get_context_state(run.context).update(state)
+        return state
+
     @override
     def get_replication_key_signpost(self, context: Context | None = None) -> None:
-        """Have none: the bookmark of the tap is bounded by itself."""
+        """Return none: the tap bounds its bookmark itself."""
 
     @override
     def _write_starting_replication_value(self, context: Context | None) -> None:
@@ -405,7 +450,7 @@ class KlaviyoStream(Stream):
 
     @override
     def _generate_record_messages(self, record: Record) -> Generator[RecordMessage, None, None]:
-        """Compose the messages of a record, stamped with the moment its page was fetched.
+        """Compose the messages of a record, stamped with the time its page was fetched.
 
         Raises:
             MapFailedError: A stream map cannot be applied to it.
@@ -446,11 +491,14 @@ class KlaviyoStream(Stream):
 
     def _summarise(self, requests: int) -> None:
         run = self._run
-        summary: dict[str, Any] = {"stream": self.name, "outcome": run.outcome if run else "failed"}
+        ended = "failed" if self.name in self.account.failed else "complete"  # without a run: nothing was to be read
+        summary: dict[str, Any] = {"stream": self.name, "outcome": run.outcome if run else ended}
         if run:
-            bookmark = run.bookmark.second
-            summary |= run.tally | {"pages": run.budget.pages, "bookmark": f"{bookmark}Z" if bookmark else None}
-            summary["seconds"] = round(time.monotonic() - run.started, 1)
+            summary |= run.tally
+            if run.context is None:
+                bookmark = run.bookmark.second
+                summary["bookmark"] = f"{bookmark}Z" if bookmark else None
+            summary["seconds"] = round(time.monotonic() - self._began, 1)
             if run.bookmark.may_repeat:
                 self.logger.warning(
                     "stream %s: more records in the overlap than the state can remember; the next run may repeat some",

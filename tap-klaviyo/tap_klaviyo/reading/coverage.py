@@ -1,4 +1,4 @@
-"""How far each metric has been read: what nobody read is not claimed.
+"""How far each metric has been read, so that none counts as read that was not.
 
 A metric may be misspelt in the settings, be renamed, or be added to them later; the bookmark of the stream is then
 ahead of what was read of it. So the state keeps, beside the bookmark, for each metric up to when it has been read (a
@@ -21,13 +21,13 @@ from typing import TYPE_CHECKING, Any
 
 from klaviyo_http.moments import parse_moment
 
-from tap_klaviyo.bookmarks import SEEN_LIMIT, before, second_of
+from tap_klaviyo.reading.bookmarks import SEEN_LIMIT, before, second_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import datetime, timedelta
 
-    from tap_klaviyo.bookmarks import SavedBookmark
+    from tap_klaviyo.reading.bookmarks import SavedBookmark
 
 EVERY = "*"
 
@@ -61,21 +61,21 @@ class Coverage:
         return frozenset(self._marks) - {EVERY}
 
     def mark(self, key: str) -> str:
-        """Tell up to which second a metric has been read; empty if it never was."""
+        """Return up to which second a metric has been read; empty if it never was."""
         return self._marks.get(key) or self._marks.get(EVERY, "")
 
     def lower(self, key: str) -> datetime | None:
-        """Tell from when on a metric is to be read; None: from the beginning."""
+        """Return from when on a metric is to be read; None: from the beginning."""
         mark = self.mark(key)
         return before(parse_moment(f"{mark}Z"), self._reach, self._since) if mark else self._since
 
     def lowest(self, keys: Iterable[str]) -> datetime | None:
-        """Tell from when on several metrics are to be read, of which there is at least one."""
+        """Return from when on several metrics are to be read, of which there is at least one."""
         bounds = [self.lower(key) for key in keys]
         return None if None in bounds else min(bound for bound in bounds if bound)
 
     def position(self, keys: Iterable[str]) -> str:
-        """Tell up to which second all these metrics have been read; empty: not even the first."""
+        """Return up to which second all these metrics have been read; empty: not even the first."""
         first = second_of(self._since)
         return min(self.mark(key) or first for key in keys)
 
@@ -104,7 +104,7 @@ class Coverage:
 
 
 def coverage_of(saved: SavedBookmark | None, since: datetime | None, reach: timedelta) -> Coverage:
-    """Take up what an earlier run left; no mark lies behind its bookmark, which may have been brought back."""
+    """Continue what an earlier run left; no mark lies after its bookmark, which may have been brought back."""
     if saved is None:
         return Coverage({}, since, reach)
     last = second_of(saved.moment)

@@ -1,0 +1,13 @@
+"""Flows: declared for those who name them, not served yet."""
+
+from __future__ import annotations
+
+from klaviyo_insiderone_sandbox.klaviyo.resource_types import ResourceType
+
+FLOW = ResourceType(
+    "flow",
+    "flows",
+    "flows:read",
+    attributes=("name", "status", "archived", "created", "updated", "trigger_type"),
+    to_many={"flow-actions": "flow-action", "tags": "tag"},
+)

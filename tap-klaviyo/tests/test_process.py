@@ -1,0 +1,36 @@
+"""How the command adjusts its process."""
+
+from __future__ import annotations
+
+import fcntl
+import gc
+import os
+import subprocess
+import sys
+
+import pytest
+from tap_klaviyo.process import PIPE_BYTES, prepare_process
+
+
+@pytest.mark.req("C-21")
+def test_collector_is_spared_the_pages_that_wait():
+    """Its first generation takes as many objects as a few pages hold."""
+    before = gc.get_threshold()
+    try:
+        prepare_process()
+        assert gc.get_threshold()[0] >= 100_000
+        assert gc.get_freeze_count() > 0
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems size their pipes themselves")
+def test_pipe_that_is_written_to_holds_a_page():
+    """It holds 64 kB by itself, and a page of events has 1 MB."""
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb") as end:
+        with os.fdopen(writing, "wb") as output:
+            subprocess.run([sys.executable, "-m", "tap_klaviyo", "--version"], stdout=output, check=True)
+
+        assert fcntl.fcntl(end, fcntl.F_GETPIPE_SZ) == PIPE_BYTES
