@@ -21,7 +21,8 @@ from klaviyo_http.client import ClientSettings as TapSettings
 from klaviyo_http.client import KlaviyoClient
 from klaviyo_http.errors import KlaviyoError, NoWayError, RefusedRequestError
 from klaviyo_insiderone_sandbox.testing import KLAVIYO_KEY, PARTNER, TOKEN
-from singer_delivery.sending import transport as target_client
+from singer_delivery.destination import AnswerMismatchError, Request
+from singer_delivery.sending import transport
 from singer_delivery.sending.network import (
     NetworkSettingError,
     TooLargeError,
@@ -29,7 +30,7 @@ from singer_delivery.sending.network import (
     read_whole,
     trusted_certificates,
 )
-from target_insiderone.api.answers import AnswerMismatchError
+from target_insiderone.api.answers import read_upsert
 
 BIN = Path(sys.executable).parent
 PAGE = json.dumps({"data": [], "links": {"self": "x", "next": None, "prev": None}}).encode()
@@ -146,12 +147,14 @@ def read(url, seconds=0):
 
 def write(url, seconds=0):
     """Have the target's client send once."""
-    settings = target_client.ClientSettings(url, PARTNER, TOKEN, "test", 5, seconds, 1_000)
-    return target_client.InsiderOneClient(settings, threading.Event()).upsert(b"{}", 1)[0]
+    headers = {"X-PARTNER-NAME": PARTNER, "X-REQUEST-TOKEN": TOKEN, "Content-Type": "application/json"}
+    settings = transport.TransportSettings("Insider One", url, headers, 5, seconds, 1_000)
+    way = transport.HttpTransport(settings, threading.Event())
+    return way.send(Request("upsert", "/api/user/v1/upsert", b"{}"), 1, read_upsert)[0]
 
 
 BOTH = pytest.mark.parametrize("ask", [read, write], ids=["tap", "target"])
-LASTING = (NoWayError, target_client.NoWayError, NetworkSettingError, klaviyo_http.network.NetworkSettingError)
+LASTING = (NoWayError, transport.NoWayError, NetworkSettingError, klaviyo_http.network.NetworkSettingError)
 
 
 @pytest.mark.parametrize("name", ["network", "connections"])
@@ -251,7 +254,7 @@ def test_proxy_that_does_not_get_through_may_do_so_later(only, ask):
     with serving(status=502) as proxy:
         only(HTTPS_PROXY=proxy.url)
 
-        with pytest.raises((KlaviyoError, target_client.GaveUpError), match="does not get to `api_url`") as raised:
+        with pytest.raises((KlaviyoError, transport.GaveUpError), match="does not get to `api_url`") as raised:
             ask("https://a.klaviyo.com")
         assert not getattr(raised.value, "lasting", False)
 
@@ -302,7 +305,7 @@ def test_address_without_an_answer_is_described(only, ask, url, said):
     """A typo in the address, or no network: it may pass, and says what it is."""
     only()
 
-    with pytest.raises((NoWayError, target_client.GaveUpError), match=said):
+    with pytest.raises((NoWayError, transport.GaveUpError), match=said):
         ask(url)
 
 

@@ -63,3 +63,7 @@ class QuietVariables(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether a line is shown."""
         return not str(record.msg).startswith("Skipping parse of env var")
+
+
+QUIET = QuietVariables()
+"""The one filter of all loggers."""

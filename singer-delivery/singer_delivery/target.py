@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from functools import cached_property, partial
@@ -19,7 +20,7 @@ from singer_sdk.singerlib.exceptions import InvalidInputLine
 from singer_delivery.disclosure import keep_secret, shown
 from singer_delivery.errors import DeliveryError, Finding, SettingsError
 from singer_delivery.interruption import Interrupted, Interruption, StoppedBySignalError
-from singer_delivery.process import name_log_lines, prepare_process
+from singer_delivery.process import QUIET, name_log_lines, prepare_process
 from singer_delivery.reader import MessageReader
 from singer_delivery.run import Run
 from singer_delivery.schema_messages import check_schema_message, unusable_maps
@@ -113,6 +114,12 @@ class DeliveryTarget(Target):
         if errors := [finding for finding in cls.find(config) if finding.severity == "error"]:
             raise SettingsError(errors)
         return cls.read_settings(config)
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Keep the SDK's line about variables out of the plugin's log."""
+        super().__init_subclass__(**options)
+        if isinstance(name := getattr(cls, "name", None), str):
+            logging.getLogger(name).addFilter(QUIET)
 
     @classmethod
     def append_builtin_config(cls, config_jsonschema: dict[str, Any]) -> None:

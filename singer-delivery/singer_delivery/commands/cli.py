@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 import sys
@@ -17,7 +16,7 @@ from singer_delivery.disclosure import shown
 from singer_delivery.exit_codes import run_command
 from singer_delivery.logs import log
 from singer_delivery.memory.private_files import OTHERS
-from singer_delivery.process import QuietVariables, log_to_stderr, name_log_lines
+from singer_delivery.process import log_to_stderr, name_log_lines
 from singer_delivery.settings.suggestions import did_you_mean
 from singer_delivery.settings.variables import check_log_level
 from singer_delivery.standard_streams import open_closed_streams
@@ -41,7 +40,6 @@ def run_target(target: type[DeliveryTarget], more: Sequence[click.Command] = ())
     """
     os.umask(OTHERS)  # whatever is written is nobody else's
     open_closed_streams()
-    logging.getLogger(target.name).addFilter(QuietVariables())
     log.name = target.name  # lines of the engine are those of its target
     commands = commands_of(target, more)
     is_command = len(sys.argv) > 1 and sys.argv[1] in commands.commands
