@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from decimal import Decimal
 
 import msgspec
@@ -117,6 +118,16 @@ def test_integers_become_int_and_other_numbers_decimal():
     assert [type(value) for value in decode("[1, 12345678901234567890, 1.0, 1e2]")] == [int, int, Decimal, Decimal]
 
 
+@pytest.fixture
+def usual_recursion():
+    """Python's own limit; commands that ran in this process may have raised it."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(1_000)
+    yield
+    sys.setrecursionlimit(before)
+
+
+@pytest.mark.usefixtures("usual_recursion")
 @pytest.mark.parametrize("depth", [5_000, 200_000])
 @pytest.mark.parametrize("opening", [b"[", b'{"a":'])
 def test_resource_nested_too_deep_keeps_its_id_alone(depth, opening):

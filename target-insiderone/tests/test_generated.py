@@ -54,7 +54,7 @@ def one_by_one(mapped, record, item):
 def first_usable(column, record, item):
     """What the first source with a usable value comes to, else the default."""
     held = [compile_source([source], BAG)(record, item) for source in column.sources]
-    for value in [*(value for value in held if not is_blank(value)), None]:
+    for value in [*(value for value in held if value is not None and not is_blank(value)), None]:
         if value is None and not column.fills_null:
             continue
         with suppress(UnusableValueError):

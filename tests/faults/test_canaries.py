@@ -163,7 +163,7 @@ def test_input_that_fails_does_not_come_out(told, messages):
 def test_properties_and_streams_named_as_addresses_do_not_come_out(told):
     """Notes of the summary name properties, and its figures are those of streams: either name is data."""
     wildcard = [{"source_field": "properties.*", "attribute": "*"}]
-    odd = record(properties={EMAIL: {"a": 1}, PHONE: [{}], "Favourite": {}})
+    odd = record(properties={EMAIL: {"a": 1}, PHONE: [{}], "Favourite": {"a": 1}})
     kinds = {EMAIL: "profile"}
 
     _, text = told(
