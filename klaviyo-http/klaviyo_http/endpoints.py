@@ -33,7 +33,6 @@ class Quota:
 EXTRA_LARGE = Quota(350, 3500)
 LARGE = Quota(75, 750)
 MEDIUM = Quota(10, 150)
-SMALL = Quota(3, 60)
 EXTRA_SMALL = Quota(1, 15)
 
 PARAMETER_QUOTAS: Mapping[str, Quota] = {"predictive_analytics": MEDIUM, "profile_count": EXTRA_SMALL}

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from threading import Event
 
     from singer_delivery.errors import Filtered, Finding, Rejected
-    from singer_delivery.settings.declarations import DeliverySettings
 
 Record = dict[str, Any]
 Note = tuple[str, str]
@@ -437,10 +436,3 @@ class Destination(ABC):
     def facts(self) -> Iterator[str]:
         """What every run says at its start."""
         return iter(())
-
-
-class DestinationOf(Protocol):
-    """Makes the destination of some settings."""
-
-    def __call__(self, settings: DeliverySettings, version: str) -> Destination:
-        """*version*: of the plugin, for its user agent."""

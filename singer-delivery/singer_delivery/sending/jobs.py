@@ -6,6 +6,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from singer_delivery.destination import Answer, Job, JobLostError, UnclearRefusalError
+from singer_delivery.disclosure import shown
 from singer_delivery.logs import log
 
 if TYPE_CHECKING:
@@ -96,6 +97,9 @@ class Jobs:
         for open_job in ledger.jobs.open():
             kind = self._kinds.get(open_job.kind)
             if kind is None:
+                log.warning(
+                    "a job of an earlier run stays open: these settings have no kind `%s`", shown(open_job.kind)
+                )
                 continue
             log.info("job of an earlier run is followed to its end (%d rows)", len(open_job.rows))
             try:
