@@ -7,8 +7,9 @@ import signal
 import pytest
 from singer_delivery.testing.ordeals import TargetOrdeal
 from singer_delivery.testing.points import POINTS, Strike
+from singer_delivery.testing.recording import Recording
 from singer_delivery.testing.stand_in import FAULTS, StandIn
-from toybox import Toybox, ToyboxAccount, record_toys
+from toybox import SCHEMAS, Toybox, ToyboxAccount, record_toys
 
 RECORDING = record_toys()
 
@@ -64,10 +65,16 @@ def test_faults_of_every_kind_come_to_the_undisturbed_end(ordeal, api, ideal):
     assert ordeal.verdict(ideal).broken == {}
 
 
-def test_kill_of_an_order_that_was_taken_is_noticed_where_the_ledger_is_off(ordeal, ideal):
-    """The harness itself: without its ledger the target repeats what was delivered, and says nothing of it."""
+def test_kill_of_an_order_that_was_taken_is_noticed_where_the_ledger_is_off(toybox, api, target_file, tmp_path, ideal):
+    """The harness itself: without its ledger the target repeats what was delivered, and says nothing of it.
+
+    Orders alone: so the first STATE that is due has some before it, however the batches fall.
+    """
+    orders = [made for made in RECORDING.records if made[0] == "orders"]
+    recording = Recording(orders, SCHEMAS, RECORDING.bad, state_every=40)
+    ordeal = TargetOrdeal(ToyboxAccount(toybox, api, target_file), tmp_path / "ordeal", recording)
     ordeal.configure(ledger_days=0)
 
-    ordeal.run_to_success([Strike("before_state", 5)])
+    ordeal.run_to_success([Strike("before_state", 1)])
 
     assert "uncounted" in ordeal.verdict(ideal).broken
