@@ -1,7 +1,7 @@
-"""What may be shown of names and lines that settings or input have chosen: no address, no number, no key.
+"""Redacts e-mail addresses, phone numbers and keys from names and log lines that come from settings or input.
 
-Names of streams, properties, settings and integrations come from outside; whoever pastes a key or an address there must
-not find it in a log, a summary or a message.
+Names of streams, properties, settings and integrations come from outside. A key or an address that was pasted there
+must not show up in a log, a summary or a message.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 LONGEST_NAME = 60
 SHORTEST_SECRET = 6
-"""Shorter ones are left alone: they would take ordinary words out of the lines."""
+"""Shorter secrets are not redacted: that would remove ordinary words from log lines."""
 
 LONGEST_WORD = 16
-"""A longer one that holds digits is a key."""
+"""A word of at least this length that contains digits is taken for a key."""
 
 _QUOTED = re.compile(r"[^\s/'\"`,;:()]+")
 _PLAIN = re.compile(r"[\w .,:/$()&#'*\[\]-]+")
@@ -32,13 +32,13 @@ _HIDDEN: tuple[tuple[str, re.Pattern[str], str], ...] = (
     ("+", re.compile(r"\+\d{7,15}"), "(number)"),
     ("_", re.compile(r"\b[ps]k_[\w-]{6,}", re.IGNORECASE), "(key)"),
 )
-"""What a line never shows: a character that must be there, the pattern, what stands instead."""
+"""What is redacted from every line: a character that must be present, the pattern, the replacement."""
 
 _secrets: set[str] = set()
 
 
 def shown(name: object) -> str:
-    """A name as it may be shown: itself where it is plain and short, else its length.
+    """A name for a message: itself if it is short and harmless, else only its length.
 
     >>> shown("Favourite Size"), shown("ada@example.com"), shown("canary-6f1e")
     ('Favourite Size', '(a name of 15 characters)', '(a name of 11 characters)')
@@ -58,7 +58,7 @@ def _is_number_or_key(text: str) -> bool:
 
 
 def without_keys(text: object) -> str:
-    """A path, or a message that quotes settings, without addresses and what looks like a key; words and dates stay.
+    """Redact addresses and anything that looks like a key from a path or message; words and dates stay.
 
     >>> without_keys("data/0f3c9a7e5b1d2468ace013579bdf0246/rejects.jsonl"), without_keys("data/2026-06-01")
     ('data/(a name of 32 characters)/rejects.jsonl', 'data/2026-06-01')
@@ -79,7 +79,7 @@ def _hidden(name: str) -> str:
 
 
 def shown_once(names: Iterable[str]) -> dict[str, str]:
-    """Names as they may be shown, each told apart from the others: name -> what is shown."""
+    """Name -> its redacted form, made unique by a number where two would be equal."""
     found: dict[str, str] = {}
     taken: set[str] = set()
     for name in names:
@@ -92,7 +92,7 @@ def shown_once(names: Iterable[str]) -> dict[str, str]:
 
 
 def scrub(line: str) -> str:
-    """A line without addresses, numbers in E.164, keys and the secrets of this process."""
+    """Redact addresses, E.164 numbers, keys and the secrets of this process from a line."""
     for secret in _secrets:
         line = line.replace(secret, "(secret)")
     for sign, pattern, instead in _HIDDEN:
@@ -102,12 +102,12 @@ def scrub(line: str) -> str:
 
 
 def keep_secret(values: Iterable[object]) -> None:
-    """Let no line show these values."""
+    """Redact these values from every log line."""
     _secrets.update(value for value in values if isinstance(value, str) and len(value) >= SHORTEST_SECRET)
 
 
 def scrub_log() -> None:
-    """Scrub every line that is logged from now on, whoever logs it: the last line of defence."""
+    """Scrub every line logged from now on, by any logger: the last line of defence."""
     make = logging.getLogRecordFactory()
 
     def make_scrubbed(*arguments: Any, **options: Any) -> logging.LogRecord:
@@ -115,7 +115,7 @@ def scrub_log() -> None:
         record.name = scrub(record.name)  # the SDK names loggers after streams
         try:
             line = record.getMessage()
-        except (TypeError, ValueError, KeyError):  # a mistake in the line itself, which its handler tells
+        except (TypeError, ValueError, KeyError):  # wrong arguments of the line itself; its handler reports them
             return record
         if (scrubbed := scrub(line)) != line:
             record.msg, record.args = scrubbed, ()

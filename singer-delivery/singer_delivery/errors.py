@@ -1,12 +1,12 @@
-"""Our own errors, their tree.
+"""The engine's exceptions.
 
 DeliveryError
-├── SettingsError       the settings cannot work; nothing was sent (exit code 2)
+├── SettingsError       invalid settings; nothing was sent (exit code 2)
 └── RecordError         one record, or one line of it; the run goes on
     ├── Rejected        by its content: goes to the rejects file
     └── Filtered        by the settings: counted, not kept
 
-No message holds a value of a record or of a secret setting.
+No message contains a value of a record or of a secret setting.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 FilterReason = Literal["unmapped_metric", "no_identifier", "no_attributes", "retention", "future_event"]
 """Why the settings leave a record out.
 
-``no_attributes``: the profile holds none of the mapped attributes, and the destination refuses a person without any.
+``no_attributes``: the profile has none of the mapped attributes, and the destination refuses a person without any.
 """
 
 
@@ -30,7 +30,7 @@ FilterReason = Literal["unmapped_metric", "no_identifier", "no_attributes", "ret
 class Finding:
     """A mistake in the settings, found before the first request.
 
-    ``path`` leads to the setting, as in ``event_mappings[0].event_type``; ``message`` says what is wrong without the
+    ``path`` names the setting, such as ``event_mappings[0].event_type``; ``message`` says what is wrong, without the
     value of any secret; ``suggestion`` says what to write instead.
     """
 
@@ -44,11 +44,11 @@ class Finding:
 
 
 class DeliveryError(Exception):
-    """The root of the tree."""
+    """The base class."""
 
 
 class SettingsError(DeliveryError):
-    """The settings cannot work; ``findings`` lists every mistake at once."""
+    """The settings are invalid; ``findings`` lists every mistake at once."""
 
     def __init__(self, findings: Sequence[Finding]) -> None:
         self.findings = tuple(findings)
@@ -56,14 +56,14 @@ class SettingsError(DeliveryError):
 
 
 class RecordError(DeliveryError):
-    """One record, or one line of it, does not become a user or an event."""
+    """One record, or one line of it, is not sent."""
 
 
 class Rejected(RecordError):
-    """The content of the record makes it impossible to send.
+    """The record cannot be sent because of its content.
 
-    ``code`` is a stable snake_case word, ``field`` the field, identifier or parameter concerned, ``remedy`` what to do
-    about it, where the table of remedies does not say.
+    ``code`` is a stable snake_case word; ``field`` is the field, identifier or parameter concerned; ``remedy`` says
+    what to do about it, if the table of remedies does not.
     """
 
     def __init__(self, code: str, field: str, remedy: str = "") -> None:
@@ -74,7 +74,7 @@ class Rejected(RecordError):
 
 
 class Filtered(RecordError):
-    """The settings leave the record out; ``hint`` names a likely mistake in them, for a warning said once."""
+    """The settings leave the record out; ``hint`` names a likely mistake in them, for a warning logged once."""
 
     def __init__(self, reason: FilterReason, hint: str = "") -> None:
         self.reason = reason

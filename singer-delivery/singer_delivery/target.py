@@ -64,7 +64,7 @@ class DeliveryTarget(Target):
     declared: ClassVar[Declared]
     """The settings that the plugin declares, and their checks; the SDK adds its own to the class's schema."""
     command_names: ClassVar[Sequence[str]] = ("preview", "replay", "forget")
-    """Commands beside loading, for the help."""
+    """Commands other than loading, for the help."""
     capabilities: ClassVar[list[CapabilitiesEnum]] = [
         PluginCapabilities.ABOUT,
         PluginCapabilities.STREAM_MAPS,
@@ -341,7 +341,7 @@ class DeliveryTarget(Target):
         for option in command.params:
             if option.name == "file_input":
                 option.type = click.File("rb")  # so that its encoding is looked at, as that of standard input
-        command.epilog = f"Commands beside loading: {', '.join(cls.command_names)} (each with a --help of its own)."
+        command.epilog = f"Commands other than loading: {', '.join(cls.command_names)} (each with a --help of its own)."
         return command
 
     @classmethod

@@ -1,1 +1,1 @@
-"""What became of every record."""
+"""Outcomes of records: counts, rejects, checkpoints, summaries."""

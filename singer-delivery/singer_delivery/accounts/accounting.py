@@ -1,4 +1,4 @@
-"""What every record came to, counted so that the sum must equal what was read."""
+"""Counts the outcome of every record; the outcomes must add up to the number of records read."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ Outcome = Literal["delivered", "unchanged", "duplicate", "filtered", "rejected"]
 
 OUTCOMES: tuple[Outcome, ...] = ("delivered", "unchanged", "duplicate", "filtered", "rejected")
 UNREADABLE = "(unreadable)"
-"""The stream under which lines are counted that are no Singer message."""
+"""Lines that are not Singer messages are counted under this stream name."""
 
 
 @dataclass(slots=True)
 class Tally:
-    """Counts of one thread; threads never share one, the report adds them up.
+    """Counts of one thread. Threads never share a tally; the report adds them up.
 
-    Keys: *read* by stream; *records* and *events* by (stream, outcome, reason), where the reason of a delivered one is
-    empty; *notes* by (stream, code, field), such as ``("profiles", "identifier_skipped", "phone_number")``; *settled*
-    by stream the records that had been staged for a request.
+    Keys: *read* by stream; *records* and *events* by (stream, outcome, reason), with an empty reason for delivered
+    ones; *notes* by (stream, code, field), such as ``("profiles", "identifier_skipped", "phone_number")``; *settled* by
+    stream, counting the settled records that had been staged for a request.
     """
 
     read: Counter[str] = field(default_factory=Counter)
@@ -40,26 +40,26 @@ class Tally:
         self.records[stream, outcome, reason] += 1
 
     def event(self, stream: str, outcome: Outcome, reason: str = "", count: int = 1) -> None:
-        """Count the outcome of events made of records."""
+        """Count the outcome of events made from records."""
         self.events[stream, outcome, reason] += count
 
 
 class Accounts:
-    """All tallies of a run, and what they add up to."""
+    """All tallies of a run, and their totals."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._tallies: list[Tally] = []
 
     def new_tally(self) -> Tally:
-        """Hand out a tally for one thread."""
+        """Create a tally for one thread."""
         tally = Tally()
         with self._lock:
             self._tallies.append(tally)
         return tally
 
     def rejected(self) -> tuple[int, int]:
-        """(records rejected, records read), broken lines included."""
+        """(records rejected, records read), unreadable lines included."""
         total = self._total()
         rejected = sum(count for (_, outcome, _), count in total.records.items() if outcome == "rejected")
         return rejected, sum(total.read.values())
@@ -71,10 +71,10 @@ class Accounts:
     def report(self, pending: Counter[str]) -> dict[str, Any]:
         """The figures of the run summary.
 
-        *pending* counts the records that were staged and not settled, by stream. Shape: ``{"streams": {stream: {"read":
-        n, "delivered": n, …, "pending": n, "reasons": {"filtered": {reason: n}}, "events": {outcome: n}, "notes":
-        {"code field": n}}}, "requests": {…}, "unbalanced": [stream]}``; *unbalanced* names the streams whose outcomes
-        do not add up to what was read, and is empty unless there is a bug.
+        *pending*: stream -> records that were staged but not settled. Shape: ``{"streams": {stream: {"read": n,
+        "delivered": n, …, "pending": n, "reasons": {"filtered": {reason: n}}, "events": {outcome: n}, "notes": {"code
+        field": n}}}, "requests": {…}, "unbalanced": [stream]}``; *unbalanced* names the streams whose outcomes do not
+        add up to the records read, and is empty unless there is a bug.
         """
         total = self._total()
         names = shown_once(sorted(total.read))
@@ -128,9 +128,9 @@ def _of_stream(stream: str, counts: Counter[tuple[str, Outcome, str]]) -> dict[O
 
 
 def as_table(report: dict[str, Any]) -> list[tuple[str, ...]]:
-    """The summary's rows for a terminal: a header, then one row a stream; it fits 80 columns.
+    """The rows of the summary table: a header, then one row per stream; it fits 80 columns.
 
-    Outcomes that no stream had are left out, but for *delivered* and *rejected*.
+    Outcomes that no stream had are left out, except *delivered* and *rejected*.
     """
     streams = report["streams"]
     columns = [
@@ -145,7 +145,7 @@ def as_table(report: dict[str, Any]) -> list[tuple[str, ...]]:
 
 
 def reasons_of(report: dict[str, Any]) -> Iterable[str]:
-    """One line a stream and outcome that says why, for the rows whose reason is not plain."""
+    """One line per stream and outcome with its reasons, for outcomes that have any."""
     for stream, figures in report["streams"].items():
         for outcome, reasons in figures["reasons"].items():
             why = ", ".join(f"{reason} {count:,}" for reason, count in reasons.items())

@@ -1,4 +1,4 @@
-"""When a STATE may be written: once every record before it is settled, and never earlier."""
+"""Holds each STATE back until every record before it is settled."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class Segment:
 
 
 class Checkpoints:
-    """Holds the STATEs of the input back until what stands before them is settled.
+    """Holds the STATEs of the input back until the records before them are settled.
 
-    *write* receives each STATE value that became due, in order; several that became due at once are one call with the
-    newest. It runs in the thread that settled the last record, one call at a time. While *may_pass* says no, they are
-    held: one that became due is written with the next that may pass, or by :meth:`release`.
+    *write* receives each STATE value that becomes due, in order; if several become due at once, only the newest. It
+    runs in the thread that settled the last record, one call at a time. While *may_pass* returns False, due STATEs are
+    held: they are written once it returns True, or by :meth:`release`.
     """
 
     def __init__(self, write: Callable[[State], None], may_pass: Callable[[], bool] = lambda: True) -> None:
@@ -45,7 +45,7 @@ class Checkpoints:
         self.current = Segment()
 
     def open(self) -> Segment:
-        """Count one more record that needs a request; the returned segment is what it settles."""
+        """Count one more record that needs a request; returns the segment to settle."""
         self.current.opened += 1
         return self.current
 
@@ -58,14 +58,14 @@ class Checkpoints:
             self._write_what_is_due()
 
     def settle(self, segments: Iterable[Segment]) -> None:
-        """Count one settled record for each of *segments* (a segment stands there once for each of its records)."""
+        """Count one settled record for each entry of *segments* (one entry per record)."""
         with self._lock:
             for segment in segments:
                 segment.settled += 1
             self._write_what_is_due()
 
     def release(self) -> None:
-        """Write the STATE that is due and was held, if there is one."""
+        """Write the STATE that is due but held back, if there is one."""
         with self._lock:
             self._write_held()
 

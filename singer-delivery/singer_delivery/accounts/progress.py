@@ -1,4 +1,4 @@
-"""Whether a run has come to anything, stream by stream: else no STATE passes what settings may have left out."""
+"""Whether each stream has delivered anything; until then, no STATE passes records that wrong settings may have lost."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 REACHED: Final = frozenset({"delivered", "unchanged", "duplicate"})
-"""Outcomes of a record that show that the settings find the person."""
+"""Outcomes which show that the settings identify the person."""
 
 UNWANTED: Final = frozenset({"no_identifier", "no_attributes"})
-"""Reasons for which the settings leave a record out without anybody having wished it; all others are a wish."""
+"""Reasons for filtering a record that are probably a mistake in the settings; all others are intended."""
 
 QUIET_ROWS: Final = 100
-"""With fewer rows than this, settings that delivered before are not doubted: an hour may bring one odd person only."""
+"""With fewer rows than this, settings that delivered before are trusted: one hour may bring only one odd person."""
 
 
 @dataclass(slots=True)
 class Progress:
-    """Which streams have delivered something, and which have left something out unwanted; shared by all threads."""
+    """Which streams have delivered records, and which have lost some unintentionally; shared by all threads."""
 
     reached: set[str] = field(default_factory=set)
     doubtful: set[str] = field(default_factory=set)
@@ -36,13 +36,13 @@ class Progress:
             self.doubtful.add(stream)
 
     def may_pass(self) -> bool:
-        """Whether a STATE may be written: no stream is in doubt."""
+        """Whether a STATE may be written: every stream that lost records has also delivered some."""
         return self.doubtful <= self.reached
 
 
 @dataclass(frozen=True, slots=True)
 class Barren:
-    """A stream of which nothing was delivered, and why not: reason -> records; *read* counts all of them."""
+    """A stream that delivered nothing. *reasons*: reason -> records; *read* counts all records."""
 
     stream: str
     read: int
@@ -60,9 +60,9 @@ class Barren:
 
 
 def barren_streams(streams: Mapping[str, Mapping[str, Any]], slipped: Mapping[str, int]) -> list[Barren]:
-    """The streams of a run's report that delivered nothing and left records out that nobody wished to leave out.
+    """The streams of a run's report that delivered nothing and lost records unintentionally.
 
-    *slipped*: stream -> records of a metric that is nearly a mapped one.
+    *slipped*: stream -> records of a metric whose name is nearly a mapped one.
     """
     found = []
     others_read = any(figures["read"] for stream, figures in streams.items() if stream != UNREADABLE)

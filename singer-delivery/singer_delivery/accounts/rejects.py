@@ -1,4 +1,4 @@
-"""The file of rejected records: the one place outside the API where records are kept."""
+"""The file of rejected records, with reason and remedy; `replay` reads it."""
 
 from __future__ import annotations
 
@@ -22,17 +22,18 @@ if TYPE_CHECKING:
     from singer_delivery.sending.items import RejectedEvent, Source
 
 WRITE_AFTER_BYTES = 1_000_000
-"""So many bytes of rejects wait in memory at most; a STATE has the rest written, and all of it synced, before it."""
+"""Rejects are buffered up to this many bytes; before a STATE, the buffer is written and the file synced."""
 
 MOST_LINES_APART = 500
-"""Of a record with more rejected lines, those alike are written together: a line may be shorter than its reject."""
+"""A record with more rejected lines than this gets one entry per kind of error, since an entry may be longer than the
+line itself."""
 
 MERGE_AFTER_REJECTS = 100_000
-"""After so many rejects of one run, those that repeat are merged before its end."""
+"""After this many rejects, a run merges the repeated ones before its end."""
 
 
 class RejectsLostError(Exception):
-    """Rejects could not be written: no STATE may pass them any more."""
+    """Rejects could not be written, so no STATE may pass them."""
 
     def __init__(self, path: Path, error: OSError) -> None:
         super().__init__(
@@ -43,12 +44,12 @@ class RejectsLostError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """Why a record, or some of the events made of it, was not delivered.
+    """Why a record, or some of the events made from it, was not delivered.
 
-    *stream* is where it is counted; *source_stream* is its name in the input, where a stream map renames it.
-    *time_extracted*: when the tap read it, so that a replay never overwrites what was read later. *answer* holds
-    the API's own words, if any. *attempt* counts the tries. *events* names those of the record's events that are
-    concerned, all by default; *code* and what belongs to it are then those of the first.
+    *stream* is where it is counted; *source_stream* is its name in the input, if a stream map renames it.
+    *time_extracted*: when the tap read it, so that a replay never overwrites newer data. *answer*: the API's own
+    words, if any. *attempt* counts the tries. *events*: the events concerned, by default all of them; *code*, *field*,
+    *remedy* and *answer* are then those of the first.
     """
 
     stream: str
@@ -74,7 +75,7 @@ def reject_of(
     answer: str | None = None,
     events: Sequence[RejectedEvent] = (),
 ) -> Reject:
-    """Describe the reject of a record; it is the record of the line, before any stream map."""
+    """Make the reject of a record, as it was in the input, before any stream map."""
     message = decode(source.arrival.line)
     return Reject(
         stream=source.stream,
@@ -93,7 +94,7 @@ def reject_of(
 
 
 def reject_of_events(source: Source, events: Sequence[RejectedEvent]) -> Reject:
-    """Describe the reject of a record some of whose events were rejected: the record once, with all of them."""
+    """Make one reject for a record some of whose events were rejected, listing all of these events."""
     first = events[0]
     return reject_of(source, first.code, first.field, first.remedy, answer=first.answer, events=events)
 
@@ -101,7 +102,7 @@ def reject_of_events(source: Source, events: Sequence[RejectedEvent]) -> Reject:
 class RejectsFile:
     """Appends rejects as JSON lines; :meth:`sync` must be called before any STATE that passes them.
 
-    Once a write has failed, every further one fails, too: so no STATE passes a reject that stands nowhere.
+    After one failed write, every further one fails too, so that no STATE passes a reject that was not kept.
     """
 
     def __init__(self, path: Path, *, run_id: str) -> None:
@@ -116,7 +117,7 @@ class RejectsFile:
         self._added: set[bytes] = set()  # what this run rejected, by `sameness`
 
     def add(self, reject: Reject) -> None:
-        """Stage one reject; it is on the disk after the next :meth:`sync`.
+        """Buffer one reject; it is on disk after the next :meth:`sync`.
 
         Raises:
             RejectsLostError: Rejects cannot be written.
@@ -134,10 +135,10 @@ class RejectsFile:
                 self._merge()
 
     def sync(self) -> None:
-        """Write what is staged and wait until the disk has it.
+        """Write the buffered rejects and sync the file.
 
         Raises:
-            RejectsLostError: It cannot be written.
+            RejectsLostError: They cannot be written.
         """
         with self._lock:
             if self._failure or self._unwritten or not self._is_synced:
@@ -156,11 +157,11 @@ class RejectsFile:
         self._is_synced = durable
 
     def entries(self) -> Iterator[dict[str, Any] | None]:
-        """All entries that are there now, oldest first; None for a line that cannot be read."""
+        """All present entries, oldest first; None for a line that cannot be read."""
         return map(entry_of, self._file.lines())
 
     def rewrite(self, change: Callable[[dict[str, Any]], dict[str, Any] | None]) -> int:
-        """Replace every readable entry by what *change* makes of it (None: take it out); returns how many differ."""
+        """Replace every readable entry with the result of *change* (None removes it); returns how many changed."""
 
         def changed(line: bytes, _position: int) -> bytes:
             entry = entry_of(line)
@@ -172,13 +173,13 @@ class RejectsFile:
         return self._file.rewrite(changed)
 
     def remove(self, is_gone: Callable[[bytes], bool]) -> int:
-        """Take out the lines, readable or not, of which *is_gone* holds; returns how many."""
+        """Remove the lines, readable or not, for which *is_gone* is true; returns how many."""
         return self._file.rewrite(lambda line, _position: b"" if is_gone(line) else line)
 
     def compact(self, *, max_bytes: int, max_days: int) -> int:
-        """Drop the oldest rejects beyond *max_bytes* in all, and those older than *max_days*; returns how many went.
+        """Drop the oldest rejects above *max_bytes* in total, and those older than *max_days*; returns how many.
 
-        A line that cannot be read is as old as the one before it.
+        An unreadable line counts as old as the line before it.
         """
         oldest = datetime.now(tz=UTC) - timedelta(days=max_days)
         beyond = self._file.size() - max_bytes
@@ -193,10 +194,10 @@ class RejectsFile:
         return self._file.rewrite(kept)
 
     def merge_repeats(self) -> None:
-        """Keep what was rejected again for the same reason once: the last of it, with a count.
+        """Merge repeated rejects of one record and reason into the last one, with a count.
 
-        A record that the look-back brings again and again would otherwise fill the file. Only what this run rejected
-        is looked for, so memory is bounded however long the file is.
+        Otherwise a record that the tap reads again in every run would fill the file. Only records rejected by this run
+        are looked up, so memory is bounded however long the file is.
         """
         with self._lock:
             if self._added and not self._failure:
@@ -213,13 +214,13 @@ class RejectsFile:
 
 
 class _Repeats:
-    """Which lines of a file repeat one another, by their positions in it."""
+    """Which lines of a file repeat one another, by position."""
 
     def __init__(self) -> None:
         self.positions: dict[int, _Repeat] = {}
 
     def merged(self, line: bytes, position: int) -> bytes:
-        """What is to stand for one line: the last of several stands for all of them."""
+        """The replacement of one line: of repeated lines only the last is kept, with the count of all."""
         repeat = self.positions.get(position)
         if repeat is None:
             return line
@@ -269,7 +270,7 @@ class _Event(msgspec.Struct):
 
 
 class _Head(msgspec.Struct):
-    """What of an entry is needed without reading its record."""
+    """The members of an entry that can be read without decoding its record."""
 
     stream: str
     code: str
@@ -296,9 +297,9 @@ _digest = Digester("rejects")
 
 
 def sameness(line: bytes) -> bytes | None:
-    """What the entries of one record have in common that were rejected for the same reason, and not replayed.
+    """A digest that is equal for entries of one record and one reason that were not replayed yet.
 
-    A record without a key is known by its content. None for a line that is no such entry.
+    A record without a key is identified by its content. None for a replayed entry or an unreadable line.
     """
     try:
         head = _decode_head(line)
@@ -311,7 +312,7 @@ def sameness(line: bytes) -> bytes | None:
 
 
 def entry_of(line: bytes) -> dict[str, Any] | None:
-    """The entry that a line holds; None where it holds none."""
+    """Decode a line into an entry; None if it holds none."""
     try:
         entry = decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ArithmeticError):
@@ -320,7 +321,7 @@ def entry_of(line: bytes) -> dict[str, Any] | None:
 
 
 def _as_entry(reject: Reject, run_id: str) -> dict[str, Any]:
-    """What is written of a reject: ``lines`` only where there are several."""
+    """The JSON object of a reject; ``lines`` is present only if several events are concerned."""
     first = reject.events[0] if reject.events else None
     entry = {
         "id": uuid.uuid4().hex,
@@ -347,9 +348,9 @@ def _as_entry(reject: Reject, run_id: str) -> dict[str, Any]:
 
 
 def lines_of_entry(events: Sequence[RejectedEvent]) -> list[dict[str, Any]]:
-    """The rejected events of a record as they are written: each; or, where they are many, those alike together.
+    """The rejected events of a record as JSON objects; if there are many, equal ones are merged.
 
-    These carry the numbers of their lines as ``line_ranges`` (``[[1, 5], [7, 7]]``).
+    Merged ones carry their line numbers as ``line_ranges`` (``[[1, 5], [7, 7]]``).
     """
     if len(events) <= MOST_LINES_APART:
         return [event._asdict() for event in events]
@@ -369,7 +370,7 @@ def lines_of_entry(events: Sequence[RejectedEvent]) -> list[dict[str, Any]]:
 
 
 def events_of_entry(entry: Mapping[str, Any]) -> set[tuple[str, int | None]]:
-    """Type and line of each event that an entry names; none: it is about the whole record."""
+    """Type and line of each event that an entry names; empty if it concerns the whole record."""
     found: set[tuple[str, int | None]] = set()
     for event in entry.get("lines") or ([entry] if entry.get("event_type") else []):
         ranges = event.get("line_ranges") or ()

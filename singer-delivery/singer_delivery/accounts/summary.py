@@ -1,4 +1,4 @@
-"""The run's summary as a table, for a person at a terminal."""
+"""Prints the run summary as a table when standard error is a terminal."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from singer_delivery.accounts.accounting import as_table, reasons_of
 
 
 def show_table(report: dict[str, Any]) -> None:
-    """Show the summary to a person at a terminal."""
-    from rich.box import SIMPLE  # noqa: PLC0415  (only a terminal pays for its import)
+    """Print the summary table to standard error."""
+    from rich.box import SIMPLE  # noqa: PLC0415  (imported only if needed)
     from rich.console import Console  # noqa: PLC0415  (same)
     from rich.table import Table  # noqa: PLC0415  (same)
 

@@ -1,4 +1,4 @@
-"""Records without any of the mapped identifiers: kept like rejects, so that they can be brought after a correction."""
+"""Keeps records that have none of the mapped identifiers, to be replayed once the mapping is corrected."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ _decode_kept = msgspec.json.Decoder(_Kept).decode
 
 
 class Unidentified:
-    """A file of the form of ``rejects.jsonl``; a record that stands there unchanged is not written again."""
+    """A file in the format of ``rejects.jsonl``; a record that it already holds unchanged is not written again."""
 
     def __init__(self, path: Path, *, run_id: str) -> None:
         self.file = RejectsFile(path, run_id=run_id)
         self._known: set[bytes] | None = None
 
     def add(self, reject: Reject) -> None:
-        """Keep a record; *reject* has it as bytes (:func:`raw_record`)."""
+        """Keep a record; *reject* holds it as bytes (:func:`raw_record`)."""
         if self._known is None:
             self._known = _known(self.file.path)
         mark = _mark(reject.stream, reject.key, reject.record)
@@ -47,7 +47,7 @@ class Unidentified:
 
 
 def raw_record(line: bytes) -> Any:
-    """The record of a Singer line, as it stands there."""
+    """The record of a Singer line, as undecoded bytes."""
     return _decode_line(line).record
 
 
@@ -65,7 +65,7 @@ def _known(path: Path) -> set[bytes]:
 
 
 def _mark(stream: str, key: str, record: bytes) -> bytes:
-    """Eight bytes for a record: a million of them take less memory than their addresses would."""
+    """An eight-byte digest of a record; a million of them take little memory."""
     mark = hashlib.blake2b(record, digest_size=8)
     mark.update(f"\0{stream}\0{key}".encode("utf-8", "surrogatepass"))
     return mark.digest()

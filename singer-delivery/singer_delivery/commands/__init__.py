@@ -1,1 +1,1 @@
-"""The commands beside loading."""
+"""Commands other than loading."""

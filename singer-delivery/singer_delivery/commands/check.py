@@ -1,4 +1,4 @@
-"""What ``check`` finds of data folder, ledger and credentials, without writing anything to the destination."""
+"""Findings of ``check``: data folder, ledger and credentials. Nothing is written to the destination."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from singer_delivery.target import DeliveryTarget
 
 RETRY_SECONDS = 10
-"""A check is for somebody who waits."""
+"""Short, because somebody waits for the result."""
 
 
 def ledger_findings(settings: DeliverySettings, prefix: str) -> list[Finding]:
-    """Whether the data folder and the ledger can be used; *prefix*: of the ledger's tables."""
+    """Whether the data folder and the ledger can be used; *prefix*: name prefix of the ledger's tables."""
     try:
         data_dir = DataDir(settings.data_dir, settings.integration_name)
         if settings.ledger_days:
@@ -31,12 +31,12 @@ def ledger_findings(settings: DeliverySettings, prefix: str) -> list[Finding]:
     except LedgerError as error:
         return [Finding("ledger_url", str(error), "correct it, or remove it to use a file in data_dir")]
     except OSError as error:
-        return [Finding("data_dir", f"cannot be used ({error.strerror})", "give a folder that this user may write")]
+        return [Finding("data_dir", f"cannot be used ({error.strerror})", "name a folder that this user may write to")]
     return []
 
 
 def credential_findings(target: type[DeliveryTarget], settings: DeliverySettings) -> Iterator[Finding]:
-    """Whether the destination knows us."""
+    """Whether the destination accepts the credentials."""
     destination = target.destination(replace(settings, max_retry_seconds=RETRY_SECONDS))
     try:
         yield from destination.try_credentials(destination.connect(Event()))

@@ -1,4 +1,4 @@
-"""The commands beside loading, and the console script of a target."""
+"""A target's console script, and its commands other than loading."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ config_option = click.option(
 
 
 def run_target(target: type[DeliveryTarget], more: Sequence[click.Command] = ()) -> None:
-    """Run the console script: loading, or one of the commands; every ending is sorted into the exit codes.
+    """Run the console script: loading, or one of the commands; exits with the matching exit code.
 
-    *more*: commands of the target's own, such as ``check``.
+    *more*: the target's own commands, such as ``check``.
     """
-    os.umask(OTHERS)  # whatever is written is nobody else's
+    os.umask(OTHERS)  # no other user may read what is written
     open_closed_streams()
-    log.name = target.name  # lines of the engine are those of its target
+    log.name = target.name  # the engine logs under the target's name
     commands = commands_of(target, more)
     is_command = len(sys.argv) > 1 and sys.argv[1] in commands.commands
-    prefix = target._env_var_prefix  # noqa: SLF001  (the SDK has no other name for it)
+    prefix = target._env_var_prefix  # noqa: SLF001  (the SDK offers no public name for it)
 
     def work(**options: Any) -> Any:
         check_log_level(os.environ, prefix)
@@ -60,7 +60,7 @@ def run_target(target: type[DeliveryTarget], more: Sequence[click.Command] = ())
 
 
 def settings_of(target: type[DeliveryTarget], paths: tuple[str, ...]) -> dict[str, Any]:
-    """The settings of one command; its log lines carry the integration's name."""
+    """Read the settings of one command, and put the integration's name into its log lines."""
     config = target.config_from(paths)
     name_log_lines(config, target.properties())
     return config
@@ -69,7 +69,7 @@ def settings_of(target: type[DeliveryTarget], paths: tuple[str, ...]) -> dict[st
 def commands_of(target: type[DeliveryTarget], more: Sequence[click.Command]) -> click.Group:
     """Make the commands of a target."""
 
-    @click.group(help=f"Commands of {target.name} beside loading.")
+    @click.group(help=f"Commands of {target.name} other than loading.")
     def commands() -> None:
         pass
 
@@ -84,8 +84,8 @@ def commands_of(target: type[DeliveryTarget], more: Sequence[click.Command]) -> 
         type=click.IntRange(min=0),
         default=20,
         show_default=True,
-        help="How many records to show of each stream that would be sent or rejected. "
-        "The first that is filtered for each reason comes beside them.",
+        help="Per stream, how many of the records that would be sent or rejected to show. "
+        "In addition, the first filtered record of each reason is shown.",
     )
     @click.option("--stream", help="Only records of this stream.")
     @click.option("--metric", help="Only events of this metric.")
@@ -93,7 +93,7 @@ def commands_of(target: type[DeliveryTarget], more: Sequence[click.Command]) -> 
     def preview_command(
         config: tuple[str, ...], form: str, limit: int, stream: str | None, metric: str | None, key: str | None
     ) -> None:
-        """Show what Singer lines from standard input would become in a run, and what would be left out and why."""
+        """Show what a run would make of Singer lines from standard input: what is sent, what is left out, and why."""
         preview(
             target, settings_of(target, config), None, Choice(stream, metric, key), as_json=form == "json", limit=limit
         )
@@ -107,7 +107,7 @@ def commands_of(target: type[DeliveryTarget], more: Sequence[click.Command]) -> 
     @click.option(
         "--unidentified",
         is_flag=True,
-        help="Records that had none of the mapped identifiers, once these are corrected.",
+        help="Records that had none of the mapped identifiers; for use once the mapping is corrected.",
     )
     def replay_command(
         config: tuple[str, ...],
@@ -118,15 +118,15 @@ def commands_of(target: type[DeliveryTarget], more: Sequence[click.Command]) -> 
         everything: bool,
         unidentified: bool,
     ) -> None:
-        """Map and send rejected records again; what was delivered since in a newer version stays."""
+        """Map and send rejected records again; versions delivered since then are not overwritten."""
         if not (codes or streams or keys or everything or unidentified):
             raise click.UsageError(
-                "choose rejects with --code, --stream or --key, or take them --all; --unidentified takes the records "
-                "that had none of the mapped identifiers"
+                "choose rejects with --code, --stream or --key, or take them with --all; --unidentified takes the "
+                "records that had none of the mapped identifiers"
             )
         if unidentified and not everything and codes and NO_IDENTIFIER not in codes:
             raise click.UsageError(
-                f"--unidentified are the records of the code `{NO_IDENTIFIER}`: leave it out, or --code"
+                f"--unidentified takes records with the code `{NO_IDENTIFIER}`: leave out one of it and --code"
             )
         choice = RejectChoice(
             frozenset(codes),
@@ -141,7 +141,7 @@ def commands_of(target: type[DeliveryTarget], more: Sequence[click.Command]) -> 
     @commands.command("forget")
     @config_option
     def forget_command(config: tuple[str, ...]) -> None:
-        """Remove addresses (standard input, one a line or a table) from what is kept of one integration, here alone."""
+        """Remove the addresses on standard input (one per line, or a table) from the local data of one integration."""
         addresses = re.split(r"\r\n|\r|\n", text_of(sys.stdin.buffer.read(), "standard input"))
         settings = target.checked_settings(settings_of(target, config))
         gone = forget(settings, target.prefix, addresses)
@@ -152,23 +152,23 @@ def commands_of(target: type[DeliveryTarget], more: Sequence[click.Command]) -> 
 
 
 def told_of_forgetting(gone: Forgotten, integration: str, destination: str) -> Iterator[str]:
-    """What `forget` did, in lines."""
+    """Describe what `forget` did, line by line."""
     for line in gone.without:
-        yield f"line {line} is no address"
+        yield f"line {line} is not an address"
     if not gone.given:
-        yield "no address came: give e-mail addresses and phone numbers, one a line, on standard input"
+        yield "no address was given: write e-mail addresses and phone numbers, one per line, to standard input"
         return
     yield (
         f"integration {integration}: removed {gone.rejects} reject(s), {gone.profiles} profile(s) of the ledger, "
         f"{gone.files} dry run(s) and other file(s), the bytes of {gone.events} event(s) of unknown outcome. "
-        f"{destination} itself is not touched: delete or anonymise the person there, too"
+        f"{destination} itself is not changed: delete or anonymise the person there, too"
     )
     if gone.unknown:
         lines = ", ".join(map(str, gone.unknown))
         yield (
-            f"integration {integration}: nothing is kept of {len(gone.unknown)} of {gone.given} address(es): "
+            f"integration {integration}: no data was found for {len(gone.unknown)} of {gone.given} address(es): "
             f"line(s) {lines} of the list"
         )
     if gone.others:
         names = ", ".join(map(shown, gone.others))
-        yield f"not looked at: {names}, which keep data here, too; run `forget` with the settings of each as well"
+        yield f"not searched: {names}, which keep data here, too; run `forget` with the settings of each as well"

@@ -1,4 +1,4 @@
-"""``forget``: takes a person's addresses out of everything that the target keeps."""
+"""``forget``: removes a person's addresses from everything that the target stores."""
 
 from __future__ import annotations
 
@@ -20,11 +20,10 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Forgotten:
-    """How much went.
+    """How much was removed.
 
-    *given*: how many lines had an address; *unknown*: those of them whose address stood nowhere; *without*: those that
-    hold something else. *others*: the integrations that keep something in the same data folder, where
-    nothing was looked for.
+    *given*: number of lines with an address; *unknown*: lines whose address was found nowhere; *without*: lines without
+    an address. *others*: other integrations with data in the same data folder, which was not searched.
     """
 
     given: int
@@ -38,10 +37,11 @@ class Forgotten:
 
 
 def forget(settings: DeliverySettings, prefix: str, lines: Iterable[str]) -> Forgotten:
-    """Remove addresses (e-mail, phone; one a line) from all that is kept of this integration, and from dry runs.
+    """Remove addresses (e-mail, phone; one per line) from all data of this integration, and from dry runs.
 
-    *prefix*: of the ledger's tables. Whole entries go, torn lines too; of dry runs, summaries and left-overs the whole
-    file. An event whose outcome is open counts as delivered from then on: nothing of the person is sent again.
+    *prefix*: name prefix of the ledger's tables. Whole entries are removed, torn lines too; dry runs, summaries and
+    temporary files are deleted whole. An event without a known outcome counts as delivered from then on, so that
+    nothing of the person is sent again.
     """
     addresses = Addresses(lines, settings.default_country)
     found: set[int] = set()
@@ -55,7 +55,7 @@ def forget(settings: DeliverySettings, prefix: str, lines: Iterable[str]) -> For
     gone = Forgotten(len(addresses.numbers), addresses.without, [], data_dir.other_integrations())
     gone.rejects = sum(RejectsFile(path, run_id="").remove(is_gone) for path in data_dir.kept_records)
     gone.files = sum(_remove(path, is_gone) for path in data_dir.other_personal_files())
-    if settings.ledger_url or data_dir.has_ledger:  # also one that was switched off since
+    if settings.ledger_url or data_dir.has_ledger:  # even if it is switched off now
         digest = Digester(settings.scope)
         ledger = Ledger(settings.ledger_url or f"sqlite:///{data_dir.ledger}", prefix)
         by_digest = {
@@ -72,7 +72,7 @@ def forget(settings: DeliverySettings, prefix: str, lines: Iterable[str]) -> For
 
 
 def _remove(path: Path, is_gone: Callable[[bytes], bool]) -> bool:
-    """Remove a file if one of its lines is to go; every line is looked at."""
+    """Delete a file if one of its lines is to be removed; every line is checked, so that all addresses are found."""
     mentioned = False
     with path.open("rb") as file:
         for line in file:

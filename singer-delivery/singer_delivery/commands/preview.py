@@ -1,6 +1,6 @@
-"""``preview``: Singer lines in, the rows that they would become out; nothing is sent.
+"""``preview``: shows the rows that Singer lines would become; nothing is sent.
 
-The records go through the target itself, as in a run; only what its sinks would hand on is shown instead.
+The records go through the target itself, as in a run; the sinks print items instead of handing them to the lanes.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from singer_delivery.sending.items import Arrival, Item
 
 Shown = dict[str, Any]
-"""``{"stream", "key", "outcome", "reason", "left_out": ["why: field"], "not_mapped": [field]}``, and what
-the kind shows of a row (`Kind.shown`)."""
+"""``{"stream", "key", "outcome", "reason", "left_out": ["why: field"], "not_mapped": [field]}``, and the kind's view
+of the row (`Kind.shown`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +50,13 @@ class Choice:
     key: str | None = None
 
     def takes(self, stream: str, metric: object, key: str) -> bool:
-        """Whether a record is chosen."""
+        """Whether a record is to be shown."""
         return self.stream in (None, stream) and self.metric in (None, metric) and self.key in (None, key)
 
 
 @dataclass(slots=True)
 class Met:
-    """What the input offered to choose from, and how much of it was chosen."""
+    """Streams and metrics of the input, and how many records were chosen."""
 
     streams: Counter[str] = field(default_factory=Counter)
     metrics: Counter[str] = field(default_factory=Counter)
@@ -64,13 +64,13 @@ class Met:
 
 
 class PreviewSink(DeliverySink):
-    """Shows what a sink would hand on, or leave out."""
+    """A sink that shows each item instead of sending it."""
 
     current: dict[str, Shown]
-    """The record that is being taken: stream -> what becomes of it there; shared by all sinks."""
+    """Result for the present record, by stream (stream maps can make several); shared by all sinks."""
 
     def take(self, record: dict[str, Any], arrival: Arrival) -> None:
-        """Take one record as a run does."""
+        """Process one record as a run does."""
         key = "|".join(str(record.get(name, "")) for name in self.key_properties)
         found = self._found()
         found["key"] = key
@@ -78,7 +78,7 @@ class PreviewSink(DeliverySink):
         found["record"] = record
 
     def hand_over(self, group: Group, item: Item) -> None:
-        """Show a complete item instead of sending it."""
+        """Show an item instead of sending it."""
         found = self._found()
         found["outcome"] = "sent"
         row: bytes | None = None
@@ -107,12 +107,12 @@ class PreviewSink(DeliverySink):
         self._found()["left_out"].append(f"{why} (line {number or 'none'} of {event_type})")
 
     def note(self, notes: Sequence[tuple[str, str]]) -> None:
-        """Show what is left out of a record that is sent all the same."""
+        """Show which parts of a record are left out."""
         self._found()["left_out"] += [f"{code}: {name}" for code, name in notes]
         super().note(notes)
 
     def keep_unidentified(self, key: str, arrival: Arrival) -> None:
-        """Keep nothing."""
+        """Do nothing: a preview keeps no records."""
 
     def _found(self) -> Shown:
         return self.current.setdefault(
@@ -121,17 +121,17 @@ class PreviewSink(DeliverySink):
 
 
 class PreviewRun(Run):
-    """A run that keeps what it must in a folder of its own, and says nothing of itself."""
+    """A run in a temporary data folder, without announcements and report."""
 
     def __init__(self, target: PreviewTarget, folder: str) -> None:
-        aside = replace(
+        settings = replace(
             target.settings, data_dir=folder, dry_run=True, ledger_days=0, ledger_url=None, max_parallel_requests=1
         )
-        destination = target.destination(aside)
-        super().__init__(aside, destination, target.given, target.interruption, target.properties())
+        destination = target.destination(settings)
+        super().__init__(settings, destination, target.given, target.interruption, target.properties())
 
     def _say_what_matters(self) -> None:
-        """Nothing: what is to be said of the folder or the dry run concerns nobody."""
+        """Say nothing: the folder and the dry run are details of the preview."""
 
     def finish(self) -> None:
         """End, without a report."""
@@ -139,7 +139,7 @@ class PreviewRun(Run):
 
 
 class PreviewTarget(DeliveryTarget):
-    """The target, whose sinks show; *show* is handed each record with what becomes of it."""
+    """The target with `PreviewSink`; *show* is called with the result of each chosen record."""
 
     sink_class: ClassVar[type[DeliverySink]] = PreviewSink
 
@@ -155,16 +155,16 @@ class PreviewTarget(DeliveryTarget):
 
     @property
     def interruption(self) -> Any:
-        """What stops the run."""
+        """The run's interruption."""
         return self._interruption
 
     @cached_property
     def run(self) -> Run:
-        """This run; it sends nothing."""
+        """This run, which sends nothing."""
         return PreviewRun(self, self._folder)
 
     def _process_schema_message(self, message_dict: dict[str, Any]) -> None:
-        """Make the stream's sink, and let it show."""
+        """Make the stream's sink, and connect it with this preview."""
         super()._process_schema_message(message_dict)
         stream = message_dict["stream"]
         self._keys[stream] = message_dict.get("key_properties") or []
@@ -174,7 +174,7 @@ class PreviewTarget(DeliveryTarget):
                 sink.current = self._current
 
     def take(self, stream: str, record: dict[str, Any], arrival: Arrival) -> None:
-        """Show what becomes of a record, if it is chosen."""
+        """Process a record and show the result, if the record is chosen."""
         if stream not in self._keys:
             self._use_last_schema(stream)
         metric = record.get("metric_name")
@@ -194,7 +194,7 @@ class PreviewTarget(DeliveryTarget):
             self._show(found)
 
     def _count_unreadable(self, line: bytes) -> None:
-        """Show that a line is no message."""
+        """Show that a line is not a message."""
         super()._count_unreadable(line)
         self._show(
             {
@@ -206,7 +206,7 @@ class PreviewTarget(DeliveryTarget):
         )
 
     def _use_last_schema(self, stream: str) -> None:
-        """Take the SCHEMA of the stream's last run where the input brings none, as a replay does."""
+        """Use the SCHEMA of the stream's last run if the input has none, as a replay does."""
         settings = self.settings
         if (Path(settings.data_dir).expanduser() / settings.integration_name).exists():
             message = DataDir(settings.data_dir, settings.integration_name).read_schema(stream)
@@ -215,7 +215,7 @@ class PreviewTarget(DeliveryTarget):
 
 
 class Screen:
-    """Prints what is shown: of each stream so many records that are sent or rejected, and one for each other reason."""
+    """Prints results: per stream, up to *limit* sent or rejected records, and one filtered record per reason."""
 
     def __init__(self, *, as_json: bool, limit: int) -> None:
         self._as_json = as_json
@@ -225,7 +225,7 @@ class Screen:
         self._open = True
 
     def show(self, found: Shown) -> None:
-        """Print one record, or only count it."""
+        """Count one record, and print it if the limit allows."""
         stream, outcome = found["stream"], found["outcome"]
         reason = found.get("reason", "").partition(":")[0].partition(" ")[0]
         self._reasons[stream, outcome, reason] += 1
@@ -238,7 +238,7 @@ class Screen:
             self._print(encode(found).decode() if self._as_json else as_text(found))
 
     def sum_up(self) -> None:
-        """Say how many records came to what; standard output has the records alone."""
+        """Print the number of records by outcome to standard error; standard output has only the records."""
         for stream in dict.fromkeys(stream for stream, _, _ in self._reasons):
             told = [
                 f"{outcome} {count:,}" + (f" ({reason})" if reason else "")
@@ -252,8 +252,8 @@ class Screen:
             for count in [sum(n for (of, what, _), n in self._reasons.items() if of == stream and what != "filtered")]
         ):
             records = "record is" if self._limit == 1 else "records are"
-            beside = ", beside the first that is filtered for each reason" if self._filtered else ""
-            click.echo(f"of each stream {self._limit} {records} shown{beside}; --limit shows more", err=True)
+            besides = ", besides the first one filtered for each reason" if self._filtered else ""
+            click.echo(f"of each stream {self._limit} {records} shown{besides}; --limit shows more", err=True)
 
     @property
     def _filtered(self) -> bool:
@@ -262,7 +262,7 @@ class Screen:
     def _print(self, text: str) -> None:
         try:
             click.echo(text)
-        except BrokenPipeError:  # `preview | head`: the rest of the input is read all the same, or the tap would fail
+        except BrokenPipeError:  # `preview | head`: the rest of the input is still read, or the tap would fail
             self._open = False
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
@@ -276,11 +276,11 @@ def preview(
     as_json: bool,
     limit: int,
 ) -> None:
-    """Print what becomes of the records of the input; all of it is read, so that the tap ends in peace.
+    """Print the results for the records of the input; all of it is read, so that the tap does not fail.
 
     Raises:
-        click.UsageError: The choice takes none of the records.
-        Exception: What would end a run.
+        click.UsageError: None of the records is chosen.
+        Exception: Whatever would end a run.
     """
     screen = Screen(as_json=as_json, limit=limit)
     target = run_through(base, config, lines, choice, screen.show)
@@ -296,7 +296,7 @@ def run_through(
     choice: Choice,
     show: Callable[[Shown], None],
 ) -> PreviewTarget:
-    """Hand *show* every chosen record of the input with what becomes of it; returns what was met on the way."""
+    """Call *show* with the result of every chosen record of the input; returns the target for further questions."""
     with tempfile.TemporaryDirectory(prefix=f"{base.name}-") as folder:
         target = cast("type[PreviewTarget]", type(base.__name__, (PreviewTarget, base), {}))(
             config, folder, choice, show
@@ -314,18 +314,18 @@ def _refuse_slips(choice: Choice, met: Met) -> None:
             there = ", ".join(sorted(plain(names))) or "none"
             hint = f"did you mean `{near}`?" if near else f"there are: {there}"
             raise click.UsageError(f"{option}: no record of the input has `{shown(chosen)}`; {hint}")
-    raise click.UsageError(f"no record of the input is chosen, of {sum(met.streams.values()):,}")
+    raise click.UsageError(f"none of the {sum(met.streams.values()):,} records of the input is chosen")
 
 
 def as_text(found: Shown) -> str:
-    """One record for a person to read."""
+    """Format one result for reading."""
     head = click.style(f"{found['stream']} {found['key']}: {found['outcome']}", bold=True)
     parts = [head + (f", {found['reason']}" if "reason" in found else "")]
     for name, value in found.items():
         if name in {"user", "row"}:
             parts.append(json.dumps(json.loads(encode(value)), indent=2, ensure_ascii=False))
         elif value is True:
-            parts.append(f"  travels with {name}: true")
+            parts.append(f"  sent with {name}: true")
         elif isinstance(value, dict):
             parts.append(f"  {name}: " + json.dumps(json.loads(encode(value)), ensure_ascii=False))
     parts += [f"  left out: {why}" for why in found.get("left_out", ())]

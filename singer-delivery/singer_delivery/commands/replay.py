@@ -1,4 +1,4 @@
-"""``replay``: rejected records once more, after the mapping or the destination was corrected."""
+"""``replay``: maps and sends rejected records again, after the mapping or the destination was corrected."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ Entry = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class RejectChoice:
-    """Which rejects to replay; an empty part chooses all.
+    """Which rejects to replay; an empty set chooses all.
 
-    *rejects* and *unidentified*: from which files.
+    *rejects*, *unidentified*: which files to read.
     """
 
     codes: frozenset[str] = frozenset()
@@ -45,7 +45,7 @@ class RejectChoice:
     unidentified: bool = False
 
     def takes(self, entry: Entry) -> bool:
-        """Whether *entry* is chosen, be it replayed already or not."""
+        """Whether *entry* is chosen, whether or not it was replayed already."""
         codes = {entry["code"], *(line["code"] for line in entry.get("lines") or ())}
         streams = {entry["stream"], entry.get("source_stream")}
         return (
@@ -63,7 +63,7 @@ class _Line(msgspec.Struct):
 
 
 class _Shape(msgspec.Struct):
-    """What makes a line of the file a reject."""
+    """The members that a line of the file must have."""
 
     id: str
     stream: str
@@ -80,7 +80,7 @@ class _Shape(msgspec.Struct):
 
 
 def is_reject(entry: Entry | None) -> bool:
-    """Whether a line of the file holds a reject, of this version or an earlier one."""
+    """Whether a line of the file is a reject, written by this version or an earlier one."""
     try:
         msgspec.convert(entry, _Shape)
         datetime.fromisoformat(entry["at"] if entry else "")
@@ -91,18 +91,18 @@ def is_reject(entry: Entry | None) -> bool:
 
 @dataclass(slots=True)
 class Outcomes:
-    """What became of the replayed rejects (*what* says what they are): id of the reject -> (outcome, reason)."""
+    """Results of a replay: id of the reject -> (outcome, reason); *what* names them in messages."""
 
     what: str
     by_id: dict[str, tuple[Outcome, str]] = field(default_factory=dict)
     passed_over: Counter[str] = field(default_factory=Counter)
-    """What cannot be replayed, in words -> how many."""
+    """Description of what cannot be replayed -> how many."""
 
     replayed_before: int = 0
-    """How many of the chosen were replayed already, by an earlier replay or by one that was waited for."""
+    """How many of the chosen rejects had been replayed before."""
 
     def note(self, entry: Entry) -> Any:
-        """The callback that notes the outcome of *entry*."""
+        """Return the callback that records the outcome of *entry*."""
 
         def settled(outcome: Outcome, reason: str) -> None:
             self.by_id[entry["id"]] = (outcome, reason)
@@ -110,21 +110,21 @@ class Outcomes:
         return settled
 
     def count(self) -> Counter[str]:
-        """How many came to which outcome."""
+        """Outcome -> number of rejects."""
         return Counter(outcome for outcome, _ in self.by_id.values())
 
 
 def replay(target: DeliveryTarget, choice: RejectChoice) -> Outcomes:
-    """Map and send the chosen rejects again and mark what became of each; returns the outcomes.
+    """Map and send the chosen rejects again and mark each with its outcome; returns the outcomes.
 
-    One replay of an integration works at a time: a second one waits, and takes what is left then. What was delivered
-    in the meantime in a newer version is not overwritten (``duplicate``); what is refused again becomes a new reject
-    with a higher attempt.
+    One replay of an integration runs at a time: a second one waits, and takes what is left then. A record of which a
+    newer version was delivered in the meantime is a ``duplicate``; one that is refused again becomes a new reject with
+    a higher attempt.
 
     Raises:
-        SettingsError: The ledger, which guards newer data, is switched off.
-        click.UsageError: A code, a stream or a key of the choice is nowhere known.
-        Exception: What ended the run; rejects that were settled before are marked all the same.
+        SettingsError: The ledger, which protects newer data, is switched off.
+        click.UsageError: A chosen code, stream or key is unknown.
+        Exception: Whatever ended the run; rejects settled before that are still marked.
     """
     if not target.settings.ledger_days:
         finding = Finding("ledger_days", "0: without the ledger a replay could overwrite newer data", "switch it on")
@@ -139,19 +139,19 @@ def replay(target: DeliveryTarget, choice: RejectChoice) -> Outcomes:
 
 
 def told_of_replay(outcomes: Outcomes) -> str:
-    """One line on what a replay did, and on what it passed over."""
+    """Describe in one line what a replay did and what it skipped."""
     counts = outcomes.count()
     told = ", ".join(f"{outcome} {count}" for outcome, count in sorted(counts.items()))
     line = f"replayed {sum(counts.values())} {outcomes.what}{': ' if told else ''}{told}"
     if not counts and outcomes.replayed_before:
-        line += f"; all {outcomes.replayed_before} that were chosen had been replayed before"
+        line += f"; all {outcomes.replayed_before} chosen ones had been replayed before"
     for words, count in outcomes.passed_over.items():
-        line += f"; passed over: {count} {words}"
+        line += f"; skipped: {count} {words}"
     return line
 
 
 def files_of(target: DeliveryTarget, choice: RejectChoice) -> list[RejectsFile]:
-    """The files to replay from; a dry run writes to files of its own, and reads the same."""
+    """The files to replay from; a dry run reads the same files, but writes to its own."""
     kept = target.run.data_dir
     paths = [*([kept.rejects] if choice.rejects else []), *([kept.unidentified] if choice.unidentified else [])]
     return [RejectsFile(path, run_id=target.run.id) for path in paths]
@@ -160,7 +160,7 @@ def files_of(target: DeliveryTarget, choice: RejectChoice) -> list[RejectsFile]:
 def _refuse_slips(
     choice: RejectChoice, files: Sequence[RejectsFile], stream_kinds: Iterable[str], codes: set[str]
 ) -> None:
-    """Refuse a choice that can take nothing, now or later: it is a slip, and must not pass as `replayed 0`."""
+    """Refuse a choice with a misspelt name, which would otherwise end as `replayed 0`."""
     met_by_member = _met(choice, files)
     known: tuple[tuple[str, frozenset[str], str, Iterable[str]], ...] = (
         ("--code", choice.codes, "code", codes),
@@ -177,7 +177,7 @@ def _refuse_slips(
 
 
 def _met(choice: RejectChoice, files: Sequence[RejectsFile]) -> dict[str, set[str]]:
-    """The codes, streams and keys that stand in the files, as far as the choice names some."""
+    """The codes, streams and keys in the files, as far as the choice names any."""
     met: dict[str, set[str]] = {"code": set(), "stream": set(), "key": set()}
     chosen = {"code": choice.codes, "stream": choice.streams, "key": choice.keys}
     wanted = [member for member, names in chosen.items() if names]
@@ -198,22 +198,22 @@ def _lines_of(entry: Entry) -> list[Entry]:
 
 
 def _stage(target: DeliveryTarget, choice: RejectChoice, outcomes: Outcomes) -> None:
-    """Stage what is chosen, one entry at a time.
+    """Stage the chosen rejects, one entry at a time.
 
     Raises:
-        AlreadyRunningError: Streams are being loaded; the rejects of all others were staged.
+        AlreadyRunningError: Some streams are being loaded; the rejects of all others were staged.
     """
     streams = _Streams(target)
     for file in files_of(target, choice):
         for entry in file.entries():
             if entry is None or not is_reject(entry):
-                outcomes.passed_over["line(s) that hold no reject"] += 1
+                outcomes.passed_over["line(s) that are not a reject"] += 1
             elif not choice.takes(entry):
                 continue
             elif "replayed" in entry:
                 outcomes.replayed_before += 1
             elif not isinstance(entry["record"], dict):
-                outcomes.passed_over["line(s) of the input that were no Singer message"] += 1
+                outcomes.passed_over["line(s) of the input that were not a Singer message"] += 1
             elif refusal := streams.open(entry):
                 outcomes.passed_over[refusal] += 1
             else:
@@ -223,7 +223,7 @@ def _stage(target: DeliveryTarget, choice: RejectChoice, outcomes: Outcomes) -> 
 
 
 class _Streams:
-    """The streams whose rejects are replayed, opened as they come."""
+    """The streams whose rejects are replayed, each opened at its first reject."""
 
     def __init__(self, target: DeliveryTarget) -> None:
         self._target = target
@@ -231,7 +231,7 @@ class _Streams:
         self.busy: AlreadyRunningError | None = None
 
     def open(self, entry: Entry) -> str:
-        """Get ready for the stream of an entry; returns why that cannot be done, or nothing."""
+        """Open the stream of an entry; returns why that is impossible, or an empty string."""
         source = self._source(entry)
         if source not in self._refusals:
             self._refusals[source] = ""
@@ -241,11 +241,11 @@ class _Streams:
                 self.busy = error
                 self._refusals[source] = "of streams that another run is loading"
             except (SettingsError, InvalidJSONSchema):
-                self._refusals[source] = "of streams that these settings do not know"
+                self._refusals[source] = "of streams that are not in these settings"
         return self._refusals[source]
 
     def take(self, entry: Entry, outcomes: Outcomes) -> None:
-        """Hand an entry to its stream, through the maps that it came by."""
+        """Hand an entry to its stream, through the same stream map as before."""
         source = self._source(entry)
         aliases = {stream_map.stream_alias for stream_map in self._target.mapper.stream_maps[source]}
         arrival = Arrival(
@@ -259,7 +259,7 @@ class _Streams:
         self._target.take(source, entry["record"], arrival)
 
     def _source(self, entry: Entry) -> str:
-        """The stream's name in the input; version 0.1.0 kept only the one that a stream map gave it."""
+        """The stream's name in the input; version 0.1.0 kept only the name given by a stream map."""
         if source := entry.get("source_stream"):
             return str(source)
         maps = self._target.config.get("stream_maps") or {}
@@ -269,7 +269,7 @@ class _Streams:
 
 
 def read_at(entry: Entry) -> str:
-    """When the record was read; by the time of its reject, at the end of that second, where nothing else is known."""
+    """When the record was read; if unknown, the end of the second in which it was rejected."""
     with suppress(ValueError, TypeError):
         datetime.fromisoformat(entry["time_extracted"])
         return str(entry["time_extracted"])
@@ -282,7 +282,7 @@ def _mark(target: DeliveryTarget, choice: RejectChoice, outcomes: Outcomes) -> N
 
     def marked(entry: Entry) -> Entry:
         found = outcomes.by_id.get(str(entry.get("id")))
-        if found is not None and found[1] != NO_IDENTIFIER:  # that one may still be brought, after another correction
+        if found is not None and found[1] != NO_IDENTIFIER:  # it may be replayed again, after another correction
             outcome, reason = found
             entry["replayed"] = {"at": at, "run_id": target.run.id, "outcome": outcome, "reason": reason}
         return entry
