@@ -17,7 +17,7 @@ EXPORT := --frozen --quiet --all-packages --all-extras --no-dev --no-emit-worksp
 # Should a plugin ever crash: where.
 export PYTHONFAULTHANDLER := 1
 
-.PHONY: help setup plugins demo sandbox test lint types pytest parity format soak bench plot lock clean
+.PHONY: help setup plugins demo sandbox test lint types pytest parity settings format soak bench plot lock clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -55,6 +55,9 @@ pytest: plugins  ## Run the tests alone, two at a time
 
 parity: setup  ## Write docs/parity.md from the markers of the tests
 	@$(BIN)/python docs/parity.py
+
+settings: setup  ## Write the settings of tap and target into meltano.yml and the READMEs
+	@$(BIN)/python docs/settings.py
 
 format: setup  ## Format the code and fix what the linter can fix
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .

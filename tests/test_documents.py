@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import sys
 import tomllib
 from importlib import import_module
 
@@ -150,8 +151,29 @@ def test_settings_table_is_that_of_the_package(folder):
         if isinstance(schema.get("default"), (bool, int))
     }
 
-    assert not rows.keys() - {"setting"}
+    assert not rows
     assert {name: declared[name].strip("`") for name in plain} == plain
+
+
+def test_settings_are_copied_from_the_schemas(tmp_path):
+    """`make settings` changes nothing here, and mends every copy that has drifted."""
+    copies = ["meltano.yml", "tap-klaviyo/README.md", "target-insiderone/README.md"]
+    for name in ("docs/settings.py", *copies):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        drifted = re.sub(r"(?m)^ +kind: .*\n|^\| `api_url`.*\n", "", (ROOT / name).read_text())
+        (tmp_path / name).write_text(drifted.replace("Most ", "At most ") if name in copies else drifted)
+
+    command = [sys.executable, tmp_path / "docs/settings.py"]
+    check, write, after = (
+        subprocess.run([*command, *words], capture_output=True, text=True, check=False)
+        for words in (["--check"], [], ["--check"])
+    )
+
+    assert [done.returncode for done in (check, write, after)] == [1, 0, 0]
+    assert all(f"{name} is stale: run `make settings`" in check.stderr for name in copies)
+    assert {name: (tmp_path / name).read_text() for name in copies} == {
+        name: (ROOT / name).read_text() for name in copies
+    }
 
 
 @pytest.mark.parametrize("command", ["tap-klaviyo", "target-insiderone"])

@@ -154,7 +154,8 @@ SETTINGS = th.PropertiesList(
         "max_concurrency",
         16,
         "Concurrency",
-        "Most requests under way at once. So many are sent only where answers take long, and within the quota.",
+        "Most requests under way at once, from 1 to 64. So many are sent only where answers take long, and within the "
+        "quota.",
         lowest=1,
         highest=64,
     ),

@@ -282,22 +282,6 @@ def test_settings_say_what_they_are():
     assert [name for name, description in numbers.items() if not re.search(units, description)] == []
 
 
-def test_readme_lists_the_settings_with_their_defaults():
-    """The table is what people read; it must not drift from the declaration."""
-    table = README.read_text().split("## Settings", 1)[1].split("##", 1)[0]
-    rows = dict(re.findall(r"^\| `(\w+)`[^|]*\| ([^|]*) \|", table, re.MULTILINE))
-    declared = {name: setting.get("default") for name, setting in SETTINGS["properties"].items()}
-
-    assert rows.keys() == declared.keys()
-    for name, default in declared.items():
-        if isinstance(default, str):
-            assert rows[name] == f"`{default}`"
-        elif isinstance(default, int):
-            assert rows[name] == f"`{json.dumps(default)}`"
-        elif default is None:
-            assert rows[name] == "\N{EN DASH}"
-
-
 def test_readme_explains_the_exit_codes():
     """Those that the command line tests of this folder meet."""
     explained = re.findall(r"^\| (\d+) \|", README.read_text(), re.MULTILINE)

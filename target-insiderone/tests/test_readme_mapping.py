@@ -1,4 +1,4 @@
-"""The README's settings table and examples say what the code does."""
+"""The README's examples and its list of transforms say what the code does."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import yaml
 from mapping_configs import ACCOUNT, PACKAGE
 from target_insiderone.mapping import compile_events, compile_profiles
 from target_insiderone.mapping.transforms import NAMES
-from target_insiderone.settings.config_schema import CONFIG_JSONSCHEMA, PROPERTIES
 from target_insiderone.settings.findings import find, parse_settings
 
 README = (PACKAGE / "README.md").read_text(encoding="utf-8")
@@ -24,29 +23,6 @@ EXAMPLE = re.compile(
     re.DOTALL | re.MULTILINE,
 )
 EXAMPLES = {match["title"]: match for match in EXAMPLE.finditer(README)}
-
-
-def settings_rows():
-    """Write the rows of the settings table as the declaration has them."""
-    for name, declared in PROPERTIES.items():
-        default = declared.get("default")
-        shown = "required" if name in CONFIG_JSONSCHEMA["required"] else "none" if default is None else code(default)
-        secret = " (secret)" if declared.get("secret") else ""
-        description = declared["description"].replace("|", r"\|").replace("<", r"\<")
-        yield f"| `{name}`{secret} | {shown} | {declared.get('unit', '')} | {description} |"
-
-
-def code(default):
-    """Write a default as it would stand in YAML."""
-    return f"`{default}`" if isinstance(default, str) else f"`{json.dumps(default)}`"
-
-
-def test_settings_table_is_the_declaration():
-    """Every setting, with its default, its unit and its meaning, in the order of the declaration."""
-    section = README.partition("## Settings")[2].partition("\n## ")[0]
-    table = [line for line in section.splitlines() if line.startswith("| `")]
-
-    assert table == list(settings_rows())
 
 
 def test_every_transform_is_documented():
