@@ -162,7 +162,7 @@ def test_forget_finds_persons(command, config):
     told = command("forget", given="ada@shop.example\nben@shop.example\nDora@shop.example\nnobody@shop.example\n")
 
     assert "removed 2 reject(s), 2 profile(s) of the ledger" in told
-    assert "nothing is kept of 1 of 4 address(es): line(s) 4" in told
+    assert "for 1 of 4 address(es): line(s) 4 of the list" in told
     assert [name for name in ("ben@", "dora@", "cleo@") if name in rejects_of(config).read_text()] == ["cleo@"]
 
 
