@@ -1,4 +1,4 @@
-"""JSON whose numbers survive exactly: integers of any size, decimals digit by digit."""
+"""JSON with exact numbers: integers of any size, decimals digit by digit."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any, Final
 import msgspec
 
 encode = msgspec.json.Encoder(decimal_format="number").encode
-"""Python to JSON: Decimals as numbers with their exact text, keys in the order of insertion."""
+"""Python to JSON: Decimals as exact numbers, keys in insertion order."""
 
 _decode = msgspec.json.Decoder(float_hook=Decimal).decode
 _LONGEST_INTEGER: Final = 4_300
-"""Python itself turns no longer text into an integer."""
+"""Python refuses to parse longer strings as integers."""
 
 _LARGEST_EXPONENT: Final = 999_999
 
@@ -21,13 +21,13 @@ _LARGEST_EXPONENT: Final = 999_999
 def decode(text: bytes | str) -> Any:
     """Decode JSON: integers of any size stay integers, decimals become Decimal.
 
-    What no integer and no Decimal can hold becomes a Decimal all the same: an integer of thousands of digits exactly,
-    an exponent of more than 18 digits as one of six, far beyond a double. So one number never costs a line.
+    Numbers that Python cannot parse become Decimals too, so that one number never costs a line: an integer of thousands
+    of digits exactly, an exponent of more than 18 digits as one of six digits, far beyond a double.
 
     Raises:
-        msgspec.DecodeError: It is no JSON.
-        UnicodeDecodeError: It is not UTF-8.
-        RecursionError: It is nested too deep.
+        msgspec.DecodeError: Invalid JSON.
+        UnicodeDecodeError: Invalid UTF-8.
+        RecursionError: Nested too deeply.
     """
     try:
         return _decode(text)
@@ -51,4 +51,4 @@ def _read_decimal(digits: str) -> Decimal:
 
 
 def _refuse(name: str) -> Any:
-    raise msgspec.DecodeError(f"{name} is no JSON")
+    raise msgspec.DecodeError(f"{name} is not JSON")

@@ -57,36 +57,42 @@ EXIT_CODES: dict[type[Exception], int] = {
     OutputGoneError: FAILED,
     RejectsLostError: FAILED,
 }
-"""The endings that are foreseen; their messages are ours, or known to be free of personal data."""
+"""Expected exceptions; their messages are ours, or known to be free of personal data."""
 
 DRAIN_SECONDS, QUIET_SECONDS = 30, 5
-"""How long the input is read on after the run has ended, in all and without a byte."""
+"""How long the rest of the input is read after the run has ended, in total and without receiving a byte."""
 
 
 def run_command(command: Callable[..., Any], *, reads_input: bool = False) -> None:
-    """Run a click command and exit; what *reads_input* leaves nobody with a closed pipe for a mistake in settings."""
+    """Run a click command and exit.
+
+    *reads_input*: after a mistake in the settings, the rest of the input is drained, so that the tap does not fail on a
+    closed pipe.
+    """
     scrub_log()
     sys.setrecursionlimit(DEEPEST + HEADROOM)
     ended_by: Exception | None = None
     try:
         code = command(standalone_mode=False)
-    except Exception as error:  # noqa: BLE001  (all endings are sorted below; the default handler would quote records)
+    except Exception as error:  # noqa: BLE001  (mapped to an exit code below; the default handler would print records)
         ended_by = error
     if ended_by is None:
-        sys.exit(code)  # that of --help and --version, or None after a run
+        sys.exit(code)  # of --help and --version; None after a run
     code, lines = ending(ended_by)
     for line in lines:
         log.error("%s", line)
-    log.error("exit code %d: %s", code, MEANINGS.get(code, "stopped by a signal; the last STATE says what is settled"))
+    log.error(
+        "exit code %d: %s", code, MEANINGS.get(code, "stopped by a signal; everything before the last STATE is settled")
+    )
     if reads_input and code == CONFIGURATION:
         drain(0)
     sys.exit(code)
 
 
 def drain(file: int) -> None:
-    """Read the rest of the input and drop it, as long as it keeps coming, and for :data:`DRAIN_SECONDS` at most.
+    """Read and drop the rest of the input, while it keeps coming, for at most :data:`DRAIN_SECONDS`.
 
-    Whoever writes it (Meltano) would fail on a closed pipe, and hide the reason behind a traceback of its own.
+    Otherwise the writer (Meltano) would fail on a closed pipe, and hide the reason behind its own traceback.
     """
     until = time.monotonic() + DRAIN_SECONDS
     with suppress(OSError, KeyboardInterrupt):
@@ -96,7 +102,7 @@ def drain(file: int) -> None:
 
 
 def ending(error: Exception) -> tuple[int, list[str]]:
-    """The exit code of a run that ended with *error*, and what to say of it."""
+    """The exit code of a run that ended with *error*, and the lines to log."""
     if isinstance(error, StoppedBySignalError):
         return SIGNALLED + error.signum, [str(error)]
     if isinstance(error, click.Abort):
@@ -111,7 +117,7 @@ def ending(error: Exception) -> tuple[int, list[str]]:
     for kind, code in EXIT_CODES.items():
         if isinstance(error, kind):
             return code, [str(error)]
-    frames = "".join(traceback.format_tb(error.__traceback__))  # the message may quote a record, so it is left out
+    frames = "".join(traceback.format_tb(error.__traceback__))  # without the message, which may quote a record
     return FAILED, [f"unforeseen {type(error).__name__}; please report it with these lines:\n{frames}"]
 
 
@@ -125,11 +131,12 @@ WORDED: tuple[tuple[type[Exception], int, Callable[[Any], str]], ...] = (
         lambda error: f"{type(error).__name__}: {error.strerror} {without_keys(error.filename or '')}".rstrip(),
     ),
 )
-"""The endings whose own messages will not do: kind, exit code, our words."""
+"""Exceptions whose messages must be replaced: type, exit code, our message."""
 
 MEANINGS = {
-    FAILED: "the run failed; the last STATE says what is settled, so run again once the cause is gone",
+    FAILED: "the run failed; everything before the last STATE is settled, so run again once the cause is gone",
     CONFIGURATION: "settings or credentials; correct them and run again",
     TOO_MANY_REJECTS: "too many records were rejected, or nothing was delivered; see the lines above and the rejects "
-    "file, correct the mapping or the records",
+    "file, and correct the mapping or the records",
 }
+"""Exit code -> explanation in the last log line."""

@@ -1,4 +1,4 @@
-"""How a run is asked to stop: by SIGTERM, by SIGINT, or by a lane whose delivery failed."""
+"""Stops a run on SIGTERM, on SIGINT, or when a lane fails."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
 
 
 WAKE = signal.SIGUSR1
-"""Sent to ourselves to end a blocking read of the input when a lane has failed."""
+"""Sent to our own process to interrupt a blocking read of the input when a lane has failed."""
 
 
 GRACE_SECONDS = 8.0
-"""How long requests under way may take to finish after the run was asked to stop."""
+"""How long requests in flight may take to finish after the run was asked to stop."""
 
 ENDING_SECONDS = GRACE_SECONDS + 1.0
-"""How long a run may take to end once a signal has come; most who stop a process kill it ten seconds later."""
+"""How long a run may take to end after a signal; most supervisors kill a process after ten seconds."""
 
 OVERDUE = (
-    "what the run waits for (the ledger's database, or the reader of the STATE) did not answer within %g s of the "
-    "signal; what was not settled is read again. exit code %d"
+    "the ledger's database, or the reader of the STATE, did not answer within %g s of the signal; unsettled records "
+    "will be read again. exit code %d"
 )
 
 ENDING = (signal.SIGTERM, signal.SIGINT)
@@ -33,28 +33,28 @@ HANDLED = (*ENDING, WAKE)
 
 
 class Interrupted(Exception):
-    """The reading thread is to stop before the next line."""
+    """The reading thread must stop before the next line."""
 
 
 class Stopped(Exception):
-    """The run was asked to stop while something waited: a request for its turn or its retry, a job for its end."""
+    """The run was asked to stop while a request waited for its turn or its retry, or a job for its end."""
 
 
 class StoppedBySignalError(Exception):
-    """How a run ends that a signal stopped, after what could be settled was settled."""
+    """A signal stopped the run; everything that could be settled was settled."""
 
     def __init__(self, signum: int) -> None:
-        super().__init__(f"stopped by signal {signum}; the last STATE says what is settled")
+        super().__init__(f"stopped by signal {signum}; everything before the last STATE is settled")
         self.signum = signum
 
 
 class Interruption:
-    """Turns signals into one flag, and ends a blocking read of the input.
+    """Turns signals into one flag, and interrupts a blocking read of the input.
 
     The handlers run in the main thread between two bytecodes. They raise only while :attr:`reading` is set, so that
-    nothing but the wait for the next line is ever cut short. Where the main thread is inside one long call (SQLite
-    waits for a lock), no handler runs before it returns; so the interpreter also writes each signal into a pipe, at
-    once, and a thread of ours reads it there.
+    only the wait for the next line is interrupted. While the main thread is inside one long call (SQLite waits for a
+    lock), no handler can run; so the interpreter also writes each signal to a pipe immediately, and a thread reads it
+    there.
     """
 
     def __init__(self) -> None:
@@ -67,7 +67,7 @@ class Interruption:
         self._previous: dict[signal.Signals, Any] = {}
 
     def install(self) -> None:
-        """Handle the signals; only the main thread may do so, elsewhere (an embedded run) nothing is installed."""
+        """Install the handlers; only in the main thread, as Python demands (an embedded run has none)."""
         if threading.current_thread() is not threading.main_thread():
             return
         reading, self._pipe = os.pipe()
@@ -77,7 +77,7 @@ class Interruption:
         threading.Thread(target=self._watch, args=(reading,), name="watch", daemon=True).start()
 
     def uninstall(self) -> None:
-        """Put the handlers back that were there before: the run has ended."""
+        """Restore the previous handlers at the end of the run."""
         self._ended.set()
         if self._previous:
             signal.set_wakeup_fd(self._previous_pipe)
@@ -87,7 +87,7 @@ class Interruption:
         self._previous = {}
 
     def handle(self, signum: int, _frame: FrameType | None = None) -> None:
-        """Note the first signal and end a blocking read; a `WAKE` that is not our own means nothing."""
+        """Record the first signal and interrupt a blocking read; a `WAKE` from another process is ignored."""
         if signum == WAKE and not self._woken:
             return
         if signum != WAKE and self.signum is None:
@@ -101,7 +101,7 @@ class Interruption:
         """Wait, unless the run is asked to stop.
 
         Raises:
-            Stopped: It is.
+            Stopped: The run is asked to stop.
         """
         if self.stopping.wait(max(0.0, seconds)):
             raise Stopped
@@ -114,9 +114,9 @@ class Interruption:
             signal.pthread_kill(threading.main_thread().ident or 0, WAKE)
 
     def _watch(self, pipe: int) -> None:
-        """End the process where a signal could not: the main thread waits for a database, or for who reads the STATE.
+        """End the process after a signal if the main thread hangs in a call to the database or the output.
 
-        Nothing is lost by it: STATE passes what is settled alone, and what the ledger has not heard of is in doubt.
+        Nothing is lost: STATE passes settled records only, and the ledger treats unconfirmed ones as uncertain.
         """
         with os.fdopen(pipe, "rb", buffering=0) as signals:
             while (byte := signals.read(1)) and byte[0] not in ENDING:
@@ -124,7 +124,7 @@ class Interruption:
         if not byte or self._ended.wait(ENDING_SECONDS):
             return
         code = 128 + byte[0]
-        telling = threading.Thread(target=log.error, args=(OVERDUE, ENDING_SECONDS, code), daemon=True)
-        telling.start()
-        telling.join(1.0)  # the log may be what everything waits for
+        logging_thread = threading.Thread(target=log.error, args=(OVERDUE, ENDING_SECONDS, code), daemon=True)
+        logging_thread.start()
+        logging_thread.join(1.0)  # the log itself may be what hangs
         os._exit(code)

@@ -1,4 +1,4 @@
-"""The process that a target runs in: interpreter, pipes and log lines."""
+"""Tunes the process that a target runs in: interpreter, pipe and log lines."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ PIPE_BYTES = 1 << 20
 
 
 def prepare_process() -> None:
-    """Adjust the interpreter to one thread that reads and others that send.
+    """Tune the interpreter for one thread that reads and others that send.
 
-    A request has to go out soon, although records are being mapped: by itself it would wait for 5 ms at every turn. And
-    the garbage collector looks less often: records make no cycles, and its rounds cost a third of the run. The pipe
-    that records come through is to hold 1 MB (Linux), or tap and target would wait for each other every 64 kB.
+    A shorter switch interval lets requests go out while records are being mapped; the default would delay each step by
+    5 ms. The garbage collector runs less often: records make no cycles, and its runs cost a third of the time. The
+    input pipe is enlarged to 1 MB (Linux), or tap and target would wait for each other every 64 kB.
     """
     sys.setswitchinterval(SWITCH_SECONDS)
     if hasattr(fcntl, "F_SETPIPE_SZ"):
-        with suppress(OSError):  # standard input is no pipe
+        with suppress(OSError):  # standard input is not a pipe
             fcntl.fcntl(0, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)
 
 
 def name_log_lines(config: Mapping[str, Any], properties: Mapping[str, Any]) -> None:
-    """Put the integration's name into every log line, so that the lines of several pipelines can be told apart."""
+    """Put the integration's name into every log line, to distinguish the lines of several pipelines."""
     keep_secret(value for name, value in config.items() if properties.get(name, {}).get("writeOnly"))
     name = shown(config.get("integration_name") or properties["integration_name"]["default"])
 
@@ -51,14 +51,14 @@ def name_log_lines(config: Mapping[str, Any], properties: Mapping[str, Any]) -> 
 
 
 def log_to_stderr(level: str | None) -> None:
-    """Set logging up as the SDK does for its own command line, warnings and errors only."""
+    """Set up logging as the SDK does for its own command line, warnings and errors only."""
     handler = logging.StreamHandler()
     handler.setFormatter(ConsoleFormatter())
     logging.basicConfig(level=(level or "WARNING").upper(), handlers=[handler])
 
 
 class QuietVariables(logging.Filter):
-    """Leaves out what the SDK says in every run, since variables are read here; it looks as if they did not count."""
+    """Drops a line that the SDK logs in every run; it wrongly suggests that environment variables are ignored."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether a line is shown."""
@@ -66,4 +66,4 @@ class QuietVariables(logging.Filter):
 
 
 QUIET = QuietVariables()
-"""The one filter of all loggers."""
+"""The filter instance shared by all loggers."""

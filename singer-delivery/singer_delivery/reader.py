@@ -1,4 +1,4 @@
-"""Singer messages from bytes: exact numbers, and a broken line costs that line only."""
+"""Reads Singer messages from bytes; numbers stay exact, and a broken line costs only itself."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ if TYPE_CHECKING:
 Message = dict[str, Any]
 
 BUFFER_BYTES = 1 << 18
-"""As much of the input is read at once: each time the reading thread lets the others in, and waits for its turn."""
+"""Read size of the input; at each read the reading thread releases the GIL and waits to get it back."""
 
 DEEPEST, HEADROOM = 1_000, 500
-"""How deep a line may be nested, the interpreter's frames included; what is done with it later has room for more."""
+"""How deeply a line may be nested, the interpreter's frames included; later processing gets some headroom."""
 
 REQUIRED = {
     "RECORD": (("stream", str), ("record", dict)),
-    "SCHEMA": (("stream", str),),  # what else it must hold is told with the name of its stream
+    "SCHEMA": (("stream", str),),  # the rest is checked in `schema_messages`, which names the stream
     "STATE": (("value", dict),),
     "ACTIVATE_VERSION": (("stream", str),),
     "BATCH": (("stream", str),),
 }
-"""Message type -> the members without which it is unreadable."""
+"""Message type -> required members and their types."""
 
 
 def meant_type(message: Message) -> str:
-    """The type that a message means which spells it in another way (``record``), or that Singer does not define.
+    """The message type in its standard spelling (``record`` -> ``RECORD``); unknown types stay as they are.
 
     Raises:
-        InvalidInputLine: It is of no known type, and yet carries a record, which must not be passed over.
+        InvalidInputLine: The type is unknown, but the message carries a record, which must not be skipped.
     """
     given = str(message["type"])
     meant = given.strip().upper()
@@ -55,8 +55,8 @@ def meant_type(message: Message) -> str:
 class MessageReader(GenericSingerReader[bytes]):
     """Reads the input line by line until it ends or the run is interrupted.
 
-    Set before reading: *interruption*, *on_unreadable* (called with the line, which is no usable message) and
-    *on_unknown* (called with a message type that Singer does not define; such lines are passed over).
+    To be set before reading: *interruption*, *on_unreadable* (called with a line that is not a usable message) and
+    *on_unknown* (called with a message type that Singer does not define; such lines are skipped).
     """
 
     interruption: Interruption
@@ -72,24 +72,24 @@ class MessageReader(GenericSingerReader[bytes]):
         """Standard input, as bytes."""
         try:
             return open(sys.stdin.fileno(), "rb", buffering=BUFFER_BYTES, closefd=False)
-        except UnsupportedOperation:  # a test, or another program, has put something else in its place
+        except UnsupportedOperation:  # replaced by a test, or by another program
             return sys.stdin.buffer
 
     def deserialize_json(self, line: bytes) -> Message:
         """Decode one line.
 
         Raises:
-            InvalidInputLine: It is no message; the text says nothing of the line, which may hold personal data.
+            InvalidInputLine: Not a message; the error does not quote the line, which may hold personal data.
         """
         sys.setrecursionlimit(DEEPEST)
         try:
             message = decode(line)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ArithmeticError):
-            raise InvalidInputLine("a line is no valid JSON") from None
+            raise InvalidInputLine("a line is not valid JSON") from None
         finally:
             sys.setrecursionlimit(DEEPEST + HEADROOM)
         if type(message) is not dict or type(message.get("type")) is not str:
-            raise InvalidInputLine("a line is no Singer message")
+            raise InvalidInputLine("a line is not a Singer message")
         if message["type"] not in REQUIRED:
             message["type"] = meant_type(message)
         for name, kind in REQUIRED.get(message["type"], ()):
@@ -98,9 +98,9 @@ class MessageReader(GenericSingerReader[bytes]):
         return message
 
     def _message(self) -> Message | None:
-        """The message of the present line; byte order marks before it go (files that were joined hold several).
+        """Decode the present line, without byte order marks at its start (concatenated files have several).
 
-        None: the line held nothing else.
+        None if the line holds nothing else.
         """
         try:
             return self.deserialize_json(self.line)
@@ -114,7 +114,7 @@ class MessageReader(GenericSingerReader[bytes]):
     def process_lines(
         self, file_input: IO[Any] | None, callbacks: dict[str, Callable[[Message], None]]
     ) -> Counter[str]:
-        """Hand every message to the callback of its type; returns how many there were of each type.
+        """Call the callback of each message's type; returns the number of messages by type.
 
         Raises:
             Interrupted: The run was asked to stop.
@@ -135,7 +135,7 @@ class MessageReader(GenericSingerReader[bytes]):
             is_first = False
             if not line:
                 return seen
-            self.line = line if isinstance(line, bytes) else line.encode()  # --input and the SDK's runner give text
+            self.line = line if isinstance(line, bytes) else line.encode()  # --input and the SDK's runner give str
             if self.line.isspace():
                 continue
             try:

@@ -1,4 +1,4 @@
-"""One run of the target: its parts put together, and its end, whatever that is."""
+"""One run of the target: assembles its parts, and accounts for it at the end, however it ends."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ if TYPE_CHECKING:
 
 
 DECIDING = ("identifier_mappings", "identifier_settings", "stream_maps", "stream_map_config", "flattening_enabled")
-"""Settings that decide whether a person is found in a record; where they delivered before, they do so again."""
+"""Settings that decide whether a person is identified; if they delivered before, they are trusted to do so again."""
 
 PERCENT_FROM_ROWS = 100
-"""A percentage in ``max_rejects`` counts from this many rows on."""
+"""A percentage in ``max_rejects`` applies above this many rows."""
 
 
 class TooManyRejectsError(Exception):
@@ -55,24 +55,24 @@ class TooManyRejectsError(Exception):
 
 
 class NothingDeliveredError(Exception):
-    """Nothing of a stream was delivered, and not because somebody wished it so."""
+    """A stream delivered nothing, probably because of a mistake in the settings."""
 
 
 class OutputGoneError(Exception):
-    """Nobody reads the STATE any more."""
+    """STATE can no longer be written to standard output."""
 
     def __init__(self, why: str) -> None:
         super().__init__(
-            f"standard output is closed, or cannot be written ({why}): nobody takes the STATE, so the run ends here"
+            f"standard output is closed, or cannot be written ({why}): STATE cannot be passed on, so the run ends here"
         )
 
 
 class UnbalancedError(Exception):
-    """The outcomes do not add up to what was read: a bug, which must not pass as success."""
+    """The outcomes do not add up to the records read: a bug, which must not pass as success."""
 
 
 class Run:
-    """Everything that one run of the target holds; created at its first message.
+    """The parts of one run of the target; created at its first message.
 
     Raises:
         LedgerError, OSError: The ledger or the data folder cannot be used.
@@ -109,10 +109,10 @@ class Run:
         size, days = settings.rejects_max_mb, settings.rejects_max_days
         for file in self.files_of_records():
             if dropped := file.compact(max_bytes=size * 1_000_000, max_days=days):
-                log.warning("%s: the oldest %d went, beyond %d MB or %d days", file.path.name, dropped, size, days)
+                log.warning("%s: removed the oldest %d, above %d MB or %d days", file.path.name, dropped, size, days)
         if pruned := self.data_dir.prune(days):
-            log.info("%d summaries and dry runs went, older than %d days (rejects_max_days)", pruned, days)
-        self.expects_delivery = True  # a replay may find that what is left cannot be delivered
+            log.info("removed %d summaries and dry runs older than %d days (rejects_max_days)", pruned, days)
+        self.expects_delivery = True  # False in a replay: what is left may be undeliverable
         self.progress = Progress()
         self.watch = destination.watch()
         self.checkpoints = Checkpoints(self.write_state, self._may_pass)
@@ -175,7 +175,7 @@ class Run:
     def _say_what_matters(self) -> None:
         if self.data_dir.is_new:
             log.warning(
-                "data_dir %s is new and empty: nothing is remembered of earlier runs (containers need a volume)",
+                "data_dir %s is new and empty: there is no memory of earlier runs (containers need a volume)",
                 without_keys(self.data_dir.folder),
             )
         for fact in self.destination.facts():
@@ -186,21 +186,21 @@ class Run:
             )
 
     def lock(self, stream: str) -> None:
-        """Hold *stream* for this run, here and in a shared ledger.
+        """Lock *stream* for this run, in the data folder and in a shared ledger.
 
         Raises:
-            AlreadyRunningError: Another run of the integration holds it.
+            AlreadyRunningError: Another run of the integration holds the lock.
         """
         self.data_dir.lock(stream)
         if self.ledger and not self.ledger.hold(self.staging.digest("stream", stream)):
             raise AlreadyRunningError(stream)
 
     def warn_once(self, stream: str, words: str) -> None:
-        """Log a warning that would be the same for many records, once."""
+        """Log a warning once, even if it applies to many records."""
         self._say_once(logging.WARNING, stream, words)
 
     def inform_once(self, stream: str, words: str) -> None:
-        """Log what is as it should be, and worth knowing, once."""
+        """Log an information once, even if it applies to many records."""
         self._say_once(logging.INFO, stream, words)
 
     def _say_once(self, level: int, stream: str, words: str) -> None:
@@ -209,7 +209,7 @@ class Run:
             log.log(level, "%s%s", f"stream {shown(stream)}: " if stream else "", words)
 
     def unreadable(self, line: bytes) -> None:
-        """Count a line that is no Singer message, and keep it with the rejects."""
+        """Count a line that is not a Singer message, and keep it with the rejects."""
         self.tally.read[UNREADABLE] += 1
         self.tally.record(UNREADABLE, "rejected", "unreadable")
         self.progress.note(UNREADABLE, "rejected", "unreadable")
@@ -217,17 +217,17 @@ class Run:
         self.rejects.add(Reject(UNREADABLE, "", (), "unreadable", "", REMEDIES["unreadable"], text))
 
     def state(self, value: State) -> None:
-        """Take a STATE of the input; it is written once everything before it is settled."""
+        """Process a STATE of the input; it is written once every record before it is settled."""
         self.consent_memory.note_state(value, self.tally.read)
         self.checkpoints.add_state(value)
         self.lanes.flush_old()
 
     def finish(self) -> None:
-        """Send what is staged, settle it, and account for the run.
+        """Send and settle the staged records, and report on the run.
 
         Raises:
-            TooManyRejectsError, UnbalancedError: See there.
-            Exception: What made a lane fail.
+            TooManyRejectsError, UnbalancedError, NothingDeliveredError: See there.
+            Exception: Whatever made a lane fail.
         """
         try:
             self.lanes.finish()
@@ -258,10 +258,10 @@ class Run:
             self.checkpoints.release()
 
     def _judge(self, barren: Sequence[Barren]) -> None:
-        """Say of which streams nothing was delivered.
+        """Log which streams delivered nothing.
 
         Raises:
-            NothingDeliveredError: It may be a mistake of the settings.
+            NothingDeliveredError: It may be a mistake in the settings.
         """
         doubted = [stream for stream in barren if not self._is_quiet(stream)]
         for stream in barren:
@@ -269,17 +269,17 @@ class Run:
         if doubted and self.settings.on_nothing_delivered == "fail":
             raise NothingDeliveredError(
                 "; ".join(map(str, doubted)) + ": no STATE passes them, so they are read again; correct the mapping, "
-                "or set `on_nothing_delivered` to warn if that is as it should be"
+                "or set `on_nothing_delivered` to warn if this is intended"
             )
 
     def _is_quiet(self, barren: Barren) -> bool:
-        """Whether few records came, none of them rejected for the first time, by settings that delivered before."""
+        """Whether there were few records, none newly rejected, and the settings delivered before."""
         if barren.read >= QUIET_ROWS or (barren.rejected and self._rejects_for_the_first_time(barren.stream)):
             return False
         return delivered_before(self.data_dir.summaries(), barren.stream, self._mapping_hash)
 
     def _rejects_for_the_first_time(self, stream: str) -> bool:
-        """Whether this run rejected a record of *stream* that no earlier run has rejected."""
+        """Whether this run rejected a record of *stream* that no earlier run had rejected."""
         now: set[object] = set()
         before: set[object] = set()
         for entry in self.rejects.entries():
@@ -288,35 +288,35 @@ class Run:
         return not now <= before
 
     def _may_pass(self) -> bool:
-        """Whether a STATE may be written before the run's end: nothing that came so far is in doubt."""
+        """Whether a STATE may be written before the run's end: every stream so far has delivered something."""
         if self.settings.on_nothing_delivered == "warn":
             return True
         return self.progress.may_pass() and self.watch.slipped().keys() <= self.progress.reached
 
     def _sync(self) -> None:
-        """Wait until the disk has what was left out."""
+        """Sync the files of records that were left out."""
         for file in self.files_of_records():
             file.sync()
 
     def _say_what_is_empty(self, streams: Mapping[str, Any]) -> None:
-        """Say that no stream came, or that one came without a record which always had some."""
+        """Warn if the input has no stream, or if a stream that always had records has none."""
         if self._interruption.stopping.is_set() or not self.expects_delivery:
             return
         if not streams:
             log.warning(
-                "no stream came in: is one selected in the tap (`select`, or its catalog), or did the tap fail?"
+                "the input has no stream: is one selected in the tap (`select`, or its catalog), or did the tap fail?"
             )
         for stream in (stream for stream, figures in streams.items() if not figures["read"]):
             if always_had_rows(self.data_dir.summaries(), stream):
                 log.warning(
-                    "stream %s: no record came in, though each of the last %d runs had some; look at the tap: what it "
-                    "selects, its settings, its account",
+                    "stream %s: the input has no record, though each of the last %d runs had some; check the tap: its "
+                    "selection, its settings, its account",
                     shown(stream),
                     ALWAYS_RUNS,
                 )
 
     def say_what_was_missing(self) -> None:
-        """Name the sources that no record had: as a warning where the settings seem to be wrong."""
+        """Log the mapping sources that no record had; as a warning if the settings look wrong."""
         for stream, words in self.watch.none_met().items():
             log.warning("stream %s: %s", shown(stream), words)
         for stream, missing in self.watch.missing().items():
@@ -330,11 +330,11 @@ class Run:
                 log.info("stream %s: %s", shown(stream), "; ".join(map(str, plain)))
 
     def files_of_records(self) -> list[RejectsFile]:
-        """The files with the records that were left out."""
+        """The files of records that were left out."""
         return [self.rejects, *([self.unidentified.file] if self.unidentified else [])]
 
     def tidy_up(self) -> None:
-        """Merge rejects that repeat earlier ones; a full disk does no harm here."""
+        """Merge rejects that repeat earlier ones; a failure, such as a full disk, is only logged."""
         try:
             self.rejects.merge_repeats()
         except OSError as error:
@@ -357,7 +357,7 @@ class Run:
     def _show(self, report: dict[str, Any]) -> None:
         try:
             self._summary = self.data_dir.write_summary(self.id, json.dumps(report, indent=2) + "\n")
-        except OSError as error:  # a full disk must not hide how the run ended
+        except OSError as error:  # a full disk must not hide the run's result
             folder = without_keys(self.data_dir.folder)
             log.error("the run summary cannot be written to %s (%s)", folder, error.strerror)
             self._summary = self.data_dir.folder
@@ -367,7 +367,7 @@ class Run:
             log.info("run summary: %s", json.dumps(report))
 
     def write_state(self, state: State) -> None:
-        """Write one STATE to standard output, after the rejects before it are on the disk."""
+        """Write one STATE to standard output, once the rejects before it are on disk."""
         self._sync()
         if self.settings.dry_run:
             return
@@ -375,18 +375,20 @@ class Run:
             sys.stdout.write(encode(state).decode() + "\n")
             sys.stdout.flush()
         except OSError as error:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains once more at its end
+            os.dup2(
+                os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+            )  # else Python would report the error again at exit
             raise OutputGoneError(error.strerror or type(error).__name__) from None
 
 
 def exceeds(max_rejects: str, rejected: int, read: int) -> bool:
-    """Whether *rejected* of *read* records are too many for ``N`` or ``N%`` (the latter from 100 rows on)."""
+    """Whether *rejected* of *read* records exceed ``N`` or ``N%`` (the latter above 100 rows only)."""
     if max_rejects.endswith("%"):
         return read > PERCENT_FROM_ROWS and rejected * 100 > float(max_rejects[:-1]) * read
     return rejected > int(max_rejects)
 
 
 def hash_of_settings(config: Mapping[str, Any], properties: Mapping[str, Any]) -> str:
-    """Twelve characters that change with any setting; secrets do not go in."""
+    """A hash of twelve characters over all settings, secrets excluded."""
     plain = {name: value for name, value in config.items() if not properties.get(name, {}).get("writeOnly")}
     return hashlib.sha256(json.dumps(plain, sort_keys=True, default=str).encode()).hexdigest()[:12]

@@ -1,4 +1,4 @@
-"""A Singer target on the engine: settings, which sink takes which stream, and what each message does."""
+"""Base class of a Singer target on the engine: settings, sinks, messages, command line."""
 
 from __future__ import annotations
 
@@ -52,15 +52,15 @@ Message = dict[str, Any]
 
 
 class DeliveryTarget(Target):
-    """A Singer target that delivers to one destination; a plugin names its settings and its destination."""
+    """A Singer target that delivers to one destination; a plugin's subclass defines its settings and destination."""
 
     version: ClassVar[str]
-    """The plugin's."""
+    """The plugin's version."""
     sink_class: ClassVar[type[DeliverySink]] = DeliverySink
     destination_name: ClassVar[str]
-    """What messages call the destination (`Destination.name`)."""
+    """Name of the destination in messages (`Destination.name`)."""
     prefix: ClassVar[str]
-    """What the names of the ledger's tables begin with (`Destination.prefix`)."""
+    """Name prefix of the ledger's tables (`Destination.prefix`)."""
     declared: ClassVar[Declared]
     """The settings that the plugin declares, and their checks; the SDK adds its own to the class's schema."""
     command_names: ClassVar[Sequence[str]] = ("preview", "replay", "forget")
@@ -96,7 +96,7 @@ class DeliveryTarget(Target):
 
     @classmethod
     def destination(cls, settings: Any) -> Destination:
-        """What is delivered to."""
+        """Make the destination."""
         raise NotImplementedError
 
     @classmethod
@@ -106,17 +106,17 @@ class DeliveryTarget(Target):
 
     @classmethod
     def checked_settings(cls, config: Mapping[str, Any]) -> DeliverySettings:
-        """Read settings.
+        """Check and read settings.
 
         Raises:
-            SettingsError: With every mistake.
+            SettingsError: Lists every mistake.
         """
         if errors := [finding for finding in cls.find(config) if finding.severity == "error"]:
             raise SettingsError(errors)
         return cls.read_settings(config)
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """Keep the SDK's line about variables out of the plugin's log."""
+        """Filter the SDK's line about environment variables out of the plugin's log."""
         super().__init_subclass__(**options)
         if isinstance(name := getattr(cls, "name", None), str):
             logging.getLogger(name).addFilter(QUIET)
@@ -128,7 +128,7 @@ class DeliveryTarget(Target):
 
     @classmethod
     def get_plugin_version(cls) -> str:
-        """Tell the version of this code; an installed distribution of the same name may be another project's."""
+        """Return the version of this code; an installed distribution of the same name may be another project's."""
         return cls.version
 
     def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
@@ -158,11 +158,11 @@ class DeliveryTarget(Target):
         self.work(lambda: self.process_lines(file_input))
 
     def work(self, feed: Callable[[], object], afterwards: Callable[[], None] = lambda: None) -> None:
-        """Let *feed* stage records, settle them however it ends, then do what is to be done *afterwards*.
+        """Let *feed* stage records, settle them however it ends, then call *afterwards*.
 
         Raises:
             StoppedBySignalError: A signal stopped the run.
-            Exception: What else ended the run; :mod:`singer_delivery.exit_codes` sorts it.
+            Exception: Whatever else ended the run; :mod:`singer_delivery.exit_codes` maps it to an exit code.
         """
         self._interruption.install()
         prepare_process()
@@ -171,12 +171,12 @@ class DeliveryTarget(Target):
             feed()
         except Interrupted:
             pass
-        except Exception as error:  # noqa: BLE001  (raised again once what was read is settled)
+        except Exception as error:  # noqa: BLE001  (raised again once the records read so far are settled)
             ended_by = error
         self._interruption.reading = False
         try:
             self.process_endofpipe()
-        except Exception as error:  # noqa: BLE001  (the first failure is the one to tell)
+        except Exception as error:  # noqa: BLE001  (the first failure is the one to report)
             ended_by = ended_by or error
         afterwards()
         self.run.tidy_up()
@@ -187,16 +187,16 @@ class DeliveryTarget(Target):
             raise StoppedBySignalError(self._interruption.signum)
 
     def process_endofpipe(self) -> None:
-        """Send what is staged and account for the run."""
+        """Send the staged records and report on the run."""
         self.run.finish()
 
     # Messages
 
     def get_sink_class(self, stream_name: str) -> type[Sink]:
-        """The sink of the stream's kind.
+        """The sink class for a stream.
 
         Raises:
-            SettingsError: The stream has none.
+            SettingsError: The stream has no kind.
         """
         maps = self.mapper.stream_maps.get(stream_name, [])
         if any(isinstance(stream_map, RemoveRecordTransform) for stream_map in maps):
@@ -217,11 +217,11 @@ class DeliveryTarget(Target):
         return self.sink_class
 
     def expect_rejects(self, stream: str, key_properties: Sequence[str]) -> None:
-        """Get ready to :meth:`take` rejects of *stream*; they are held against the SCHEMA of the stream's last run.
+        """Prepare to :meth:`take` rejects of *stream*; they are validated against the SCHEMA of the stream's last run.
 
         Raises:
-            SettingsError: The settings know no such stream.
-            AlreadyRunningError: It is being loaded.
+            SettingsError: The stream is not in the settings.
+            AlreadyRunningError: The stream is being loaded.
         """
         self.run.consent_memory.is_replay = True
         kept = self.run.data_dir.read_schema(stream) or {"type": "SCHEMA", "stream": stream, "schema": {}}
@@ -232,18 +232,18 @@ class DeliveryTarget(Target):
         """Make the stream's sink, and keep the SCHEMA for replays."""
         check_schema_message(message_dict)
         if shown(stream := message_dict["stream"]) != stream:
-            keep_secret([stream])  # the SDK's lines hold it, too
+            keep_secret([stream])  # the SDK logs it, too
         self._make_sinks(message_dict)
         self.run.data_dir.write_schema(message_dict)
 
     def _make_sinks(self, message_dict: Message) -> None:
-        """Make the stream's sinks, and learn whether its records pass without a stream map."""
+        """Make the stream's sinks, and note whether its records need no stream map."""
         stream = message_dict["stream"]
         try:
             super()._process_schema_message(message_dict)
         except (DeliveryError, InvalidJSONSchema, StreamMapConfigError):
             raise
-        except Exception as error:  # noqa: BLE001  (the SDK's maps and flattening raise anything)
+        except Exception as error:  # noqa: BLE001  (the SDK's maps and flattening may raise anything)
             raise unusable_maps(stream, error, self._config) from None
         self.run.lock(stream)
         self._plain.pop(stream, None)
@@ -253,19 +253,19 @@ class DeliveryTarget(Target):
             if isinstance(sink, DeliverySink):
                 kind = self.settings.stream_kinds[stream_map.stream_alias]
                 sink.bind(self.run.staging, kind)
-                self.run.tally.read[stream_map.stream_alias] += 0  # a stream without a record is accounted for, too
+                self.run.tally.read[stream_map.stream_alias] += 0  # streams without records are reported, too
                 if self.run.destination.kinds[kind].memory == "newest":
                     self.run.consent_memory.begin(sink.stream_name, stream)
                 if len(maps) == 1 and isinstance(stream_map, SameRecordTransform) and not stream_map.flattening_enabled:
                     self._plain[stream] = sink
 
     def _process_record_message(self, message_dict: Message) -> None:
-        """Take the record of a line."""
+        """Process the record of a line."""
         arrival = Arrival(self.message_reader.line, message_dict.get("time_extracted"))
         self.take(message_dict["stream"], message_dict["record"], arrival)
 
     def take(self, stream: str, record: Message, arrival: Arrival) -> None:
-        """Hand a record to its sink, through the stream maps where there are any.
+        """Hand a record to its sink, through the stream maps if there are any.
 
         Raises:
             RecordsWithoutSchemaException: The stream has no SCHEMA yet.
@@ -278,14 +278,14 @@ class DeliveryTarget(Target):
             return
         if stream not in self.mapper.stream_maps:
             raise RecordsWithoutSchemaException(
-                f"stream {shown(stream)}: a RECORD came before its SCHEMA; look at the tap"
+                f"stream {shown(stream)}: a RECORD came before its SCHEMA; check the tap"
             )
         for stream_map in self.mapper.stream_maps[stream]:
             if arrival.alias in {"", stream_map.stream_alias}:
                 self._take_mapped(stream_map, dict(record), arrival)
 
     def _take_mapped(self, stream_map: StreamMap, record: Message, arrival: Arrival) -> None:
-        """Map one record and hand it on; one that a map leaves out, or cannot map, is settled here."""
+        """Apply a stream map and hand the record on; one that the map drops, or fails on, is settled here."""
         self.run.tally.read[stream_map.stream_alias] += 1
         self.run.lanes.count_record()
         sink = self.get_sink(stream_map.stream_alias)
@@ -305,16 +305,16 @@ class DeliveryTarget(Target):
             sink.take(mapped, arrival)
 
     def _process_state_message(self, message_dict: Message) -> None:
-        """Write the STATE once everything before it is settled."""
+        """Write the STATE once every record before it is settled."""
         state: State = message_dict["value"]
         self.run.state(state)
 
     def _process_activate_version_message(self, message_dict: Message) -> None:
-        """Pass over: the destination has no versions of a table."""
+        """Skip it: the destination has no table versions."""
         self._pass_over(message_dict["type"])
 
     def _process_batch_message(self, message_dict: Message) -> None:
-        """Refuse: records in files would escape the accounting.
+        """Refuse it: records in files would escape the accounting.
 
         Raises:
             InvalidInputLine: Always.
@@ -329,24 +329,24 @@ class DeliveryTarget(Target):
     def _pass_over(self, message_type: str) -> None:
         if message_type not in self._warned:
             self._warned.add(message_type)
-            named = message_type if re.fullmatch(r"[A-Z_]{1,40}", message_type) else "that is no plain word"
-            self.logger.warning("messages of type %s mean nothing here and are passed over", named)
+            named = message_type if re.fullmatch(r"[A-Z_]{1,40}", message_type) else "(not a plain word)"
+            self.logger.warning("messages of type %s have no meaning here and are skipped", named)
 
     # Command line
 
     @classmethod
     def get_singer_command(cls) -> click.Command:
-        """The SDK's command, whose help also names ours."""
+        """The SDK's command, with a help that also lists our commands."""
         command = super().get_singer_command()
         for option in command.params:
             if option.name == "file_input":
-                option.type = click.File("rb")  # so that its encoding is looked at, as that of standard input
-        command.epilog = f"Commands other than loading: {', '.join(cls.command_names)} (each with a --help of its own)."
+                option.type = click.File("rb")  # so that its encoding is detected, as for standard input
+        command.epilog = f"Commands other than loading: {', '.join(cls.command_names)} (each has its own --help)."
         return command
 
     @classmethod
     def config_from(cls, paths: Sequence[str]) -> dict[str, Any]:
-        """The settings of the files given, and of the environment, which wins, where ENV stands among them.
+        """Read settings from the given files, and from the environment, which wins, if ENV is among them.
 
         Raises:
             UnreadableError: A file or a variable cannot be read.
@@ -366,11 +366,11 @@ class DeliveryTarget(Target):
 
     @classmethod
     def cb_config(cls, ctx: click.Context, param: click.Option, value: tuple[str, ...]) -> _ConfigInput:  # noqa: ARG003
-        """Read what ``--config`` names (the SDK would let a file .env of any folder above win over the environment)."""
+        """Read the ``--config`` options; the SDK would let a .env file of a parent folder override the environment."""
         return _ConfigInput(config=cls.config_from(value))
 
     def _setup_signal_handlers(self) -> None:
-        """Leave signals alone until the input is read (:meth:`load`)."""
+        """Install no handlers yet; :meth:`load` does."""
 
     def _handle_termination(self, signum: int, frame: FrameType | None) -> None:
         self._interruption.handle(signum, frame)

@@ -1,4 +1,4 @@
-"""Records are held to the SCHEMA of their stream; an error names the field, and never the value."""
+"""Validates records against the SCHEMA of their stream; errors name the field, never the value."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ Record = dict[str, Any]
 
 
 class RecordValidator(BaseJSONSchemaValidator):
-    """Compiled JSON Schema validation whose errors name the field and never the value.
+    """Compiled JSON Schema validation.
 
-    Beyond the schema: a declared date or date-time must be one (a blank instead of the ``T`` is accepted).
+    In addition, a value declared as date or date-time must be one (a space instead of the ``T`` is accepted).
     """
 
     def __init__(self, schema: dict[str, Any]) -> None:
@@ -26,8 +26,8 @@ class RecordValidator(BaseJSONSchemaValidator):
             self._validator = jsonschema_rs.validator_for(schema, validate_formats=False, retriever=refuse_to_fetch)
         except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
             raise InvalidJSONSchema(
-                f"its SCHEMA cannot be used{place_of(error)}: it is no JSON Schema, refers to another document "
-                "(nothing is fetched), or is nested too deep; look at the tap"
+                f"its SCHEMA cannot be used{place_of(error)}: it is not a JSON Schema, refers to another document "
+                "(nothing is fetched), or is nested too deeply; check the tap"
             ) from None
         self._dates = [
             name
@@ -39,12 +39,12 @@ class RecordValidator(BaseJSONSchemaValidator):
         """Check one record.
 
         Raises:
-            InvalidRecord: Its message is the path of the field at fault.
+            InvalidRecord: The message is the path of the invalid field.
         """
         if not self._validator.is_valid(record):
             try:
                 error = next(iter(self._validator.iter_errors(record)))
-            except ValueError:  # the message of the error would quote a number too long for Python to write
+            except ValueError:  # the error would quote a number that is too long for Python to format
                 raise InvalidRecord("", record) from None
             raise InvalidRecord(".".join(map(str, error.instance_path)), record)
         for name in self._dates:
@@ -57,7 +57,7 @@ class RecordValidator(BaseJSONSchemaValidator):
 
 
 def refuse_to_fetch(_address: str) -> NoReturn:
-    """Fetch nothing that a SCHEMA names, neither from the network nor from a file.
+    """Refuse to fetch other documents that a SCHEMA refers to, from the network or from files.
 
     Raises:
         ValueError: Always.
@@ -66,10 +66,10 @@ def refuse_to_fetch(_address: str) -> NoReturn:
 
 
 def place_of(error: Exception) -> str:
-    """Where in a SCHEMA its mistake stands, if the error says so: a path of names that are fit to be shown."""
+    """The path of the mistake in the SCHEMA, if the error has one, with redacted names."""
     path = ".".join(shown(part) for part in getattr(error, "instance_path", ()))
     return f" at {path}" if path else ""
 
 
 class InvalidDateTimeError(InvalidRecord):
-    """A declared date-time that is none."""
+    """A value that is declared as date or date-time, but is not one."""

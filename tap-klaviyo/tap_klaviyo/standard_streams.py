@@ -1,4 +1,4 @@
-"""Standard input, output and error, each of them open: what was closed must not be taken by a file of ours."""
+"""Opens /dev/null in place of standard streams that are closed, so that no other file takes their number."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import sys
 
 
 def open_closed_streams() -> None:
-    """Put something in the place of the streams that are closed.
+    """Open /dev/null in place of each closed stream.
 
-    The next file that is opened would take the number of one, and with it what is meant for somebody else. What is
-    written to standard error goes nowhere then; reading input and writing output fail.
+    Otherwise the next opened file would take its number, and receive what is written to the stream. Output to standard
+    error is then dropped; reading standard input and writing standard output fail.
     """
     for number, mode in enumerate((os.O_WRONLY, os.O_RDONLY, os.O_WRONLY)):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, mode)  # takes the lowest number that is free
+            os.open(os.devnull, mode)  # takes the lowest free number
     sys.stdin = sys.stdin or os.fdopen(0, encoding="utf-8", closefd=False)
     sys.stdout = sys.stdout or os.fdopen(1, "w", encoding="utf-8", closefd=False)
     sys.stderr = sys.stderr or os.fdopen(2, "w", encoding="utf-8", closefd=False)

@@ -1,4 +1,4 @@
-"""Texts from outside: files, input and lists of addresses, in whatever encoding a program has written them."""
+"""Decodes text from outside (settings files, Singer input, address lists): UTF-8, UTF-16 or UTF-32."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NOT_UTF8 = (
 
 
 class UnreadableError(Exception):
-    """What the user named (a file, a variable, the input) cannot be read; no mistake shows a value."""
+    """A file, a variable or the input cannot be read; the messages show no values."""
 
     def __init__(self, mistakes: Sequence[str]) -> None:
         self.mistakes = tuple(mistakes)
@@ -31,10 +31,10 @@ class UnreadableError(Exception):
 
 
 def text_of(raw: bytes, where: str) -> str:
-    """Decode UTF-8, UTF-16 or UTF-32; a byte order mark is no part of the text.
+    """Decode UTF-8, UTF-16 or UTF-32, and drop a byte order mark.
 
     Raises:
-        UnreadableError: It is none of them; *where* is named.
+        UnreadableError: Another encoding; the message names *where*.
     """
     encoding = json.detect_encoding(raw)
     try:
@@ -45,14 +45,14 @@ def text_of(raw: bytes, where: str) -> str:
 
 def _not_encoded(where: str, encoding: str, place: int) -> str:
     name = "UTF-8" if encoding.startswith("utf-8") else encoding.upper()
-    return f"{where}: is not {name} (byte {place + 1} of it); save it as UTF-8"
+    return f"{where}: is not {name} (at byte {place + 1}); save it as UTF-8"
 
 
 def json_object(path: Path, option: str) -> dict[str, Any]:
-    """Read the file that *option* names, which holds one JSON object; decimals come as Decimal.
+    """Read the JSON object in the file that *option* names; decimals become Decimal.
 
     Raises:
-        UnreadableError: It cannot be read, or holds something else.
+        UnreadableError: The file cannot be read, or holds something else.
     """
     where = f"{option}: {path}"
     try:
@@ -64,19 +64,19 @@ def json_object(path: Path, option: str) -> dict[str, Any]:
     try:
         content = parse_json(text_of(raw, where))
     except json.JSONDecodeError as error:
-        raise UnreadableError([f"{where}: no valid JSON at line {error.lineno}"]) from None
+        raise UnreadableError([f"{where}: invalid JSON at line {error.lineno}"]) from None
     except (ValueError, RecursionError):
-        raise UnreadableError([f"{where}: no valid JSON"]) from None
+        raise UnreadableError([f"{where}: invalid JSON"]) from None
     if not isinstance(content, dict):
-        raise UnreadableError([f"{where}: holds no JSON object"])
+        raise UnreadableError([f"{where}: is not a JSON object"])
     return content
 
 
 def parse_json(text: str) -> Any:
-    """Parse JSON, and nothing beside it (Python's own parser takes NaN and Infinity); decimals come as Decimal.
+    """Parse strict JSON (Python's own parser also accepts NaN and Infinity); decimals become Decimal.
 
     Raises:
-        ValueError, RecursionError: It is none.
+        ValueError, RecursionError: Invalid JSON.
     """
     return json.loads(text, parse_float=Decimal, parse_constant=_refuse)
 
@@ -86,10 +86,10 @@ def _refuse(constant: str) -> None:
 
 
 def lines_of(readline: Callable[[], bytes], first: bytes, where: str) -> tuple[bytes, Callable[[], bytes]]:
-    """The *first* line of a Singer input and what reads the others, both in UTF-8.
+    """The *first* line of a Singer input and a function that reads the next ones, all in UTF-8.
 
-    UTF-8 is passed on as it is, and costs nothing. UTF-16 and UTF-32 are known by a byte order mark, or by how a
-    message begins; anything else that is odd is a line, which may be broken alone.
+    UTF-8 is passed through at no cost. UTF-16 and UTF-32 are detected by a byte order mark, or by the first bytes of a
+    message; any other odd first line is left to the caller as a single broken line.
     """
     if not first.startswith(_NOT_UTF8):
         return first, readline
@@ -99,7 +99,7 @@ def lines_of(readline: Callable[[], bytes], first: bytes, where: str) -> tuple[b
 
 
 def _decoded(readline: Callable[[], bytes], part: bytes, encoding: str, where: str) -> Iterator[bytes]:
-    """Lines in UTF-8 of an input in UTF-16 or UTF-32, whose line feeds are several bytes long."""
+    """Convert an input in UTF-16 or UTF-32, whose line feeds are several bytes long, to lines in UTF-8."""
     decoder = codecs.getincrementaldecoder(encoding)()
     text = ""
     while part:

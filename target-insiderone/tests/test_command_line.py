@@ -67,7 +67,7 @@ def test_wrong_settings_end_with_code_2_before_any_request(load, sandbox, settin
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [(None, "no such file"), ('{"partner_name": "canary', "no valid JSON at line 1")],
+    [(None, "no such file"), ('{"partner_name": "canary', "invalid JSON at line 1")],
     ids=["missing", "broken"],
 )
 def test_a_config_file_that_cannot_be_read(target_command, tmp_path, text, words):

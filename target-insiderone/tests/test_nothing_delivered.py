@@ -273,7 +273,7 @@ def test_a_stream_that_always_had_records_and_has_none_says_so_once(load, tmp_pa
 
     other, empty, again = load([schema("events")]), load([schema("profiles")]), load([schema("profiles")])
 
-    words = "stream profiles: no record came in, though each of the last 10 runs had some"
+    words = "stream profiles: the input has no record, though each of the last 10 runs had some"
     assert [words in ended.logs for ended in (other, empty, again)] == [False, True, False]
     assert empty.code == 0
     assert empty.summary["streams"]["profiles"]["read"] == 0
@@ -282,7 +282,7 @@ def test_a_stream_that_always_had_records_and_has_none_says_so_once(load, tmp_pa
 def test_an_input_without_any_stream_says_so(load):
     """`select: [profile.*]` selects nothing, and was green and silent."""
     assert (
-        "no stream came in: is one selected in the tap (`select`, or its catalog), or did the tap fail?"
+        "the input has no stream: is one selected in the tap (`select`, or its catalog), or did the tap fail?"
         in load([]).logs
     )
 

@@ -69,11 +69,11 @@ def test_settings_are_read_in_the_encoding_they_were_written_in(run, config, enc
 UNREADABLE = {
     "another encoding": ('{"default_currency": "€"}'.encode("cp1252"), "is not UTF-8"),
     "torn UTF-16": ("{}".encode("utf-16")[:-1], "is not UTF-16"),
-    "broken": (b'{"partner_name": "canary', "no valid JSON at line 1"),
-    "a list": (b"[]", "holds no JSON object"),
-    "not a number": (b'{"ledger_days": NaN}', "no valid JSON"),
-    "empty": (b"", "no valid JSON"),
-    "nested deep": (b'{"a":' * 100_000, "no valid JSON"),
+    "broken": (b'{"partner_name": "canary', "invalid JSON at line 1"),
+    "a list": (b"[]", "is not a JSON object"),
+    "not a number": (b'{"ledger_days": NaN}', "invalid JSON"),
+    "empty": (b"", "invalid JSON"),
+    "nested deep": (b'{"a":' * 100_000, "invalid JSON"),
 }
 
 
