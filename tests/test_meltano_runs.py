@@ -353,7 +353,7 @@ def test_misspelt_flag_is_refused_and_nothing_is_sent(new_project, sandbox, shop
     assert refused.exit_code == 1
     variables = "TARGET_INSIDERONE_PROFILES_{0}, TARGET_INSIDERONE_{0}"
     place = f"(in {variables}, or meltano.yml and the variables that it names)"
-    assert f"setting dry_run {place.format('DRY_RUN')}: is no flag" in refused.log
+    assert f"setting dry_run {place.format('DRY_RUN')}: is not a boolean" in refused.log
     assert f"setting fixed_attributes {place.format('FIXED_ATTRIBUTES')}: is not a JSON list" in refused.log
     assert f"setting stream_maps {place.format('STREAM_MAPS')}: is not a JSON object" in refused.log
     assert "exit code 2" in refused.log

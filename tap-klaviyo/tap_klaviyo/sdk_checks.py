@@ -1,4 +1,4 @@
-"""Mistakes in the settings of the Singer SDK: stream maps and flattening."""
+"""Finds mistakes in the settings of the Singer SDK: stream maps and flattening."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Finding(NamedTuple):
-    """A mistake: where it stands, what it is, and what to write instead."""
+    """A mistake: its path in the settings, what is wrong, and what to write instead."""
 
     path: str
     message: str
@@ -21,20 +21,20 @@ class Finding(NamedTuple):
 
 
 FUNCTIONS: Final = ("bool", "float", "int", "md5", "rand", "randint", "sha256", "str")
-"""What an expression of a stream map may call by name. Source: CustomStreamMap.functions of the SDK."""
+"""Functions that an expression of a stream map may call. Source: CustomStreamMap.functions of the SDK."""
 
 _MAP_KEYS: Final[Mapping[str, str]] = {
     "__alias__": "the name of a stream",
     "__else__": "null or __NULL__",
-    "__filter__": "an expression as a text",
-    "__key_properties__": "a list of texts",
+    "__filter__": "an expression as a string",
+    "__key_properties__": "a list of strings",
     "__source__": "the name of a stream",
 }
 _NULLS: Final = (None, "__NULL__")
 
 
 def check_sdk_settings(config: Mapping[str, Any]) -> Iterator[Finding]:
-    """Find what the SDK would stumble over when the first SCHEMA comes."""
+    """Find what would make the SDK fail at the first SCHEMA."""
     maps = config.get("stream_maps")
     if isinstance(maps, dict):
         for stream, mapped in maps.items():
@@ -52,9 +52,9 @@ def _check_stream(stream: str, mapped: Any) -> Iterator[Finding]:
     path = f"stream_maps.{shown(stream)}"
     if stream.startswith("__"):
         if stream != "__else__":
-            yield Finding(path, "there is no such key", "the one key beside streams is `__else__`")
+            yield Finding(path, "there is no such key", "the only key besides streams is `__else__`")
         elif mapped not in _NULLS:
-            yield Finding(path, "is none of the values that this key takes", "write null or __NULL__")
+            yield Finding(path, "is not one of the values that this key takes", "write null or __NULL__")
     elif isinstance(mapped, dict):
         for name, value in mapped.items():
             yield from _check_column(f"{path}.{shown(name)}", name, value)
@@ -73,10 +73,10 @@ def _check_column(path: str, name: str, value: Any) -> Iterator[Finding]:
             path, "there is no such key", did_you_mean(name, _MAP_KEYS, f"the keys are {', '.join(_MAP_KEYS)}")
         )
     elif isinstance(value, str):
-        if value not in _NULLS and value.strip():  # an empty one is found elsewhere
+        if value not in _NULLS and value.strip():  # empty ones are reported elsewhere
             yield from _check_expression(path, value)
     elif value is not None:
-        yield Finding(path, "is of the wrong type", "write an expression as a text, or null to leave the property out")
+        yield Finding(path, "is of the wrong type", "write an expression as a string, or null to drop the property")
 
 
 def _fits(name: str, value: Any) -> bool:
@@ -88,15 +88,15 @@ def _fits(name: str, value: Any) -> bool:
 
 
 def _check_expression(path: str, expression: str) -> Iterator[Finding]:
-    """Find what makes an expression fail for every record; a name may be a property, so names are not looked at."""
+    """Find what makes an expression fail for every record; names may be properties, so they are not checked."""
     try:
         statements = ast.parse(expression).body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         place = f" near column {error.offset}" if isinstance(error, SyntaxError) and error.offset else ""
-        yield Finding(path, f"is no expression{place}", "write one, such as `first_name.strip()`, in Python's grammar")
+        yield Finding(path, f"is not a Python expression{place}", "write one, such as `first_name.strip()`")
         return
     if len(statements) != 1 or not isinstance(statements[0], ast.Expr):
-        yield Finding(path, "is no single expression", "write one expression, without assignment")
+        yield Finding(path, "is not a single expression", "write one expression, without assignment")
         return
     for node in ast.walk(statements[0]):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id not in FUNCTIONS:
@@ -108,9 +108,11 @@ def _check_faker(faker: Mapping[str, Any]) -> Iterator[Finding]:
     locale = faker.get("locale")
     locales = locale if isinstance(locale, list) else [locale]
     if locale is not None and not all(isinstance(one, str) for one in locales):
-        yield Finding("faker_config.locale", "is of the wrong type", "write a text, such as en_US, or a list of texts")
+        yield Finding(
+            "faker_config.locale", "is of the wrong type", "write a string, such as en_US, or a list of strings"
+        )
     if isinstance(faker.get("seed"), (dict, list)):
-        yield Finding("faker_config.seed", "is of the wrong type", "write a number or a text")
+        yield Finding("faker_config.seed", "is of the wrong type", "write a number or a string")
 
 
 def _check_flattening(config: Mapping[str, Any]) -> Iterator[Finding]:
@@ -129,7 +131,7 @@ def _check_flattening(config: Mapping[str, Any]) -> Iterator[Finding]:
         yield Finding("flattening_max_depth", "is missing", "flattening_enabled needs it; write 1 or more")
     separator = config.get("flattening_separator")
     if separator is not None and not isinstance(separator, str):
-        yield Finding("flattening_separator", "is of the wrong type", "write a text, such as __")
+        yield Finding("flattening_separator", "is of the wrong type", "write a string, such as __")
 
 
 def did_you_mean(name: str, known: Iterable[str], otherwise: str) -> str:

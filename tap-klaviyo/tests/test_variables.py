@@ -13,16 +13,16 @@ from tap_klaviyo.variables import settings_of_variables
 PREFIX = "TAP_KLAVIYO_"
 
 REFUSED = {
-    "flag misspelt": ("FETCH_PREDICTIVE_ANALYTICS", "ture", "is no flag"),
-    "flag in quotes": ("FETCH_PREDICTIVE_ANALYTICS", '"true"', "stands in quotes"),
-    "flag with a space": ("FETCH_PREDICTIVE_ANALYTICS", "TRUE ", "is no flag"),
+    "flag misspelt": ("FETCH_PREDICTIVE_ANALYTICS", "ture", "is not a boolean"),
+    "flag in quotes": ("FETCH_PREDICTIVE_ANALYTICS", '"true"', "is in quotes"),
+    "flag with a space": ("FETCH_PREDICTIVE_ANALYTICS", "TRUE ", "is not a boolean"),
     "empty flag": ("FETCH_PREDICTIVE_ANALYTICS", "", "is empty"),
-    "number with a unit": ("LOOKBACK_WINDOW_DAYS", "7d", "is no whole number"),
+    "number with a unit": ("LOOKBACK_WINDOW_DAYS", "7d", "is not a whole number"),
     "empty number": ("MAX_PAGES", "", "is empty"),
-    "object for a list": ("EVENT_METRICS", '{"a": 1}', "is no list of names"),
-    "object among names": ("EVENT_METRICS", 'Placed Order, {"a": 1}', "is no list of names"),
+    "object for a list": ("EVENT_METRICS", '{"a": 1}', "is not a list of names"),
+    "object among names": ("EVENT_METRICS", 'Placed Order, {"a": 1}', "is not a list of names"),
     "broken list": ("EVENT_METRICS", '["Placed Order"', "is not a JSON list"),
-    "list in quotes": ("EVENT_METRICS", "'[\"Placed Order\"]'", "stands in quotes"),
+    "list in quotes": ("EVENT_METRICS", "'[\"Placed Order\"]'", "is in quotes"),
     "empty date": ("START_DATE", "", "is empty"),
     "name without a separator": ("STARTDATE", "2026-01-01", "did you mean TAP_KLAVIYO_START_DATE?"),
 }
@@ -153,8 +153,8 @@ def test_text_in_a_file_is_read_by_the_same_words(tap):
     outcome = tap(streams=["profiles"], fetch_predictive_analytics="ture", max_pages="one")
 
     assert outcome.code == 2
-    assert "setting fetch_predictive_analytics: is no flag" in outcome.log
-    assert "setting max_pages: is no whole number" in outcome.log
+    assert "setting fetch_predictive_analytics: is not a boolean" in outcome.log
+    assert "setting max_pages: is not a whole number" in outcome.log
 
 
 def test_fraction_in_a_state_is_no_hindrance(tap, sandbox, profiles):

@@ -101,11 +101,11 @@ def maps(columns):
 
 
 MISTAKES = {
-    "no expression": (maps({"name": "first_name +"}), "stream_maps.profiles.name", "is no expression"),
-    "statement": (maps({"name": "x = 1"}), "stream_maps.profiles.name", "is no single expression"),
+    "no expression": (maps({"name": "first_name +"}), "stream_maps.profiles.name", "is not a Python expression"),
+    "statement": (maps({"name": "x = 1"}), "stream_maps.profiles.name", "is not a single expression"),
     "unknown function": (maps({"name": "sha25(email)"}), "stream_maps.profiles.name", "no function `sha25`"),
     "number": (maps({"name": 5}), "stream_maps.profiles.name", "wrong type"),
-    "filter": (maps({"__filter__": "email and"}), "stream_maps.profiles.__filter__", "is no expression"),
+    "filter": (maps({"__filter__": "email and"}), "stream_maps.profiles.__filter__", "is not a Python expression"),
     "filter of no text": (maps({"__filter__": None}), "stream_maps.profiles.__filter__", "wrong type"),
     "misspelt key": (maps({"__fitler__": "email"}), "stream_maps.profiles.__fitler__", "no such key"),
     "else": (maps({"__else__": "x"}), "stream_maps.profiles.__else__", "wrong type"),

@@ -16,25 +16,25 @@ from target_insiderone.target import TargetInsiderOne
 PREFIX = "TARGET_INSIDERONE_"
 
 REFUSED = {
-    "flag misspelt": ("DRY_RUN", "ture", "is no flag"),
-    "flag of one letter": ("DRY_RUN", "y", "is no flag"),
-    "flag in quotes": ("DRY_RUN", '"true"', "stands in quotes"),
-    "flag with a blank": ("DRY_RUN", "TRUE ", "is no flag"),
-    "flag with a line break": ("SKIP_HOOK", "true\r", "is no flag"),
+    "flag misspelt": ("DRY_RUN", "ture", "is not a boolean"),
+    "flag of one letter": ("DRY_RUN", "y", "is not a boolean"),
+    "flag in quotes": ("DRY_RUN", '"true"', "is in quotes"),
+    "flag with a space": ("DRY_RUN", "TRUE ", "is not a boolean"),
+    "flag with a line break": ("SKIP_HOOK", "true\r", "is not a boolean"),
     "empty flag": ("DRY_RUN", "", "is empty"),
     "empty number": ("LEDGER_DAYS", "", "is empty"),
-    "number with a unit": ("LEDGER_DAYS", "30d", "is no whole number"),
-    "number with a comma": ("BATCH_SIZE_ROWS", "1,000", "is no whole number"),
-    "fraction": ("LEDGER_DAYS", "30.5", "is no whole number"),
+    "number with a unit": ("LEDGER_DAYS", "30d", "is not a whole number"),
+    "number with a comma": ("BATCH_SIZE_ROWS", "1,000", "is not a whole number"),
+    "fraction": ("LEDGER_DAYS", "30.5", "is not a whole number"),
     "object as YAML": ("PHONE_NUMBER_SETTINGS", "{default_country: TR}", "is not a JSON object"),
     "list for an object": ("STREAM_KINDS", "[]", "is not a JSON object"),
     "words for rows": ("EVENT_MAPPINGS", "Placed Order", "is not a JSON list"),
     "no JSON": ("IDENTIFIER_MAPPINGS", '[{"identifier_type": "email"', "is not a JSON list"),
     "NaN": ("IDENTIFIER_MAPPINGS", "[NaN]", "is not a JSON list"),
-    "key in quotes": ("API_KEY", "'canary-6f1e'", "stands in quotes"),
+    "key in quotes": ("API_KEY", "'canary-6f1e'", "is in quotes"),
     "text with a line break": ("DATA_DIR", "data\r", "control character"),
     "empty required text": ("PARTNER_NAME", " ", "is empty"),
-    "flag of the SDK": ("FLATTENING_ENABLED", "ja", "is no flag"),
+    "flag of the SDK": ("FLATTENING_ENABLED", "ja", "is not a boolean"),
     "name without a separator": ("DRYRUN", "true", "did you mean TARGET_INSIDERONE_DRY_RUN?"),
     "name nearly right": ("ATTRIBUTES_MAPPINGS", "[]", "did you mean TARGET_INSIDERONE_ATTRIBUTE_MAPPINGS?"),
 }
@@ -107,10 +107,10 @@ def test_unknown_settings_of_meltano_are_seen_by_the_commands(from_environment):
 @pytest.mark.parametrize(
     ("setting", "value", "words"),
     [
-        ("dry_run", "ture", "setting dry_run: is no flag"),
+        ("dry_run", "ture", "setting dry_run: is not a boolean"),
         ("skip_hook", "", "setting skip_hook: is empty"),
-        ("ledger_days", "30d", "setting ledger_days: is no whole number"),
-        ("flattening_enabled", "ja", "setting flattening_enabled: is no flag"),
+        ("ledger_days", "30d", "setting ledger_days: is not a whole number"),
+        ("flattening_enabled", "ja", "setting flattening_enabled: is not a boolean"),
     ],
 )
 def test_text_in_a_file_is_read_by_the_same_words(tmp_path, setting, value, words):
@@ -311,7 +311,7 @@ def test_misread_flag_sends_nothing(config, target_command, sandbox, tmp_path):
     )
 
     assert done.returncode == 2
-    assert "variable TARGET_INSIDERONE_DRY_RUN: is no flag" in done.stderr
+    assert "variable TARGET_INSIDERONE_DRY_RUN: is not a boolean" in done.stderr
     assert "Traceback" not in done.stderr
     assert sandbox.journal("insiderone") == []
 
@@ -345,5 +345,5 @@ def test_unknown_level_of_logging_is_named(target_command, words):
     )
 
     assert done.returncode == 2
-    assert "variable TARGET_INSIDERONE_LOGLEVEL: is no level of logging" in done.stderr
+    assert "variable TARGET_INSIDERONE_LOGLEVEL: is not a log level" in done.stderr
     assert "Traceback" not in done.stderr

@@ -1,1 +1,1 @@
-"""From values of a record to values of a destination."""
+"""Mapping of record values to destination values; pure functions."""

@@ -1,4 +1,4 @@
-"""International phone numbers that exist, by libphonenumber's rules: one pattern for each calling code."""
+"""Checks that an international phone number can exist, by libphonenumber's rules, with one pattern per calling code."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ _ASCENDING: Final = "12345678901234567890"
 _DESCENDING: Final = "98765432109876543210"
 _NORTH_AMERICAN_NOBODY: Final = re.compile(r"[0-9]{3}555(?:5555|1212)")
 _EXAMPLES: Final = re.compile(r"\+(?:44(?:7700900|1632960)[0-9]{3}|3363998[0-9]{4}|35320910[0-9]{4})")
-"""What authorities keep free for examples: test data is full of it, and libphonenumber does not know it."""
+"""Ranges that authorities reserve for examples: common in test data, and unknown to libphonenumber."""
 
 _MEXICAN_MOBILE: Final = re.compile(r"\+521([0-9]{10})")
-"""Until 2019 mobiles of Mexico had a 1 here, and messengers know them by it still."""
+"""Until 2019 Mexican mobile numbers had a 1 here; messengers still use it."""
 
 _KINDS: Final = (
     "mobile", "fixed_line", "toll_free", "premium_rate", "shared_cost", "personal_number", "voip", "pager", "uan",
     "voicemail",
 )  # fmt: skip
-"""Of the numbers of people, most are of the first kind."""
+"""Most common kind first."""
 
 _REMEMBERED: Final = 10_000
 
 
 def to_existing(number: str) -> str:
-    """Hold a number in E.164 to the rules of its country; a trunk prefix that does not belong there goes.
+    """Check a number in E.164 against the rules of its country, and remove a trunk prefix that does not belong there.
 
     >>> to_existing("+905321234567"), to_existing("+9005321234567"), to_existing("+39066981234")
     ('+905321234567', '+905321234567', '+39066981234')
 
     Raises:
-        UnusableValueError: No such number can exist, or it is one that people make up.
+        UnusableValueError: No such number can exist, or it looks made up.
     """
     for start in (2, 3, 4):
         code = number[1:start]
@@ -54,7 +54,7 @@ def to_existing(number: str) -> str:
 
 
 def _is_made_up(code: str, national: str) -> bool:
-    """Tell whether a number has one digit all along, counts up or down, or is ``555-5555``."""
+    """Whether a number repeats one digit, counts up or down, or is ``555-5555``."""
     return (
         national[1:] == national[:-1]
         or _ASCENDING.startswith(national)
@@ -65,7 +65,7 @@ def _is_made_up(code: str, national: str) -> bool:
 
 @lru_cache(maxsize=1_200)
 def _pattern_of(code: str) -> re.Pattern[str] | None:
-    """All national numbers of a calling code, or None where it is none; to ask libphonenumber takes far longer."""
+    """One pattern for all national numbers of a calling code; None if unknown. Faster than asking libphonenumber."""
     patterns = dict.fromkeys(_patterns_of(int(code)))
     return re.compile("|".join(f"(?:{pattern})" for pattern in patterns)) if patterns else None
 
@@ -81,7 +81,7 @@ def _patterns_of(code: int) -> Iterator[str]:
 
 @lru_cache(_REMEMBERED)
 def _corrected(number: str) -> str:
-    """A number that no pattern takes as it stands, as libphonenumber writes it; the empty text where none exists."""
+    """The canonical form, by libphonenumber, of a number that matches no pattern; "" if it cannot exist."""
     if _EXAMPLES.fullmatch(number):
         return number
     if (mexican := _MEXICAN_MOBILE.fullmatch(number)) and _corrected(f"+52{mexican[1]}"):

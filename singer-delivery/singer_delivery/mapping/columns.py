@@ -1,4 +1,4 @@
-"""A column: one source, transformed and fitted to what a destination takes under one name."""
+"""A column of the mapping: one source, transformed and converted to the type of one destination field."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 Kind = Literal["text", "texts", "number", "integer", "numbers", "flag", "birthday", "country", "plain", "order_id"]
-"""What a destination takes for a name; ``plain``: a scalar or a flat array."""
+"""Type of a destination field; ``plain``: a scalar or a flat array."""
 
 Note = tuple[str, str]
-"""(code, field): something mapped that was left out of a request all the same, such as
-``("identifier_skipped", "phone_number")``. Names of fields only, never values."""
+"""(code, field): a mapped value that was left out of the request, such as ``("identifier_skipped", "phone_number")``.
+Field names only, never values."""
 
 FITS: Final[Mapping[Kind, Transform]] = {
     "text": to_text,
@@ -40,14 +40,14 @@ FITS: Final[Mapping[Kind, Transform]] = {
     "plain": to_plain,
     "order_id": to_order_id,
 }
-"""Kind -> the last step of every column of that kind; what does not fit is left out."""
+"""Kind -> the conversion that ends every column of that kind; values that it cannot take are left out."""
 
 
 class Column(NamedTuple):
     """One row of a mapping.
 
-    *custom*: the name stands under ``custom``. *transform*: what the settings name, *fit*: the last step, by *kind*.
-    *fills_null*: the transform also sees a value that is absent.
+    *custom*: the name belongs under ``custom``. *transform*: as named in the settings. *fit*: the final conversion, by
+    *kind*. *fills_null*: the transform is also applied to absent values.
     """
 
     name: str
@@ -60,11 +60,11 @@ class Column(NamedTuple):
 
     @property
     def source(self) -> str:
-        """What notes call the column."""
+        """Name of the column in notes."""
         return self.sources[0]
 
     def convert(self, value: Any) -> tuple[Any, Any]:
-        """What was given (a default counts as given), and what the destination gets of it; None: nothing.
+        """Return the given value (or its default), and the converted one, which may be None.
 
         Raises:
             UnusableValueError: The transform, or the attribute, cannot take it.
@@ -79,5 +79,5 @@ class Column(NamedTuple):
 def compile_column(
     name: str, kind: Kind, sources: Sequence[str], transforms: Sequence[str], apply: Transform | None, *, custom: bool
 ) -> Column:
-    """Make one column; *apply* is what *transforms* were compiled to."""
+    """Make one column; *apply* is the compiled form of *transforms*."""
     return Column(name, custom, kind, tuple(sources), apply, fills_null(transforms), FITS[kind])

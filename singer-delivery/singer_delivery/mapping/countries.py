@@ -1,4 +1,4 @@
-"""Countries by name, alias or code -> ISO 3166-1 alpha-2."""
+"""Maps country names, aliases and codes to ISO 3166-1 alpha-2."""
 
 from __future__ import annotations
 
@@ -76,17 +76,17 @@ ALIASES: Mapping[str, str] = {
     "hong kong sar": "HK",
     "macao sar": "MO",
 }
-"""Names in use that the ISO register does not list, folded as by ``fold``."""
+"""Common names that the ISO register does not list, folded as by ``fold``."""
 
 
 def to_country(value: Any) -> str:
-    """Find the alpha-2 code of a country given by its name in any language, alpha-2 or alpha-3 code.
+    """Find the alpha-2 code of a country, given its name in any language, or its alpha-2 or alpha-3 code.
 
     >>> to_country("Norway"), to_country("no"), to_country("Noruega"), to_country("Bosnia & Herzegovina")
     ('NO', 'NO', 'NO', 'BA')
 
     Raises:
-        UnusableValueError: No country is called so; nothing is guessed.
+        UnusableValueError: No country has this name; nothing is guessed.
     """
     if type(value) is str:
         code = _find(value) if len(value) <= LONGEST_NAME else None
@@ -96,7 +96,7 @@ def to_country(value: Any) -> str:
 
 
 def fold(name: str) -> str:
-    """Reduce a name to what two spellings share: no case, accents, signs or double blanks.
+    """Normalize a name: lower case, no accents, no punctuation, single spaces.
 
     >>> fold("  The Republic of T\u00fcrkiye "), fold("St. Lucia"), fold("U.S.A.")
     ('republic of turkiye', 'saint lucia', 'usa')
@@ -135,9 +135,9 @@ def _codes() -> dict[str, str]:
 
 @cache
 def _foreign_codes() -> dict[str, str]:
-    """The names in the languages that pycountry knows; a name that means two countries is left out.
+    """Country names in all languages of pycountry; ambiguous names are left out.
 
-    Read once, at the first name that is no English one: half a second, and five megabytes.
+    Loaded once, at the first name that is not English: half a second, and five megabytes.
     """
     codes: dict[str, str] = {}
     ambiguous: set[str] = set()

@@ -1,4 +1,4 @@
-"""Dates and times: read in whatever form they come, written as RFC 3339 or as a day."""
+"""Parses dates and times in many forms; formats them as RFC 3339 or as a day."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
 
 SECONDS_LENGTH = len("2026-06-01T09:30:00")
 IN_UTC = frozenset({"Z", "+00:00"})
-"""What follows the seconds in canonical times: all of them in UTC."""
+"""Suffixes of canonical times in UTC, after the seconds."""
 
 EPOCH_FROM = 100_000_000
-"""Smaller numbers are no epoch (1973-03-03 in seconds): they are years, dates written as digits, or keys."""
+"""Smaller numbers are not epoch times (this one is 1973-03-03): they are years, dates written as digits, or keys."""
 
 MILLISECONDS_FROM = 100_000_000_000
-"""Epoch numbers from here on are milliseconds: as seconds they would lie beyond the year 5138."""
+"""Epoch numbers from here on are milliseconds; as seconds they would be after the year 5138."""
 
 YEARS = range(1900, 2100)
-"""What a number, or a text of digits alone, may mean; a text with hyphens may mean any year."""
+"""Years that a number, or a string of digits, may mean; a string with hyphens may mean any year."""
 
 DIGITS_FIRST, DIGITS_LAST = 19_000_101, 20_991_231
 DIGITS_LENGTH = len("20260601")
@@ -30,26 +30,26 @@ HOURS, MINUTES = 24, 60
 TO_THE_HOUR, TO_THE_MINUTE = len("2026060109"), len("202606010930")
 
 _WEEK = re.compile(r"\d{4}-?W\d{2}(?!-?\d)")
-"""A week without its day, which Python takes for its Monday."""
+"""A week without a day, which Python would read as its Monday."""
 
 
 def to_datetime(value: Any) -> str:
-    """Write a moment as RFC 3339 in UTC; one without an offset is UTC already, a number counts seconds since 1970.
+    """Convert to RFC 3339 in UTC; without an offset the time is taken as UTC, a number as seconds since 1970.
 
     >>> to_datetime("2026-06-01 12:30:00+03:00"), to_datetime("2026-06-01"), to_datetime(1780306200)
     ('2026-06-01T09:30:00Z', '2026-06-01T00:00:00Z', '2026-06-01T09:30:00Z')
 
     Raises:
-        UnusableValueError: The value is no moment.
+        UnusableValueError: The value is not a time.
     """
     return write_moment(read_moment(value), value)
 
 
 def to_date(value: Any) -> str:
-    """Write the calendar day as ``YYYY-MM-DD``; of a moment the day it has in its own offset.
+    """Convert to a calendar day, ``YYYY-MM-DD``; of a time, the day in its own offset.
 
     Raises:
-        UnusableValueError: The value is no day.
+        UnusableValueError: The value is not a day.
     """
     if isinstance(value, str):
         return _read_text(value).date().isoformat()
@@ -57,24 +57,24 @@ def to_date(value: Any) -> str:
 
 
 def to_birthday(value: Any) -> str:
-    """Write a calendar day as midnight UTC, the only form that ``birthday`` takes.
+    """Convert to midnight UTC of a calendar day, the only form that ``birthday`` takes.
 
     >>> to_birthday("1985-12-10")
     '1985-12-10T00:00:00Z'
 
     Raises:
-        UnusableValueError: The value is no day.
+        UnusableValueError: The value is not a day.
     """
     return f"{to_date(value)}T00:00:00Z"
 
 
 def read_moment(value: Any) -> datetime:
-    """Read ISO 8601 text, eight digits (``20260601``) or an epoch number (seconds or milliseconds) as a moment in UTC.
+    """Parse ISO 8601, eight digits (``20260601``) or an epoch number (seconds or milliseconds) to a time in UTC.
 
-    A number counts only where it means a moment from 1900 to 2099; a bare year, or a key, is no moment.
+    A number must mean a time from 1900 to 2099; a bare year, or a key, is not a time.
 
     Raises:
-        UnusableValueError: The value is no moment.
+        UnusableValueError: The value is not a time.
     """
     if isinstance(value, str):
         moment = _read_text(value)
@@ -93,7 +93,7 @@ def read_moment(value: Any) -> datetime:
 
 
 def write_moment(moment: datetime, source: Any) -> str:
-    """Write a moment in UTC as RFC 3339 that ends in Z; *source*, of which it was read, saves writing what it is."""
+    """Format a time in UTC as RFC 3339 that ends in Z; reuses *source* if it is already in canonical form."""
     if (
         type(source) is str
         and source[SECONDS_LENGTH:] in IN_UTC
@@ -119,10 +119,10 @@ def _read_text(value: str) -> datetime:
 
 
 def _read_digits(text: str) -> datetime:
-    """Read ``20260601``; any other text of digits may mean anything.
+    """Parse ``20260601``; any other string of digits is ambiguous.
 
     Raises:
-        ValueError: It is no day of these two centuries.
+        ValueError: Not a day within `YEARS`.
     """
     if len(text) != DIGITS_LENGTH or int(text[:4]) not in YEARS:
         raise ValueError(len(text))
@@ -130,7 +130,7 @@ def _read_digits(text: str) -> datetime:
 
 
 def _read_number(number: float | Decimal) -> datetime:
-    """Read eight digits as a day, and else an epoch number.
+    """Parse eight digits as a day, other numbers as epoch times.
 
     Raises:
         ValueError, ArithmeticError, OSError: It is neither.
@@ -145,7 +145,7 @@ def _read_number(number: float | Decimal) -> datetime:
 
 
 def _is_written_out(digits: str) -> bool:
-    """Tell whether a number may as well be date and time written as digits, to the hour or to the minute."""
+    """Whether a number may be a date and time written as digits, to the hour or to the minute."""
     if len(digits) not in {TO_THE_HOUR, TO_THE_MINUTE} or not digits.isdecimal():
         return False
     try:

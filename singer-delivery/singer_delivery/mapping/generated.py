@@ -1,7 +1,7 @@
-"""Columns as one plain function, written as Python source: no call, no loop and no lookup that a row does not need.
+"""Compiles all columns into one function by generating Python source, without unneeded calls, loops and lookups.
 
-It does what each column's ``get`` and ``convert`` do one after another, for what most records hold; anything else it
-hands to them. Names from the settings go into the source as literals only.
+For common values, the function does what each column's ``get`` and ``convert`` would do one after another; other values
+are passed to these. Names from the settings enter the source as literals only.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from singer_delivery.mapping.columns import Column, Note
 
 Fill = Callable[[Record, Record, dict[str, Any], dict[str, Any]], "list[Note]"]
-"""(record, item, root, custom) -> notes: write the columns that have a value into *root* and *custom*; tell which
-values were unusable."""
+"""(record, item, root, custom) -> notes: writes the columns that have a value into *root* and *custom*; the notes name
+unusable values."""
 
 FITTING = {"text": "type(value) is str", "plain": "type(value) is str"}
-"""Kind -> what is true of most of its values, which then stay as they are."""
+"""Kind -> a test that most of its values pass, which then need no conversion."""
 
 
 def compile_fill(columns: Sequence[Column], bag: str, *, with_item: bool) -> Fill:
-    """Compile columns; without *with_item* the function is for records alone, its item is ``NO_ITEM``."""
+    """Compile columns; without *with_item* the function reads records only, and its item must be ``NO_ITEM``."""
     names: dict[str, Any] = {"NO_ITEM": NO_ITEM, "UnusableValueError": UnusableValueError}
     lines = ["def fill(record, item, root, custom):", " notes = []", *_open_bag(bag)]
     for number, column in enumerate(columns):
@@ -44,7 +44,7 @@ def compile_fill(columns: Sequence[Column], bag: str, *, with_item: bool) -> Fil
 
 
 def compile_get(sources: Sequence[str], bag: str) -> Getter:
-    """Compile the reading of one source of a record that has no items."""
+    """Compile a getter for one source of a record without items."""
     names: dict[str, Any] = {"NO_ITEM": NO_ITEM}
     reading = _read(sources, bag, names, with_item=False)
     lines = ["def get(record, item):", *_open_bag(bag), *(f" {line}" for line in reading), " return value"]
@@ -53,10 +53,10 @@ def compile_get(sources: Sequence[str], bag: str) -> Getter:
 
 
 def compile_otherwise(column: Column, bag: str) -> Callable[[Record, Record, UnusableValueError, list[Note]], Any]:
-    """Compile what a column comes to where the value that was found first is unusable.
+    """Compile the fallback of a column whose first value is unusable.
 
-    That is the first usable one of its sources, else its default. Where there is neither, the reason is noted, unless
-    no source holds anything.
+    It returns the first usable value of the column's sources, else its default. If there is neither, it notes the
+    reason, unless all sources are empty.
     """
     getters = [compile_source([source], bag) for source in column.sources]
 
@@ -77,7 +77,7 @@ def compile_otherwise(column: Column, bag: str) -> Callable[[Record, Record, Unu
 
 
 def _function(name: str, lines: Sequence[str], names: dict[str, Any]) -> Any:
-    exec(compile("\n".join(lines), f"<{name}>", "exec"), names)  # noqa: S102  (the lines are ours, literals by repr)
+    exec(compile("\n".join(lines), f"<{name}>", "exec"), names)  # noqa: S102  (our own lines; literals by repr)
     return names[name]
 
 
@@ -86,10 +86,10 @@ def _open_bag(bag: str) -> list[str]:
 
 
 def _read(sources: Sequence[str], bag: str, names: dict[str, Any], *, with_item: bool) -> list[str]:
-    """Set ``value`` to the first source that is there; *names* receives what the lines refer to.
+    """Lines that set ``value`` to the first source that has one; *names* receives the objects that they refer to.
 
-    A blank text, which is rare, is found by a quick look at where it starts; then, and for an empty list or object, the
-    whole search is made once more.
+    Blank strings, which are rare, are detected by a cheap comparison; then, and for empty lists and objects, the full
+    search is repeated.
     """
     lines: list[str] = []
     for source in sources:
@@ -115,9 +115,9 @@ def _key(name: str, *, with_item: bool) -> str:
 
 
 def _path(name: str, search: str) -> str:
-    """The value at the end of a path through objects of the record.
+    """An expression for the value at the end of a path through objects of the record.
 
-    Anything else, such as a key that holds dots itself, is left to *search*.
+    Other cases, such as keys that contain dots, are left to *search*.
     """
     head, *steps = steps_of(name)
     value = f"at.get({steps[-1][0]!r}) if type(at) is dict else {search}"
@@ -133,7 +133,7 @@ def _place(column: Column) -> str:
 
 
 def _write(column: Column, number: int) -> list[str]:
-    """Transform ``value``, fit it, and put it where it belongs."""
+    """Lines that transform ``value``, convert it, and store it."""
     place = _place(column)
     fitting, fitted = FITTING.get(column.kind), f"fit_{number}(value)"
     store = f"{place}value if {fitting} else {fitted}" if fitting else f"{place}{fitted}"

@@ -1,4 +1,4 @@
-"""Phone numbers in E.164."""
+"""Converts phone numbers to E.164."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 E164: Final = re.compile(r"\+[1-9][0-9]{6,14}")
-"""What APIs commonly check; one of them refuses the whole person for a number that fails it."""
+"""A common check of APIs; some refuse the whole person for a number that fails it."""
 
 _SEPARATORS: Final = dict.fromkeys(map(ord, f".-/()\u2010\u2011\u2012\u2013\u2014{INVISIBLE}"))
 _TRUNK_ZERO: Final = re.compile(r"(?<=\d)\s*\(0\)\s*(?=\d)")
-"""How people write that 0 is dialled within the country only: ``+44 (0)20 7946 0958``."""
+"""A 0 that is dialled only within the country: ``+44 (0)20 7946 0958``."""
 
 _CALLING_CODE: Final = re.compile(r"\+?([1-9][0-9]{0,2})")
 LONGEST_NUMBER: Final = 40
@@ -30,12 +30,12 @@ _REMEMBERED = 10_000
 
 
 def compile_phone(default_country: str | None, *, normalize: bool) -> Callable[[Any], str]:
-    """Compile the reading of a phone number; the result raises UnusableValueError for what is none.
+    """Compile a parser of phone numbers, which raises UnusableValueError for invalid ones.
 
-    Separators are stripped, and so is the 0 after a country's code where the number has none. What does not start with
-    ``+`` is a national number, read by the rules of *default_country*, and invalid without one, or where its area code
-    is missing. The number must exist by the rules of its country. Without *normalize* it must be right as it stands.
-    What stands for nobody is refused with the code ``identifier_blocked``.
+    Separators are stripped, and so is a 0 after the country code that does not belong to the number. A number without
+    ``+`` is national, parsed by the rules of *default_country*; it is invalid without that setting, or if its area code
+    is missing. The number must be possible by the rules of its country. Without *normalize* it must already be in
+    canonical form. Placeholders are refused with the code ``identifier_blocked``.
 
     >>> compile_phone("TR", normalize=True)("0532 123 45 67")
     '+905321234567'
@@ -50,7 +50,7 @@ def compile_phone(default_country: str | None, *, normalize: bool) -> Callable[[
         number = given = trim(value if type(value) is str else to_text(value))
         if normalize and not E164.fullmatch(number):
             number = _without_trunk_zero(number).translate(_SEPARATORS)
-            if number and number[0] != "+" and len(number) <= LONGEST_NUMBER:  # what is longer is not remembered
+            if number and number[0] != "+" and len(number) <= LONGEST_NUMBER:  # longer ones are not cached
                 number = from_national(number)
         if not E164.fullmatch(number):
             raise UnusableValueError("identifier_blocked" if stands_for_nobody(given) else "invalid_phone_number")
@@ -63,7 +63,7 @@ def compile_phone(default_country: str | None, *, normalize: bool) -> Callable[[
 
 
 def region_of(default_country: str) -> str | None:
-    """Find the region whose rules read the national numbers: ``TR``, or ``+90``; of a shared code the main region.
+    """Find the region whose rules apply to national numbers: ``TR``, or ``+90``; for a shared code, the main region.
 
     >>> region_of("+1"), region_of("tr"), region_of("Turkey")
     ('US', 'TR', None)
@@ -76,7 +76,7 @@ def region_of(default_country: str) -> str | None:
 
 
 def _without_trunk_zero(number: str) -> str:
-    """Take the ``(0)`` out of an international number, unless it belongs to it (Italy)."""
+    """Remove the ``(0)`` from an international number, unless it is part of the number (Italy)."""
     if not (number.startswith("+") and "(0)" in number and len(number) <= LONGEST_NUMBER):
         return number
     without = _TRUNK_ZERO.sub("", number, count=1)
@@ -84,9 +84,9 @@ def _without_trunk_zero(number: str) -> str:
 
 
 def _read_national(digits: str, region: str | None) -> str:
-    """Read a number without ``+``, or return the empty text, which no pattern takes.
+    """Parse a number without ``+``; returns "", which matches no pattern, if it is invalid.
 
-    A subscriber's number without its area code is no number of the country: it would be somebody else's.
+    A subscriber number without its area code is invalid: it would be somebody else's number.
     """
     if region is None or not (digits.isascii() and digits.isdecimal()):
         return ""
@@ -100,11 +100,11 @@ def _read_national(digits: str, region: str | None) -> str:
 
 
 def _may_lack_area_code(number: phonenumbers.PhoneNumber, digits: str, region: str) -> bool:
-    """Tell whether *digits* may be a subscriber's number alone, though the region's rules take them for a whole one.
+    """Whether *digits* may be a subscriber number without its area code, although it is valid by the region's rules.
 
-    That is so where fixed lines have numbers of many lengths: in Germany 2345678 is either a number of Bochum (0234)
-    without its leading 0, or one of any town. And so it is with the short numbers of other kinds that are written with
-    that 0: in Finland 4123456 is a mobile (041), or a line of Helsinki. Turkey's 444 0 333 is written without.
+    That is possible where fixed-line numbers have many lengths: in Germany 2345678 is either a number of Bochum (0234)
+    without its leading 0, or one of any town. The same holds for short numbers of other kinds that are written with
+    that 0: in Finland 4123456 is a mobile (041), or a line of Helsinki. Turkey's 444 0 333 is written without it.
     """
     if len(digits) > LONGEST_SUBSCRIBER_NUMBER or digits != phonenumbers.national_significant_number(number):
         return False

@@ -1,4 +1,4 @@
-"""Values that stand for nobody: as identifiers they would make one user of many strangers."""
+"""Recognizes placeholder values, which as identifiers would merge many people into one user."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NOTHING: Final = frozenset({
     "onbekend", "onbekende", "geen", "anoniem", "anonieme", "desconhecido", "nenhum", "convidado", "nieznany", "brak",
     "ukendt", "okand", "ukjent", "ingen", "anonymt", "неизвестно", "неизвестный", "гость",
 })
-"""Words for nothing, without case, accents and signs: ``N/A`` and ``(not set)`` are among them."""
+"""Words for "nothing", in lower case without accents and punctuation: ``N/A`` and ``(not set)`` are among them."""
 
 ANYBODY: Final = frozenset({
     "customer", "user", "visitor", "account", "client", "member", "buyer", "shopper", "contact", "person", "profile",
@@ -34,13 +34,13 @@ ANYBODY: Final = frozenset({
     "musteri", "kullanici", "ziyaretci", "uye", "utilisateur", "visiteur", "compte", "cliente", "usuario",
     "visitante", "cuenta", "utente", "visitatore", "klant", "gebruiker", "bezoeker", "klient", "kund", "kunden",
 })
-"""What everybody is: such a word tells nobody from anybody else."""
+"""Generic words, which identify nobody."""
 
 NEGATIONS: Final = frozenset({
     "not", "non", "without", "kein", "nicht", "ohne", "pas", "sans", "sin", "senza", "niet", "nie", "degil", "inte",
     "ikke", "yapilmamis", "yapmamis",
 })
-"""Words that mean nothing only in company: ``not given``, ``keine Angabe``."""
+"""Words that make a placeholder only together with others: ``not given``, ``keine Angabe``."""
 
 AROUND: Final = frozenset({
     "logged", "signed", "in", "out", "up", "given", "provided", "available", "applicable", "set", "found",
@@ -51,7 +51,7 @@ AROUND: Final = frozenset({
     "verfugbar", "gesetzt", "renseigne", "connecte", "disponible", "datos", "especificado", "disponibile",
     "specificato", "bekend", "opgegeven", "ingelogd", "beschikbaar", "podano", "giris", "informado",
 })
-"""Words that may stand around those, and say nothing themselves."""
+"""Filler words that may accompany these."""
 
 EXACT: Final = frozenset({
     "undefined", "anonymous", "null", "0", "1",
@@ -61,8 +61,8 @@ EXACT: Final = frozenset({
     "da39a3ee5e6b4b0d3255bfef95601890afd80709",
     "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
 })
-"""Words and numbers that identify nobody, what a spreadsheet shows for an error, ``\\N`` of databases, the ends of
-integers, and the digests of an empty text (MD5, SHA-1, SHA-256)."""
+"""Words and numbers that identify nobody, error values of spreadsheets, ``\\N`` of databases, the limits of integer
+types, and the digests of an empty string (MD5, SHA-1, SHA-256)."""
 # fmt: on
 
 LONGEST_PLACEHOLDER: Final = 64
@@ -72,7 +72,7 @@ FIRST_ORDER: Final = "1"
 SHORTEST_IN_A_ROW: Final = 4
 
 _NUMBER: Final = re.compile(r"[+-]?(?:0+(?:[.,]0*)?(?:e(?:0+|[+-][0-9]+))?|1[.,]0*|1(?:[.,]0*)?e[+-]?0+)|-(?:1|9{2,})")
-"""Zero, 1.0, -1 and -999 as programs write them; 1 itself is in ``EXACT``."""
+"""Zero, 1.0, -1 and -999 as programs format them; 1 itself is in ``EXACT``."""
 
 _NUMBERS_BEGIN: Final = frozenset("+-01")
 _NAME: Final = r"[^\d@<>{}\[\]%]+"
@@ -81,11 +81,11 @@ _TEMPLATE: Final = re.compile(
     rf"|<+{_NAME}>+|\[{_NAME}\]|%{_NAME}%|__{_NAME}__",
     re.DOTALL,
 )
-"""What a template leaves where nothing filled it in: ``*|ID|*``, ``%%ID%%``, ``<customer_id>``, ``%CUSTOMER_ID%``; and
-what JavaScript writes for an object."""
+"""Template variables that were not filled in: ``*|ID|*``, ``%%ID%%``, ``<customer_id>``, ``%CUSTOMER_ID%``; and
+JavaScript's string form of an object."""
 
 _BRACES: Final = re.compile(rf"\{{\{{.*?\}}\}}|\{{%.*?%\}}|[$#@]\{{[^{{}}]*\}}|\{{{_NAME}\}}", re.DOTALL)
-"""A template's braces, wherever they stand: ``{{ customer.id }}``, ``${id}``, ``shop-{customer_id}``."""
+"""Template braces anywhere in a string: ``{{ customer.id }}``, ``${id}``, ``shop-{customer_id}``."""
 
 _TEMPLATES_BEGIN: Final = frozenset("*%<[@_&$")
 _VARIABLE: Final = re.compile(r"\$[A-Za-z_]+(?:[._][A-Za-z_]+)+")
@@ -93,7 +93,7 @@ _VARIABLE: Final = re.compile(r"\$[A-Za-z_]+(?:[._][A-Za-z_]+)+")
 _KNOWN: Final = NOTHING | ANYBODY | NEGATIONS | AROUND
 _UUID_LENGTHS: Final = frozenset({32, 36})
 _ONE_CHARACTER: Final = re.compile(r"([0-9a-f])\1{7}(-?)\1{4}\2\1{4}\2\1{4}\2\1{12}")
-"""A UUID of one character all along."""
+"""A UUID that repeats one character."""
 
 _TELLS_APART: Final = re.compile(r"[1-9]")
 _SIGNS: Final = re.compile(r"[\W_]+")
@@ -103,11 +103,11 @@ _DOTLESS: Final = str.maketrans("\u0131", "i")
 
 _LONG_WORDS: Final = sorted((word for word in NOTHING | ANYBODY if len(word) >= SHORTEST_IN_A_ROW), key=len)
 _SAID_IN_A_ROW: Final = re.compile(f"(?:{'|'.join(reversed(_LONG_WORDS))})+")
-"""Words without anything between them: ``undefinedundefined``, ``unknownuser``; short ones make up names (``nana``)."""
+"""Concatenated words: ``undefinedundefined``, ``unknownuser``; no short words, which form names (``nana``)."""
 
 
 def stands_for_nobody(text: str) -> bool:
-    """Tell whether a trimmed text is a placeholder: words for nothing, nothing but zeros and signs, or a template.
+    """Whether a trimmed string is a placeholder: words for "nothing", only zeros and punctuation, or a template.
 
     >>> [stands_for_nobody(text) for text in ("N/A", "00000000-0000-0000-0000-000000000000", "not logged in", "na-7")]
     [True, True, True, False]
@@ -125,7 +125,7 @@ def stands_for_nobody(text: str) -> bool:
 
 
 def is_nobodys_email(address: str) -> bool:
-    """Tell whether an address was made of placeholders: a template, or one before the ``@`` and one behind it.
+    """Whether an address is built from placeholders: a template, or placeholders before and after the ``@``.
 
     >>> is_nobodys_email("undefined@undefined.undefined"), is_nobodys_email("null@shop.example")
     (True, False)
@@ -145,10 +145,10 @@ def _is_nobodys_domain(domain: str) -> bool:
 
 
 def to_order_id(value: Any) -> str:
-    """Write what names an order as text; order 1 exists, unlike orders 0, ``null`` and ``N/A``.
+    """Convert an order id to a string; order 1 exists, unlike orders 0, ``null`` and ``N/A``.
 
     Raises:
-        UnusableValueError: It is no text or number, or a placeholder: it would make one order of many.
+        UnusableValueError: Not a string or number, or a placeholder, which would merge many orders into one.
     """
     name = to_text(value)
     trimmed = trim(name)
@@ -158,7 +158,7 @@ def to_order_id(value: Any) -> str:
 
 
 def is_template(text: str) -> bool:
-    """Tell whether a template stands in a text that nothing filled in; also one that was escaped on its way."""
+    """Whether a string contains an unfilled template variable, even if URL- or HTML-escaped."""
     if len(text) > LONGEST_TEMPLATE:
         return False
     plain = unescape(unquote(text)) if text[0] in "%&" else text
@@ -166,7 +166,7 @@ def is_template(text: str) -> bool:
 
 
 def _says_nothing(text: str) -> bool:
-    """Tell whether each word says nothing, and one of them says so itself."""
+    """Whether all words are known placeholder words, and one of them is a placeholder by itself."""
     if _is_nothing(text):
         return True
     words = [word for part in _BETWEEN_WORDS.split(_HUMP.sub(" ", text)) for word in _words_of(part)]
@@ -176,7 +176,7 @@ def _says_nothing(text: str) -> bool:
 
 
 def _words_of(part: str) -> list[str]:
-    """The words between two blanks: one, where its signs only divide it (``n.a.``), else those between its signs."""
+    """The words of a part without spaces: one if punctuation only divides it (``n.a.``), else split at punctuation."""
     whole = _folded(_SIGNS.sub("", part))
     if not whole.strip("0"):
         return []
@@ -191,7 +191,7 @@ def _is_nothing(text: str) -> bool:
 
 
 def _folded(word: str) -> str:
-    """Without case and accents."""
+    """Lower case, without accents."""
     if word.isascii():
         return word.lower()
     apart = unicodedata.normalize("NFKD", word.casefold().translate(_DOTLESS))

@@ -1,4 +1,4 @@
-"""Which sources of a mapping were met in the input; one that never was is named at the end, with the name meant."""
+"""Finds mapping sources that no record of the input had, and suggests the name that was probably meant."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
 
 ALL_OF_THE_FIRST = 5_000
 ONE_OF = 10
-"""Sources are looked for in the first five thousand records, then in one in ten: that costs the run nothing."""
+"""Sources are looked for in the first 5,000 records, then in every tenth, which keeps the cost negligible."""
 
 SAMPLED_AT_FIRST = 1_000
 SAMPLED_LATER = 50
-"""Names are gathered from the first thousand records, then from one in fifty."""
+"""Names are collected from the first 1,000 records, then from every fiftieth."""
 
 NAMES_KEPT = 2_000
 DEPTH = 4
 
 
 class Row(NamedTuple):
-    """One row of a mapping: where it stands in the settings, and its sources."""
+    """One row of a mapping: its path in the settings, and its sources."""
 
     path: str
     sources: tuple[str, ...]
@@ -35,7 +35,7 @@ class Row(NamedTuple):
 class Missing(NamedTuple):
     """A source that no record had.
 
-    *row_is_empty*: the row has no other source that was met. *suggestion*: the name that is probably meant.
+    *row_is_empty*: no record had any of the row's sources. *suggestion*: the name that was probably meant.
     """
 
     row: Row
@@ -51,7 +51,7 @@ class Missing(NamedTuple):
 
 
 class Watch:
-    """The sources of some rows, looked for in records until they were met; *bag* is the record's open object."""
+    """Looks for the sources of some rows in records until each was seen; *bag* names the record's open object."""
 
     def __init__(self, rows: Sequence[Row], bag: str, declared: Iterable[str] = ()) -> None:
         self.records = 0
@@ -64,7 +64,7 @@ class Watch:
         self._paths = [(source, steps_of(source)[0][0]) for source in sorted(self._unmet - self._keys)]
 
     def look(self, record: Record, items: Sequence[Any] = ()) -> None:
-        """Look for the sources that are still unmet in a record, in its open object, and in its items."""
+        """Look for the sources not seen yet in a record, its open object, and its items."""
         self.records += 1
         if not self._unmet:
             return
@@ -95,9 +95,9 @@ class Watch:
                 self._gather(inner, f"{at}{name}.", depth - 1)
 
     def missing(self) -> Iterator[Missing]:
-        """The sources that no record had, where they are a row's only ones or nearly the name of something met.
+        """The sources that no record had, if no other source of their row was seen, or if they look misspelt.
 
-        A source that the SCHEMA declares is spelled as it should be, whether or not a record has it.
+        A source that the SCHEMA declares is spelt correctly, whether or not a record has it.
         """
         for row in self._rows if self.records else ():
             row_is_empty = self._unmet.issuperset(row.sources)
@@ -118,23 +118,23 @@ class Watch:
 
 @lru_cache(maxsize=4)  # asked again with every STATE while nothing was delivered
 def slips_among(unmet: tuple[str, ...], met: tuple[str, ...]) -> dict[str, str]:
-    """Name of the mapping that was not met -> the met one that it nearly is."""
+    """Mapped name that was not seen -> the seen name of which it is probably a misspelling."""
     names = plain(met)
     return {metric: meant for metric in unmet if (meant := slip_of(metric, names, most_edits=1))}
 
 
 def slips_in(rows: Iterable[Row], declared: Collection[str]) -> Iterator[str]:
-    """The sources that the SCHEMA does not declare, but nearly; a difference in case or blanks may be a property's."""
+    """Warnings for sources that nearly match a field of the SCHEMA; other case or spacing may be a property's own."""
     for row in rows:
         for source in row.sources:
             meant = None if source in declared else slip_of(source, declared)
             if meant is None or meant in row.sources or letters_of(meant) == letters_of(source):
                 continue
-            yield f"{row.path} `{shown(source)}` is no field that the SCHEMA declares; did you mean `{meant}`?"
+            yield f"{row.path} `{shown(source)}` is not a field of the SCHEMA; did you mean `{meant}`?"
 
 
 def declared_names(schema: Mapping[str, Any], bag: str, at: str = "", depth: int = DEPTH) -> set[str]:
-    """The names that a SCHEMA declares, as sources would write them: those of nested objects as paths."""
+    """The names that a SCHEMA declares, in the notation of sources: those of nested objects as paths."""
     names: set[str] = set()
     properties = schema.get("properties")
     if depth and isinstance(properties, dict):

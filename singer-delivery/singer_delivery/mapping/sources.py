@@ -1,4 +1,4 @@
-"""Where a value stands in a record: ``source_field`` compiled to a function."""
+"""Compiles a ``source_field`` to a function that reads it from a record."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from singer_delivery.mapping.values import is_blank
 
 Record = dict[str, Any]
 Getter = Callable[[Record, Record], Any]
-"""(record, item) -> the value, or None where it is null or absent; a blank one, where nothing else is there.
+"""(record, item) -> the value, or None if it is null or absent; a blank value only if there is no other.
 
 ``item`` is the line inside ``for_each``, and ``NO_ITEM`` everywhere else.
 """
@@ -21,20 +21,19 @@ NO_ITEM: Final[Record] = {}
 _MISSING: Final = object()
 _INDEX = re.compile(r"\[(\d+)\]")
 _Steps = tuple[tuple[str, int | None, str | None], ...]
-"""Per step of a dotted path: the key, the same as array index, and the rest of the path as one key.
+"""Per step of a dotted path: the key, the key as array index, and the rest of the path as one key.
 
-The rest is None where looking for it would repeat a search: in the first step and in the last.
+The rest is None in the first and the last step, where looking it up would repeat another lookup.
 """
 
 
 def compile_source(names: Sequence[str], bag: str) -> Getter:
-    """Compile a source: of several names the first whose value is there counts.
+    """Compile a source; of several names, the first that has a value wins.
 
-    A name is looked up in the item, then in the record, each time as an exact key, and then as a dotted path with array
-    indexes (``Items.0.SKU`` or ``Items[0].SKU``); *bag* names the open object of the record (``properties`` or
-    ``event_properties``) whose keys count like those of the record, after them. A key that is present and null ends
-    the search of its name. A blank text, and an empty list or object, is passed over; only where there is nothing else,
-    it is the value.
+    A name is looked up in the item, then in the record, each time first as an exact key, then as a dotted path with
+    array indexes (``Items.0.SKU`` or ``Items[0].SKU``). *bag* names the open object of the record (``properties`` or
+    ``event_properties``), whose keys are looked up after those of the record. A key that is present but null ends the
+    search of its name. A blank string, and an empty list or object, is used only if there is no other value.
 
     >>> get = compile_source(["title", "location.city"], "properties")
     >>> get({"title": None, "location": {"city": "Oslo"}, "properties": {}}, NO_ITEM)
@@ -43,9 +42,9 @@ def compile_source(names: Sequence[str], bag: str) -> Getter:
     return first_of([_compile_name(name, bag) for name in names])
 
 
-@lru_cache(maxsize=4096)  # asked for the same sources, record by record
+@lru_cache(maxsize=4096)  # called with the same sources for every record
 def steps_of(name: str) -> _Steps:
-    """Take a source apart; a plain key is one step."""
+    """Split a source into steps; a plain key is one step."""
     keys = _INDEX.sub(r".\1", name).split(".")
     return tuple(
         (
@@ -58,7 +57,7 @@ def steps_of(name: str) -> _Steps:
 
 
 def is_present(name: str, holder: Record) -> bool:
-    """Whether *holder* has the key *name*, or a value at the end of it as a path, be it null."""
+    """Whether *holder* has the key *name*, or a value (possibly null) at that path."""
     if name in holder:
         return True
     (head, *_), *tail = steps_of(name)
@@ -66,7 +65,7 @@ def is_present(name: str, holder: Record) -> bool:
 
 
 def first_of(getters: Sequence[Getter]) -> Getter:
-    """Compile several getters into one that takes the first value that is there, else the first blank one."""
+    """Compile several getters into one that returns the first value, else the first blank one."""
     if len(getters) == 1:
         return getters[0]
 
@@ -112,7 +111,7 @@ def _compile_name(name: str, bag: str) -> Getter:
 
 
 def _first(name: str, steps: _Steps, bag: str, record: Record, item: Record) -> Any:
-    """What `_found` yields first, or None; every record asks for every path, so there is no generator."""
+    """The first value of `_found`, or None; without a generator, because it runs for every record and path."""
     head = steps[0][0]
     if item:
         if name in item:
@@ -132,7 +131,7 @@ def _first(name: str, steps: _Steps, bag: str, record: Record, item: Record) -> 
 
 
 def _found(name: str, steps: _Steps, bag: str, record: Record, item: Record) -> Iterator[Any]:
-    """Every value that stands under *name*, the one that counts most first."""
+    """Every value found under *name*, in order of precedence."""
     inside = record.get(bag)
     if type(inside) is not dict:
         inside = NO_ITEM
@@ -151,7 +150,7 @@ def _found(name: str, steps: _Steps, bag: str, record: Record, item: Record) -> 
 
 
 def _walk(value: Any, steps: _Steps) -> Any:
-    """Follow a path; a key that itself holds dots is found where it is the whole rest of the path."""
+    """Follow a path; a key that contains dots is found if it is the entire rest of the path."""
     for key, index, rest in steps:
         if type(value) is dict:
             if rest is not None and rest in value:

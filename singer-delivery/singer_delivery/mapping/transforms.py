@@ -26,7 +26,7 @@ from singer_delivery.mapping.values import (
 from singer_delivery.settings.suggestions import did_you_mean
 
 Transform = Callable[[Any], Any]
-"""A value that is not null -> the value to go on with, or None to leave it out.
+"""A non-null value -> the transformed value, or None to leave it out.
 
 Raises UnusableValueError, and nothing else, for a value that it cannot take.
 """
@@ -43,7 +43,7 @@ _WRITTEN: Final[Mapping[str, tuple[str, str]]] = {
     "comma": (rf"\.|{_BLANK_GROUPS}", ","),
     "point": (rf",|{_BLANK_GROUPS}", r"\."),
 }
-"""Argument of ``number`` -> what parts groups of three digits, and the decimal sign."""
+"""Argument of ``number`` -> the thousands separator, and the decimal separator."""
 _CURRENCY_SIGN: Final = re.compile(
     r"(?<![^+\-\u2212])[$\u00a2-\u00a5\u20a0-\u20c0]\s*|\s*[$\u00a2-\u00a5\u20a0-\u20c0]$"
 )
@@ -52,7 +52,7 @@ _JSON = msgspec.json.Encoder(decimal_format="number", order="sorted")
 
 
 class TransformError(ValueError):
-    """A transform that the settings name wrongly; ``suggestion`` says what to write."""
+    """An unknown transform, or a wrong argument, in the settings; ``suggestion`` says what to write."""
 
     def __init__(self, message: str, suggestion: str) -> None:
         self.suggestion = suggestion
@@ -60,10 +60,10 @@ class TransformError(ValueError):
 
 
 def compile_transforms(specs: Sequence[str], more: Parametric = MappingProxyType({})) -> Transform | None:
-    """Compile transforms that are applied in their order; None where there is none.
+    """Compile transforms that are applied in order; None if there are none.
 
-    *more*: transforms of a destination beside those of this module. A null, or an absent value, passes all but
-    ``default``, which also fills a blank text.
+    *more*: transforms of a destination, in addition to those of this module. Null and absent values skip every
+    transform except ``default``, which also replaces blank strings.
 
     >>> compile_transforms(["trim", "lower"])("  Ada ")
     'ada'
@@ -87,7 +87,7 @@ def compile_transforms(specs: Sequence[str], more: Parametric = MappingProxyType
 
 
 def fills_null(specs: Sequence[str]) -> bool:
-    """Tell whether the transforms make something of an absent value."""
+    """Whether the transforms replace an absent value."""
     return any(spec.startswith("default:") for spec in specs)
 
 
@@ -125,7 +125,7 @@ def _on_text(change: Callable[[str], str]) -> Transform:
 
 
 def _to_locale(value: Any) -> str:
-    """Write ``en-US`` as ``en_US``."""
+    """Convert ``en-US`` to ``en_US``."""
     locale = _read_locale(value) if type(value) is str and len(value) <= LONGEST_LOCALE else None
     if locale is None:
         raise UnusableValueError("not_a_locale")
@@ -142,7 +142,7 @@ def _read_locale(text: str) -> str | None:
 
 
 def _to_json(value: Any) -> Any:
-    """Write an object or an array as JSON text, keys sorted; a scalar stays."""
+    """Convert an object or an array to a JSON string with sorted keys; a scalar stays as it is."""
     if type(value) in SCALARS:
         return value
     try:
@@ -152,7 +152,7 @@ def _to_json(value: Any) -> Any:
 
 
 def _to_first(value: Any) -> Any:
-    """Take the first element that is there, else the first."""
+    """Return the first element that is neither null nor blank, else the first."""
     if type(value) is not list:
         return value
     return next(
@@ -171,7 +171,7 @@ def _compile_join(argument: str | None) -> Transform:
 
 
 def _compile_number(argument: str | None) -> Transform:
-    """Compile the reading of numbers: as JSON writes them, or as shops do, with a decimal comma or a decimal point."""
+    """Compile a number parser: JSON notation, or with a decimal comma or a decimal point and thousands separators."""
     if argument is None:
         return to_number
     if argument not in _WRITTEN:
@@ -220,9 +220,9 @@ def _compile_map(argument: str | None) -> Transform:
     try:
         table = json.loads(argument or "")
     except json.JSONDecodeError:
-        raise TransformError("the argument of transform 'map' is no JSON object", hint) from None
+        raise TransformError("the argument of transform 'map' is not a JSON object", hint) from None
     if not isinstance(table, dict) or not table:
-        raise TransformError("the argument of transform 'map' is no JSON object", hint)
+        raise TransformError("the argument of transform 'map' is not a JSON object", hint)
     try:
         check_numbers(table.values())
     except UnusableValueError:

@@ -1,4 +1,4 @@
-"""What a value must be before an API takes it: text, number, flag, flat array."""
+"""Converts values to the types that APIs take: string, number, boolean, flat array."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ SCALARS: Final = frozenset({str, int, float, bool, Decimal})
 NUMBERS: Final = frozenset({int, float, Decimal})
 CONTAINERS: Final = frozenset({list, dict})
 LARGEST_EXPONENT = 40
-"""Beyond 40 digits a number read from text, or written as text, is a mistake, and could fill the memory."""
+"""A number with more than 40 digits, parsed from or formatted as a string, is a mistake, and could fill the memory."""
 
 LARGEST: Final = Decimal(sys.float_info.max)
 SMALLEST: Final = Decimal(sys.float_info.min) * Decimal(sys.float_info.epsilon)
-"""What a JSON number may be, beside 0: APIs read it as a double, and refuse the whole request beyond one."""
+"""Range of a JSON number other than 0: APIs read it as a double, and refuse the whole request outside that range."""
 
 EXPONENTS_WITHIN: Final = 300
 EXPONENTS_COMPARED: Final = 400
@@ -36,17 +36,18 @@ _INVISIBLE_RANGES: Final = (
 # fmt: on
 EMPTY: Final[tuple[Any, ...]] = ("", [], {})
 FILLERS: Final = "\u115f\u1160\u2800\u3164\uffa0"
-"""Letters and signs that show nothing: Hangul fillers, the empty Braille cell."""
+"""Invisible letters and symbols: Hangul fillers, the empty Braille cell."""
 
 INVISIBLE: Final = FILLERS + "".join(chr(code) for first, last in _INVISIBLE_RANGES for code in range(first, last + 1))
-"""Blanks (Unicode category Z), control characters (Cc), format characters (Cf: direction and byte order marks, zero
-width blanks), and fillers."""
+"""Whitespace (Unicode category Z), control characters (Cc), format characters (Cf: direction and byte order marks,
+zero-width spaces), and fillers."""
 
 JOINERS: Final = "\u200c\u200d"
 FORMAT_MARKS: Final = dict.fromkeys(
     ord(mark) for mark in INVISIBLE if unicodedata.category(mark) == "Cf" and mark not in JOINERS
 )
-"""What goes from within an address, for ``str.translate``; the joiners tell words of some languages apart."""
+"""Characters to remove from within an address, for ``str.translate``; joiners are kept, since they are meaningful in
+some languages."""
 
 
 class UnusableValueError(ValueError):
@@ -58,7 +59,7 @@ class UnusableValueError(ValueError):
 
 
 def trim(text: str) -> str:
-    """Take off what cannot be seen at both ends: blanks of every kind, control and format characters.
+    """Strip invisible characters at both ends: whitespace of every kind, control and format characters.
 
     >>> trim("\u202a ada@example.com\u00a0")
     'ada@example.com'
@@ -67,7 +68,7 @@ def trim(text: str) -> str:
 
 
 def is_blank(value: Any) -> bool:
-    """Tell whether nothing can be seen in a value: it stands for none wherever another may be taken.
+    """Whether a value has nothing visible: empty, whitespace only, or a list of such elements.
 
     >>> [is_blank(value) for value in (" ", [], {}, [None, ""], 0, False, [0])]
     [True, True, True, True, False, False, False]
@@ -84,7 +85,7 @@ def _is_blank_text(value: Any) -> bool:
 
 
 def to_text(value: Any) -> str:
-    """Write a scalar as text: integers exactly, ``1001.0`` as ``1001``, true and false in lower case.
+    """Convert a scalar to a string: integers exactly, ``1001.0`` as ``1001``, booleans in lower case.
 
     Raises:
         UnusableValueError: An object or an array.
@@ -101,13 +102,13 @@ def to_text(value: Any) -> str:
 
 
 def to_number(value: Any) -> int | float | Decimal:
-    """Take a number as it is, and read one from text exactly (never as a float).
+    """Return a number as it is, or parse a string exactly (never as a float).
 
     >>> to_number("12.50"), to_number(" 7 ")
     (Decimal('12.50'), 7)
 
     Raises:
-        UnusableValueError: No number, or none that a double can hold.
+        UnusableValueError: Not a number, or outside the range of a double.
     """
     if type(value) in NUMBERS:
         number_given: int | float | Decimal = _within_double(value)
@@ -125,10 +126,10 @@ def to_number(value: Any) -> int | float | Decimal:
 
 
 def to_integer(value: Any) -> int:
-    """Take a whole number, also from ``2.0`` or from text.
+    """Convert to an integer, also from ``2.0`` or a string.
 
     Raises:
-        UnusableValueError: No number, or one with a fraction.
+        UnusableValueError: Not a number, or one with a fraction.
     """
     number = to_number(value)
     if type(number) is int:
@@ -140,7 +141,7 @@ def to_integer(value: Any) -> int:
 
 
 def to_flag(value: Any) -> bool:
-    """Take a boolean, and nothing that only looks like one: an opt-in is not guessed.
+    """Return a boolean as it is; nothing else is converted, since an opt-in must not be guessed.
 
     Raises:
         UnusableValueError: Anything else.
@@ -151,7 +152,7 @@ def to_flag(value: Any) -> bool:
 
 
 def to_texts(value: Any) -> list[str]:
-    """Take a list of texts; a single one becomes a list.
+    """Convert to a list of strings; a single value becomes a list.
 
     Raises:
         UnusableValueError: An object, or an array that holds one.
@@ -162,10 +163,10 @@ def to_texts(value: Any) -> list[str]:
 
 
 def to_numbers(value: Any) -> list[int | float | Decimal]:
-    """Take a list of numbers; a single one becomes a list.
+    """Convert to a list of numbers; a single value becomes a list.
 
     Raises:
-        UnusableValueError: Anything in it that is no number.
+        UnusableValueError: An element is not a number.
     """
     if type(value) is list:
         return [to_number(element) for element in value]
@@ -173,10 +174,10 @@ def to_numbers(value: Any) -> list[int | float | Decimal]:
 
 
 def to_plain(value: Any) -> Any:
-    """Take a scalar or a flat array as it is: a destination's columns have no type for objects.
+    """Return a scalar or a flat array as it is; destinations have no type for objects.
 
     Raises:
-        UnusableValueError: An object, an array that holds objects or arrays, or a number that no double can hold.
+        UnusableValueError: An object, an array of objects or arrays, or a number outside the range of a double.
     """
     if type(value) in NUMBERS:
         return _within_double(value)
@@ -189,10 +190,10 @@ def to_plain(value: Any) -> Any:
 
 
 def check_numbers(values: Iterable[Any]) -> None:
-    """Find among *values* the numbers that no double can hold.
+    """Check that all numbers in *values* are within the range of a double.
 
     Raises:
-        UnusableValueError: There is one.
+        UnusableValueError: One is not.
     """
     for value in values:
         if type(value) in NUMBERS:
@@ -202,7 +203,7 @@ def check_numbers(values: Iterable[Any]) -> None:
 
 
 def _within_double(number: Any) -> Any:
-    """Refuse what would be read as infinite, or as 0 though it is not: it would cost the whole request."""
+    """Refuse numbers that a double would turn into infinity or 0; they would cost the whole request."""
     if type(number) is Decimal and abs(number.adjusted()) < EXPONENTS_WITHIN:
         fits = number.is_finite()
     elif type(number) is Decimal:

@@ -1,4 +1,4 @@
-"""Settings as they are declared: type, title, default, unit, meaning; and those that every target of the engine has.
+"""Helpers that declare settings as JSON Schema, and the settings that every target on the engine has.
 
 Numbers are integers throughout, because settings of type ``number`` cannot come from the environment.
 """
@@ -15,7 +15,7 @@ Schema = dict[str, Any]
 
 
 def row(required: Schema, optional: Schema | None = None) -> Schema:
-    """Declare a row of a list: an object with these keys and no others."""
+    """Declare a row of a list: an object with exactly these keys."""
     return {
         "type": "object",
         "properties": required | (optional or {}),
@@ -25,7 +25,7 @@ def row(required: Schema, optional: Schema | None = None) -> Schema:
 
 
 def setting(title: str, schema: Schema, description: str, *, default: Any = None, unit: str = "") -> Schema:
-    """Declare one optional setting; an explicit null means the default, as where the setting is absent."""
+    """Declare one optional setting; an explicit null means the default, as if the setting were absent."""
     kinds = schema.get("type", [])
     nullable = [*([kinds] if isinstance(kinds, str) else kinds), "null"]
     declared = {"title": title, "description": description, **schema, "type": nullable, "default": default}
@@ -41,7 +41,7 @@ def count(
 
 
 def flag(title: str, description: str, *, default: bool = False) -> Schema:
-    """Declare a flag."""
+    """Declare a boolean."""
     return setting(title, {"type": "boolean"}, description, default=default)
 
 
@@ -56,7 +56,7 @@ def rows(title: str, row: Schema, description: str) -> Schema:
 
 
 def secret(schema: Schema) -> Schema:
-    """Mark a setting whose value is never shown."""
+    """Mark a setting as secret: its value is never shown."""
     return schema | {"writeOnly": True, "secret": True}
 
 
@@ -70,35 +70,35 @@ def delivery_properties(
     most_bytes: int,
     most_per_minute: int,
 ) -> dict[str, Schema]:
-    """Declare the settings of delivery, in their order.
+    """Declare the common settings of delivery, in order.
 
     Args:
-        destination: What messages call it.
-        plugin: The name of the command.
+        destination: Name of the destination in messages.
+        plugin: Name of the command.
         integration_name: Default of the setting of this name.
-        rows: What the rows of a request are called.
-        most_rows: The API's limit for one request.
-        most_bytes: The API's limit for one body.
-        most_per_minute: The API's limit of requests a minute.
+        rows: Plural noun for the rows of a request.
+        most_rows: The API's limit of rows per request.
+        most_bytes: The API's limit of bytes per request body.
+        most_per_minute: The API's limit of requests per minute.
     """
     return {
         "integration_name": setting(
             "Integration name",
             {"type": "string", "pattern": r"^[A-Za-z0-9][A-Za-z0-9._-]*$"},
             "Unique name of this pipeline (letters, digits, dots, dashes, underscores): separates ledger, rejects and "
-            "summaries of pipelines that share a data folder, and stands in every log line.",
+            "summaries of pipelines that share a data folder, and is part of every log line.",
             default=integration_name,
         ),
         "batch_size_rows": count(
             "Batch size in rows",
-            f"Most {rows} in one request.",
+            f"Maximum number of {rows} per request.",
             default=most_rows,
             unit=rows,
             maximum=most_rows,
         ),
         "batch_size_bytes": count(
             "Batch size in bytes",
-            "Most bytes in one request body.",
+            "Maximum size of one request body.",
             default=most_bytes,
             unit="bytes",
             minimum=10_000,
@@ -106,7 +106,7 @@ def delivery_properties(
         ),
         "max_parallel_requests": count(
             "Parallel requests",
-            "Most requests under way at once; how many there are follows how long the answers take. One person's "
+            "Maximum number of concurrent requests; the actual number adapts to the API's response time. One person's "
             "writes keep their order.",
             default=16,
             unit="requests",
@@ -114,21 +114,21 @@ def delivery_properties(
         ),
         "rate_limit_per_minute": count(
             "Rate limit",
-            "Most requests a minute.",
+            "Maximum number of requests per minute.",
             default=most_per_minute,
             unit="requests per minute",
             maximum=most_per_minute,
         ),
         "request_timeout_seconds": count(
             "Request timeout",
-            "How long to wait for a connection, or for data. An answer that is not whole after five times as long "
-            "is given up, and the request tried again.",
+            "How long to wait for a connection, or for data. An answer that is incomplete after five times as long "
+            "is abandoned, and the request retried.",
             default=60,
             unit="seconds",
         ),
         "max_retry_seconds": count(
             "Retry budget",
-            "How long one request is tried again before the run gives up.",
+            "How long one request is retried before the run gives up.",
             default=900,
             unit="seconds",
             minimum=0,
@@ -149,54 +149,56 @@ def delivery_properties(
         ),
         "ledger_days": count(
             "Ledger memory",
-            "How long the ledger remembers what was delivered; 0 switches it off.",
+            "How long the ledger remembers deliveries; 0 switches it off.",
             default=30,
             unit="days",
             minimum=0,
         ),
         "optins_without_memory": choice(
             "Opt-ins without memory",
-            "What to do with opt-ins (true) of before the ledger began, where there were earlier runs that it does not "
+            "What to do with opt-ins (true) from before the ledger began, if there were earlier runs that it does not "
             f"know: withhold them, since people may have opted out inside {destination}, or send them.",
             "withhold",
             "send",
         ),
         "skip_unchanged": flag(
             "Skip unchanged profiles",
-            "Do not send a profile whose mapped content was delivered before.",
+            "Do not send a profile again while its mapped content is unchanged.",
         ),
         "max_rejects": setting(
             "Rejects allowed",
             # "number", not "integer": the SDK would turn a value from the environment into an int, and fail on "10%".
             {"type": ["string", "number"]},
-            "Rows (N) or share of the rows (N%, above 100 rows) that may be rejected before the run fails.",
+            "Number (N) or share (N%, above 100 rows) of rows that may be rejected before the run fails.",
             default="10%",
             unit="rows or percent",
         ),
         "on_nothing_delivered": choice(
             "Nothing delivered",
-            "What becomes of a run of which nothing was delivered in a stream, because no record had a mapped "
-            "identifier or attribute, or all were rejected: fail (exit code 3, no STATE) or warn. Where fewer than "
-            "100 records came, none newly rejected, settings that delivered before only warn.",
+            "What to do if a stream delivered nothing, because no record had a mapped identifier or attribute, or all "
+            "were rejected: fail (exit code 3, no STATE) or warn. With fewer than 100 records, none of them newly "
+            "rejected, settings that delivered before only warn.",
             "fail",
             "warn",
         ),
-        "rejects_max_mb": count("Size of the rejects file", "The oldest go first.", default=512, unit="MB"),
+        "rejects_max_mb": count(
+            "Size of the rejects file", "Above this size, the oldest rejects are removed.", default=512, unit="MB"
+        ),
         "rejects_max_days": count(
-            "Age of rejects", "Older rejects, run summaries and dry runs go.", default=90, unit="days"
+            "Age of rejects", "Older rejects, run summaries and dry runs are removed.", default=90, unit="days"
         ),
         "dry_run": flag(
             "Dry run",
-            "Write the requests to dry-run-<run>.jsonl in data_dir; send nothing, emit no STATE, leave the ledger "
-            "alone.",
+            "Write the requests to dry-run-<run>.jsonl in data_dir; send nothing, emit no STATE, do not change the "
+            "ledger.",
         ),
     }
 
 
 def values_of(config: Mapping[str, Any], properties: Mapping[str, Schema]) -> dict[str, Any]:
-    """Every declared setting, or its default where it is absent or null; objects are completed key by key."""
+    """Every declared setting, or its default if it is absent or null; objects are completed key by key."""
     values = {name: _value(config.get(name), schema.get("default")) for name, schema in properties.items()}
-    return values | {"max_rejects": str(values["max_rejects"]).strip()}  # declared as a text or a number
+    return values | {"max_rejects": str(values["max_rejects"]).strip()}  # declared as a string or a number
 
 
 def _value(given: Any, default: Any) -> Any:
@@ -209,7 +211,7 @@ def _value(given: Any, default: Any) -> Any:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliverySettings:
-    """What the engine needs of the settings, with their defaults applied; see `delivery_properties`."""
+    """The settings that the engine needs, with defaults applied; see `delivery_properties`."""
 
     integration_name: str
     stream_kinds: Mapping[str, str]
@@ -233,5 +235,5 @@ class DeliverySettings:
 
     @property
     def scope(self) -> str:
-        """What keeps the ledger's keys of pipelines apart that share a database; name the account, too, if you can."""
+        """Separates the ledger keys of pipelines that share a database; override it to include the account's name."""
         return self.integration_name

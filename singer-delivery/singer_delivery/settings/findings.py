@@ -1,4 +1,4 @@
-"""Every mistake in the settings, found in one go before the first request."""
+"""Finds every mistake in the settings at once, before the first request."""
 
 from __future__ import annotations
 
@@ -28,40 +28,40 @@ SDK_SETTINGS: Final = frozenset(
         "flattening_separator",
     }
 )
-"""Settings of the Singer SDK that work here as they do in every target."""
+"""Settings of the Singer SDK that work as in every target."""
 
 REFUSED_SDK_SETTINGS: Final[Mapping[str, tuple[Any, str]]] = {
-    "validate_records": (True, "validation is what turns a bad record into one reject instead of a failed run"),
+    "validate_records": (True, "validation turns a bad record into one reject instead of a failed run"),
     "load_method": ("append-only", "every record is an upsert, whatever the load method"),
     "emit_activate_version_messages": (False, "a target emits nothing but STATE"),
     "batch_config": (None, "records are read from the input only, not from batch files"),
     "use_singer_decimal": (False, "numbers are read and sent exactly as they are"),
 }
-"""Settings of the Singer SDK that would break a promise -> the one value that is harmless, and why no other."""
+"""Settings of the Singer SDK that would break our guarantees -> (harmless value, why no other is accepted)."""
 
 MELTANO_HINT: Final = (
-    r"Meltano replaces $NAME and ${name} in settings, and leaves nothing where the variable is not set: set it, "
-    r"or write \$NAME for a literal dollar"
+    r"Meltano replaces $NAME and ${name} in settings, with nothing if the variable is not set: set it, or write "
+    r"\$NAME for a literal dollar"
 )
 
 _TYPE_WORDS: Final[Mapping[str, str]] = {
     "boolean": "true or false",
-    "string": "a text",
+    "string": "a string",
     "integer": "a whole number",
     "number": "a number",
     "array": "a list",
     "object": "an object",
 }
-"""JSON Schema's word for a type -> ours."""
+"""JSON Schema type -> its name in messages."""
 
 
 class Declared(NamedTuple):
-    """What a plugin declares of its settings.
+    """A plugin's declaration of its settings.
 
-    *variables*: what the names of its variables begin with. *properties*: name -> schema. *required*: those that have
-    no default. *hints*: what to write where one of them is missing. *refused*: settings of the Singer SDK that would
-    break a promise -> the one value that is harmless, and why no other. *checks*: what finds mistakes that the schema
-    cannot say.
+    *variables*: prefix of its environment variables. *properties*: name -> schema. *required*: settings without a
+    default. *hints*: what to write if one of these is missing. *refused*: settings of the Singer SDK that would break
+    our guarantees -> (harmless value, why no other is accepted). *checks*: find mistakes that the schema cannot
+    express.
     """
 
     variables: str
@@ -97,7 +97,7 @@ def _check_schema(config: Mapping[str, Any], declared: Declared) -> Iterator[Fin
 def _schema_findings(
     declared: Declared, kind: str, expected: Any, parts: list[str | int], config: Mapping[str, Any]
 ) -> Iterator[Finding]:
-    """Word one violation of the schema, without the value that violates it."""
+    """Describe one violation of the schema, without the invalid value."""
     path = path_of(parts)
     if kind == "required":
         hint = declared.hints.get(expected, f"add `{expected}`")
@@ -117,7 +117,7 @@ def _schema_findings(
         value = _value_at(config, parts)
         yield Finding(
             path,
-            "is none of the values that this setting takes",
+            "is not one of the values that this setting takes",
             did_you_mean(value, options, listed) if isinstance(value, str) else listed,
         )
     elif kind == "minItems":
@@ -130,8 +130,8 @@ def _schema_findings(
         words = [_TYPE_WORDS.get(word, word) for word in expected if word != "null"]
         yield Finding(path, "is of the wrong type", f"write {' or '.join(words)}")
     elif kind == "pattern":
-        yield Finding(path, "holds characters that it must not", f"it has to match {expected}")
-    elif kind != "minLength":  # an empty text is found by _check_empty, which sees nested ones, too
+        yield Finding(path, "contains invalid characters", f"it must match {expected}")
+    elif kind != "minLength":  # empty strings are found by _check_empty, nested ones included
         yield Finding(path, f"does not fit its declaration ({kind})", "see the description of the setting")
 
 
@@ -163,7 +163,7 @@ def _check_names(config: Mapping[str, Any], declared: Declared) -> Iterator[Find
 
 
 def _check_empty(value: Any, parts: list[str | int]) -> Iterator[Finding]:
-    """Find texts that are empty, most of them variables that were not set; a fixed value may be empty."""
+    """Find empty strings, most of them variables that were not set; a fixed value may be empty."""
     if isinstance(value, dict):
         for key, inner in value.items():
             if key != "value":

@@ -1,4 +1,4 @@
-"""Reading settings that may still be malformed: what has not the right shape is skipped, and found elsewhere."""
+"""Accessors for unvalidated settings; values of the wrong type are skipped (the schema check reports them)."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ def rows(config: Mapping[str, Any], name: str, at: str = "") -> Iterator[tuple[s
 
 
 def text(row: Row, name: str) -> str:
-    """Read a text; "" where it is missing or no text."""
+    """Read a string; "" if it is missing or of another type."""
     value = row.get(name)
     return value if isinstance(value, str) else ""
 
 
 def texts(row: Row, name: str) -> list[str]:
-    """Read what may be one text or a list of texts."""
+    """Read a setting that may be one string or a list of strings."""
     value = row.get(name)
     listed: Sequence[Any] = value if isinstance(value, list) else [value]
     return [element for element in listed if isinstance(element, str)]
 
 
 def path_of(parts: Sequence[str | int]) -> str:
-    """Write a path as it is written in this project's messages.
+    """Format a path as in our messages.
 
     >>> path_of(["event_mappings", 0, "event_type"])
     'event_mappings[0].event_type'

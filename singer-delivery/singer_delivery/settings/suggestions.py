@@ -1,4 +1,4 @@
-"""Names that are meant, and nearly written."""
+"""Suggests known names for misspelt ones."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
 
 _SIMILARITY = 0.85
 _SHORTEST_ANAGRAM = 6
-"""Shorter words are too easily one another's anagrams (name, mean) to be a slip for sure."""
+"""Shorter words are too often anagrams of one another (name, mean)."""
 
 _SHORTEST_SLIP = 4
-"""Words of three letters are too easily one edit apart (tag, tax)."""
+"""Shorter words are too often one edit apart (tag, tax)."""
 
 _DIGITS = re.compile(r"\d")
 _SEPARATORS = re.compile(r"[\W_]+")
 
 
 def same_letters(name: str, known: Iterable[str]) -> str | None:
-    """Find the known name that has the same letters in another case, division or order: surely a slip.
+    """Find the known name with the same letters in another case, word division or order: surely a misspelling.
 
     >>> same_letters("emial_optin", ["email_optin"]), same_letters("unit_saleprice", ["unit_sale_price"])
     ('email_optin', 'unit_sale_price')
@@ -39,7 +39,7 @@ def same_letters(name: str, known: Iterable[str]) -> str | None:
 
 
 def similar(name: str, known: Iterable[str], similarity: float = _SIMILARITY) -> str | None:
-    """Find the known name that differs by a letter or two: maybe a slip, maybe a name of its own.
+    """Find the known name that differs by a letter or two: possibly a misspelling, possibly a name of its own.
 
     >>> similar("puchase", ["purchase"]), similar("nickname", ["name"])
     ('purchase', None)
@@ -55,11 +55,11 @@ def did_you_mean(name: str, known: Iterable[str], otherwise: str) -> str:
 
 
 def slip_of(name: str, met: Iterable[str], *, most_edits: int = 2) -> str | None:
-    """Find, among names that were met, the one of which *name* is most likely a slip of the hand.
+    """Find, among names in the input, the one of which *name* is most likely a misspelling.
 
-    That is one with the same letters in another case or division, else the one that is fewest edits away (a letter
-    more, less, changed, or two that changed places); short names bear one edit. Names that differ in digits alone are
-    two names, and what holds a name is none of its slips.
+    That is one with the same letters in another case or word division, else the one with the fewest edits (a letter
+    added, removed, changed, or two swapped); for short names, at most one edit. Names that differ in digits only are
+    different names, and a path is not a misspelling of its parent.
 
     >>> slip_of("emial", ["id", "email"]), slip_of("items", ["Items"]), slip_of("address1", ["address2"])
     ('email', 'Items', None)
@@ -83,7 +83,7 @@ def slip_of(name: str, met: Iterable[str], *, most_edits: int = 2) -> str | None
 
 
 def _edits(first: str, second: str, most: int) -> int:
-    """How many edits lie between two words (optimal string alignment); more than *most* are not counted exactly."""
+    """Edit distance of two words (optimal string alignment); distances above *most* are not exact."""
     if abs(len(first) - len(second)) > most:
         return most + 1
     before: list[int] = []
@@ -100,7 +100,7 @@ def _edits(first: str, second: str, most: int) -> int:
 
 
 def same_words(name: str, met: Iterable[str]) -> str | None:
-    """Find, among names that were met, one of the same words in another order.
+    """Find, among names in the input, one with the same words in another order.
 
     >>> same_words("Placed Order", ["Active on Site", "Order: placed"])
     'Order: placed'
@@ -114,10 +114,10 @@ def _words_of(name: str) -> list[str]:
 
 
 def letters_of(name: str) -> str:
-    """A name without case and division: what two spellings of it have in common."""
+    """A name in lower case without separators, equal for two spellings of it."""
     return _SEPARATORS.sub("", name).lower()
 
 
 def plain(names: Iterable[str]) -> list[str]:
-    """Those names of the input that may be shown: the keys of an object may be addresses."""
+    """Those names of the input that may be shown; keys of objects can be addresses."""
     return [name for name in names if shown(name) == name]

@@ -1,4 +1,4 @@
-"""Settings from variables of the environment and from files: every text is read by its declared type, or refused."""
+"""Reads settings from environment variables and files; strings are parsed by the declared type, or refused."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 Schema = dict[str, Any]
 
 FLAGS: Final = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
-"""The words of a flag, in either case; nothing else is one."""
+"""Spellings of a boolean, in either case."""
 
 MELTANO: Final = {
     "TAP": ("MELTANO_EXTRACTOR_NAME", "MELTANO_EXTRACT_"),
     "TARGET": ("MELTANO_LOADER_NAME", "MELTANO_LOAD_"),
 }
-"""The variable in which Meltano names the plugin that it runs, and how those begin that hold that plugin's settings."""
+"""The variable in which Meltano names the running plugin, and the prefix of the variables with its settings."""
 
 FLOWS: Final = ("PROFILES", "EVENTS", "SUBSCRIPTIONS")
-"""What the names of the plugins of single flows end with, as it stands in their variables."""
+"""Suffixes of the plugin names of single flows, as spelt in environment variables."""
 
 _FLOW = re.compile(f"-(?:{'|'.join(FLOWS)})$", re.IGNORECASE)
 _INTEGER = re.compile(r"\s*[+-]?[0-9]{1,18}\s*")
@@ -39,13 +39,13 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 def settings_of_variables(
     environment: Mapping[str, str], declared: Mapping[str, Schema], prefix: str
 ) -> dict[str, Any]:
-    """The settings that the variables ``<prefix><SETTING>`` hold; no other place is looked at.
+    """Read the settings from the variables ``<prefix><SETTING>``; no other place is read.
 
-    Under Meltano those may be another account's: what the settings of this very plugin came to stands in
-    ``MELTANO_EXTRACT_<SETTING>`` or ``MELTANO_LOAD_<SETTING>``, and there alone.
+    Under Meltano these may be another account's: the resolved settings of the running plugin are only in
+    ``MELTANO_EXTRACT_<SETTING>`` or ``MELTANO_LOAD_<SETTING>``.
 
     Raises:
-        UnreadableError: Variables that cannot be read, all of them, by their names.
+        UnreadableError: Names every variable that cannot be read.
     """
     found = _of_meltano(environment, declared, prefix)
     mistakes = _misspelt(environment, declared, prefix)
@@ -66,9 +66,9 @@ def settings_of_variables(
 
 
 def prefixes_in_meltano(environment: Mapping[str, str], prefix: str) -> list[str]:
-    """How the variables begin that the plugin heeds which Meltano runs, its own first; none without Meltano.
+    """Prefixes of the variables that apply to the plugin run by Meltano, its own first; none without Meltano.
 
-    Meltano names variables after plugins. Those of a flow inherit from their account's, and these from the first's.
+    Meltano names variables after plugins. A flow's plugin inherits from its account's, which inherits from the first.
 
     >>> prefixes_in_meltano({"MELTANO_LOADER_NAME": "target-shop-us-events"}, "TARGET_SHOP_")
     ['TARGET_SHOP_US_EVENTS_', 'TARGET_SHOP_US_', 'TARGET_SHOP_']
@@ -81,9 +81,9 @@ def prefixes_in_meltano(environment: Mapping[str, str], prefix: str) -> list[str
 
 
 def place_in_meltano(environment: Mapping[str, str], prefix: str, setting: str) -> str:
-    """Tell in brackets where a setting may stand for the plugin that Meltano runs; "" without Meltano.
+    """List in brackets where a setting of the plugin run by Meltano may come from; "" without Meltano.
 
-    Which of them it was, nobody can know: Meltano sets all these variables to what the setting came to.
+    Which of them it was is unknown: Meltano sets all these variables to the resolved value.
 
     >>> place_in_meltano({"MELTANO_LOADER_NAME": "target-shop-events"}, "TARGET_SHOP_", "dry_run")
     ' (in TARGET_SHOP_EVENTS_DRY_RUN, TARGET_SHOP_DRY_RUN, or meltano.yml and the variables that it names)'
@@ -93,7 +93,7 @@ def place_in_meltano(environment: Mapping[str, str], prefix: str, setting: str) 
 
 
 def where_to_give(environment: Mapping[str, str], prefix: str, setting: str) -> str:
-    """Tell where to give a setting that is missing: for a second account, never in the first one's variable.
+    """Say where to set a missing setting: for a second account, never in the variable of the first.
 
     >>> where_to_give({"MELTANO_LOADER_NAME": "target-shop-us-events"}, "TARGET_SHOP_", "api_key")
     'give it in meltano.yml and the variables that it names, or in TARGET_SHOP_US_API_KEY'
@@ -118,25 +118,25 @@ def _as_prefix(plugin: str) -> str:
 
 
 def check_names(environment: Mapping[str, str], declared: Mapping[str, Schema], prefix: str) -> None:
-    """Refuse variables that nearly have a setting's name where Meltano runs the plugin: it passes over them.
+    """Refuse variables whose name is nearly a setting's, which Meltano ignores silently.
 
     Raises:
-        UnreadableError: There are some; in a run, ``TARGET_SHOP_DRYRUN`` would send for real.
+        UnreadableError: There are some; with ``TARGET_SHOP_DRYRUN``, for one, a run would send for real.
     """
     if prefixes_in_meltano(environment, prefix) and (mistakes := _misspelt(environment, declared, prefix)):
         raise UnreadableError(mistakes)
 
 
 def check_log_level(environment: Mapping[str, str], prefix: str) -> None:
-    """Refuse a level that logging does not know, before it is asked for.
+    """Refuse an unknown log level before logging is set up.
 
     Raises:
-        UnreadableError: ``<prefix>LOGLEVEL``, or ``LOGLEVEL``, is none.
+        UnreadableError: ``<prefix>LOGLEVEL``, or ``LOGLEVEL``, is not a log level.
     """
     variable = next((name for name in (f"{prefix}LOGLEVEL", "LOGLEVEL") if environment.get(name)), None)
     levels = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
     if variable and environment[variable].upper() not in logging.getLevelNamesMapping():
-        raise UnreadableError([f"variable {variable}: is no level of logging; write {', '.join(levels)}"])
+        raise UnreadableError([f"variable {variable}: is not a log level; write one of {', '.join(levels)}"])
 
 
 def settings_of_file(
@@ -145,13 +145,13 @@ def settings_of_file(
     option: str = "--config",
     place: Callable[[str], str] = lambda _: "",
 ) -> dict[str, Any]:
-    """The settings in a file; flags, whole numbers and JSON lists that are written as texts are read as in variables.
+    """Read the settings in a file; booleans, integers and JSON lists given as strings are parsed as in variables.
 
-    *place* adds to a setting's name where else it stands (`place_in_meltano`). Meltano writes every list as a text,
-    and stream maps that come from a variable.
+    *place* adds to a setting's name where else it may come from (`place_in_meltano`). Meltano writes every list as a
+    string, and also stream maps that come from a variable.
 
     Raises:
-        UnreadableError: The file or some of its texts cannot be read.
+        UnreadableError: The file or some of its strings cannot be read.
     """
     config = json_object(path, option)
     mistakes = []
@@ -170,7 +170,7 @@ def settings_of_file(
 
 
 def _is_read(text: str, kinds: set[str], *, from_meltano: bool) -> bool:
-    """Whether a text in a file is read by its declared type; by hand nobody writes a list or an object as a text."""
+    """Whether a string in a file is parsed by its declared type; only Meltano writes objects and plain lists so."""
     if "string" in kinds:
         return False
     if from_meltano and kinds & {"array", "object"}:
@@ -180,25 +180,25 @@ def _is_read(text: str, kinds: set[str], *, from_meltano: bool) -> bool:
 
 def _value_of_variable(text: str, schema: Schema) -> Any:
     if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
-        raise ValueError("stands in quotes, which here are part of it (docker's --env-file keeps them); remove them")
+        raise ValueError("is in quotes, which become part of the value (docker's --env-file keeps them); remove them")
     return value_of(text, schema)
 
 
 def value_of(text: str, schema: Schema) -> Any:
-    """Read a text by the type that its setting is declared with.
+    """Parse a string by the declared type of its setting.
 
     >>> value_of("Yes", {"type": "boolean"}), value_of('{"a": 1}', {"type": "object"})
     (True, {'a': 1})
 
     Raises:
-        ValueError: It is not of that type; the message says what to write, and nothing of the text.
+        ValueError: It is not of that type; the message says what to write, without quoting the string.
     """
     kinds = kinds_of(schema)
     if not text.strip():
-        raise ValueError("is empty; give it a value, or leave it out")
+        raise ValueError("is empty; give it a value, or remove it")
     if "string" in kinds or not kinds:
         if _CONTROL.search(text):
-            raise ValueError("holds a line break or another control character; write it without")
+            raise ValueError("contains a line break or another control character; remove it")
         return text
     if "boolean" in kinds:
         return _flag(text)
@@ -210,7 +210,7 @@ def value_of(text: str, schema: Schema) -> Any:
 
 
 def kinds_of(schema: Schema) -> set[str]:
-    """The types of a declaration, but for null."""
+    """The types of a declaration, without null."""
     kinds = schema.get("type", [])
     return {kinds} - {"null"} if isinstance(kinds, str) else set(kinds) - {"null"}
 
@@ -218,28 +218,28 @@ def kinds_of(schema: Schema) -> set[str]:
 def _flag(text: str) -> bool:
     value = FLAGS.get(text.lower())
     if value is None:
-        raise ValueError("is no flag; write true or false (also: yes, no, on, off, 1, 0), without spaces or quotes")
+        raise ValueError("is not a boolean; write true or false (or yes, no, on, off, 1, 0), without spaces or quotes")
     return value
 
 
 def _whole_number(text: str) -> int:
     if not _INTEGER.fullmatch(text):
-        raise ValueError("is no whole number; write digits only, such as 30")
+        raise ValueError("is not a whole number; write digits only, such as 30")
     return int(text)
 
 
 def _list(text: str, schema: Schema) -> list[Any]:
-    """Read a JSON list; where texts are listed, also ``first,second``."""
+    """Parse a JSON list; if its items are strings, also ``first,second``."""
     if text.lstrip().startswith("[") or kinds_of(schema.get("items", {})) != {"string"}:
         return list(_json(_with_double_quotes(text), list, 'a JSON list, such as ["first", "second"]'))
     names = [name.strip() for name in text.split(",")]
     if any(name.startswith(("{", "[")) for name in names):
-        raise ValueError('is no list of names; write first,second or a JSON list, such as ["first", "second"]')
+        raise ValueError('is not a list of names; write first,second or a JSON list, such as ["first", "second"]')
     return names
 
 
 def _with_double_quotes(text: str) -> str:
-    """A list as Python writes it, ``['first']``, as JSON: Meltano reads it, too. Any other text is left as it is."""
+    """Convert a list in Python's notation, ``['first']``, to JSON, as Meltano does; other strings stay unchanged."""
     if "'" not in text:
         return text
     try:
@@ -256,12 +256,12 @@ def _json(text: str, kind: type, meant: str) -> Any:
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, kind):
-        raise ValueError(f"is not {meant}")  # noqa: TRY004  (a text that cannot be read, as the others)
+        raise ValueError(f"is not {meant}")  # noqa: TRY004  (an unreadable string, like the others)
     return value
 
 
 def _of_meltano(environment: Mapping[str, str], declared: Mapping[str, Schema], prefix: str) -> dict[str, Any]:
-    """The settings of meltano.yml that are not declared: Meltano sets ``MELTANO_LOAD_<SETTING>`` for each, too."""
+    """Undeclared settings in meltano.yml: Meltano sets ``MELTANO_LOAD_<SETTING>`` for these, too."""
     found = {}
     for variable, text in environment.items():
         rest = variable.removeprefix(prefix)
@@ -287,9 +287,9 @@ def _as_it_looks(text: str) -> Any:
 
 
 def _misspelt(environment: Mapping[str, str], declared: Iterable[str], prefix: str) -> list[str]:
-    """Variables that nearly have the name of a setting: TARGET_SHOP_DRYRUN would do nothing.
+    """Variables whose name is nearly a setting's, such as TARGET_SHOP_DRYRUN, which would have no effect.
 
-    Under Meltano those of the account and of its flows as well. Others are left alone, such as another account's.
+    Under Meltano also those of the account and of its flows. Other variables, such as another account's, are ignored.
     """
     known = [name.upper() for name in declared]
     account = _account(environment, prefix)
@@ -305,7 +305,7 @@ def _misspelt(environment: Mapping[str, str], declared: Iterable[str], prefix: s
 
 
 def _meant_by(variable: str, prefixes: list[str], known: list[str], environment: Mapping[str, str]) -> str | None:
-    """The variable of which another one's name is a slip; what Meltano sets for meltano.yml is none."""
+    """The variable that a misspelt one probably means; variables that Meltano sets itself are never misspelt."""
     for prefix in prefixes:
         rest = variable.removeprefix(prefix)
         if rest == variable:
