@@ -66,6 +66,14 @@ def test_hidden_names_are_told_apart():
     assert list(shown.values()) == ["(a name of 15 characters)", "(a name of 15 characters) 2", "profiles"]
 
 
+def test_file_of_a_run_is_named():
+    """The summary of a dry run hid its rejects file, since the time in its name is as long as a key."""
+    path = "data/dry-run-20260601T101112Z-0a1b2c3d-rejects.jsonl"
+
+    assert singer_delivery.disclosure.without_keys(path) == path
+    assert singer_delivery.disclosure.without_keys("data/20260601T101112Z0") == "data/(a name of 17 characters)"
+
+
 @pytest.mark.parametrize(
     ("line", "scrubbed"),
     [

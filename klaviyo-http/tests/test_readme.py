@@ -5,17 +5,29 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from klaviyo_insiderone_sandbox.testing import KLAVIYO_KEY
+README = Path(__file__).parents[1].joinpath("README.md").read_text()
 
 
-def test_readmes_example_reads_every_page(sandbox, profiles):
-    """It is pasted as it stands."""
+def test_readmes_example_reads_every_page(sandbox, profiles, capsys):
+    """It is pasted as it stands, but for the port."""
     sandbox.add_profiles(profiles(250))
-    (example,) = re.findall(
-        r"```python\n(.*?)```", Path(__file__).parents[1].joinpath("README.md").read_text(), re.DOTALL
-    )
+    (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    names = {}
 
-    names = {"api_key": KLAVIYO_KEY, "api_url": sandbox.klaviyo_url}
-    exec(example, names)  # noqa: S102  (our own document)
+    exec(example.replace("http://127.0.0.1:8701", sandbox.klaviyo_url), names)  # noqa: S102  (our own document)
 
     assert sorted(names["ids"]) == [f"P{number:05}" for number in range(250)]
+    assert capsys.readouterr().out == "250 profiles\n"
+
+
+def test_readmes_filter_is_one_of_the_endpoint(sandbox, profiles):
+    """It is pasted into the example."""
+    sandbox.add_profiles([*profiles(5), {"id": "ADA", "attributes": {"email": "ada@shop.example"}}])
+    (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    (parameters,) = re.findall(r"`(\{\"filter\".*?\})`", README)
+    filtered = example.replace("PROFILES.page_of()", parameters).replace("http://127.0.0.1:8701", sandbox.klaviyo_url)
+    names = {}
+
+    exec("from klaviyo_http.filters import equals\n" + filtered, names)  # noqa: S102  (our own document)
+
+    assert names["ids"] == ["ADA"]

@@ -24,6 +24,8 @@ _QUOTED = re.compile(r"[^\s/'\"`,;:()]+")
 _PLAIN = re.compile(r"[\w .,:/$()&#'*\[\]-]+")
 _NUMBER = re.compile(r"\d(?:[ .,:/()-]*\d){6}")
 _WORD = re.compile(r"[^\W_]+")
+_TIME = re.compile(r"\d{8}T\d{6}Z")
+"""As the names of runs, and so of their files, begin."""
 _KEY_START = re.compile(r"(?:pk|sk)_", re.IGNORECASE)
 _DIGIT_BESIDE_LETTER = re.compile(r"(?<=\d)(?=[^\W\d_])|(?<=[^\W\d_])(?=\d)")
 
@@ -70,7 +72,10 @@ def _is_key(name: str) -> bool:
     return (
         "@" in name
         or bool(_KEY_START.match(name))
-        or any(len(word) >= LONGEST_WORD and not word.isalpha() for word in _WORD.findall(name))
+        or any(
+            len(word) >= LONGEST_WORD and not word.isalpha() and not _TIME.fullmatch(word)
+            for word in _WORD.findall(name)
+        )
     )
 
 

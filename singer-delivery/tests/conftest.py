@@ -23,7 +23,7 @@ README = Path(__file__).resolve().parent.parent / "README.md"
 @pytest.fixture(scope="session")
 def target_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The target that the README shows."""
-    (code,) = re.findall(r"^```python\n(\"\"\"target-toybox.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)
+    (code,) = re.findall(r"^```python\n(\"\"\"target-toybox: .*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)
     file = tmp_path_factory.mktemp("readme") / "target_toybox.py"
     file.write_text(code)
     return file

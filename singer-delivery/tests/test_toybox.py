@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from toybox import NOWHERE, ORDERS, PEOPLE, UNSTORABLE, order, person, state
 
-TESTS = Path(__file__).resolve().parent
-README = TESTS.parent / "README.md"
+README = Path(__file__).resolve().parent.parent / "README.md"
 
 
 def test_target_has_fewer_than_a_hundred_lines(target_file):
@@ -18,14 +21,33 @@ def test_target_has_fewer_than_a_hundred_lines(target_file):
     assert len(target_file.read_text().splitlines()) < 100
 
 
-def test_readmes_harness_is_that_of_the_tests():
-    """Its lines are taken from there."""
-    blocks = re.findall(r"^```python\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)
-    written = "".join(path.read_text() for path in TESTS.glob("*.py"))
+def test_readmes_commands_work(target_file, tmp_path):
+    """What a newcomer types first, as printed."""
+    (script,) = re.findall(r"^```sh\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)
+    shutil.copy(target_file, tmp_path)
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    command = ["bash", "-euc", script]
 
-    shown = [line for block in blocks[1:] for line in block.splitlines() if line]
-    assert len(blocks) == 3
-    assert [line for line in shown if line.removeprefix("ordeal = ") not in written] == []
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+    assert "people 1: sent" in done.stdout
+    assert "people 2: rejected, no_address (email): give the person an address" in done.stdout
+    assert len([*(tmp_path / ".target-toybox").glob("dry-run-*.jsonl")]) == 2
+
+
+def test_readmes_test_works(target_file, tmp_path):
+    """As it is printed, next to the target that is printed there; a kill of it, and all faults."""
+    (code,) = re.findall(r"^```python\n(\"\"\"target-toybox is .*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)
+    shutil.copy(target_file, tmp_path)
+    (tmp_path / "test_target_toybox.py").write_text(code)
+    chosen = ["test_target_toybox.py", "-k", "part_answered or faults"]
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *chosen]
+
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stdout
+    assert "2 passed, 13 deselected" in done.stdout
 
 
 def test_records_are_delivered_and_accounted_for(run, toybox):

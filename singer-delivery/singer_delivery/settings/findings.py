@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import jsonschema_rs
@@ -67,9 +68,9 @@ class Declared(NamedTuple):
     variables: str
     properties: Mapping[str, Any]
     required: Sequence[str]
-    hints: Mapping[str, str]
-    refused: Mapping[str, tuple[Any, str]]
-    checks: Sequence[Callable[[Mapping[str, Any]], Iterable[Finding]]]
+    hints: Mapping[str, str] = MappingProxyType({})
+    refused: Mapping[str, tuple[Any, str]] = MappingProxyType({})
+    checks: Sequence[Callable[[Mapping[str, Any]], Iterable[Finding]]] = ()
 
 
 def find(config: Mapping[str, Any], declared: Declared) -> list[Finding]:
