@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import logging
 import os
 import re
@@ -12,6 +13,7 @@ import tomllib
 import zipfile
 from email import message_from_string
 from importlib import import_module
+from importlib.metadata import packages_distributions
 from typing import TYPE_CHECKING
 
 import pytest
@@ -51,6 +53,24 @@ def build(kind: str, folder: Path, out: Path) -> Path:
     )
     (built,) = out.glob("*.whl" if kind == "wheel" else "*.tar.gz")
     return built
+
+
+@pytest.mark.parametrize("folder", PACKAGES)
+def test_package_declares_what_it_imports(folder):
+    """What comes along with another package is gone once that one needs it no more."""
+    declared = tomllib.loads((ROOT / folder / "pyproject.toml").read_text())["project"]["dependencies"]
+    distributions = packages_distributions()
+    imported = {
+        name.partition(".")[0]
+        for path in (ROOT / folder / PACKAGES[folder]).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+        for name in ([node.module] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names])
+    }
+
+    needed = {distributions[name][0].lower() for name in imported & distributions.keys()}
+    names = {re.split(r"[><=\[]", requirement)[0] for requirement in declared}
+    assert {name.replace("_", "-") for name in needed} - {folder, f"klaviyo-insiderone-{folder}"} <= names
 
 
 @pytest.fixture(scope="module", params=PACKAGES)
