@@ -65,8 +65,8 @@ format: setup  ## Format the code and fix what the linter can fix
 soak: setup  ## Kill and disturb tap and target at random for MINUTES (default 10); counts what was lost or doubled
 	@$(UMASK) $(BIN)/python tests/faults/soak.py --minutes $(or $(MINUTES),10)
 
-bench: $(PLOTS)/.ready  ## Measure speed and memory (a quarter of an hour; writes benchmarks/RESULTS.md), or ONLY="reading quotas"
-	@$(UMASK) $(PLOTS)/bin/python benchmarks/bench.py $(addprefix --only ,$(ONLY))
+bench: $(PLOTS)/.ready  ## Measure speed and memory (20 minutes; writes benchmarks/RESULTS.md), or ONLY="reading quotas"; BEFORE=REV compares
+	@$(UMASK) $(PLOTS)/bin/python benchmarks/bench.py $(addprefix --only ,$(ONLY)) $(addprefix --before ,$(BEFORE))
 
 plot: $(PLOTS)/.ready  ## Draw how the tap cuts time into windows (writes docs/windows.svg)
 	@$(UMASK) $(PLOTS)/bin/python benchmarks/plot_windows.py

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import before
 from cases import PARTS, run_cases
 from report import compose
 from scale import FULL, QUICK
@@ -22,9 +23,14 @@ def main() -> None:
     scale = QUICK if wishes.quick else FULL
     busy, started = os.getloadavg()[0], time.perf_counter()
     with TemporaryDirectory() as folder:
-        found = run_cases(Path(folder), scale, frozenset(wishes.only or PARTS))
+        earlier = before.install(wishes.before, Path(folder)) if wishes.before else None
+        remark = ""
+        if wishes.before and not earlier:
+            remark = f"The history of this clone lacks {wishes.before}: what it would be compared with is left out."
+            print(remark, flush=True)
+        found = run_cases(Path(folder), scale, frozenset(wishes.only or PARTS), earlier)
     plot = PLOT if wishes.into and found.comparisons else None
-    text = compose(found, scale, time.perf_counter() - started, busy, plot)
+    text = compose(found, scale, time.perf_counter() - started, busy, plot=plot, remark=remark)
     if plot:
         # Later than the measurements: what this process has loaded hides the memory of the programs that it starts.
         from plot_paces import plot_paces  # noqa: PLC0415  (see above)
@@ -40,6 +46,9 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a rehearsal of two minutes: few records, one round")
     parser.add_argument("--only", action="append", choices=PARTS, help="measure this part; may be repeated")
+    parser.add_argument(
+        "--before", metavar="REV", help="let the target of this revision take part, as the commit before"
+    )
     parser.add_argument(
         "--into", type=Path, help="folder of the report (default: this one; none for a rehearsal or a part)"
     )

@@ -23,10 +23,12 @@ MAPPING = HERE.parent / "target-insiderone" / "examples" / "klaviyo-default-mapp
 PYTHON = HERE.parent / ".venv" / "bin" / "python"
 """Not what runs the benchmark: that has matplotlib; where there is NumPy, the SDK imports it, and its threads spin."""
 
-PLUGIN_TAP = ("-m", "tap_klaviyo")
-UNLIMITED_TAP = (HERE / "unlimited_tap.py",)
-PLUGIN_TARGET = ("-m", "target_insiderone.cli")
-UNVALIDATING_TARGET = (HERE / "unvalidating_target.py",)
+Program = tuple[str | Path, ...]
+
+PLUGIN_TAP: Program = (PYTHON, "-m", "tap_klaviyo")
+UNLIMITED_TAP: Program = (PYTHON, HERE / "unlimited_tap.py")
+PLUGIN_TARGET: Program = (PYTHON, "-m", "target_insiderone")
+UNVALIDATING_TARGET: Program = (PYTHON, HERE / "unvalidating_target.py")
 
 
 class Taps:
@@ -37,11 +39,11 @@ class Taps:
         self._source = {"api_url": sandbox.klaviyo_url, "api_key": sandbox.KLAVIYO_KEY}
 
     def tap(
-        self, *streams: Stream, program: tuple[str | Path, ...] = UNLIMITED_TAP, settings: dict[str, Any] | None = None
+        self, *streams: Stream, program: Program = UNLIMITED_TAP, settings: dict[str, Any] | None = None
     ) -> Command:
         """tap-klaviyo on some streams, from the beginning."""
         config = {**self._source, "initial_sync_lookback_hours": 0, **(settings or {})}
-        return (PYTHON, *program, "--config", self._files.write(config), "--catalog", self._catalog(streams))
+        return (*program, "--config", self._files.write(config), "--catalog", self._catalog(streams))
 
     def stock(self, stream: Stream, pages: int) -> Command:
         """The SDK's own reading of the first pages."""
@@ -62,7 +64,7 @@ class Taps:
 
     @cached_property
     def _discovered(self) -> dict[str, Any]:
-        command = (PYTHON, *PLUGIN_TAP, "--config", self._files.write(self._source), "--discover")
+        command = (*PLUGIN_TAP, "--config", self._files.write(self._source), "--discover")
         catalog: dict[str, Any] = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
         return catalog
 
@@ -75,10 +77,10 @@ class Targets:
         self._sandbox = sandbox
         self.mapping: dict[str, Any] = yaml.safe_load(MAPPING.read_text(encoding="utf-8"))
 
-    def target(self, *, program: tuple[str | Path, ...] = PLUGIN_TARGET, **settings: Any) -> Command:
+    def target(self, *, program: Program = PLUGIN_TARGET, **settings: Any) -> Command:
         """target-insiderone; each command has a data folder of its own, still empty, unless *settings* name one."""
         config = {**self._destination(), **self.mapping, "data_dir": str(self.data_dir()), **settings}
-        return (PYTHON, *program, "--config", self._files.write(config))
+        return (*program, "--config", self._files.write(config))
 
     def data_dir(self) -> Path:
         """Name a folder that does not exist yet."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from commands import Taps, Targets
-from findings import Memory
+from findings import Findings, Memory
 from measuring import measure
-from servers import serving
+from servers import SLOW_SECONDS, latency, serving
 from workbench import SHOP_DAYS
 
 if TYPE_CHECKING:
@@ -16,29 +16,30 @@ if TYPE_CHECKING:
     from measuring import Usage
     from scale import Scale, Season
 
-TAP_PEAK_MB = 150
+TAP_PEAK_MB, TARGET_PEAK_MB = 150, 250
 GROWTH_MB = 30
 
 
-def peaks_of_the_pipe(folder: Path, scale: Scale) -> list[Memory]:
+def peaks_of_the_pipe(folder: Path, scale: Scale) -> Findings:
     """Pipe events from one plugin to the other, few and many. The slower one makes the faster one wait."""
     few, many = scale.memory
     (few_tap, few_target), (many_tap, many_target) = pipe(folder, few).peaks_mb, pipe(folder, many).peaks_mb
-    return [
-        Memory("tap-klaviyo, events", few.events, few_tap, many.events, many_tap, GROWTH_MB, TAP_PEAK_MB),
-        Memory("target-insiderone, events", few.events, few_target, many.events, many_target, GROWTH_MB),
-    ]
+    tap = Memory("tap-klaviyo, events", few.events, few_tap, many.events, many_tap)
+    target = Memory("target-insiderone, events", few.events, few_target, many.events, many_target)
+    bounds = tap.bounds(TAP_PEAK_MB, GROWTH_MB) + target.bounds(TARGET_PEAK_MB, GROWTH_MB)
+    return Findings(bounds, memory=[tap, target])
 
 
 def pipe(folder: Path, season: Season) -> Usage:
-    """Pipe the events of a new shop into a new account.
+    """Pipe the events of a new shop into a new account, whose APIs take their time.
 
     Raises:
         RuntimeError: Not all of them were read.
     """
     with serving() as shop, serving() as store:
         shop.sandbox.seed(season.profiles, season.events, days=SHOP_DAYS, hostile=False)
-        usage = measure(Taps(folder, shop.sandbox).tap("events"), Targets(folder, store.sandbox).target())
+        with latency(SLOW_SECONDS, shop, store):
+            usage = measure(Taps(folder, shop.sandbox).tap("events"), Targets(folder, store.sandbox).target())
         given = sum(request["records"] for request in shop.sandbox.journal())
     if given < season.events:
         raise RuntimeError(f"{given} of {season.events} events were read")

@@ -47,8 +47,7 @@ def draw_case(axes: Axes, case: str, rows: list[Comparison]) -> None:
     axes.set_title(case, fontweight="bold")
     draw_bar(axes, 0, rows[0].ours, "", OURS)
     for place, row in enumerate(rows, start=1):
-        target = "" if row.at_least is None else f" (target {row.at_least:g})"
-        draw_bar(axes, place, row.theirs, f"; ratio {row.ratio.middle:.2f}{target}", OTHERS)
+        draw_bar(axes, place, row.theirs, f"; ratio {row.ratio.middle:.2f}", OTHERS)
     axes.set_yticks(range(len(rows) + 1), [rows[0].ours.name, *(row.theirs.name for row in rows)])
     axes.tick_params(axis="y", length=0)
     axes.set_xticks([])

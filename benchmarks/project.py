@@ -27,4 +27,4 @@ def flows() -> list[Flow]:
     extractors = yaml.safe_load(MELTANO_YML.read_text(encoding="utf-8"))["plugins"]["extractors"]
     base = next(one["config"] for one in extractors if one["name"] == "tap-klaviyo")
     heirs = [one for one in extractors if one.get("inherit_from") == "tap-klaviyo"]
-    return [Flow(one["select"][0].removesuffix(".*"), {**base, **one["config"]}) for one in heirs]
+    return [Flow(one["select"][0].removesuffix(".*"), {**base, **one.get("config", {})}) for one in heirs]

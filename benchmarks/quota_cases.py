@@ -7,7 +7,8 @@ from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from commands import PLUGIN_TAP, Taps
-from findings import Bound
+from figures import Spread
+from findings import Bound, Findings
 from measuring import run_together
 from project import flows
 from reading_cases import PAGE
@@ -30,7 +31,7 @@ PAGE_SECONDS = 0.1
 START_UP_SECONDS = 3
 
 
-def use_of_the_quota(folder: Path, scale: Scale) -> list[Bound]:
+def use_of_the_quota(folder: Path, scale: Scale) -> Findings:
     """Read profiles under the documented quotas, for a while.
 
     Raises:
@@ -47,16 +48,18 @@ def use_of_the_quota(folder: Path, scale: Scale) -> list[Bound]:
     refused = sum(request["status"] == 429 for request in within)
     case = f"profiles, {SLOW_PAGE_SECONDS * 1_000:.0f} ms a page, {scale.quota_seconds} s"
     allowed = STEADY * ceil(scale.quota_seconds / 60)
-    share = (len(within) - refused) / allowed
-    brought = sum(request["records"] for request in within) / (allowed * PAGE["profiles"])
-    return [
-        Bound(case, "share of the steady quota used", share, ".1%", at_least=LEAST_SHARE),
-        Bound(case, "share of the records that as many full pages hold", brought, ".1%"),
-        Bound(case, "share of the requests answered 429", refused / len(within), ".1%", at_most=MOST_REFUSED),
-    ]
+    used, thrown_back = Spread(((len(within) - refused) / allowed,)), Spread((refused / len(within),))
+    brought = Spread((sum(request["records"] for request in within) / (allowed * PAGE["profiles"]),))
+    return Findings(
+        [
+            Bound(case, "share of the steady quota used", used, ".1%", at_least=LEAST_SHARE),
+            Bound(case, "share of the records that as many full pages hold", brought, ".1%"),
+            Bound(case, "share of the requests answered 429", thrown_back, ".1%", at_most=MOST_REFUSED),
+        ]
+    )
 
 
-def three_flows(folder: Path, scale: Scale) -> list[Bound]:
+def three_flows(folder: Path, scale: Scale) -> Findings:
     """Run the project's three flows on one account at the same time, each with the share that meltano.yml gives it."""
     with serving(quotas=True) as shop:
         shop.sandbox.seed(scale.three_flows.profiles, scale.three_flows.events, days=SHOP_DAYS, hostile=False)
@@ -64,12 +67,15 @@ def three_flows(folder: Path, scale: Scale) -> list[Bound]:
         taps = Taps(folder, shop.sandbox)
         run_together(*(taps.tap(flow.stream, program=PLUGIN_TAP, settings=flow.settings) for flow in flows()))
         sent = shop.sandbox.journal()
-    refused = sum(request["status"] == 429 for request in sent)
+    refused = Spread((sum(request["status"] == 429 for request in sent),))
+    busiest = Spread((busiest_minute(sent) / STEADY,))
     case = "three flows at once, shares of meltano.yml"
-    return [
-        Bound(case, f"requests of {len(sent):,} answered 429", refused, at_most=0),
-        Bound(case, "share of the steady quota of profiles, busiest minute", busiest_minute(sent) / STEADY, ".1%"),
-    ]
+    return Findings(
+        [
+            Bound(case, f"requests of {len(sent):,} answered 429", refused, at_most=0),
+            Bound(case, "share of the steady quota of profiles, busiest minute", busiest, ".1%"),
+        ]
+    )
 
 
 def profile_requests(journal: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -58,9 +59,10 @@ def loader(
     )
 
 
-def pipe(bench: Workbench, stream: Stream, records: int) -> Contender:
-    """Compose a contender of both plugins."""
-    return Contender("tap and target", records, lambda: bench.pipe(stream), lambda: bench.pipe(stream, empty=True))
+def pipe(bench: Workbench, name: str, stream: Stream, records: int, *, latency_seconds: float = 0) -> Contender:
+    """Compose a contender of both plugins; idle, it reads an empty account, whose few answers take as long."""
+    run = partial(bench.pipe, stream, latency_seconds=latency_seconds)
+    return Contender(name, records, run, partial(run, empty=True))
 
 
 @dataclass(frozen=True, slots=True)

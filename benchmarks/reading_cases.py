@@ -6,11 +6,12 @@ from math import ceil
 from typing import TYPE_CHECKING
 
 from commands import PLUGIN_TAP, Taps
+from figures import Spread
 from findings import Bound, Calls, Comparison, Findings
 from measuring import measure
 from project import flows
 from races import race, reader
-from servers import serving
+from servers import SLOW_SECONDS, latency, serving
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,7 +31,6 @@ PAGE: Mapping[Stream, int] = {"events": 1_000, "profiles": 100}
 AGAINST_PLAIN = {"events": 0.9, "profiles": 0.7}
 AGAINST_STOCK = 7.0
 
-PAGE_SECONDS = 0.2
 AGAINST_ONE_AT_A_TIME = 8.0
 
 SPARSE_EVENTS, SPARSE_DAYS = 100, 365
@@ -50,13 +50,12 @@ def readers(bench: Workbench, scale: Scale, stream: Stream, reading: Reading) ->
     ]
 
 
-def compare_readers(stream: Stream, paces: Sequence[Pace]) -> list[Comparison]:
+def compare_readers(stream: Stream, paces: Sequence[Pace]) -> Findings:
     """Set the tap against the others; *paces* as `readers` names them."""
     tap, plain, stock = paces
-    return [
-        Comparison(f"read {stream}", tap, plain, AGAINST_PLAIN[stream]),
-        Comparison(f"read {stream}", tap, stock, AGAINST_STOCK),
-    ]
+    against_plain, against_stock = (Comparison(f"read {stream}", tap, other) for other in (plain, stock))
+    bounds = [against_plain.bound(AGAINST_PLAIN[stream]), against_stock.bound(AGAINST_STOCK)]
+    return Findings(bounds, [against_plain, against_stock])
 
 
 def hide_latency(bench: Workbench) -> Findings:
@@ -71,42 +70,44 @@ def hide_latency(bench: Workbench) -> Findings:
         reader(bench, "one request at a time", records, lambda taps: taps.tap(*PAGE, settings=one_by_one)),
         reader(bench, "tap-klaviyo", records, lambda taps: taps.tap(*PAGE)),
     ]
-    case = f"read both, {PAGE_SECONDS * 1_000:.0f} ms a page"
-    with bench.slow_shop(PAGE_SECONDS):
+    case = f"read both, {SLOW_SECONDS * 1_000:.0f} ms a page"
+    with latency(SLOW_SECONDS, bench.shop):
         theirs, ours = race(contenders, rounds=1)
     requests = len(bench.shop.sandbox.journal())
-    return Findings(
-        comparisons=[Comparison(case, ours, theirs, AGAINST_ONE_AT_A_TIME)],
-        bounds=[Bound(case, f"requests for {pages} full pages", requests)],
-    )
+    row = Comparison(case, ours, theirs)
+    bounds = [row.bound(AGAINST_ONE_AT_A_TIME), Bound(case, f"requests for {pages} full pages", Spread((requests,)))]
+    return Findings(bounds, [row])
 
 
-def sparse_year(folder: Path) -> list[Bound]:
+def sparse_year(folder: Path) -> Findings:
     """Count the requests for a year with few events, slow pages included: they are what windows are cut for."""
     named = next(flow.settings["event_metrics"] for flow in flows() if flow.stream == "events")
     with serving() as shop:
         shop.sandbox.seed(20, SPARSE_EVENTS, days=SPARSE_DAYS, hostile=False)
-        shop.sandbox.latency("klaviyo", PAGE_SECONDS)
         taps = Taps(folder, shop.sandbox)
-        every = requests_of(shop.sandbox, taps.tap("events", program=PLUGIN_TAP))
-        some = requests_of(shop.sandbox, taps.tap("events", program=PLUGIN_TAP, settings={"event_metrics": named}))
+        with latency(SLOW_SECONDS, shop):
+            every = requests_of(shop.sandbox, taps.tap("events", program=PLUGIN_TAP))
+            some = requests_of(shop.sandbox, taps.tap("events", program=PLUGIN_TAP, settings={"event_metrics": named}))
     case = f"a sparse year ({SPARSE_EVENTS} events)"
-    return [
-        Bound(f"{case}, all metrics", "requests", every, at_most=SPARSE_CALLS),
-        Bound(f"{case}, the {len(named)} metrics of meltano.yml", "requests", some, at_most=SPARSE_CALLS),
-    ]
+    return Findings(
+        [
+            Bound(f"{case}, all metrics", "requests", every, at_most=SPARSE_CALLS),
+            Bound(f"{case}, the {len(named)} metrics of meltano.yml", "requests", some, at_most=SPARSE_CALLS),
+        ]
+    )
 
 
-def requests_of(sandbox: Sandbox, command: Command) -> int:
+def requests_of(sandbox: Sandbox, command: Command) -> Spread:
     """Count the requests of one command."""
     sandbox.clear_journal()
     measure(command)
-    return len(sandbox.journal())
+    return Spread((len(sandbox.journal()),))
 
 
-def count_calls_to_klaviyo(few: Mapping[Stream, Reading], many: Mapping[Stream, Reading]) -> list[Calls]:
+def count_calls_to_klaviyo(few: Mapping[Stream, Reading], many: Mapping[Stream, Reading]) -> Findings:
     """Count what tap-klaviyo asked of the API."""
-    return [
-        Calls(f"read {stream}", few[stream].count, many[stream].count, limit)
-        for stream, limit in CALLS_TO_KLAVIYO.items()
-    ]
+    found = Findings()
+    for stream, limit in CALLS_TO_KLAVIYO.items():
+        calls = Calls(f"read {stream}", few[stream].count, many[stream].count)
+        found += Findings(calls.bounds(limit), calls=[calls])
+    return found

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from scale import Scale
 
 PACKAGES = (
+    "klaviyo-http",
     "tap-klaviyo",
+    "singer-delivery",
     "target-insiderone",
     "klaviyo-insiderone-sandbox",
     "singer-sdk",
@@ -37,31 +39,41 @@ to by itself; against Klaviyo they are what decides (profiles: 750 pages of 100 
 orders have one to three lines.
 """
 
+TARGETS = """\
+A cell shows minimum / **median** / maximum of the rounds, in each of which all programs took a turn, or the one figure
+that there is; the median is held to the target. A rate against another is their ratio in the same round. 200 ms a
+request is what each answer waits for, of a pipe those of both APIs. Where a share of the quota is told, the documented
+quotas are on, in the sandbox and in the tap. The three flows of `meltano.yml` run in three processes. The sparse year
+is read at 200 ms a page.
+"""
+
 HOW_TO_READ = """\
 - *Steady rate*: records a second, without the start-up, which is measured apart with nothing to read or load (median)
-  and subtracted. A cell shows minimum / **median** / maximum of the rounds, in each of which all programs took a turn;
-  a single figure is that of a single round, where a round takes a minute.
+  and subtracted.
 - *Processor ratio*: the other program's processor time per record over ours. It says how the two compare where neither
   waits for the server or for the other processes of the machine.
 - *Server*: how much of one core the sandbox needed meanwhile, for ours / for the other. Towards 100 % the sandbox is
-  what everybody waited for, and the ratio of the rates says less than the one of the processor times.
+  what everybody waited for, and the ratio of the rates says less than the one of the processor times. Beside a pipe
+  there are two of them, and this is their sum.
 - *Plain loop*: `plain_tap.py`, `plain_target.py`, `plain_target_events.py`: no more than fetch, re-shape, write; no
   validation, retries, state, ledger or accounts. *Stock*: `stock_tap.py`, `stock_target.py`: the SDK as it comes.
 - *Itself without* something: what that costs. Validation is taken out by `unvalidating_target.py`, since no setting
-  does it. Rows without a target are for information.
+  does it. *The commit before* is the target of that revision, installed as its own lock file says.
 """
 
-QUOTAS = """\
-Where a share of the quota is told, the documented quotas are on, in the sandbox and in the tap. The three flows of
-`meltano.yml` run in three processes. The sparse year is read at 200 ms a page.
+CALLS = f"""\
+No flow makes a request per record. Its target is so many per 1,000 records, and {SPARE_CALLS} more in all.
 """
 
 MEMORY = """\
-Peak resident memory of each end of the pipe, 1 MB = 10^6 bytes. Below the benchmark's own {own:.0f} MB nothing shows.
+Peak resident memory of each end of the pipe at 200 ms a request, 1 MB = 10^6 bytes. Below the
+benchmark's own {own:.0f} MB nothing shows.
 """
 
 
-def compose(found: Findings, scale: Scale, seconds: float, busy: float, plot: str | None) -> str:
+def compose(
+    found: Findings, scale: Scale, seconds: float, busy: float, *, plot: str | None = None, remark: str = ""
+) -> str:
     """Compose the report, in Markdown.
 
     Args:
@@ -70,17 +82,15 @@ def compose(found: Findings, scale: Scale, seconds: float, busy: float, plot: st
         seconds: How long the run took.
         busy: The load of the machine before the run.
         plot: The file name of the plot of the paces, if there is one.
+        remark: What is missing, if anything.
     """
     met = found.verdicts
     picture = f"![Paces of all programs]({plot})\n" if plot else ""
     sections = {
+        "## Targets\n\n" + TARGETS: found.bounds and bound_table(found.bounds),
         "## Pace\n\n" + HOW_TO_READ: found.comparisons and picture + "\n" + comparison_table(found.comparisons),
         "## Cost of a record, and start-up\n": found.comparisons and pace_table(found.comparisons),
-        "## Quotas and requests\n\n" + QUOTAS: found.bounds and bound_table(found.bounds),
-        "## Calls\n\n"
-        f"No flow makes a request per record. Allowed: so many per 1,000 records, and {SPARE_CALLS} more in all.\n": (
-            found.calls and calls_table(found.calls)
-        ),
+        "## Calls\n\n" + CALLS: found.calls and calls_table(found.calls),
         "## Memory\n\n" + MEMORY.format(own=own_peak_mb()): found.memory and memory_table(found.memory),
     }
     return "\n".join(
@@ -89,6 +99,7 @@ def compose(found: Findings, scale: Scale, seconds: float, busy: float, plot: st
             HOW,
             machine(scale, seconds, busy),
             f"**{sum(met)} of {len(met)} targets met.**\n",
+            *([f"{remark}\n"] if remark else []),
             *(f"{heading}\n{body}" for heading, body in sections.items() if body),
         ]
     )

@@ -16,6 +16,11 @@ from measuring import processor_seconds
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from measuring import Command
+
+SLOW_SECONDS = 0.2
+SLOW = f"{SLOW_SECONDS * 1_000:.0f} ms a request"
+
 
 @dataclass(frozen=True, slots=True)
 class Server:
@@ -34,7 +39,7 @@ def serving(*, quotas: bool = False) -> Iterator[Server]:
     """Start a sandbox on free ports; without *quotas*, it throttles nobody."""
     options = ["--klaviyo-port", "0", "--insiderone-port", "0", "--control-port", "0"]
     options += [] if quotas else ["--no-quotas"]
-    command = (PYTHON, "-m", "klaviyo_insiderone_sandbox", "serve", *options)
+    command: Command = (PYTHON, "-m", "klaviyo_insiderone_sandbox", "serve", *options)
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         try:
             if process.stdout is None or not (line := process.stdout.readline()):
@@ -43,3 +48,15 @@ def serving(*, quotas: bool = False) -> Iterator[Server]:
                 yield Server(sandbox, process.pid)
         finally:
             process.terminate()
+
+
+@contextmanager
+def latency(seconds: float, *servers: Server) -> Iterator[None]:
+    """Let every answer of both APIs take so long."""
+    for server in servers:
+        for side in ("klaviyo", "insiderone"):
+            server.sandbox.latency(side, seconds)
+    yield
+    for server in servers:
+        for side in ("klaviyo", "insiderone"):
+            server.sandbox.latency(side, 0)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from findings import SPARE_CALLS
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -24,8 +22,6 @@ def comparison_table(rows: Iterable[Comparison]) -> str:
         "our steady rate",
         "its steady rate",
         "ratio",
-        "target",
-        "",
         "processor ratio",
         "server",
     )
@@ -40,8 +36,6 @@ def comparison_row(row: Comparison) -> tuple[str, ...]:
         shown(row.ours.rates, ",.0f"),
         shown(row.theirs.rates, ",.0f"),
         shown(row.ratio, ".2f"),
-        NO_TARGET if row.at_least is None else f"≥ {row.at_least:g}",
-        verdict(row.is_met),
         shown(row.cpu_ratio, ".2f"),
         f"{share(row.ours)} / {share(row.theirs)}",
     )
@@ -63,43 +57,40 @@ def pace_table(comparisons: Iterable[Comparison]) -> str:
 
 
 def bound_table(rows: Iterable[Bound]) -> str:
-    """Show single figures."""
+    """Show figures beside what they should be."""
     return table(("case", "figure", "measured", "target", ""), map(bound_row, rows))
 
 
 def bound_row(row: Bound) -> tuple[str, ...]:
-    """Show a single figure."""
+    """Show one figure."""
     target = NO_TARGET
     if row.at_least is not None:
         target = f"≥ {row.at_least:{row.form}}"
     elif row.at_most is not None:
         target = f"≤ {row.at_most:{row.form}}"
-    return (row.case, row.figure, f"**{row.value:{row.form}}**", target, verdict(row.is_met))
+    return (row.case, row.figure, shown(row.measured, row.form), target, verdict(row.is_met))
 
 
 def calls_table(rows: Iterable[Calls]) -> str:
     """Show the requests of every flow."""
-    header = ("flow", "records", "calls", "records", "calls", "per 1,000 of the difference", "target", "")
+    header = ("flow", "records", "calls", "records", "calls", "per 1,000 of the difference")
     return table(header, map(calls_row, rows))
 
 
 def calls_row(row: Calls) -> tuple[str, ...]:
     """Show the requests of one flow."""
     counts = (f"{number:,}" for count in (row.few, row.many) for number in (count.records, count.calls))
-    target = f"≤ {row.limit:g} per 1,000 + {SPARE_CALLS}: {row.allowed(row.many.records):.0f}"
-    return (row.flow, *counts, f"{row.per_thousand:.2f}", target, verdict(row.is_met))
+    return (row.flow, *counts, f"{row.per_thousand:.2f}")
 
 
 def memory_table(rows: Iterable[Memory]) -> str:
     """Show the memory of every program."""
-    return table(("program", "records", "MB", "records", "MB", "target", ""), map(memory_row, rows))
+    return table(("program", "records", "MB", "records", "MB"), map(memory_row, rows))
 
 
 def memory_row(row: Memory) -> tuple[str, ...]:
     """Show the memory of one program."""
-    few, many = (f"{row.few_records:,}", f"{row.few_mb:.0f}"), (f"{row.many_records:,}", f"{row.many_mb:.0f}")
-    peak = "" if row.at_most is None else f"≤ {row.at_most:g}, "
-    return (row.program, *few, *many, f"{peak}at most {row.growth:g} more", verdict(row.is_met))
+    return (row.program, f"{row.few_records:,}", f"{row.few_mb:.0f}", f"{row.many_records:,}", f"{row.many_mb:.0f}")
 
 
 def shown(spread: Spread, form: str) -> str:

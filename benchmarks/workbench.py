@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from commands import Taps, Targets
 from measuring import measure
+from servers import latency
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from commands import Stream
@@ -52,6 +51,7 @@ class Workbench:
     """
 
     def __init__(self, folder: Path, shop: Server, store: Server) -> None:
+        folder.mkdir()
         self.folder = folder
         self.shop = shop
         self.store = store
@@ -59,10 +59,6 @@ class Workbench:
         self.idle_taps = Taps(folder, store.sandbox)
         self.targets = Targets(folder, store.sandbox)
         self._numbers = itertools.count()
-
-    def taps_of(self, *, empty: bool) -> Taps:
-        """Return the commands that read the shop, or an empty account."""
-        return self.idle_taps if empty else self.taps
 
     def spend_season(self, season: Season) -> None:
         """Add well-behaved profiles and events to the shop.
@@ -79,14 +75,15 @@ class Workbench:
         Raises:
             RuntimeError: Something that the shop holds was not read.
         """
-        readings = {stream: self._read_into_file(stream) for stream in STREAMS}
+        readings = {stream: self.read_into_file(stream) for stream in STREAMS}
         held = self.shop.sandbox.counts()
         for stream in (stream for stream in STREAMS if stream in held):
             if readings[stream].count.records != held[stream]:
                 raise RuntimeError(f"{readings[stream].count.records} of {held[stream]} {stream} were read")
         return readings
 
-    def _read_into_file(self, stream: Stream) -> Reading:
+    def read_into_file(self, stream: Stream) -> Reading:
+        """Read one stream of the shop into a file."""
         output = self.folder / f"{stream}-{next(self._numbers)}.jsonl"
         self.shop.sandbox.clear_journal()
         measure(self.taps.tap(stream), output=output)
@@ -107,40 +104,39 @@ class Workbench:
             raise RuntimeError(f"{command[1]}: {given} records were read instead of {records}")
         return usage
 
-    @contextmanager
-    def slow_shop(self, seconds: float) -> Iterator[None]:
-        """Let every answer of the shop take its time."""
-        self.shop.sandbox.latency("klaviyo", seconds)
-        yield
-        self.shop.sandbox.latency("klaviyo", 0)
-
     def load(self, command: Command, source: Path, *, latency_seconds: float = 0) -> Usage:
         """Load a file into an empty Insider One account.
 
         Raises:
             RuntimeError: The account refused something.
         """
-        self._empty_store(latency_seconds)
-        usage = measure(command, source=source, server_clock=self.store.clock)
+        self._empty_store()
+        with latency(latency_seconds, self.store):
+            usage = measure(command, source=source, server_clock=self.store.clock)
         self._check_store(f"{command[1]} {command[2]}")
         return usage
 
-    def pipe(self, stream: Stream, *, empty: bool = False) -> Usage:
+    def pipe(self, stream: Stream, *, empty: bool = False, latency_seconds: float = 0) -> Usage:
         """Read from the shop, or from an empty account, and load into an empty Insider One account at the same time.
 
         Raises:
             RuntimeError: The account refused something.
         """
-        self._empty_store(0)
-        usage = measure(self.taps_of(empty=empty).tap(stream), self.targets.target())
+        self._empty_store()
+        taps = self.idle_taps if empty else self.taps
+        with latency(latency_seconds, self.shop, self.store):
+            usage = measure(taps.tap(stream), self.targets.target(), server_clock=self._clock_of_both)
         self._check_store("the pipe")
         return usage
 
-    def _empty_store(self, latency_seconds: float) -> None:
+    def _clock_of_both(self) -> float | None:
+        shop, store = self.shop.clock(), self.store.clock()
+        return None if shop is None or store is None else shop + store
+
+    def _empty_store(self) -> None:
         """Forget what was loaded."""
         self.store.sandbox.reset()
         self.store.sandbox.quotas(None)
-        self.store.sandbox.latency("insiderone", latency_seconds)
 
     def _check_store(self, loader: str) -> None:
         if refused := self.store.sandbox.status()["insiderone"]["refusals"]:
