@@ -85,10 +85,10 @@ def compose(
         remark: What is missing, if anything.
     """
     met = found.verdicts
-    picture = f"![Paces of all programs]({plot})\n" if plot else ""
+    picture = f"![Paces of all programs]({plot})\n\n" if plot else ""
     sections = {
         "## Targets\n\n" + TARGETS: found.bounds and bound_table(found.bounds),
-        "## Pace\n\n" + HOW_TO_READ: found.comparisons and picture + "\n" + comparison_table(found.comparisons),
+        "## Pace\n\n" + HOW_TO_READ: found.comparisons and picture + comparison_table(found.comparisons),
         "## Cost of a record, and start-up\n": found.comparisons and pace_table(found.comparisons),
         "## Calls\n\n" + CALLS: found.calls and calls_table(found.calls),
         "## Memory\n\n" + MEMORY.format(own=own_peak_mb()): found.memory and memory_table(found.memory),
