@@ -196,7 +196,8 @@ def test_certificate_that_is_not_trusted_is_said_at_once(only, https, ask):
 
 @BOTH
 @pytest.mark.parametrize(
-    ("content", "why"), [(None, "No such file or directory"), ("no certificate", "holds no certificates in PEM")]
+    ("content", "why"),
+    [(None, "No such file or directory"), ("no certificate", "contains no certificates in PEM format")],
 )
 def test_certificates_that_cannot_be_read_are_said_at_once(only, tmp_path, ask, content, why):
     """With the variable's name, and not its value."""
@@ -211,15 +212,15 @@ def test_certificates_that_cannot_be_read_are_said_at_once(only, tmp_path, ask, 
 
 
 PROXIES = {
-    "nobody listens": (REFUSED, "the proxy that HTTPS_PROXY names cannot be reached"),
-    "with a scheme": (f"http://{REFUSED}", "the proxy that HTTPS_PROXY names cannot be reached"),
-    "no host found": ("http://proxy.invalid:1", "the proxy that HTTPS_PROXY names cannot be reached"),
+    "nobody listens": (REFUSED, "the proxy named by HTTPS_PROXY cannot be reached"),
+    "with a scheme": (f"http://{REFUSED}", "the proxy named by HTTPS_PROXY cannot be reached"),
+    "no host found": ("http://proxy.invalid:1", "the proxy named by HTTPS_PROXY cannot be reached"),
     "SOCKS": (f"socks5://{REFUSED}", "HTTPS_PROXY names a SOCKS proxy, which needs the package PySocks"),
     "SOCKS, named": (f"socks5h://{REFUSED}", "HTTPS_PROXY names a SOCKS proxy, which needs the package PySocks"),
-    "scheme unknown": ("htp://hush:1", "HTTPS_PROXY names no proxy that can be used"),
-    "no host": ("http://:8080", "HTTPS_PROXY names no proxy that can be used"),
-    "port too large": ("http://hush:99999", "HTTPS_PROXY names no proxy that can be used"),
-    "port in words": ("hush:port", "HTTPS_PROXY names no proxy that can be used"),
+    "scheme unknown": ("htp://hush:1", "HTTPS_PROXY names no usable proxy"),
+    "no host": ("http://:8080", "HTTPS_PROXY names no usable proxy"),
+    "port too large": ("http://hush:99999", "HTTPS_PROXY names no usable proxy"),
+    "port in words": ("hush:port", "HTTPS_PROXY names no usable proxy"),
 }
 
 
@@ -236,7 +237,7 @@ def test_proxy_that_cannot_be_used_is_said_at_once(only, ask, proxy, said):
 
 @BOTH
 @pytest.mark.parametrize(
-    ("status", "said"), [(403, r"refuses the connection to `api_url` \(403\)"), (407, "wants a user")]
+    ("status", "said"), [(403, r"refuses the connection to `api_url` \(403\)"), (407, "requires a user")]
 )
 def test_proxy_that_refuses_is_told_from_an_api_that_does(only, ask, status, said):
     """Who has to be asked is another one."""
@@ -254,7 +255,7 @@ def test_proxy_that_does_not_get_through_may_do_so_later(only, ask):
     with serving(status=502) as proxy:
         only(HTTPS_PROXY=proxy.url)
 
-        with pytest.raises((KlaviyoError, transport.GaveUpError), match="does not get to `api_url`") as raised:
+        with pytest.raises((KlaviyoError, transport.GaveUpError), match="cannot reach `api_url`") as raised:
             ask("https://a.klaviyo.com")
         assert not getattr(raised.value, "lasting", False)
 

@@ -1,7 +1,7 @@
-"""Connections whose answers must be complete in time, even if they arrive byte by byte.
+"""Connections with a time limit for whole answers, even if they arrive byte by byte.
 
-A read timeout starts anew with every byte, so an answer that drips in would hold a run for ever. In addition, an
-answer, head and body, must be complete within `ANSWER_TIMEOUTS` read timeouts of sending the request.
+A read timeout restarts with every byte, so a slow trickle of bytes would hold a run forever. In addition, an answer
+(head and body) must be complete within `ANSWER_TIMEOUTS` read timeouts of sending the request.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ ANSWER_TIMEOUTS = 5
 
 
 class TimedReader(io.RawIOBase):
-    """Reads from a socket until a time of the monotonic clock."""
+    """Reads from a socket until a deadline of the monotonic clock."""
 
     def __init__(self, source: io.RawIOBase, until: float) -> None:
         self._source = source
@@ -40,10 +40,10 @@ class TimedReader(io.RawIOBase):
         """Read once.
 
         Raises:
-            TimeoutError: It is too late.
+            TimeoutError: The deadline has passed.
         """
         if time.monotonic() >= self._until:
-            raise TimeoutError("the answer was not whole in time")
+            raise TimeoutError("the answer was not complete in time")
         return self._source.readinto(buffer)
 
     @override
@@ -53,7 +53,7 @@ class TimedReader(io.RawIOBase):
 
 
 class TimedResponse(HTTPResponse):
-    """An answer that must be complete in time."""
+    """An answer with a time limit."""
 
     def __init__(
         self, sock: socket.socket, debuglevel: int = 0, method: str | None = None, url: str | None = None
@@ -66,13 +66,13 @@ class TimedResponse(HTTPResponse):
 
 
 class TimedHTTPConnection(HTTPConnection):
-    """Its answers must be complete in time."""
+    """A connection whose answers have a time limit."""
 
     response_class = TimedResponse
 
 
 class TimedHTTPSConnection(HTTPSConnection):
-    """Its answers must be complete in time."""
+    """An encrypted connection whose answers have a time limit."""
 
     response_class = TimedResponse
 
@@ -90,4 +90,4 @@ class TimedHTTPSPool(urllib3.HTTPSConnectionPool):
 
 
 POOLS: Mapping[str, type[urllib3.HTTPConnectionPool]] = {"http": TimedHTTPPool, "https": TimedHTTPSPool}
-"""Scheme -> the pool that a `urllib3.PoolManager` makes for it."""
+"""Scheme -> pool class, for a `urllib3.PoolManager`."""

@@ -1,4 +1,4 @@
-"""The network: trusted certificates, the proxy, what went wrong, and how much of an answer is decompressed."""
+"""The network: trusted certificates, proxies, causes of failures, and a size limit for decompressed answers."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ log = logging.getLogger(__name__)
 
 
 class NetworkSettingError(Exception):
-    """A variable of the environment names no usable proxy, or no certificates; its value is not shown."""
+    """An environment variable names an unusable proxy, or unusable certificates; its value is not shown."""
 
 
 class TooLargeError(Exception):
-    """An answer holds more than it may, unpacked."""
+    """A decompressed answer is larger than allowed."""
 
 
 class Trouble(NamedTuple):
-    """Why there was no answer. *lasting*: another attempt would end alike. *sent*: the API may have got the request."""
+    """Why there was no answer. *lasting*: a retry would fail, too. *sent*: the API may have received the request."""
 
     words: str
     lasting: bool = False
@@ -43,7 +43,7 @@ class Trouble(NamedTuple):
 
 
 def open_pool(address: str, **options: Any) -> urllib3.PoolManager:
-    """Open a pool of connections to *address*, through the proxy that the environment names for it, if any.
+    """Open a connection pool to *address*, through the proxy that the environment names for it, if any.
 
     Raises:
         NetworkSettingError: Proxy or certificates cannot be used.
@@ -58,7 +58,7 @@ def open_pool(address: str, **options: Any) -> urllib3.PoolManager:
     if parts.scheme.startswith("socks"):
         if find_spec("socks") is None:
             raise NetworkSettingError(
-                f"{variable} names a SOCKS proxy, which needs the package PySocks: install it beside this plugin, or "
+                f"{variable} names a SOCKS proxy, which needs the package PySocks: install it with this plugin, or "
                 "name an HTTP proxy"
             )
         from urllib3.contrib.socks import SOCKSProxyManager  # noqa: PLC0415  (it needs PySocks)
@@ -73,10 +73,10 @@ def open_pool(address: str, **options: Any) -> urllib3.PoolManager:
 
 
 def proxy_of(address: str, environment: Mapping[str, str]) -> tuple[str, str]:
-    """The proxy for *address*, with its scheme, and the variable that names it; both empty where there is none.
+    """The proxy for *address*, with its scheme, and the variable that names it; both empty if there is none.
 
     Raises:
-        NetworkSettingError: It is no address of a proxy.
+        NetworkSettingError: Not a valid proxy address.
     """
     scheme = urlsplit(address).scheme
     proxy = select_proxy(address, get_environ_proxies(address))
@@ -93,17 +93,17 @@ def proxy_of(address: str, environment: Mapping[str, str]) -> tuple[str, str]:
         usable = False
     if not usable:
         raise NetworkSettingError(
-            f"{variable} names no proxy that can be used: write http://host:port (https and socks5 are taken, too), or "
-            "name the host in NO_PROXY"
+            f"{variable} names no usable proxy: write http://host:port (https and socks5 are supported, too), or name "
+            "the host in NO_PROXY"
         )
     return proxy, variable
 
 
 def trusted_certificates(environment: Mapping[str, str]) -> ssl.SSLContext:
-    """Trust the certificates that the environment names, of all its variables; without any, those of the system.
+    """Trust the certificates named by any of the environment's variables; without these, the system's certificates.
 
     Raises:
-        NetworkSettingError: There are none where it says.
+        NetworkSettingError: None of the named certificates can be read.
     """
     context = create_urllib3_context()
     named = {name: path for name in CERTIFICATE_VARIABLES if (path := environment.get(name, "").strip())}
@@ -112,16 +112,16 @@ def trusted_certificates(environment: Mapping[str, str]) -> ssl.SSLContext:
         context.load_verify_locations(certifi.where())
         return context
     unreadable = {name: why for name, path in named.items() if (why := _trust(context, path))}
-    told = "; ".join(f"{name} ({why})" for name, why in unreadable.items())
+    listed = "; ".join(f"{name} ({why})" for name, why in unreadable.items())
     if len(unreadable) == len(named):
-        raise NetworkSettingError(f"no certificates can be read where the environment names them: {told}")
+        raise NetworkSettingError(f"none of the certificates named by the environment can be read: {listed}")
     if unreadable:
-        log.warning("certificates that the environment names, and that cannot be read: %s", told)
+        log.warning("certificates named by the environment cannot be read: %s", listed)
     return context
 
 
 def _trust(context: ssl.SSLContext, path: str) -> str:
-    """Trust what a file, or folders, hold; says why it cannot be done."""
+    """Trust the certificates in a file, or in folders; returns why they cannot be read, or ""."""
     folders = [folder for folder in path.split(os.pathsep) if Path(folder).is_dir()]
     try:
         for folder in folders:
@@ -129,14 +129,14 @@ def _trust(context: ssl.SSLContext, path: str) -> str:
         if not folders:
             context.load_verify_locations(cafile=path)
     except ssl.SSLError:
-        return "holds no certificates in PEM"
+        return "contains no certificates in PEM format"
     except OSError as error:
         return error.strerror or type(error).__name__
     return ""
 
 
 def trouble_of(error: urllib3.exceptions.HTTPError, address: str, *, answered: bool) -> Trouble:
-    """Say what broke, without the messages of others; *answered*: whether there was an answer before in this run."""
+    """Describe a failure in our own words; *answered*: whether the API has answered before in this run."""
     causes = list(_causes(error))
     by_proxy = any(isinstance(cause, urllib3.exceptions.ProxyError) for cause in causes)
     if any("CERTIFICATE_VERIFY_FAILED" in str(cause) for cause in causes):
@@ -150,7 +150,7 @@ def trouble_of(error: urllib3.exceptions.HTTPError, address: str, *, answered: b
     if by_proxy:
         return _trouble_of_proxy(causes, address, answered=answered)
     if any(isinstance(cause, ssl.SSLError) and "WRONG_VERSION" in str(cause) for cause in causes) and not answered:
-        return Trouble("`api_url` does not speak TLS: is it an http:// address, or its port another one?", lasting=True)
+        return Trouble("`api_url` does not speak TLS: is it an http:// address, or the wrong port?", lasting=True)
     for kind, words in _NOT_CONNECTED.items():
         if any(isinstance(cause, kind) for cause in causes):
             return Trouble(words)
@@ -160,34 +160,35 @@ def trouble_of(error: urllib3.exceptions.HTTPError, address: str, *, answered: b
 _NOT_CONNECTED: Mapping[type[BaseException], str] = {
     urllib3.exceptions.NameResolutionError: "the host of `api_url` cannot be found (DNS)",
     ConnectionRefusedError: "the host of `api_url` refuses the connection",
-    urllib3.exceptions.ConnectTimeoutError: "the host of `api_url` does not take the connection in time",
+    urllib3.exceptions.ConnectTimeoutError: "the host of `api_url` does not accept the connection in time",
     urllib3.exceptions.NewConnectionError: "the host of `api_url` cannot be reached",
 }
 
 
 def _trouble_of_proxy(causes: list[BaseException], address: str, *, answered: bool) -> Trouble:
     variable = proxy_of(address, os.environ)[1]
-    told = " ".join(map(str, causes))
-    if "407" in told:
+    messages = " ".join(map(str, causes))
+    if "407" in messages:
         return proxy_wants_credentials(address)
     for status in ("400", "401", "403", "404", "405"):
-        if f"failed: {status}" in told:
-            words = f"the proxy that {variable} names refuses the connection to `api_url` ({status}); ask who runs it"
+        if f"failed: {status}" in messages:
+            words = f"the proxy named by {variable} refuses the connection to `api_url` ({status}); ask its operator"
             return Trouble(words, lasting=True)
-    if "Tunnel connection failed" in told:
-        return Trouble(f"the proxy that {variable} names does not get to `api_url`")
+    if "Tunnel connection failed" in messages:
+        return Trouble(f"the proxy named by {variable} cannot reach `api_url`")
     words = (
-        f"the proxy that {variable} names cannot be reached: correct the variable, or name the host of `api_url` in "
+        f"the proxy named by {variable} cannot be reached: correct the variable, or name the host of `api_url` in "
         "NO_PROXY"
     )
     return Trouble(words, lasting=not answered)
 
 
 def proxy_wants_credentials(address: str) -> Trouble:
-    """What a 407 says."""
+    """The failure for a status 407."""
     variable = proxy_of(address, os.environ)[1] or "a proxy"
     return Trouble(
-        f"the proxy wants a user and a password (407): write {variable} as http://user:password@host:port", lasting=True
+        f"the proxy requires a user and a password (407): write {variable} as http://user:password@host:port",
+        lasting=True,
     )
 
 
@@ -203,11 +204,11 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def read_whole(response: urllib3.BaseHTTPResponse, most_bytes: int) -> bytes:
-    """Read the body of an answer that was not loaded yet, unpacked.
+    """Read and decompress the body of an answer that was not preloaded.
 
     Raises:
-        TooLargeError: It holds more than *most_bytes*; no more than that is ever unpacked.
-        urllib3.exceptions.HTTPError: It does not come whole.
+        TooLargeError: It is larger than *most_bytes*; never more than that is decompressed.
+        urllib3.exceptions.HTTPError: It is incomplete.
     """
     pieces, size = [], 0
     while piece := response.read(PIECE_BYTES, decode_content=False):
@@ -221,18 +222,18 @@ def read_whole(response: urllib3.BaseHTTPResponse, most_bytes: int) -> bytes:
     if encoding in {"", "identity"}:
         return raw
     if encoding not in {"gzip", "x-gzip", "deflate"}:
-        raise urllib3.exceptions.DecodeError("an encoding that was not asked for")
+        raise urllib3.exceptions.DecodeError("an encoding that was not requested")
     return _unpack(raw, most_bytes)
 
 
 def _unpack(raw: bytes, most_bytes: int) -> bytes:
     found = b""
     while raw:
-        unpacking = zlib.decompressobj(wbits=47)  # gzip or zlib, whatever its head says
+        unpacking = zlib.decompressobj(wbits=47)  # gzip or zlib, whatever the header says
         try:
             member = unpacking.decompress(raw, most_bytes - len(found) + 1)
         except zlib.error:
-            raise urllib3.exceptions.DecodeError("the body is not packed as it says") from None
+            raise urllib3.exceptions.DecodeError("the body is not compressed as declared") from None
         found = found + member if found else member
         if len(found) > most_bytes:
             raise TooLargeError

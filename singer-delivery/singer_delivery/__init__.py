@@ -1,3 +1,3 @@
-"""What every Singer target needs, and no vendor knows: delivery that loses nothing and doubles nothing."""
+"""Vendor-independent engine for Singer targets: every record is delivered exactly once and accounted for."""
 
 __version__ = "0.1.0"

@@ -161,7 +161,11 @@ def test_forget_takes_a_person_out_of_what_is_kept(run):
     [
         pytest.param({"kind": "status", "status": 403}, {}, 2, "look at api_url", id="request refused"),
         pytest.param(
-            {"kind": "status", "status": 503, "times": -1}, {"max_retry_seconds": 0}, 1, "took no request", id="gave up"
+            {"kind": "status", "status": 503, "times": -1},
+            {"max_retry_seconds": 0},
+            1,
+            "accepted no request",
+            id="gave up",
         ),
         pytest.param(None, {"max_rejects": 0}, 3, "max_rejects", id="too many rejects"),
         pytest.param(None, {"batch_size_rows": "many"}, 2, "batch_size_rows", id="mistake in the settings"),

@@ -1,4 +1,4 @@
-"""Where the command begins (also ``python -m tap_klaviyo``): a Ctrl-C while modules are imported is quiet."""
+"""Entry point of the command (also ``python -m tap_klaviyo``); Ctrl-C during imports shows no traceback."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the command begins (also ``python -m target_insiderone``): a Ctrl-C while modules are imported is quiet."""
+"""Entry point of the command (also ``python -m target_insiderone``); Ctrl-C during imports shows no traceback."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def main() -> None:
     usual = signal.getsignal(signal.SIGINT)
     if usual is signal.default_int_handler:
         signal.signal(signal.SIGINT, lambda *_: os._exit(128 + signal.SIGINT))
-    from target_insiderone.cli import main as run  # noqa: PLC0415  (it takes a second)
+    from target_insiderone.cli import main as run  # noqa: PLC0415  (importing takes a second)
 
     signal.signal(signal.SIGINT, usual)
     run()

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 TAP_SETTINGS = {"lookback_window_days": {"type": "integer"}}
-"""What is read of the tap's settings that may be written as a text."""
+"""The settings of the tap that are read and may be given as strings."""
 
 
 def check(
@@ -42,11 +42,11 @@ def check(
     lines: IO[bytes] | None = None,
     form: str = "table",
 ) -> int:
-    """Print the names to define, and what is found; returns 0 when there is nothing to correct, else 2.
+    """Print the names to define, and all findings; returns 0 if there is nothing to correct, else 2.
 
-    *lines*: records of the shop, which tell the names of its properties, and what is misspelt in the mapping.
-    *form*: ``table``, ``csv`` or ``json``; with the latter two standard output has nothing but the names, and JSON the
-    findings too.
+    *lines*: records of the shop, which show the names of its properties and misspelt names in the mapping. *form*:
+    ``table``, ``csv`` or ``json``; with ``csv``, standard output has only the names; with ``json``, names, notes and
+    findings.
     """
     findings = find(config)
     names: list[Definition] = []
@@ -64,9 +64,9 @@ def check(
 
 
 def _held_against(config: Mapping[str, Any], lines: IO[bytes]) -> tuple[list[Mapping[str, Any]], list[Finding]]:
-    """What the records of *lines* become, and the sources and metrics that they nearly have.
+    """Map the records of *lines*: the users they become, and findings on misspelt sources and metrics.
 
-    Of the many records that become the same names and types, one is enough.
+    Only one user is returned for each combination of names and types.
     """
     found: dict[str, Mapping[str, Any]] = {}
 
@@ -95,7 +95,7 @@ def _held_against(config: Mapping[str, Any], lines: IO[bytes]) -> tuple[list[Map
 
 
 def _names_and_types(value: Any) -> Any:
-    """What of a user decides which names it needs."""
+    """The part of a user that determines which names must be defined."""
     if isinstance(value, dict):
         return {
             name: inner if name == "event_name" else _names_and_types(inner)
@@ -108,15 +108,15 @@ def _names_and_types(value: Any) -> Any:
 
 
 def _notes(settings: Settings, names: Iterable[Definition], *, has_records: bool) -> Iterator[str]:
-    """What the list cannot know."""
+    """Limits of the list of names."""
     if takes_all_properties(settings):
         if has_records:
-            yield "of `properties.*` those names are listed that the records of --input have; others may come"
+            yield "for `properties.*`, only names found in the records of --input are listed; there may be more"
         else:
             yield "`properties.*` makes an attribute of every property; give Singer lines with --input to list them"
     if any(UNKNOWN in definition.type for definition in names):
         hint = "" if has_records else "; give Singer lines with --input, or name a transform"
-        yield f"the type of some depends on the shop's values ({UNKNOWN}){hint}"
+        yield f"some types depend on the shop's values ({UNKNOWN}){hint}"
 
 
 def _show(names: Sequence[Definition], notes: Iterable[str], findings: Sequence[Finding], form: str) -> None:
@@ -125,26 +125,26 @@ def _show(names: Sequence[Definition], notes: Iterable[str], findings: Sequence[
         told = [{"severity": one.severity, "path": one.path, "text": str(one)} for one in findings]
         click.echo(json.dumps({"names": listed, "notes": list(notes), "findings": told}, indent=2, ensure_ascii=False))
         return
-    aside = form == "csv"
-    if aside:
+    to_stderr = form == "csv"
+    if to_stderr:
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(Definition._fields)
         writer.writerows(names)
     elif names:
-        click.echo("to be defined in Insider One (Components > Attributes & Events), where what is not is dropped:")
+        click.echo("to be defined in Insider One (Components > Attributes & Events), which drops undefined names:")
         widths = [max(len(row[column]) for row in names) for column in range(3)]
         for row in names:
             cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=False))
             click.echo(f"  {'  '.join(cells)}  {row.used_by}")
     for note in notes:
-        click.echo(note, err=aside)
+        click.echo(note, err=to_stderr)
     for finding in findings:
-        click.echo(f"{finding.severity.upper()}  {finding}", err=aside)
-    click.echo(f"{len(findings)} finding(s)" if findings else "nothing to correct", err=aside)
+        click.echo(f"{finding.severity.upper()}  {finding}", err=to_stderr)
+    click.echo(f"{len(findings)} finding(s)" if findings else "nothing to correct", err=to_stderr)
 
 
 def _tap_findings(settings: Settings, tap_configs: Iterable[Path]) -> list[Finding]:
-    """Where the tap's settings and ours do not fit together."""
+    """Findings where the tap's settings and ours do not match."""
     findings = []
     mapped = {mapping.metric_name for mapping in settings.event_mappings}
     for path in tap_configs:
@@ -152,14 +152,14 @@ def _tap_findings(settings: Settings, tap_configs: Iterable[Path]) -> list[Findi
         days, metrics = tap.get("lookback_window_days") or 0, tap.get("event_metrics") or mapped
         if not isinstance(days, int) or not isinstance(metrics, (list, set)):
             raise UnreadableError(
-                [f"--tap-config: {path}: lookback_window_days is no number, or event_metrics no list"]
+                [f"--tap-config: {path}: lookback_window_days is not a number, or event_metrics not a list"]
             )
         if settings.ledger_days < days:
             findings.append(
                 Finding(
                     "ledger_days",
                     f"{settings.ledger_days}, but the tap reads events again for {days} days ({path.name})",
-                    f"set ledger_days above {days}, else events of the days between are delivered twice",
+                    f"set ledger_days above {days}, else events of the days in between are delivered twice",
                 )
             )
         others = {metric for metric in metrics if isinstance(metric, str)} - mapped
@@ -184,10 +184,10 @@ def _tap_findings(settings: Settings, tap_configs: Iterable[Path]) -> list[Findi
     "tap_configs",
     multiple=True,
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Settings file of the tap, to hold against ours.",
+    help="Settings file of the tap, to compare with the target's.",
 )
 @click.option(
-    "--input", "lines", type=click.File("rb"), help="Singer lines (`-`: standard input): names of properties."
+    "--input", "lines", type=click.File("rb"), help="Singer lines (`-`: standard input) that show property names."
 )
 @click.option(
     "--format",
@@ -195,7 +195,7 @@ def _tap_findings(settings: Settings, tap_configs: Iterable[Path]) -> list[Findi
     type=click.Choice(["table", "csv", "json"]),
     default="table",
     show_default=True,
-    help="Form of the list of names that must be defined in Insider One.",
+    help="Format of the list of names that must be defined in Insider One.",
 )
 def check_command(config: tuple[str, ...], tap_configs: tuple[Path, ...], lines: IO[bytes] | None, form: str) -> int:
     """Check settings, mapping, ledger and credentials; list the names to define; nothing is written to Insider One."""

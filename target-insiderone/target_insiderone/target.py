@@ -32,10 +32,10 @@ class TargetInsiderOne(DeliveryTarget):
 
     @classmethod
     def read_settings(cls, config: Mapping[str, Any]) -> Settings:
-        """Read settings that have no mistake."""
+        """Read valid settings."""
         return read_settings(config)
 
     @classmethod
     def destination(cls, settings: Settings) -> InsiderOne:
-        """Insider One, with the account of these settings."""
+        """Make the destination for the account in these settings."""
         return InsiderOne(settings, cls.version)

@@ -148,7 +148,7 @@ def test_words_that_are_no_consent_are_counted_and_said_once(load):
     ended = load(messages)
 
     assert ended.summary["streams"]["profiles"]["notes"] == {"unknown_consent subscriptions.email.marketing": 2}
-    assert ended.logs.count("words that say neither yes nor no") == 1
+    assert ended.logs.count("words that mean neither yes nor no") == 1
     assert "OPTED_OUT" not in ended.logs
 
 

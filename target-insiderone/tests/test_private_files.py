@@ -93,7 +93,7 @@ def test_what_is_no_file_is_refused_by_name(tmp_path, make):
     make(path)
 
     for work in (lambda: list(LineFile(path).lines()), lambda: LineFile(path).append(b"x\n", durable=True)):
-        with pytest.raises(UnsafeFileError, match=r"rejects\.jsonl is no file"):
+        with pytest.raises(UnsafeFileError, match=r"rejects\.jsonl is not a regular file"):
             work()
 
 

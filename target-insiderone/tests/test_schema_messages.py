@@ -112,7 +112,7 @@ MISTAKES = {
     "keys": (maps({"__key_properties__": "id"}), "stream_maps.profiles.__key_properties__", "wrong type"),
     "stream": (maps("x"), "stream_maps.profiles", "wrong type"),
     "option": ({"stream_maps": {"__other__": None}}, "stream_maps.__other__", "no such key"),
-    "other streams": ({"stream_maps": {"__else__": "x"}}, "stream_maps.__else__", "none of the values"),
+    "other streams": ({"stream_maps": {"__else__": "x"}}, "stream_maps.__else__", "not one of the values"),
     "maps": ({"stream_maps": []}, "stream_maps", "wrong type"),
     "values for maps": ({"stream_map_config": "x"}, "stream_map_config", "wrong type"),
     "faker": ({"faker_config": {"locale": 5}}, "faker_config.locale", "wrong type"),

@@ -1,4 +1,4 @@
-"""Addresses of people, found in whatever is kept, in any spelling that the mapping reads as the same."""
+"""Finds e-mail addresses and phone numbers in stored data, in any spelling that the mapping treats as equal."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 SHORTEST_NUMBER: Final = 7
-"""Digits; a shorter number is nobody's, and stands in too many records."""
+"""Minimum number of digits; shorter numbers are not phone numbers, and occur in too many records."""
 
 LONGEST_NUMBER: Final = 20
 _DIGITS: Final = re.compile(r"\d+")
 _GAP: Final = re.compile(r"[\s().\-/\u2010-\u2015]{1,4}")
-"""What people write between the digits of one number."""
+"""Separators between the digits of one number."""
 
 _BORDER: Final = re.compile(r"[\s<>()\[\],;:\"\\\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
-"""What ends an e-mail address in a text, quoted local parts aside."""
+"""Characters that end an e-mail address in a string (quoted local parts are not supported)."""
 
 _INNER_BORDER: Final = re.compile(r"[=&?/|'`{}!#$%^*~]")
-"""What may stand in a local part, and may as well end what comes before an address."""
+"""Characters that may belong to a local part, or may end what precedes an address."""
 
 _CELLS: Final = re.compile(r"[,;|\t<>\"]")
 _SCHEME: Final = re.compile(r"(?:mailto|tel|sms):", re.IGNORECASE)
@@ -46,16 +46,16 @@ _LONGEST_EMAIL: Final = 320
 
 
 class Addresses:
-    """The addresses of a list; each is known by its *number*, the line of the list that it stands in."""
+    """The addresses of a list; each is identified by its *number*, its line in the list."""
 
     def __init__(self, lines: Iterable[str], default_country: str | None) -> None:
         self._texts: dict[str, set[int]] = {}
         self._numbers: dict[str, set[int]] = {}
         self.spellings: dict[str, set[int]] = {}
-        """How the mapping may have spelled them: what the ledger's digests were made of."""
+        """Spelling -> numbers; how the mapping may have spelt them, for the ledger's digests."""
         self.numbers: set[int] = set()
         self.without: list[int] = []
-        """The lines that hold something, but no address."""
+        """The lines that are not empty, but have no address."""
         for number, line in enumerate(lines, start=1):
             texts = _addresses_of(line)
             if not texts and _clean(line):
@@ -77,7 +77,7 @@ class Addresses:
                     self.spellings.setdefault(spelling, set()).add(number)
 
     def found_in(self, line: bytes) -> set[int]:
-        """The numbers of the addresses that a JSON line mentions; of one that is torn, its text counts."""
+        """The numbers of the addresses that a JSON line contains; a torn line is searched as plain text."""
         try:
             value = decode(line)
         except (ValueError, RecursionError, ArithmeticError):
@@ -111,7 +111,7 @@ class Addresses:
 def _addresses_of(line: str) -> list[str]:
     """The addresses of a line: one, or those among the cells of a table (`Ada <ada@shop.example>` is two cells).
 
-    A cell of digits alone may be anything; so numbers beside other cells must begin as international ones do.
+    A cell of digits may be anything, so among other cells, phone numbers must start like international ones.
 
     >>> _addresses_of('"ada@shop.example";Ada;+47 999 00 001;1234567')
     ['ada@shop.example', '+47 999 00 001']
@@ -133,7 +133,7 @@ def _is_address(cell: str) -> bool:
 
 
 def _plain_forms(text: str) -> set[str]:
-    """What a text says once it is no longer escaped: for a link, for HTML (also twice), for the names of domains."""
+    """A string with its unescaped forms: URL-decoded, HTML-unescaped (also twice), with decoded domain names."""
     forms = {text}
     for undo in (_unquoted, unescape, unescape, _without_marks, _international):
         forms |= {undo(form).casefold() for form in forms}
@@ -149,7 +149,7 @@ def _without_marks(text: str) -> str:
 
 
 def _international(text: str) -> str:
-    """Write the names of domains in their own letters.
+    """Decode punycode domain names.
 
     >>> _international("ada@xn--mnchen-3ya.example")
     'ada@münchen.example'
@@ -165,7 +165,7 @@ def _international(text: str) -> str:
 
 
 def _domain_forms(address: str) -> set[str]:
-    """An address with its domain as it stands, in its own letters, and in those of the domain name system."""
+    """An address with its domain as given, decoded from punycode, and encoded to punycode."""
     local, at, domain = address.rpartition("@")
     if not at:
         return {address}
@@ -180,7 +180,7 @@ def _ascii(domain: str) -> str:
 
 
 def _clean(text: str) -> str:
-    """Without compatibility forms, and without blanks and invisible characters at both ends."""
+    """Normalize (NFKC), and strip whitespace and invisible characters at both ends."""
     text = unicodedata.normalize("NFKC", text)
     while text and (text[0].isspace() or unicodedata.category(text[0]) in {"Cf", "Cc"}):
         text = text[1:]
@@ -190,7 +190,7 @@ def _clean(text: str) -> str:
 
 
 def _emails_in(text: str) -> Iterator[str]:
-    """What may be an e-mail address in a text; all ways to read it where its beginning is not plain."""
+    """Candidate e-mail addresses in a string; several where the beginning of one is ambiguous."""
     at = text.find("@")
     while at >= 0:
         local = _BORDER.split(text[max(0, at - _LONGEST_EMAIL) : at])[-1]
@@ -203,7 +203,7 @@ def _emails_in(text: str) -> Iterator[str]:
 
 
 def _numbers_in(text: str) -> Iterator[str]:
-    """What may be the digits of a phone number: groups of digits in a row, joined."""
+    """Candidate phone numbers in a string: consecutive groups of digits, joined."""
     groups = list(_DIGITS.finditer(text))
     for first, start in enumerate(groups):
         digits, end = "", start.start()
@@ -223,7 +223,7 @@ def _digits(group: str) -> str:
 
 
 def _written_out(value: float | Decimal) -> str:
-    """The digits of a whole number, as a phone number that was written as one would have them."""
+    """The digits of a phone number that was stored as a JSON number; "" for other numbers."""
     exact = Decimal(str(value)) if isinstance(value, float) else Decimal(value)
     if not exact.is_finite() or exact.adjusted() > LONGEST_NUMBER or exact != exact.to_integral_value():
         return ""
@@ -231,7 +231,7 @@ def _written_out(value: float | Decimal) -> str:
 
 
 def _forms(text: str, digits: str, default_country: str | None) -> set[str]:
-    """All ways to write a phone number, as digits: with and without ``00``, ``0`` and the country."""
+    """All spellings of a phone number, as digits: with and without ``00``, ``0`` and the country code."""
     forms = {digits, digits.lstrip("0")}
     international = digits if text.startswith("+") else digits.removeprefix("00") if digits.startswith("00") else ""
     if not international:

@@ -1,6 +1,6 @@
-"""Batches as rows of the ledger: each is written as a whole, and merged into a table of single keys with many others.
+"""One ledger row per batch; finished batches are later merged, many at once, into the per-key table.
 
-A page of that table's index then changes once for many keys, instead of once for each.
+So an index page of that table is changed once for many keys, instead of once for each.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def batch_table(database: Database, name: str, content: str) -> sa.Table:
-    """Describe a table of batches whose bytes stand in the column *content*."""
+    """Declare a table of batches; the column *content* holds the encoded batch."""
     return database.table(
         name,
         sa.Column("key", sa.LargeBinary(16), primary_key=True),
@@ -27,7 +27,7 @@ def batch_table(database: Database, name: str, content: str) -> sa.Table:
 
 
 class BatchRows:
-    """The rows of a `batch_table`: the batches of this process, and those that others have not merged."""
+    """Access to a `batch_table`: the batches of this process, and unmerged ones of others."""
 
     def __init__(self, database: Database, table: sa.Table) -> None:
         self._database = database
@@ -36,22 +36,22 @@ class BatchRows:
         self._write = database.upsert_into(table, names, names[1:])
 
     def lock(self, connection: sa.Connection) -> None:
-        """Let nobody else write a batch until the transaction ends."""
+        """Lock the table against writers until the transaction ends."""
         self._database.lock(connection, self._table)
 
     def write(self, connection: sa.Connection, batches: Iterable[tuple[bytes, bytes]]) -> None:
-        """Write batches, as (key, content), or write them again."""
+        """Insert or update batches, given as (key, content)."""
         now = int(time.time())
         self._database.upsert(connection, self._write, [(key, content, now) for key, content in batches])
 
     def of_others(self, connection: sa.Connection, own: Collection[bytes]) -> list[tuple[bytes, bytes, int]]:
-        """All batches but one's own, as (key, content, epoch second when it was written), in the order of keys."""
+        """All batches except *own*, as (key, content, epoch second of writing), sorted by key."""
         found = connection.exec_driver_sql(f"SELECT key FROM {self._table.name}")  # noqa: S608  (a constant)
         others = {bytes(key) for (key,) in found} - set(own)
         return sorted(self._read(connection, others))
 
     def delete(self, connection: sa.Connection, keys: Collection[bytes]) -> set[bytes]:
-        """Delete batches; returns which of them were there."""
+        """Delete batches; returns the keys of those that existed."""
         key = self._table.c.key
         there = {bytes(row.key) for row in connection.execute(sa.select(key).where(key.in_(keys)))}
         connection.execute(sa.delete(self._table).where(key.in_(there)))

@@ -1,4 +1,4 @@
-"""From when on the ledger knows which opt-ins were delivered: from the first run on, or since the memory was lost."""
+"""Determines since when the ledger knows all delivered opt-ins: since the first run, or since the memory was lost."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 
 class ConsentMemory:
-    """Decides it once a stream, and notes it in the ledger; used by the reading thread alone.
+    """Decides once per stream, and stores the result in the ledger; used by the reading thread only.
 
-    The ledger is asked first. If the stream is new to it, earlier runs are known by the STATE that the tap goes on
-    from, which comes before the SCHEMA (or at least before the first record), by the summaries of *folder*, or by a
-    reject. A STATE after which no record comes, or that follows records, tells of this run.
+    The ledger is asked first. If it does not know the stream, earlier runs are recognized by the STATE that the tap
+    resumes from, which comes before the SCHEMA (or at least before the first record), by the summaries in *folder*, or
+    by a reject. A STATE that follows records, or that no record follows, belongs to this run.
     """
 
     def __init__(
@@ -33,12 +33,12 @@ class ConsentMemory:
         self._destination = destination
         self._since: dict[str, str] = {}
         self._undecided: dict[str, str] = {}  # stream -> the tap's name for it
-        self._resumed: set[str] = set()  # streams with a bookmark that came between their SCHEMA and their first record
+        self._resumed: set[str] = set()  # streams with a bookmark between their SCHEMA and their first record
         self._state: Any = None
         self.is_replay = False
 
     def note_state(self, state: Any, read: Mapping[str, int]) -> None:
-        """Take a STATE of the input, before which so many records of each stream were *read*."""
+        """Process a STATE of the input; *read*: stream -> records before it."""
         self._state = state
         for stream, of_tap in list(self._undecided.items()):
             if read.get(stream) or not has_bookmark(state, of_tap):
@@ -47,12 +47,12 @@ class ConsentMemory:
                 self._resumed.add(stream)
 
     def end(self) -> None:
-        """Take the end of the input: a bookmark after which no record came is that of an empty first run."""
+        """Process the end of the input: a bookmark that no record followed is that of an empty first run."""
         for stream in self._resumed & self._undecided.keys():
             self._decide(stream, has_earlier_runs=False)
 
     def begin(self, stream: str, of_tap: str) -> None:
-        """Take the SCHEMA of a stream of profiles, which the tap calls *of_tap*."""
+        """Process the SCHEMA of a stream of profiles; *of_tap*: its name in the tap."""
         if stream in self._since:
             return
         if self.is_replay:
@@ -63,7 +63,7 @@ class ConsentMemory:
             self._undecided[stream] = of_tap
 
     def since(self, stream: str) -> str:
-        """From when on it is known which opt-ins were delivered (ISO 8601, UTC); empty: from the first run on."""
+        """Since when all delivered opt-ins are known (ISO 8601, UTC); empty: since the first run."""
         if stream not in self._since:
             self._decide(stream, has_earlier_runs=stream in self._resumed)
         return self._since[stream]
@@ -81,31 +81,31 @@ class ConsentMemory:
             since = self._ledger.note_since(key, since)
             if since:
                 log.warning(
-                    "stream %s: there were earlier runs, and this ledger does not know them: who opted out inside "
-                    "%s since is not known either, so opt-ins of before now are withheld (noted as "
-                    "optin_withheld); opt-outs and later opt-ins go. Give back the data_dir of the last run (not an "
-                    "older copy: opt-ins delivered since would go again), or set `optins_without_memory: send`",
+                    "stream %s: there were earlier runs that this ledger does not know, so it is unknown who opted out "
+                    "inside %s since: opt-ins from before now are withheld (noted as optin_withheld); opt-outs and "
+                    "later opt-ins are sent. Restore the data_dir of the last run (not an older copy: opt-ins "
+                    "delivered since would be sent again), or set `optins_without_memory: send`",
                     shown(stream),
                     self._destination,
                 )
         elif since:
-            log.info("stream %s: opt-ins of before %s are withheld, see `optins_without_memory`", shown(stream), since)
+            log.info("stream %s: opt-ins before %s are withheld, see `optins_without_memory`", shown(stream), since)
         self._since[stream] = since
 
 
 def has_bookmark(state: Any, stream: str) -> bool:
-    """Whether a STATE says that the stream was read before."""
+    """Whether a STATE has a bookmark of the stream."""
     bookmarks = state.get("bookmarks", state) if isinstance(state, dict) else None
     return isinstance(bookmarks, dict) and bool(bookmarks.get(stream))
 
 
 def was_delivered_before(folder: Path, stream: str) -> bool:
-    """Whether the summary of a run says that something of the stream was delivered; dry runs do not count."""
+    """Whether the summary of a run, dry runs excluded, shows deliveries of the stream."""
     for path in folder.glob("summary-*.json"):
         try:
             summary = json.loads(path.read_text() if path.is_file() else "")
             if not summary["dry_run"] and summary["streams"].get(shown(stream), {}).get("delivered"):
                 return True
-        except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError):  # no summary of ours
+        except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError):  # not one of our summaries
             continue
     return False

@@ -1,4 +1,4 @@
-"""Where a pipeline keeps its rejects, its ledger and its run summaries: private files in a private folder."""
+"""The data folder of a pipeline: rejects, ledger and run summaries, as private files in a private folder."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ if TYPE_CHECKING:
 
 
 class AlreadyRunningError(Exception):
-    """Another run of the same integration and stream is under way."""
+    """Another run is loading the same stream of the same integration."""
 
     def __init__(self, stream: str) -> None:
         super().__init__(
             f"stream {shown(stream)}: another run of this integration is loading it; wait for it, or give this "
-            "pipeline an `integration_name` of its own"
+            "pipeline its own `integration_name`"
         )
 
 
 class DataDir:
-    """``data_dir`` and, in it, one folder for each integration name; both 0700, files 0600.
+    """``data_dir`` with one folder per integration name; folders have mode 0700, files 0600.
 
-    Folders and files that are there already, with more rights than that, lose them.
+    Existing folders and files with a wider mode are restricted.
 
     Raises:
-        OSError: It cannot be created or written.
+        OSError: The folder cannot be created or written to.
         UnsafeFileError: One of its files is a symbolic link.
-        SettingsError: It names no folder.
+        SettingsError: The setting is not a valid path.
     """
 
     def __init__(self, data_dir: str, integration_name: str) -> None:
@@ -51,7 +51,7 @@ class DataDir:
         self._locks: dict[str, int] = {}
 
     def _tighten(self) -> None:
-        """Close to others what is open to them; say so where that cannot be done, or would shut others out."""
+        """Remove other users' permissions; warn if that is impossible, and spare folders that others need."""
         files = [*self.folder.iterdir(), *self.root.glob("dry-run-*")]
         for path in files:
             if path.is_symlink():
@@ -61,16 +61,17 @@ class DataDir:
             return
         if not (tighten(self.root) and is_private):
             log.warning(
-                "data_dir %s can be read by others, and its rights cannot be changed from here", without_keys(self.root)
+                "data_dir %s can be read by others, and its permissions cannot be changed by this user",
+                without_keys(self.root),
             )
 
     def other_personal_files(self) -> list[Path]:
-        """Summaries, dry runs of all integrations, and what runs that died left half-written."""
+        """Summaries, dry runs of all integrations, and temporary files of runs that died."""
         found = {*self.folder.glob("summary-*"), *self.folder.glob("*.new"), *self.root.glob("dry-run-*")}
         return sorted(path for path in found if path.is_file())
 
     def other_integrations(self) -> list[str]:
-        """The names of the integrations beside this one that keep something here."""
+        """The names of other integrations with data in this folder."""
         return sorted(
             path.name
             for path in self.root.iterdir()
@@ -78,11 +79,11 @@ class DataDir:
         )
 
     def prune(self, days: int) -> int:
-        """Remove summaries, dry runs and left-overs of more than *days*; returns how many."""
+        """Delete summaries, dry runs and temporary files older than *days*; returns how many."""
         oldest = time.time() - days * 86_400
         stale = 0
         for path in self.other_personal_files():
-            with suppress(FileNotFoundError):  # another run prunes, too
+            with suppress(FileNotFoundError):  # another run is pruning, too
                 if path.stat().st_mtime < oldest:
                     path.unlink()
                     stale += 1
@@ -95,22 +96,22 @@ class DataDir:
 
     @property
     def unidentified(self) -> Path:
-        """The records that have none of the mapped identifiers, in the form of rejects."""
+        """The records that have none of the mapped identifiers, in the format of rejects."""
         return self.folder / "unidentified.jsonl"
 
     @property
     def kept_records(self) -> tuple[Path, ...]:
-        """Every file that keeps records as they came."""
+        """Every file that holds input records."""
         return self.rejects, self.unidentified
 
     @property
     def has_ledger(self) -> bool:
-        """Whether there is a ledger here."""
+        """Whether the SQLite ledger exists."""
         return (self.folder / "ledger.sqlite").exists()
 
     @property
     def ledger(self) -> Path:
-        """The SQLite ledger; created here, so that it is 0600 from its first byte."""
+        """The SQLite ledger; created by this property, so that it has mode 0600 from the start."""
         path = self.folder / "ledger.sqlite"
         os.close(open_private(path, os.O_RDWR | os.O_CREAT))
         return path
@@ -120,22 +121,22 @@ class DataDir:
         return self.root / f"dry-run-{run_id}.jsonl"
 
     def dry_run_rejects(self, run_id: str) -> Path:
-        """What a dry run would reject; apart, so that a replay never takes it up."""
+        """What a dry run would reject; a separate file, so that a replay ignores it."""
         return self.root / f"dry-run-{run_id}-rejects.jsonl"
 
     def write_summary(self, run_id: str, text: str) -> Path:
-        """Keep a run's summary."""
+        """Write a run's summary."""
         path = self.folder / f"summary-{run_id}.json"
         _write_whole(path, text)
         return path
 
     def write_schema(self, message: dict[str, Any]) -> None:
-        """Keep a SCHEMA message, for a replay's rejects to be held against; the stream's name stays out."""
+        """Store a SCHEMA message for the validation of replayed rejects, without the stream's name."""
         nameless = {name: value for name, value in message.items() if name != "stream"}
         _write_whole(self._schema(message["stream"]), encode(nameless).decode())
 
     def summaries(self) -> Iterator[dict[str, Any]]:
-        """The summaries of past runs that can be read, newest first."""
+        """The readable summaries of past runs, newest first."""
         for path in sorted(self.folder.glob("summary-*.json"), reverse=True):
             with suppress(OSError, ValueError, RecursionError):
                 summary = json.loads(path.read_text()) if path.is_file() else None
@@ -143,7 +144,7 @@ class DataDir:
                     yield summary
 
     def read_schema(self, stream: str) -> dict[str, Any] | None:
-        """The SCHEMA message of a stream as the last run got it; 0.1.0 kept its schema alone."""
+        """The SCHEMA message of a stream in the last run; 0.1.0 stored only its schema."""
         path = self._schema(stream)
         if not path.exists():
             return None
@@ -157,23 +158,23 @@ class DataDir:
 
     @contextmanager
     def alone(self, work: str) -> Iterator[None]:
-        """Wait until no other process does this *work* here, and keep others from it."""
+        """Hold an exclusive lock named *work* in this folder, waiting for other processes."""
         file = open_private(self.folder / f"{work}.lock", os.O_RDWR | os.O_CREAT)
         try:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                log.warning("another %s of this integration is under way: waiting for its end", work)
+                log.warning("another %s of this integration is running: waiting for it to end", work)
                 fcntl.flock(file, fcntl.LOCK_EX)
             yield
         finally:
             os.close(file)
 
     def lock(self, stream: str) -> None:
-        """Hold *stream* for this run; the lock goes with the process, however it ends.
+        """Lock *stream* for this run; the lock ends with the process, however it ends.
 
         Raises:
-            AlreadyRunningError: Another run holds it.
+            AlreadyRunningError: Another run holds the lock.
         """
         name = _file_name(stream)
         if name in self._locks:
@@ -191,16 +192,16 @@ def folder_of(data_dir: str) -> Path:
     """The folder that ``data_dir`` names.
 
     Raises:
-        SettingsError: It holds a NUL character, or ``~`` and the name of nobody here.
+        SettingsError: It contains a NUL character, or ``~`` with an unknown user.
     """
     with suppress(RuntimeError):
         if "\0" not in data_dir:
             return Path(data_dir).expanduser()
-    raise SettingsError([Finding("data_dir", "names no folder", "write a path; `~` is the home of who runs this")])
+    raise SettingsError([Finding("data_dir", "is not a path", "write a path; `~` is the current user's home")])
 
 
 def _write_whole(path: Path, text: str) -> None:
-    """Write a file so that nobody ever finds half of it."""
+    """Write a file atomically."""
     fresh = path.with_name(f"{path.name}.{os.getpid()}.new")
     with os.fdopen(open_private(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "w") as file:
         file.write(text)

@@ -1,6 +1,6 @@
-"""The ledger's database, SQLite or PostgreSQL: opened, and spoken to in batches by way of the driver.
+"""The ledger's database, SQLite or PostgreSQL, with bulk reads and writes through the driver.
 
-SQLAlchemy writes the statements; the rows go past it, since its way with a row costs as much as the database's own.
+SQLAlchemy compiles the statements; rows bypass it, since its work per row costs as much as the database's own.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ if TYPE_CHECKING:
 
 _Insert = sqlite.Insert | postgresql.Insert
 _INSERTS: dict[str, Callable[[sa.Table], _Insert]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
-"""The dialects whose INSERT knows ON CONFLICT."""
+"""Supported dialects -> INSERT with ON CONFLICT."""
 
 ROWS_PARAMETERS = 20_000
-"""How many parameters a statement carries that writes rows: fewer than either database takes."""
+"""Most parameters of a bulk insert: below the limits of both databases."""
 
 CONNECT_SECONDS, PING_SECONDS, TRANSACTION_SECONDS = 10, 10.0, 300.0
-"""How long a PostgreSQL server may take for each of them, before the ledger counts as failed."""
+"""How long a PostgreSQL server may take for each of these before the ledger counts as failed."""
 
 FORMAT = 2
-"""What stands in the tables, as a number that grows; those of before it was written down count as 1."""
+"""Version of the table contents; tables without a noted version count as 1."""
 
 Row = tuple[Any, ...]
 
@@ -45,7 +45,7 @@ Column = Sequence[str] | Sequence[bytes] | Sequence[bytes | None]
 
 
 class Upsert(NamedTuple):
-    """A statement for any number of rows, whose *marks* stand between what comes *before* and *after* them."""
+    """An upsert for any number of rows: *before*, then *marks* (placeholders) for each row, then *after*."""
 
     before: str
     marks: str
@@ -54,21 +54,21 @@ class Upsert(NamedTuple):
 
 
 class LedgerError(Exception):
-    """The ledger cannot be opened; the message says what to change, and never shows the URL."""
+    """The ledger cannot be opened; the message says what to change, without showing the URL."""
 
 
 class Database:
-    """Runs prepared statements; may be used from any thread.
+    """Runs prepared statements; thread-safe.
 
-    SQLite has one connection, which the threads take turns with: a second one would empty the page cache of the first
+    SQLite has one connection, which the threads use in turn: a second one would invalidate the page cache of the first
     at every write. PostgreSQL has a pool.
 
     Args:
         url: SQLAlchemy URL.
-        prefix: What the names of its tables begin with; so targets of several destinations can share a database.
+        prefix: Prefix of the table names, so that targets of several destinations can share a database.
 
     Raises:
-        LedgerError: It cannot be used.
+        LedgerError: The database cannot be used.
     """
 
     def __init__(self, url: str, prefix: str) -> None:
@@ -80,16 +80,16 @@ class Database:
         self._turn = threading.Lock()
 
     def table(self, name: str, *columns: sa.Column[Any]) -> sa.Table:
-        """Describe a table of the ledger; `create` makes it."""
+        """Declare a table of the ledger; `create` creates it."""
         return sa.Table(f"{self._prefix}_{name}", self._tables, *columns)
 
     def create(self, upgrade: Callable[[sa.Connection], None]) -> None:
-        """Create the tables that are missing; another process may be doing the same now, hence the second try.
+        """Create missing tables; retried once, because another process may be doing the same.
 
-        *upgrade* is called once, when tables of before format 2 may be there.
+        *upgrade* is called once, if there may be tables from before format 2.
 
         Raises:
-            LedgerError: It cannot be done, or a newer version has written them.
+            LedgerError: The tables cannot be created, or were written by a newer version.
         """
         for last_try in (False, True):
             try:
@@ -112,23 +112,23 @@ class Database:
                 return
 
     def note_fact(self, connection: sa.Connection, key: bytes, value: str) -> bool:
-        """Note something the ledger is to know of itself; False if it is noted already, and stays as it is."""
+        """Store a fact about the ledger itself; returns False, and changes nothing, if it is stored already."""
         insert = _INSERTS[self.engine.dialect.name](self._facts).values(key=key, value=value)
         noted = insert.on_conflict_do_nothing(index_elements=["key"]).returning(self._facts.c.key)
         return connection.execute(noted).first() is not None
 
     def fact(self, connection: sa.Connection, key: bytes) -> str | None:
-        """What was noted under *key*, if anything was."""
+        """The fact stored under *key*, if any."""
         found = connection.execute(sa.select(self._facts.c.value).where(self._facts.c.key == key)).scalar()
         return None if found is None else str(found)
 
     def changes_of_others(self, connection: sa.Connection) -> int | None:
-        """A number that is another one once somebody else has written (SQLite); None: nobody can tell."""
+        """A number that changes when another connection writes (SQLite); None if the database has none."""
         return int(connection.exec_driver_sql("PRAGMA data_version").scalar() or 0) if self.is_sqlite else None
 
     @contextmanager
     def transaction(self) -> Iterator[sa.Connection]:
-        """Open a connection whose changes are committed at the end."""
+        """Open a connection; its changes are committed at the end."""
         with self._in_turn(), self.engine.begin() as connection:
             if self.is_sqlite:
                 yield connection
@@ -140,16 +140,16 @@ class Database:
         return self._turn if self.is_sqlite else nullcontext()
 
     def lock(self, connection: sa.Connection, table: sa.Table) -> None:
-        """Let nobody else write *table* until the transaction ends."""
+        """Lock *table* against writers until the transaction ends."""
         if self.is_sqlite:  # any write locks the whole file
             connection.exec_driver_sql(f"DELETE FROM {table.name} WHERE 0")  # noqa: S608  (a constant)
         else:
             connection.exec_driver_sql(f"LOCK TABLE {table.name} IN SHARE ROW EXCLUSIVE MODE")
 
     def upsert_into(self, table: sa.Table, names: Sequence[str], changed: Sequence[str]) -> Upsert:
-        """Write the statement that inserts rows of *names*, which stand in the order of the table's columns.
+        """Compile an upsert of the columns *names*, which are in the order of the table's columns.
 
-        Of a row whose key exists, *changed* are overwritten; without *changed* it stays as it is.
+        If a row's key exists, the columns *changed* are overwritten; without *changed*, the row is left unchanged.
         """
         insert = _INSERTS[self.engine.dialect.name](table)
         row = insert.values({name: sa.bindparam(name) for name in names})
@@ -164,10 +164,10 @@ class Database:
         return Upsert(before + values_word, marks, on_conflict + rule, ROWS_PARAMETERS // len(names))
 
     def upsert(self, connection: sa.Connection, statement: Upsert, rows: list[Row]) -> None:
-        """Insert or change *rows*, each key once, in the order of their keys.
+        """Insert or update *rows* (unique keys), sorted by key.
 
-        One order for all, so that two pipelines never wait for each other in a ring. Many rows go into one statement:
-        while SQLite works on it, other threads can run; between two statements, they have to be waited for.
+        All pipelines write in this order, which prevents deadlocks. Many rows go into one statement, because SQLite
+        releases the GIL during a statement, and must wait to get it back after each.
         """
         rows.sort(key=itemgetter(0))
         for start in range(0, len(rows), statement.most_rows):
@@ -176,12 +176,12 @@ class Database:
             connection.exec_driver_sql(text, tuple(chain.from_iterable(some)))
 
     def read(self, connection: sa.Connection, columns: Sequence[sa.Column[Any]], keys: Sequence[bytes]) -> list[Row]:
-        """The values of *columns* where the first of them is one of *keys*, which have one length."""
+        """The values of *columns* in rows whose first column is one of *keys*, which all have one length."""
         if not keys:
             return []
         names = ", ".join(column.name for column in columns)
         given, parameters = self.given(keys)
-        # SQLite goes through the left side of a CROSS JOIN, and looks up each row of it in the right one.
+        # In a CROSS JOIN, SQLite scans the left side, and looks up each of its rows in the right one.
         found = connection.exec_driver_sql(
             f"{given} SELECT {names} FROM given CROSS JOIN {columns[0].table} "  # noqa: S608  (constants)
             f"WHERE {columns[0].name} = column_0",
@@ -190,11 +190,11 @@ class Database:
         return [tuple(row) for row in found]
 
     def given(self, *columns: Column) -> tuple[str, tuple[Any, ...]]:
-        """A common table expression ``given (column_0, …)`` whose rows are the places of *columns*; its parameters.
+        """A common table expression ``given (column_0, …)`` with the values of *columns* as rows, and its parameters.
 
-        A column has at least one place. It holds either texts, which do not end in a blank, or bytes of one length,
-        and where there is a None among them, none that are all zero. A statement that takes them from few parameters
-        needs a fraction of the time of one with a parameter for each.
+        A column is not empty. It holds either strings, which must not end in a space, or bytes of one length; if these
+        include None, none may be all zero. Passing each column as one parameter takes a fraction of the time of one
+        parameter per value.
 
         Raises:
             ValueError: Bytes of several lengths.
@@ -220,7 +220,7 @@ class Database:
 
 
 def check_format(found: str, prefix: str) -> None:
-    """Refuse a ledger of which this version cannot know what stands in it.
+    """Refuse a ledger in a format that this version does not know.
 
     Raises:
         LedgerError: A newer version wrote it.
@@ -233,10 +233,10 @@ def check_format(found: str, prefix: str) -> None:
 
 
 def _joined(column: Column) -> tuple[str, bytes]:
-    """How SQLite cuts a value out of a column joined to one parameter, and that parameter."""
+    """The SQLite expression that cuts one value out of a column joined to one parameter, and that parameter."""
     if isinstance(column[0], str):
         texts = [value.encode() for value in cast("Sequence[str]", column)]
-        width = max(1, *map(len, texts))  # a piece of no width is NULL
+        width = max(1, *map(len, texts))  # a piece of width 0 would be NULL
         return f"rtrim(CAST({_piece(width)} AS TEXT))", b"".join([text.ljust(width) for text in texts])
     values = cast("Sequence[bytes | None]", column)
     width, *others = {len(value) for value in values if value is not None} or {0}
@@ -266,7 +266,7 @@ def _open(url: str) -> sa.Engine:
 
 
 def _open_postgresql(url: str) -> sa.Engine:
-    """Open a pool, none of whose connections waits for ever for a server that takes it and does not answer."""
+    """Open a pool with timeouts, so that no connection waits forever for a server that does not answer."""
     by_libpq = sa.make_url(url).get_dialect().driver in {"psycopg", "psycopg2"}
     given = {"connect_timeout": CONNECT_SECONDS} if by_libpq and "connect_timeout" not in sa.make_url(url).query else {}
     engine = sa.create_engine(url, hide_parameters=True, paramstyle="format", connect_args=given)
@@ -275,7 +275,7 @@ def _open_postgresql(url: str) -> sa.Engine:
 
 
 def _ping(connection: Any, _record: Any, _proxy: Any) -> None:
-    """Have a connection that was idle answer, or be replaced.
+    """Check an idle connection, so that a dead one is replaced.
 
     Raises:
         sa.exc.DisconnectionError: It is dead.
@@ -286,13 +286,13 @@ def _ping(connection: Any, _record: Any, _proxy: Any) -> None:
             cursor.execute("SELECT 1")
             cursor.close()
             connection.rollback()
-    except Exception:  # noqa: BLE001  (whatever the driver raises: this connection is of no use)
+    except Exception:  # noqa: BLE001  (whatever the driver raises, this connection is unusable)
         raise sa.exc.DisconnectionError from None
 
 
 @contextmanager
 def _answering(connection: Any, seconds: float) -> Iterator[None]:
-    """Cut a connection whose server does not answer in time: drivers wait for ever, and cannot be told otherwise."""
+    """Close a connection whose server does not answer in time: drivers wait forever, and have no such timeout."""
     timer = threading.Timer(seconds, _cut, (connection,))
     timer.daemon = True
     timer.start()
@@ -308,7 +308,7 @@ def _cut(connection: Any) -> None:
 
 
 def _open_sqlite(url: str) -> sa.Engine:
-    """Open a private file; few statements are kept, since those for many rows are large and seldom come again."""
+    """Open a private file; few statements are cached, since bulk statements are large and rarely repeated."""
     _make_private(sa.make_url(url).database)
     engine = sa.create_engine(
         url,
@@ -321,21 +321,21 @@ def _open_sqlite(url: str) -> sa.Engine:
 
 
 def _make_private(database: str | None) -> None:
-    """Make SQLite's file before SQLite does, 0600; take others' rights away where it is there already."""
+    """Create SQLite's file before SQLite does, with mode 0600; restrict the mode of an existing one."""
     name = urlsplit(database).path if database and database.startswith("file:") else database
     if not name or ":memory:" in name:
         return
-    with suppress(OSError):  # SQLite says what is wrong
+    with suppress(OSError):  # SQLite will report what is wrong
         os.close(os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         for path in (name, f"{name}-wal", f"{name}-shm"):
             tighten(Path(path))
 
 
 def _tune_sqlite(connection: Any, _record: Any) -> None:
-    """Let several processes share the file: readers beside one writer, waiting instead of failing.
+    """Configure the file for several processes: readers alongside one writer, waiting instead of failing.
 
-    What is deleted is overwritten: the bytes of events are gone once their outcome is known. The write-ahead log may
-    grow to 4,000 pages (16 MB) before it is copied into the file: a page that changes often is then copied once.
+    Deleted data is overwritten, so that the bytes of events are gone once their outcome is known. The write-ahead log
+    may grow to 4,000 pages (16 MB) before a checkpoint, so that a page that changes often is copied once.
     """
     for pragma in (
         "busy_timeout = 60000",

@@ -1,4 +1,4 @@
-"""Short keys for the ledger that show nothing of what they stand for."""
+"""Keyed digests, so that the ledger holds no readable personal data."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ LONGEST_TEXT = 120
 
 
 def shortened(text: str) -> str:
-    """A text for the ledger: itself, or a digest where it is longer than what the ledger is made for.
+    """A string for the ledger: itself, or a digest if it is too long.
 
-    All rows of a statement are as wide as the widest one.
+    All rows of a bulk statement are padded to the longest string.
     """
     if len(text) <= LONGEST_TEXT:
         return text
@@ -18,13 +18,13 @@ def shortened(text: str) -> str:
 
 
 class Digester:
-    """Makes 16-byte digests within a *scope* (partner and integration name): other scopes never meet the same key."""
+    """Makes 16-byte digests within a *scope* (partner and integration name); scopes never share a key."""
 
     def __init__(self, scope: str) -> None:
         self._keyed = hashlib.blake2b(digest_size=16, key=hashlib.blake2b(scope.encode(), digest_size=32).digest())
 
     def __call__(self, *parts: str | bytes) -> bytes:
-        """Digest *parts*; the order and the borders between them count."""
+        """Digest *parts*; their order and boundaries matter."""
         hashed = self._keyed.copy()
         for part in parts:
             encoded = part if isinstance(part, bytes) else part.encode("utf-8", "surrogatepass")

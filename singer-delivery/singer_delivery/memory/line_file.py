@@ -1,4 +1,4 @@
-"""A file of JSON lines that several processes append to and rewrite, read one line at a time."""
+"""A file of lines that several processes may append to, rewrite and read at the same time."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ COPY_BYTES = 1 << 20
 
 
 class LineFile:
-    """Lines that end with a newline byte and nothing else; the file is 0600.
+    """Lines that end with a newline byte; the file has mode 0600.
 
-    Every change is made under one lock between processes (a file beside it). A line torn by a crash is closed with a
-    newline before the next one.
+    Every change is made under an inter-process lock (a lock file next to it). A line torn by a crash is ended with a
+    newline before the next append.
     """
 
     def __init__(self, path: Path) -> None:
@@ -28,10 +28,10 @@ class LineFile:
         self._fresh = path.with_suffix(".new")
 
     def append(self, lines: bytes, *, durable: bool) -> None:
-        """Append whole lines; *durable*: wait until the disk has them, and all that was appended before.
+        """Append whole lines; *durable*: sync them, and everything appended before.
 
         Raises:
-            OSError: It failed; the file is as it was, but for a last line that may be torn.
+            OSError: It failed; the file is unchanged, except for a possibly torn last line.
         """
         with self._exclusive():
             file = open_private(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
@@ -52,7 +52,7 @@ class LineFile:
                 os.close(file)
 
     def lines(self) -> Iterator[bytes]:
-        """The lines that are there now; what is appended or rewritten meanwhile is not seen."""
+        """The present lines; later changes are not seen."""
         with self._exclusive():
             if not self.path.exists():
                 return
@@ -64,15 +64,15 @@ class LineFile:
                 yield line
 
     def rewrite(self, change: Callable[[bytes, int], bytes]) -> int:
-        """Replace every line by what *change* makes of it and of its position (nothing: it goes).
+        """Replace every line with the result of *change*, called with the line and its position; b"" removes it.
 
-        Returns how many lines differ. Nobody can append meanwhile; up to the first change nothing is written.
+        Returns how many lines changed. The file is locked meanwhile; nothing is written before the first change.
         """
         with self._exclusive():
             return self._rewrite(change)
 
     def rewrite_after(self, prepare: Callable[[Iterator[bytes]], Callable[[bytes, int], bytes] | None]) -> int:
-        """Show all lines to *prepare*, then :meth:`rewrite` with what it returns, under one lock."""
+        """Pass all lines to *prepare*, then :meth:`rewrite` with the function it returns, under one lock."""
         with self._exclusive():
             if not self.path.exists():
                 return 0
@@ -81,11 +81,11 @@ class LineFile:
             return self._rewrite(change) if change else 0
 
     def size(self) -> int:
-        """Bytes of the file; 0 where there is none."""
+        """Bytes of the file; 0 if it does not exist."""
         return self.path.stat().st_size if self.path.exists() else 0
 
     def _rewrite(self, change: Callable[[bytes, int], bytes]) -> int:
-        self._fresh.unlink(missing_ok=True)  # left over from a process that died: its lock is ours
+        self._fresh.unlink(missing_ok=True)  # left by a process that died, since we hold the lock
         if not self.path.exists():
             return 0
         changed = position = 0
@@ -107,13 +107,13 @@ class LineFile:
                 self._sync_folder()
         finally:
             if fresh:
-                with suppress(OSError):  # it is of no use if it could not be written to its end
+                with suppress(OSError):  # useless if it could not be written completely
                     fresh.close()
                 self._fresh.unlink(missing_ok=True)
         return changed
 
     def _copy(self, size: int) -> IO[bytes]:
-        """Begin the new file with the first *size* bytes of the present one."""
+        """Start the new file with the first *size* bytes of the present one."""
         fresh = os.fdopen(open_private(self._fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "wb")
         with os.fdopen(open_private(self.path, os.O_RDONLY), "rb") as old:
             while size > 0:
@@ -140,7 +140,7 @@ class LineFile:
 
 
 def write_all(file: int, data: bytes) -> None:
-    """Write *data* to its end."""
+    """Write all of *data*."""
     view = memoryview(data)
     while view:
         view = view[os.write(file, view) :]

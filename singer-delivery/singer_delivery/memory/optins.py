@@ -1,8 +1,8 @@
-"""Which opt-ins of a profile go along, and what the ledger then knows of them (CO-05, CO-06).
+"""Decides which opt-ins of a profile are sent, and what the ledger remembers of them (CO-05, CO-06).
 
-The ledger keeps a token for each opt-in: ``true SUBSCRIBED 2026-…``, what was delivered last and the consent it came
-from; ``withheld true …``, what would have been sent, had one known what was delivered before; ``? 2026-… false …``,
-what a version read then would have changed, of which nobody knows whether it has arrived.
+The ledger keeps a token for each opt-in: ``true SUBSCRIBED 2026-…``, the value delivered last and the consent it came
+from; ``withheld true …``, a value that was not sent because earlier deliveries are unknown; ``? 2026-… false …``, a
+value sent from a version read at that time, with an unknown outcome.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ WITHHELD = "withheld "
 DOUBT = "? "
 
 NEVER_SUBSCRIBED = "NEVER_SUBSCRIBED"
-"""The word of a consent that nobody has decided on yet."""
+"""Consent of a person who has not decided yet."""
 
 
 class Choice(NamedTuple):
-    """What is sent: attribute -> opt-in. *noted*: the tokens that change by it. *withheld*: what stays behind."""
+    """*sent*: attribute -> opt-in. *noted*: attribute -> new token. *withheld*: attributes that are not sent."""
 
     sent: dict[str, Any]
     noted: dict[str, str]
@@ -34,11 +34,11 @@ class Choice(NamedTuple):
 
 
 def choose_optins(optins: Optins, read_at: str, last: Mapping[str, str], last_read_at: str, since: str) -> Choice:
-    """The opt-ins of a version that nothing newer is known of: every ``false``, and each ``true`` that is news.
+    """Choose the opt-ins of the newest version of a profile: every ``false``, and each ``true`` that has changed.
 
-    *last*: the ledger's tokens, of a version that was read at *last_read_at*. *since*: from when on the ledger knows
-    what was delivered; empty: from the first run of all. So an opt-out made inside the destination is overwritten
-    neither by an unrelated change of the profile, nor after the memory was lost.
+    *last*: the ledger's tokens, of a version read at *last_read_at*. *since*: since when the ledger knows all
+    deliveries; empty: since the very first run. So an opt-out made inside the destination is overwritten neither by an
+    unrelated change of the profile, nor after the memory was lost.
     """
     choice = Choice({}, {}, [])
     for name, (value, consent) in optins.items():
@@ -58,20 +58,20 @@ def choose_optins(optins: Optins, read_at: str, last: Mapping[str, str], last_re
 
 
 def is_delivered(token: str, known: str, known_read_at: str) -> bool:
-    """Whether a ``true`` is no later decision than the ``true`` delivered last, however its time is written."""
+    """Whether the ``true`` delivered last covers this one: the same decision, or an earlier one."""
     return known.startswith("true") and (token == known or not is_later_decision(token, known, known_read_at))
 
 
 def is_unproven(token: str, known: str, since: str) -> bool:
-    """Whether a ``true`` may have been delivered before the memory began."""
+    """Whether a ``true`` may already have been delivered before the ledger began."""
     return bool(since) and (not known or known.startswith((WITHHELD, DOUBT))) and not decided_at(token) > since
 
 
 def may_be_older(token: str, read_at: str, known: str, known_read_at: str) -> bool:
-    """Whether a ``true`` may be older than the ``false`` that was sent last: a later decision never is.
+    """Whether a ``true`` may be older than the ``false`` that was sent last; a later decision never is.
 
-    The order of the readings tells only where the times of decisions do not: there are none, nobody had decided yet, or
-    the consent is the same one, and its suppression was lifted.
+    The read times are compared only if the decision times are inconclusive: there are none, the person had not decided
+    yet, or the consent is the same and its suppression was lifted.
     """
     if known.startswith(DOUBT):
         _, known_read_at, known = known.split(" ", 2)
@@ -85,10 +85,10 @@ def may_be_older(token: str, read_at: str, known: str, known_read_at: str) -> bo
 
 
 def overdue_optouts(optins: Optins, read_at: str, last: Mapping[str, str], last_read_at: str) -> Choice:
-    """The opt-outs of a version that is older than the one delivered, by the clocks alone.
+    """Choose the opt-outs to send from a version that, by its read time, is older than the delivered one.
 
-    Those go all the same that the delivered version does not know, or knows as an opt-in decided earlier; where there
-    is no time of a decision, those that were read at about the same time.
+    These are opt-outs that the delivered version does not have, or has as an opt-in decided earlier; without decision
+    times, those read at about the same time.
     """
     choice = Choice({}, {}, [])
     for name, (value, consent) in optins.items():
@@ -96,7 +96,9 @@ def overdue_optouts(optins: Optins, read_at: str, last: Mapping[str, str], last_
         if value is not False or known.startswith("false"):
             continue
         if known.startswith("true"):
-            has_times = decided_at(token) and consent_in(known)[1]  # a time ahead of now is earlier than any other
+            has_times = (
+                decided_at(token) and consent_in(known)[1]
+            )  # a time in the future counts as earlier than any other
             if not (decided_at(token) > decided_at(known) if has_times else is_near(read_at, last_read_at)):
                 continue
         choice.sent[name] = value
@@ -105,18 +107,18 @@ def overdue_optouts(optins: Optins, read_at: str, last: Mapping[str, str], last_
 
 
 def optin_token(value: bool, consent: str) -> str:
-    """What the ledger keeps of an opt-in: a suppression changes the value, though not the consent behind it."""
+    """The ledger's token of an opt-in: the value, and the consent behind it (a suppression changes only the value)."""
     return f"{'true' if value else 'false'} {consent}"
 
 
 def doubtful(known: str, known_read_at: str, token: str, read_at: str) -> str:
-    """What is known of an opt-in once *token* was sent, and no answer came; an opt-out in doubt stays in mind."""
+    """The token of an opt-in after *token* was sent without an answer; an unconfirmed opt-out is never forgotten."""
     if known == token:
         return known
     if token.startswith("true") and (
         is_delivered(token, known, known_read_at) or may_be_older(token, read_at, known, known_read_at)
     ):
-        return known  # it did not go
+        return known  # it was not sent
     if known.startswith(DOUBT):
         _, doubt_read_at, in_doubt = known.split(" ", 2)
         if token.startswith("true") and in_doubt.startswith("false"):
@@ -127,18 +129,18 @@ def doubtful(known: str, known_read_at: str, token: str, read_at: str) -> str:
 
 
 def is_later_decision(token: str, than: str, than_read_at: str) -> bool:
-    """Whether it is certain that a person decided so later than the other way, to the second.
+    """Whether *token* is certainly a later decision than *than*, compared by seconds.
 
-    Where the other decision has no time, it is as late as its reading.
+    If the other decision has no time, its read time is used.
     """
     known = decided_at(than) or than_read_at
     return bool(known) and decided_at(token)[:SECONDS_LENGTH] > known[:SECONDS_LENGTH]
 
 
 def decided_at(token: str) -> str:
-    """When the decision behind a token was made (ISO 8601, UTC); nothing for none, or one ahead of now.
+    """When the decision behind a token was made (ISO 8601, UTC); "" if unknown or in the future.
 
-    Of a consent and its suppression the later one counts.
+    Of a consent and its suppression, the later time is used.
 
     >>> decided_at("true SUBSCRIBED 2026-08-14T09:12:40+00:00")
     '2026-08-14T09:12:40.000000+00:00'
@@ -148,7 +150,7 @@ def decided_at(token: str) -> str:
 
 
 def consent_in(token: str) -> tuple[str, str]:
-    """The consent in a token, whatever suppresses it: its word, and its time.
+    """The consent in a token, regardless of suppressions: its word, and its time.
 
     >>> consent_in("false SUBSCRIBED 2026-05-01T10:00:00Z 2026-05-02T10:00:00Z")
     ('SUBSCRIBED', '2026-05-01T10:00:00.000000+00:00')
@@ -158,7 +160,7 @@ def consent_in(token: str) -> tuple[str, str]:
 
 
 def moment(text: str) -> str:
-    """A time as `in_utc` writes it; nothing, if it is none."""
+    """A time as formatted by `in_utc`; "" if it is not a time."""
     try:
         return in_utc(text)
     except (ValueError, OverflowError):

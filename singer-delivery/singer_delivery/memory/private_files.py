@@ -1,4 +1,4 @@
-"""Files and folders that nobody else may read: made, opened and tightened; symbolic links are refused."""
+"""Creates, opens and restricts files and folders that only their owner may read; refuses symbolic links."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from pathlib import Path
 from singer_delivery.disclosure import without_keys
 
 OTHERS = 0o077
-"""What group and others may do with a file; here, nothing."""
+"""Permission bits of group and others."""
 
 
 class UnsafeFileError(Exception):
-    """A file of ``data_dir`` is a symbolic link, a folder, a pipe or a device.
+    """A file in ``data_dir`` is a symbolic link, a folder, a pipe or a device.
 
-    Whoever made it would decide where personal data goes; and who opens a pipe waits for ever.
+    Its creator would control where personal data is written; and opening a pipe may block forever.
     """
 
     def __init__(self, path: Path) -> None:
@@ -25,21 +25,21 @@ class UnsafeFileError(Exception):
             f"{without_keys(path)} is a symbolic link, which is not followed; remove it, or let `data_dir` itself "
             "point elsewhere"
             if path.is_symlink()
-            else f"{path} is no file; remove it"
+            else f"{without_keys(path)} is not a regular file; remove it"
         )
 
 
 def open_private(path: Path, flags: int) -> int:
-    """Open a file; one that is created is 0600.
+    """Open a file; a new one gets mode 0600.
 
     Raises:
-        UnsafeFileError: It is a symbolic link, or no file.
+        UnsafeFileError: It is a symbolic link, or not a regular file.
         OSError: It cannot be opened.
     """
     try:
         file = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
     except OSError as error:
-        if error.errno in {errno.ELOOP, errno.EISDIR, errno.ENXIO}:  # the last: a pipe that nobody reads
+        if error.errno in {errno.ELOOP, errno.EISDIR, errno.ENXIO}:  # ENXIO: a pipe without a reader
             raise UnsafeFileError(path) from None
         raise
     if not stat.S_ISREG(os.fstat(file).st_mode):
@@ -49,29 +49,29 @@ def open_private(path: Path, flags: int) -> int:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder, and those above it that are missing, 0700 whatever the umask is."""
+    """Create a folder and its missing parents, with mode 0700 regardless of the umask."""
     missing = [each for each in (folder, *folder.parents) if not each.exists()]
     for each in reversed(missing):
         each.mkdir(mode=0o700, exist_ok=True)
 
 
 def tighten(path: Path) -> bool:
-    """Take group's and others' rights away where there are any; returns whether nobody else has any now."""
+    """Remove the permissions of group and others; returns whether they are gone now."""
     with suppress(FileNotFoundError):
         mode = stat.S_IMODE(path.stat().st_mode)
         if mode & OTHERS:
-            with suppress(PermissionError):  # it is somebody else's, as on some mounted volumes
+            with suppress(PermissionError):  # owned by another user, as on some mounted volumes
                 path.chmod(mode & ~OTHERS)
             return not path.stat().st_mode & OTHERS
     return True
 
 
 def is_shared(folder: Path) -> bool:
-    """Whether other programs need a folder, too: ``/tmp`` and its like, one's home, and where one works, or above."""
+    """Whether a folder is also used by others: ``/tmp`` and the like, the home or working directory, or a parent."""
     if folder.stat().st_mode & stat.S_ISVTX:
         return True
     folder = folder.resolve()
-    with suppress(RuntimeError):  # nobody's home
+    with suppress(RuntimeError):  # the user has no home
         if Path.home().resolve().is_relative_to(folder):
             return True
     return Path.cwd().resolve().is_relative_to(folder)

@@ -1,4 +1,4 @@
-"""When a record was read, and which such times can be believed."""
+"""Read times of records, and which of them are credible."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
 TOLERANCE_SECONDS = 60
-"""How far ahead of this machine's clock a reading may be dated. What is dated later has no time to be compared by."""
+"""How far ahead of this machine's clock a read time may be; a later one is `UNDATED`."""
 
 UNDATED = ""
-"""The time of a reading that has none, or one that cannot be: earlier than any other."""
+"""Read time of a record that has none, or an impossible one; sorts before any other."""
 
 
 def read_time(time_extracted: object) -> str:
-    """When a record was read, comparable as text: ISO 8601 in UTC with microseconds; now, if the tap does not say.
+    """When a record was read, comparable as a string: ISO 8601 in UTC with microseconds; now, if the tap does not say.
 
-    A time ahead of now makes it `UNDATED`.
+    A time in the future becomes `UNDATED`.
     """
     if isinstance(time_extracted, str):
         with suppress(ValueError, OverflowError):
@@ -27,27 +27,27 @@ def read_time(time_extracted: object) -> str:
 
 
 def latest_credible() -> str:
-    """The latest time that a reading may have now."""
+    """The latest credible read time at this moment."""
     return _latest_credible_in(int(time.time()))
 
 
-@lru_cache(maxsize=1)  # every record asks
+@lru_cache(maxsize=1)  # called for every record
 def _latest_credible_in(second: int) -> str:
     return _text(datetime.fromtimestamp(second + TOLERANCE_SECONDS, tz=UTC))
 
 
 def is_near(one: str, other: str) -> bool:
-    """Whether two clocks may disagree on the order of these times."""
+    """Whether two times are too close to be ordered reliably by different clocks."""
     distance = datetime.fromisoformat(one) - datetime.fromisoformat(other)
     return abs(distance) <= timedelta(seconds=TOLERANCE_SECONDS)
 
 
 @lru_cache(maxsize=16)  # all records of a page have the same
 def in_utc(text: str) -> str:
-    """Write an ISO 8601 time in UTC with microseconds; without an offset it is UTC.
+    """Convert an ISO 8601 time to UTC with microseconds; without an offset it is taken as UTC.
 
     Raises:
-        ValueError, OverflowError: It is none.
+        ValueError, OverflowError: Not a time.
     """
     at = datetime.fromisoformat(text)
     return _text(at.replace(tzinfo=at.tzinfo or UTC).astimezone(UTC))

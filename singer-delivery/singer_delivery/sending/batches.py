@@ -1,4 +1,4 @@
-"""What becomes of a batch: each kind goes the way of its memory."""
+"""Delivers a batch by the memory of its kind: once, or newest."""
 
 from __future__ import annotations
 
@@ -19,11 +19,10 @@ if TYPE_CHECKING:
 
 
 def deliver_batches(kinds: Mapping[str, Kind], shared: SharedParts, tally: Tally) -> Deliver:
-    """Deliver the batches of one lane; *tally* is this lane's own.
+    """Make the function that delivers the batches of one lane; *tally* is this lane's own.
 
-    What is returned sends one batch and settles every item of it; it yields where that has to wait for what other
-    batches come to. It raises StopSendingError, GaveUpError,
-    AnswerMismatchError and Stopped; the items then stay pending.
+    The function sends one batch and settles all of its items; it yields while it has to wait for the results of other
+    batches. It raises StopSendingError, GaveUpError, AnswerMismatchError and Stopped; the items then stay pending.
     """
     newest, once = SendNewest(shared, tally), SendOnce(shared, tally)
 

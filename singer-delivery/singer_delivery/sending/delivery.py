@@ -1,4 +1,4 @@
-"""What the delivery of both kinds has in common: sending rows, keeping rejects, settling records."""
+"""Shared by the delivery of both kinds: sending rows, keeping rejects, settling records."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class SharedParts:
-    """What all lanes share; each of them is safe to use from several threads. *ledger* is None when switched off.
+    """Thread-safe objects shared by all lanes; *ledger* is None when switched off.
 
-    *remedies*: reason code -> what to do. *content_of*: by which
-    digest the ledger knows bytes of an event. *skip_unchanged*: as the setting of this name.
+    *remedies*: reason code -> what to do. *content_of*: the ledger's digest of an event's bytes. *skip_unchanged*: the
+    setting of this name.
     """
 
     destination: str
@@ -47,13 +47,13 @@ class SharedParts:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def evidence(self, kind: Kind, form: str) -> Evidence:
-        """What has been learned of requests of one *form*: whether the API takes them as such."""
+        """The evidence on whether the API accepts requests of one *form* at all."""
         with self._lock:
             return self._evidence.setdefault((kind, form), Evidence(self.destination))
 
 
 class Delivery:
-    """The base of both deliveries; counts into *tally*, which belongs to one lane."""
+    """Base class of both deliveries; *tally* belongs to one lane."""
 
     def __init__(self, shared: SharedParts, tally: Tally) -> None:
         self.shared = shared
@@ -68,7 +68,7 @@ class Delivery:
         answered: Answered,
         before_retry: Callable[[], None] = lambda: None,
     ) -> Sending:
-        """Send rows; *answered* and the verdicts are as in :meth:`Sender.send`. *keys*: the ledger's, in each row."""
+        """Send rows; *answered* and the verdicts are as in :meth:`Sender.send`. *keys*: per row, its ledger keys."""
         jobs, open_jobs = self.shared.jobs, []
 
         def post(request: Request, part: range, *, hurried: bool) -> tuple[Answer, int]:
@@ -87,7 +87,7 @@ class Delivery:
         return sender.send(rows, partial(kind.request, variant), post, answered_at_last, evidence, before_retry)
 
     def sender(self, limits: Limits) -> Sender:
-        """What sends the rows of one request."""
+        """Make a sender with these limits."""
         return Sender(self.tally.requests, limits)
 
     def reject(self, source: Source, refusal: Refusal) -> None:
@@ -102,7 +102,7 @@ class Delivery:
             self.tally.event(source.stream, "rejected", event.code)
 
     def settle(self, settled: Sequence[tuple[Source, Outcome, str]]) -> None:
-        """Count the outcomes, then let the STATEs pass that waited for them (rejects are on the disk before)."""
+        """Count the outcomes, then release the STATEs that waited for them."""
         self.tally.records.update([(source.stream, outcome, reason) for source, outcome, reason in settled])
         self.tally.settled.update([source.stream for source, _, _ in settled])
         reached = self.shared.progress.reached
@@ -115,7 +115,7 @@ class Delivery:
 
 
 def answered_by(answer: Answer | Job) -> Answer:
-    """The answer to a request that makes no job."""
+    """The answer to a request that does not start a job."""
     if isinstance(answer, Answer):
         return answer
-    raise TypeError("the answer to this request is no job")
+    raise TypeError("a job is not a valid answer to this request")

@@ -1,4 +1,4 @@
-"""A dry run: the requests that would be sent, written to a file instead."""
+"""The transport of a dry run: writes requests to a file instead of sending them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class DryRun:
-    """In place of the transport: writes each request as a JSON line ``{"path": …, "body": …}`` and accepts all."""
+    """Writes each request as a JSON line ``{"path": …, "body": …}``, and reports every row as accepted."""
 
     def __init__(self, path: Path) -> None:
         self._file = os.fdopen(open_private(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "wb")
@@ -32,7 +32,7 @@ class DryRun:
         *,
         hurried: bool = False,
     ) -> tuple[Answer | Job, int]:
-        """Write one request; there is no answer to read, and no retry."""
+        """Write one request; nothing is read or retried."""
         del rows, read, before_retry, hurried
         with self._lock:
             self._file.write(b'{"path":"' + request.path.encode() + b'","body":' + request.body + b"}\n")

@@ -1,4 +1,4 @@
-"""Requests that are taken now and worked on later: each job is noted, and followed to its end, across restarts."""
+"""Asynchronous jobs: each is stored in the ledger, and followed to its end, even across restarts."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ LONGEST_POLL_SECONDS = 30.0
 
 
 class Jobs:
-    """Follows jobs; used by all lanes.
+    """Follows jobs; shared by all lanes.
 
     Args:
-        transport: The way to the API.
-        ledger: Where jobs are noted; None: nowhere, a run that dies leaves the outcome unknown.
-        kinds: How the records of each kind are delivered.
-        wait: Waits some seconds; raises when the run is to stop.
+        transport: Sends the requests about a job.
+        ledger: Stores the jobs; None: they are not stored, and unknown after a crash.
+        kinds: Name -> kind.
+        wait: Waits some seconds; raises if the run is asked to stop.
     """
 
     def __init__(
@@ -40,23 +40,23 @@ class Jobs:
         self._resumed = threading.Event()
 
     def submit(self, kind: Kind, variant: str, job: Job, rows: Sequence[Sequence[bytes]]) -> bytes | None:
-        """Note a job; *rows*: the ledger's keys in each of its rows."""
+        """Store a job; *rows*: per row of the request, its ledger keys."""
         if self._ledger is None:
             return None
         name = next(name for name, known in self._kinds.items() if known is kind)
         return self._ledger.jobs.submit(job.id, name, variant, rows)
 
     def end(self, key: bytes | None) -> None:
-        """Forget a job whose outcome the ledger knows."""
+        """Delete a job once the ledger has its outcome."""
         if self._ledger is not None and key is not None:
             self._ledger.jobs.end(key)
 
     def follow(self, kind: Kind, job: Job, sent: int) -> Answer:
-        """Ask until the job is finished; every page of its errors is read.
+        """Poll until the job is finished, and read every page of its errors.
 
         Raises:
-            JobLostError: The API does not know it any more.
-            Exception: As the transport does.
+            JobLostError: The API no longer knows the job.
+            Exception: As raised by the transport.
         """
         asked: Request | None = None
         pause = FIRST_POLL_SECONDS
@@ -71,7 +71,7 @@ class Jobs:
         return step
 
     def ask(self, request: Request) -> Response:
-        """Ask something about a job."""
+        """Send one request about a job."""
         responses: list[Response] = []
 
         def keep(response: Response, _sent: int) -> Answer:
@@ -80,12 +80,12 @@ class Jobs:
 
         try:
             self._transport.send(request, 0, keep)
-        except UnclearRefusalError as error:  # no row is sent here that could be at fault
+        except UnclearRefusalError as error:  # no rows are sent here that could be at fault
             raise error.why from None
         return responses[-1]
 
     def resume(self) -> None:
-        """Follow the jobs that earlier runs have left, before anything new is sent; done once."""
+        """Follow the jobs left by earlier runs, before anything new is sent; done once per run."""
         if self._resumed.is_set() or self._ledger is None:
             return
         with self._resuming:
@@ -101,11 +101,13 @@ class Jobs:
                     "a job of an earlier run stays open: these settings have no kind `%s`", shown(open_job.kind)
                 )
                 continue
-            log.info("job of an earlier run is followed to its end (%d rows)", len(open_job.rows))
+            log.info("following a job of an earlier run to its end (%d rows)", len(open_job.rows))
             try:
                 answer = self.follow(kind, Job(open_job.id), len(open_job.rows))
             except JobLostError:
-                log.warning("a job of an earlier run is lost; what became of its %d rows is open", len(open_job.rows))
+                log.warning(
+                    "a job of an earlier run is lost; the outcome of its %d rows is unknown", len(open_job.rows)
+                )
             else:
                 if kind.memory == "once":
                     ledger.events.settle(*outcome(open_job.rows, answer))
@@ -113,7 +115,7 @@ class Jobs:
 
 
 def outcome(rows: Sequence[Sequence[bytes]], answer: Answer) -> tuple[list[bytes], list[bytes]]:
-    """The keys that were delivered, and those that were refused.
+    """The ledger keys that were delivered, and those that were refused.
 
     >>> from singer_delivery.destination import Refusal
     >>> outcome([[b"a"], [b"b", b"c"]], Answer({1: [Refusal("refused", event=1)]}))

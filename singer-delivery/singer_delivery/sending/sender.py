@@ -1,8 +1,8 @@
-"""From encoded rows to one verdict for each of them: request, refusals by position, bisection of the rest.
+"""Sends encoded rows and returns one verdict for each: refusals by position, or found by bisection.
 
-Where nothing was accepted yet and all rows earn one text, the rows cannot be told from the request. Where another
-status than 400 refuses, or no good answer comes, what was accepted before is no witness: a key may have been withdrawn
-since. A batch is then set aside until rows of other batches have been tried; a generator that yields is such a batch.
+If nothing was accepted yet, and all rows are refused with one text, the request itself may be at fault. After a refusal
+other than 400, or without a usable answer, earlier acceptance proves nothing: the key may have been revoked since. The
+batch is then set aside until rows of other batches were tried; its generator yields meanwhile.
 """
 
 from __future__ import annotations
@@ -23,33 +23,33 @@ if TYPE_CHECKING:
     Verdict = Sequence[Refusal] | None
     Answered = Callable[[int, Sequence[Verdict], bool], None]
     Sending = Generator[Exception, None, list[Verdict]]
-    """Yields while it cannot be told whether the rows are at fault: why the run stops if nothing else comes."""
+    """Yields while it is open whether the rows are at fault: what to raise if no other batch decides it."""
 
 
 class Post(Protocol):
-    """Sends the request of the rows at these positions; *hurried*: with a short budget for retries."""
+    """Sends the request of the rows at these positions; *hurried*: with a short retry budget."""
 
     def __call__(self, request: Request, part: range, /, *, hurried: bool) -> tuple[Answer, int]:
-        """Return the answer and the number of attempts; raise as the transport does."""
+        """Return the answer and the number of attempts; raises as the transport does."""
 
 
 SAME_TEXT_LIMIT = 20
-"""As many rows refused alone, all with one text, raise the suspicion that the request is at fault and not the rows, as
-long as nothing at all was accepted; and as many are tried of each batch from then on, and fewer the more there were."""
+"""If this many rows were refused alone, all with one text, and nothing was accepted, the request is suspected instead
+of the rows. From then on, this many rows of each batch are tried, and fewer the more there were."""
 
 REQUEST_AT_FAULT = (
     f"nothing was accepted, and all rows tried alone ({SAME_TEXT_LIMIT} and more, from all batches) are refused with "
-    "one text, so it is not the rows"
+    "one text, so the rows are not at fault"
 )
 
 UNANSWERED = "unanswered"
-"""The code of a row that, sent alone, gets no good answer: whether it was applied is not known."""
+"""Code of a row that, sent alone, gets no usable answer: it may or may not have been applied."""
 
 
 class Evidence:
-    """What all lanes have learned of one form of request: when one was accepted, and what refusals say.
+    """What all lanes have learned about one form of request: acceptances and refusals.
 
-    *destination*: what messages call it.
+    *destination*: its name in messages.
     """
 
     def __init__(self, destination: str) -> None:
@@ -64,7 +64,7 @@ class Evidence:
         self._next = 0
 
     def accept(self) -> None:
-        """Note that a request was answered with 200: as such it is in order, as to 400s for the rest of the run."""
+        """Note that a request was answered with 200: from now on, a 400 means that a row is at fault."""
         with self._lock:
             self.accepted += 1
             self._unclear = 0
@@ -77,19 +77,19 @@ class Evidence:
                 self._texts.add(text)
 
     def isolate_unclear(self, why: Exception) -> None:
-        """Note that a row alone was refused by another status, or got no good answer."""
+        """Note that a row alone was refused with another status, or got no usable answer."""
         with self._lock:
             self._unclear += 1
             self._unclear_why = why
 
     @property
     def is_unclear(self) -> bool:
-        """Whether rows got unclear refusals since something was accepted: whole batches may, too."""
+        """Whether rows got unclear refusals since the last acceptance; whole batches may get them, too."""
         return self._unclear > 0
 
     @property
     def against_request(self) -> Exception | None:
-        """Why the run ends, where rows alone are refused in the same words, and nothing is accepted, or no more."""
+        """The error to end the run with, if single rows are refused in the same words and nothing is accepted."""
         if self._unclear >= SAME_TEXT_LIMIT:
             return self._unclear_why
         if not self.accepted and self._isolated >= SAME_TEXT_LIMIT and len(self._texts) == 1:
@@ -97,7 +97,7 @@ class Evidence:
         return None
 
     def samples(self, rows: Sequence[int]) -> Sequence[int]:
-        """Choose which of the *rows* of a batch are to be tried alone; the distance grows with how many there were."""
+        """Choose which *rows* of a batch to try alone; their distance grows with the number of rows so far."""
         with self._lock:
             distance = max(1, len(rows) // SAME_TEXT_LIMIT, self._passed // SAME_TEXT_LIMIT)
             chosen = rows[self._next :: distance]
@@ -111,7 +111,7 @@ class Sender:
 
     Args:
         requests: Counts requests by name, and retries.
-        limits: Larger bodies are sent in halves; but one row may have as many bytes as the API takes.
+        limits: Larger bodies are split in halves; a single row may be as large as the API accepts.
     """
 
     def __init__(self, requests: Counter[str], limits: Limits) -> None:
@@ -127,17 +127,17 @@ class Sender:
         evidence: Evidence,
         go_on: Callable[[], None] = lambda: None,
     ) -> Sending:
-        """One verdict for each of *rows*, in their order: the objections, or None where it was accepted.
+        """Send *rows*; returns one verdict per row, in order: its refusals, or None if it was accepted.
 
-        What is refused without naming a row is narrowed down by halves, so that one bad row costs itself only. Where
-        the refusal is unclear, a row is tried once more after something else was accepted. As soon as a request is
-        answered, *answered* is told: the position of its first row, the verdicts, and whether an earlier attempt of it
-        may have been applied, too. Where it yields, it has tried enough of these rows, and waits for what others learn;
-        *go_on* is called before it sends again.
+        A refusal that names no row is narrowed down by bisection, so that one bad row costs only itself. After an
+        unclear refusal, a row is tried once more after something else was accepted. Each answered request is reported
+        to *answered*: the position of its first row, the verdicts, and whether an earlier attempt may have been
+        applied, too. It yields after trying enough of these rows, to wait for the results of others; *go_on* is called
+        before it sends again.
 
         Raises:
-            StopSendingError, GaveUpError, AnswerMismatchError, Stopped: As the transport does; what became of the
-                rows that *answered* was not told of is then open.
+            StopSendingError, GaveUpError, AnswerMismatchError, Stopped: As the transport does; the outcome of rows
+                not reported to *answered* is then unknown.
         """
         verdicts: list[Verdict] = [None] * len(rows)
         waiting = [range(len(rows))] if rows else []
@@ -177,7 +177,7 @@ class Sender:
     def _attempt_again(
         self, rows: Sequence[bytes], row: int, request_of: RequestOf, post: Post, evidence: Evidence, doubts: _Doubts
     ) -> Verdict:
-        """Send a row alone, once more, since others are accepted: what comes of it now is its own doing."""
+        """Send a row alone once more while others are accepted: if it fails again, the row is at fault."""
         try:
             found = self.attempt(rows, range(row, row + 1), request_of, post, evidence, doubts)
         except UnclearRefusalError as error:
@@ -193,10 +193,10 @@ class Sender:
         evidence: Evidence,
         doubts: _Doubts,
     ) -> tuple[list[Verdict], bool] | None:
-        """Send one request: its verdicts, and whether they are doubtful; None: it is to be sent by halves.
+        """Send one request; returns its verdicts, and whether they are uncertain; None: send it again in halves.
 
         Raises:
-            UnclearRefusalError: A row alone earned one.
+            UnclearRefusalError: A single row got an unclear refusal.
         """
         request = request_of(rows[part.start : part.stop])
         if len(request.body) > self._limits.size and len(part) > 1:
@@ -225,9 +225,9 @@ class Sender:
 
 
 class _Doubts:
-    """The unclear refusals of a batch: which rows earned one alone, and whether anything may have been applied.
+    """The unclear refusals of a batch: which single rows got one, and whether anything may have been applied.
 
-    *accepted_before*: how many requests had been accepted when the first of them came.
+    *accepted_before*: how many requests had been accepted at the first unclear refusal.
     """
 
     def __init__(self) -> None:
@@ -237,26 +237,26 @@ class _Doubts:
         self.accepted_before = 0
 
     def note(self, error: UnclearRefusalError, evidence: Evidence) -> None:
-        """Take one refusal."""
+        """Note one refusal."""
         if self.why is None:
             self.accepted_before = evidence.accepted
         self.why = error.why
         self.sent = self.sent or error.sent
 
     def wait(self, evidence: Evidence) -> Generator[Exception, None, None]:
-        """Yield until something was accepted since the first of them."""
+        """Yield until something was accepted after the first refusal."""
         while self.why is not None and evidence.accepted == self.accepted_before:
             yield self.why
 
 
 def undecided(evidence: Evidence) -> Generator[Exception, None, None]:
-    """Yield as long as it cannot be told whether the rows are at fault or the request."""
+    """Yield while it is unknown whether the rows or the request are at fault."""
     while why := evidence.against_request:
         yield why
 
 
 def without_samples(waiting: Sequence[range], evidence: Evidence) -> tuple[list[range], list[range]]:
-    """Take single rows from all over the parts of a batch that still wait: (the other parts, these rows).
+    """Take sample rows out of the waiting parts of a batch; returns (the remaining parts, the samples).
 
     >>> without_samples([range(2, 4), range(1, 2)], Evidence("The API"))
     ([], [range(1, 2), range(2, 3), range(3, 4)])

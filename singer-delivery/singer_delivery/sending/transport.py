@@ -1,4 +1,4 @@
-"""The way to an HTTP API: sending, retrying, giving up, within one rate limit for all threads."""
+"""HTTP transport: sends and retries requests, within one rate limit for all threads."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ if TYPE_CHECKING:
     from singer_delivery.destination import Job
 
 RETRIED = frozenset({408, 425, 429, *range(500, 600)} - {501, 505, 511})
-"""What may pass by itself. Of the 500s these do not: no such method, no such HTTP, a network that wants a login."""
+"""Statuses that are retried. Excluded are 501 (method), 505 (HTTP version) and 511 (network login)."""
 
 NOT_APPLIED = frozenset({429, 503})
 """Statuses after which the request was certainly not applied; after any other failure it may have been."""
 
 MOST_ANSWER_BYTES = 32_000_000
-"""Unpacked. What is longer is no answer to some thousand rows, and could fill the memory."""
+"""Limit of a decompressed answer; a larger one cannot answer a thousand rows, and could fill the memory."""
 
 MOST_CONNECTIONS = 1_000
 CONNECT_SECONDS = 10.0
@@ -47,34 +47,34 @@ CONNECT_SECONDS = 10.0
 FIRST_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 60.0
 LONGEST_RETRY_AFTER_SECONDS = 30 * 86_400.0
-"""A longer ``Retry-After`` is no use to anybody, and must not overflow a date."""
+"""A longer ``Retry-After`` is cut to this, so that no date overflows."""
 
 HURRIED_RETRY_SECONDS = 3.0
-"""The retries' budget of a part of a batch that was given up: it is to be found out which of its rows pass."""
+"""Retry budget while bisecting a batch that failed, to find out which rows pass."""
 
 
 class NoWayError(Exception):
-    """The destination cannot be reached, and another attempt would end alike: certificate, proxy, address."""
+    """The destination cannot be reached, and a retry would fail, too: certificate, proxy, address."""
 
     def __init__(self, destination: str, words: str) -> None:
         super().__init__(f"{destination} cannot be reached: {words}")
 
 
 class GaveUpError(Exception):
-    """The retries' budget is spent; the message says when to come back."""
+    """The retry budget is spent; the message says when to run again."""
 
     def __init__(self, destination: str, budget_seconds: float, reason: str, wait_seconds: float) -> None:
         back = datetime.now(tz=UTC) + timedelta(seconds=wait_seconds)
         self.reason = reason
         super().__init__(
-            f"{destination} took no request within `max_retry_seconds` ({budget_seconds:g} s); last: {reason}. "
+            f"{destination} accepted no request within `max_retry_seconds` ({budget_seconds:g} s); last: {reason}. "
             f"STATE was kept: run again after {back:%Y-%m-%dT%H:%M:%SZ}"
         )
 
 
 @dataclass(frozen=True, slots=True)
 class TransportSettings:
-    """Where requests go, with which headers, and how patiently; times in seconds. *destination*: its name."""
+    """Address, headers, timeouts and rate limit; times in seconds. *destination*: its name in messages."""
 
     destination: str
     api_url: str
@@ -85,7 +85,7 @@ class TransportSettings:
 
 
 class RateLimit:
-    """At most *per_minute* requests in any 60 seconds, over all threads; a pause stops them all."""
+    """At most *per_minute* requests in any 60 seconds, over all threads; a pause applies to all."""
 
     def __init__(self, per_minute: int) -> None:
         self._sent: deque[float] = deque(maxlen=per_minute)
@@ -93,7 +93,7 @@ class RateLimit:
         self._paused_until = 0.0
 
     def reserve(self) -> float:
-        """Take the next free place; returns how many seconds from now it lies."""
+        """Reserve the next free slot; returns the seconds until then."""
         with self._lock:
             now = time.monotonic()
             at = max(now, self._paused_until)
@@ -103,12 +103,12 @@ class RateLimit:
             return at - now
 
     def pausing(self) -> float:
-        """How many seconds a pause still lasts that began after a place was reserved."""
+        """Remaining seconds of a pause that began after a slot was reserved."""
         with self._lock:
             return self._paused_until - time.monotonic()
 
     def pause(self, seconds: float) -> None:
-        """Let nothing start for *seconds* from now (a 429 concerns all threads)."""
+        """Start no request for *seconds* from now (a 429 concerns all threads)."""
         with self._lock:
             self._paused_until = max(self._paused_until, time.monotonic() + seconds)
 
@@ -116,7 +116,7 @@ class RateLimit:
 class HttpTransport:
     """Sends requests; all threads share the connections, the rate limit and the pause after a 429.
 
-    *stopping* ends waits early. Safe to use from several threads.
+    *stopping* ends waits early. Thread-safe.
 
     Raises:
         NetworkSettingError: The proxy or the certificates that the environment names cannot be used.
@@ -134,7 +134,7 @@ class HttpTransport:
             timeout=urllib3.Timeout(connect=min(timeout, CONNECT_SECONDS), read=timeout),
             headers={**settings.headers, "Accept-Encoding": "gzip"},
         )
-        if "SOCKS" not in type(self._pool).__name__:  # which has pools of its own
+        if "SOCKS" not in type(self._pool).__name__:  # SOCKS has its own pools
             self._pool.pool_classes_by_scheme = dict(POOLS)
 
     def send(
@@ -149,11 +149,11 @@ class HttpTransport:
         """Send until there is an answer; see `destination.Transport`.
 
         Raises:
-            UnclearRefusalError: The retries' budget is spent, and one of the rows may be at fault.
-            GaveUpError: The retries' budget is spent.
+            UnclearRefusalError: The retry budget is spent, and one of the rows may be at fault.
+            GaveUpError: The retry budget is spent.
             NoWayError: No attempt can succeed.
-            Stopped: The run was asked to stop before an answer came.
-            Exception: What *read* raises, but for `Again`, and what *before_retry* raises.
+            Stopped: The run was asked to stop before there was an answer.
+            Exception: Whatever *read* (except `Again`) or *before_retry* raises.
         """
         budget = self._settings.max_retry_seconds
         if hurried:
@@ -186,13 +186,13 @@ class HttpTransport:
         """Wait, unless the run is asked to stop.
 
         Raises:
-            Stopped: It is.
+            Stopped: The run is asked to stop.
         """
         if self._stopping.wait(max(0.0, seconds)):
             raise Stopped
 
     def _delay(self, failure: Again, attempt: int) -> float:
-        """How many seconds to wait before the next attempt."""
+        """Seconds to wait before the next attempt."""
         ceiling = min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2 ** (attempt - 1))
         delay = random.uniform(0, ceiling)  # noqa: S311  (full jitter needs no secret)
         if failure.retry_after is not None:
@@ -201,7 +201,7 @@ class HttpTransport:
         return delay
 
     def _gave_up(self, failure: Again, delay: float, *, doubtful: bool) -> GaveUpError | UnclearRefusalError:
-        """What a request ends with that is not tried again; who is too busy says so, and no row is to blame."""
+        """The error when the budget is spent; after a long Retry-After the API is busy, and no row is at fault."""
         settings = self._settings
         gave_up = GaveUpError(settings.destination, settings.max_retry_seconds, str(failure), delay)
         if failure.may_be_a_row and (failure.retry_after or 0) <= HURRIED_RETRY_SECONDS:
@@ -212,8 +212,8 @@ class HttpTransport:
         """Send once.
 
         Raises:
-            Again: No answer came, or one that asks to come again.
-            NoWayError, AnswerMismatchError: Another attempt would end alike.
+            Again: There was no answer, or a status that is retried.
+            NoWayError, AnswerMismatchError: A retry would fail, too.
         """
         address = self._settings.api_url
         try:
@@ -249,16 +249,16 @@ class HttpTransport:
         return Response(answer.status, {name.lower(): value for name, value in answer.headers.items()}, content)
 
     def _failure(self, trouble: Trouble) -> Exception:
-        """What came of an attempt that got no answer."""
+        """The error for an attempt that got no answer."""
         if trouble.lasting:
             return NoWayError(self._settings.destination, trouble.words)
         return Again(trouble.words, may_have_applied=trouble.sent, may_be_a_row=trouble.sent)
 
 
 def retry_after_seconds(header: str | None, date: str | None = None) -> float | None:
-    """Seconds of a ``Retry-After`` header, a number or an HTTP date; None where it is absent or unreadable.
+    """Seconds of a ``Retry-After`` header, a number or an HTTP date; None if it is absent or unreadable.
 
-    A date counts from the answer's own *date*, if that can be read: our clock may be wrong.
+    A date is relative to the answer's own *date*, if that is readable, since our clock may be wrong.
     """
     if header is None:
         return None
@@ -272,7 +272,7 @@ def retry_after_seconds(header: str | None, date: str | None = None) -> float | 
 
 
 def _http_date(text: str) -> datetime | None:
-    """Read a date of HTTP; None where it is none, or beyond the year 9999 in UTC."""
+    """Parse an HTTP date; None if it is invalid, or after the year 9999 in UTC."""
     try:
         at = email.utils.parsedate_to_datetime(text)
         return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)

@@ -1,1 +1,1 @@
-"""A harness for targets: killed and disturbed at every named moment, run again, and held against a calm run."""
+"""A test harness: kills and disturbs a target at named points, reruns it, and compares with an undisturbed run."""

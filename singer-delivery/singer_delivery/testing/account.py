@@ -1,4 +1,4 @@
-"""What a harness must know of the API that a target delivers to: one class, which a target's author writes."""
+"""The interface between the harness and a stand-in of the API; a target's author implements it."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 class Account(ABC):
-    """An account at a stand-in of the API, empty at the beginning of an ordeal."""
+    """An account at a stand-in of the API, empty at the start of an ordeal."""
 
     command: Sequence[str]
-    """Starts a script that calls `struck.run_struck` with the target's console script."""
+    """Command of a script that calls `struck.run_struck` with the target's console script."""
 
     @abstractmethod
     def settings(self, data_dir: Path) -> Mapping[str, Any]:
@@ -24,20 +24,20 @@ class Account(ABC):
 
     @abstractmethod
     def held(self) -> Mapping[str, Mapping[str, Any]]:
-        """What the API holds, without what depends on the order of requests: name -> parts."""
+        """The API's data, without parts that depend on the order of requests: name -> parts."""
 
     @abstractmethod
     def held_twice(self) -> Sequence[EventKey]:
-        """Events that it holds more than once."""
+        """Events that the API stores more than once."""
 
     @abstractmethod
     def deliveries(self) -> Deliveries:
-        """All events that reached it."""
+        """All events that reached the API."""
 
     @abstractmethod
     def requests(self) -> int:
-        """How many requests it got."""
+        """Number of requests that the API received."""
 
     @abstractmethod
     def calm(self) -> None:
-        """Let no request fail any more, but for what belongs to the data."""
+        """Remove all faults, except refusals caused by the data."""

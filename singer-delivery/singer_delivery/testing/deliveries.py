@@ -1,4 +1,4 @@
-"""Which event reached the API in which requests, as its journal tells."""
+"""Which event reached the API in which requests, according to its journal."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 EventKey = tuple[Any, ...]
-"""What tells one event from another; it begins with the id of the record of which it was made."""
+"""Identity of an event; it starts with the id of the record it was made from."""
 
 
 class Delivery(NamedTuple):
-    """An event in a request that took effect. *text*: its exact JSON; *lost*: the answer never came."""
+    """An event in a request that took effect. *text*: its exact JSON; *lost*: the answer was lost."""
 
     run: int
     lane: str
@@ -25,27 +25,27 @@ class Delivery(NamedTuple):
 
 @dataclass(frozen=True)
 class Deliveries:
-    """All events that requests brought. *last_request*: (run, lane) -> number of the last request."""
+    """All events in requests. *last_request*: (run, lane) -> number of the last request."""
 
     by_event: Mapping[EventKey, Sequence[Delivery]]
     last_request: Mapping[tuple[int, str], int]
 
     def up_to(self, run: int) -> set[EventKey]:
-        """The events that the runs up to *run* brought."""
+        """The events delivered by the runs up to *run*."""
         return {key for key, found in self.by_event.items() if any(one.run <= run for one in found)}
 
     def by_record(self) -> dict[str, frozenset[EventKey]]:
-        """Id of a record -> the events made of it."""
+        """Id of a record -> the events made from it."""
         keys: dict[str, set[EventKey]] = defaultdict(set)
         for key in self.by_event:
             keys[key[0]].add(key)
         return {record: frozenset(made) for record, made in keys.items()}
 
     def doubled(self, unfinished: frozenset[int]) -> list[EventKey]:
-        """Events delivered again without excuse, or with other bytes.
+        """Events delivered again without a valid reason, or with other bytes.
 
-        The excuses: the answer never came, or the request was its lane's last one in one of the *unfinished* runs, so
-        that it may have been under way when the run was killed.
+        Valid reasons: the answer was lost, or the request was its lane's last one in one of the *unfinished* runs, so
+        that it may have been in flight when the run was killed.
         """
         return [
             key
@@ -55,7 +55,7 @@ class Deliveries:
         ]
 
     def repeated(self, run: int) -> set[EventKey]:
-        """Events that an earlier run brought and *run* brought again."""
+        """Events delivered by an earlier run and again by *run*."""
         return {
             key
             for key, found in self.by_event.items()
@@ -63,7 +63,7 @@ class Deliveries:
         }
 
     def repeated_within(self, run: int) -> set[EventKey]:
-        """Events that *run* itself sent more than once, since an answer never came."""
+        """Events that *run* itself sent more than once, because an answer was lost."""
         return {key for key, found in self.by_event.items() if sum(one.run == run for one in found) > 1}
 
     def _may_have_been_under_way(self, one: Delivery, unfinished: frozenset[int]) -> bool:
@@ -73,8 +73,8 @@ class Deliveries:
 class Sent(NamedTuple):
     """A request that reached the API. *lane*: its header (`points.LANE_HEADER`).
 
-    *events*: (key, exact text) of each event that it brought, none where it has not taken effect. *lost*: it has, and
-    its answer never came.
+    *events*: (key, exact JSON) of each event in it; empty if it did not take effect. *lost*: it took effect, but its
+    answer was lost.
     """
 
     number: int
@@ -84,7 +84,7 @@ class Sent(NamedTuple):
 
 
 def deliveries_of(requests: Iterable[Sent]) -> Deliveries:
-    """Gather what all requests brought, in their order."""
+    """Collect the events of all requests, in order."""
     by_event: dict[EventKey, list[Delivery]] = defaultdict(list)
     last_request: dict[tuple[int, str], int] = {}
     for sent in requests:

@@ -1,4 +1,4 @@
-"""An ordeal: one pipeline that is struck and disturbed, and run again from its last STATE until it succeeds."""
+"""An ordeal: one pipeline that is killed and disturbed, and rerun from its last STATE until it succeeds."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from singer_delivery.testing.recording import Key, Recording
 
 MOST_RUNS = 8
-"""An ordeal that has not succeeded by then goes round in circles."""
+"""An ordeal that has not succeeded by then never will."""
 TIMEOUT_SECONDS = 120
 
 
 @dataclass(frozen=True)
 class Passed:
-    """What came out of the processes of one run; *codes*: the target's last."""
+    """Results of the processes of one run; *codes*: exit codes, the target's last."""
 
     codes: tuple[int, ...]
     output: bytes
@@ -33,7 +33,7 @@ class Passed:
 
 
 class Ordeal(ABC):
-    """The data folder, the position in the source and the account go from run to run."""
+    """Keeps the data folder, the position in the source and the account from run to run."""
 
     def __init__(self, account: Account, folder: Path, **settings: Any) -> None:
         """Start with an empty account; *settings* replace those of :meth:`Account.settings`."""
@@ -50,7 +50,7 @@ class Ordeal(ABC):
 
     @property
     def target_config(self) -> Path:
-        """The target's settings."""
+        """The target's settings file."""
         return self.folder / "target.json"
 
     @abstractmethod
@@ -59,7 +59,7 @@ class Ordeal(ABC):
 
     @abstractmethod
     def resume_from(self, state: Any) -> None:
-        """Let the next run begin at *state*."""
+        """Let the next run start at *state*."""
 
     def run(self, strike: Strike | None = None, sabotage: str = "") -> Ended:
         """Run once, from the last STATE on."""
@@ -93,7 +93,7 @@ class Ordeal(ABC):
         return [run.struck for run in self.runs if run.struck]
 
     def rejected(self) -> frozenset[Key]:
-        """The records in the rejects file; a torn line is passed over."""
+        """The records in the rejects file; a torn line is skipped."""
         found = set()
         for path in self.data_dir.rglob("rejects.jsonl"):
             for line in path.read_bytes().splitlines():
@@ -105,7 +105,7 @@ class Ordeal(ABC):
         return frozenset(found)
 
     def ideal(self) -> Ideal:
-        """Take what was brought so far as the ideal."""
+        """Take the results so far as the ideal."""
         return Ideal(
             self.account.held(),
             self.account.deliveries().by_record(),
@@ -129,7 +129,7 @@ class TargetOrdeal(Ordeal):
         self._early: list[str] = []
 
     def execute(self, orders: Orders) -> Passed:
-        """Feed what lies behind the last STATE."""
+        """Feed the records after the last STATE."""
         done = subprocess.run(  # noqa: S603  (a command of the test's own)
             [*self.account.command, "--config", str(self.target_config)],
             input=self._recording.input_after(self.position),
@@ -141,19 +141,19 @@ class TargetOrdeal(Ordeal):
         return Passed((done.returncode,), done.stdout, done.stderr.decode())
 
     def resume_from(self, state: Any) -> None:
-        """A STATE of the recording says how many records stand before it; bad ones must be in the rejects by now."""
+        """A STATE of the recording holds the number of records before it; bad ones must be rejected by now."""
         self.position = state["bookmarks"]["position"]
         before = {(stream, record["id"]) for stream, record in self._recording.records[: self.position]}
         missing = (before & self._recording.bad) - self.rejected()
         self._early += [f"run {len(self.runs)}: {stream} {key}" for stream, key in sorted(missing)]
 
     def verdict(self, ideal: Ideal) -> Verdict:
-        """Compare with an undisturbed run, and look at every STATE that was resumed from."""
+        """Compare with an undisturbed run, and check every STATE that was resumed from."""
         verdict = super().verdict(ideal)
         verdict.lost += [f"reject {key}" for key in sorted(self._recording.bad - self.rejected())]
         verdict.early_states += self._early + self._undelivered_before_states(ideal)
         if self.position != len(self._recording.records):
-            verdict.early_states.append(f"the last STATE stands at {self.position}")
+            verdict.early_states.append(f"the last STATE is at {self.position}")
         return verdict
 
     def _undelivered_before_states(self, ideal: Ideal) -> list[str]:
@@ -172,13 +172,13 @@ class TargetOrdeal(Ordeal):
 
 
 def states_of(output: bytes) -> list[Any]:
-    """The STATEs on standard output; a torn last line is passed over, as Meltano does."""
+    """The STATEs on standard output; a torn last line is skipped, as Meltano does."""
     whole, _, _torn = output.rpartition(b"\n")
     return [json.loads(line) for line in whole.splitlines()]
 
 
 def strike_noted(path: Path) -> Strike | None:
-    """The kill that a process noted before it died, if it came to that."""
+    """The kill that a process noted before it died, if there was one."""
     if not path.exists():
         return None
     (line,) = path.read_text().splitlines()

@@ -1,4 +1,4 @@
-"""Which run is struck where: a repeatable hand of kills, dealt from a seed."""
+"""Plans of kills: which run is killed at which point, drawn reproducibly from a seed."""
 
 from __future__ import annotations
 
@@ -14,41 +14,41 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 HITS = 5
-"""How often every point is struck in the bounded part."""
+"""How often every point is struck in the default suite."""
 
 STRIKES_A_RUN = 3
 
 SIGNALS = (*[signal.SIGKILL] * 4, signal.SIGTERM, signal.SIGINT)
 
 Reach = Mapping[str, tuple[int, int]]
-"""Point -> up to which time it is struck: in a run from the beginning, and in one that resumes late."""
+"""Point -> highest count at which it is struck: in a run from the start, and in one that resumes late."""
 
 
 def dice(seed: int) -> random.Random:
-    """Chance that can be repeated."""
+    """A reproducible random generator."""
     return random.Random(seed)  # noqa: S311 - repeatable tests, not secrets
 
 
 @dataclass(frozen=True)
 class Plan:
-    """One ordeal: the kills, one after the other, and what else is drawn from *seed*."""
+    """One ordeal: the kills, one after the other; other random choices are drawn from *seed*."""
 
     seed: int
     strikes: Sequence[Strike]
 
     @property
     def name(self) -> str:
-        """What the test is called."""
+        """The test's id."""
         return f"{self.seed}-" + "-".join(strike.point for strike in self.strikes)
 
 
 def strike_at(point: str, reach: Reach, chance: random.Random, *, later: bool = False) -> Strike:
-    """Draw the time and the signal of a kill at *point*."""
+    """Draw the count and the signal of a kill at *point*."""
     return Strike(point, chance.randint(1, reach[point][later]), chance.choice(SIGNALS))
 
 
 def deal(seed: int, reach: Reach, hits: int = HITS) -> list[Plan]:
-    """Deal every point of *reach* *hits* times to runs of three kills each; later ones come sooner, as less is left."""
+    """Deal every point of *reach* *hits* times to ordeals of three kills each; later runs are shorter."""
     chance = dice(seed)
     hand = list(reach) * hits
     chance.shuffle(hand)

@@ -1,4 +1,4 @@
-"""The named moments at which a run is killed, and how the process that is to die learns of it."""
+"""The named points at which a run is killed, and the orders passed to that process."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ JOB_POINTS = {
 
 @dataclass(frozen=True)
 class Strike:
-    """A kill at the *nth* time that *point* is reached; *whole_pipe*: of the whole process group, tap and target."""
+    """A kill when *point* is reached the *nth* time; *whole_pipe*: of the whole process group, tap and target."""
 
     point: str
     nth: int
@@ -52,7 +52,7 @@ class Strike:
 
 @dataclass(frozen=True)
 class Orders:
-    """What a plugin under test is told: when to die, if at all, where to note it, and its run's number."""
+    """Orders for a plugin under test: when to die, if at all, where to note it, and its run's number."""
 
     run: int
     noted_in: str

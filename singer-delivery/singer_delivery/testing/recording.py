@@ -1,6 +1,6 @@
-"""A recorded Singer input, good and bad records with STATEs between.
+"""A recorded Singer input of good and bad records with STATEs in between.
 
-Every STATE says how many records stand before it, so that a run can be taken up where its last STATE says.
+Every STATE holds the number of records before it, so that a run can resume from its last STATE.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ READ_AT = datetime(2026, 6, 1, 10, tzinfo=UTC)
 class Recording:
     """Lines of Singer input, of streams whose key is ``id``.
 
-    *records*: (stream, record) in order, which says when each was read. *schemas*: stream -> its properties. *bad*: the
-    records that must end as rejects, whatever happens on the way.
+    *records*: (stream, record), in the order of their read times. *schemas*: stream -> its properties. *bad*: the
+    records that must end as rejects, whatever happens.
     """
 
     records: Sequence[tuple[str, Record]]
@@ -40,7 +40,7 @@ class Recording:
         return [_line(_message(stream, record, place)) for place, (stream, record) in enumerate(self.records)]
 
     def input_after(self, position: int) -> bytes:
-        """The input of a run that resumes behind the first *position* records."""
+        """The input of a run that resumes after the first *position* records."""
         parts = [_line(_schema(stream, properties)) for stream, properties in self.schemas.items()]
         for place, line in enumerate(self.lines[position:], start=position + 1):
             parts.append(line)

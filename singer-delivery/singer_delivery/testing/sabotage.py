@@ -1,4 +1,4 @@
-"""Ways to break the target's promises on purpose: the harness must notice every one of them."""
+"""Ways to break the target's guarantees on purpose; the harness must notice each of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def write_states_at_once() -> None:
-    """Let a STATE out before the records that stand before it are settled."""
+    """Write each STATE before the records before it are settled."""
 
     def add_state(checkpoints: Checkpoints, state: State) -> None:
         checkpoints.write(state)

@@ -1,4 +1,4 @@
-"""A small HTTP API for tests: it answers as it is told to, fails as it is told to, and keeps a journal."""
+"""A small HTTP API for tests, with programmable answers and faults, and a journal."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     """Method, path and body of a request -> status and document of the answer."""
 
 APPLIED: Final = frozenset({"answer_lost", "truncate", "truncate_ok"})
-"""Kinds of fault after which the request has taken effect though its answer never came."""
+"""Kinds of fault in which the request takes effect although its answer is lost."""
 
 
 @dataclass
@@ -39,7 +39,7 @@ class Fault:
     times: int = 1
 
     def fires(self, path: str) -> bool:
-        """Count one request, and tell whether it fails."""
+        """Count one request; returns whether it fails."""
         if not path.startswith(self.path) or self.times == 0:
             return False
         if self.skip:
@@ -54,7 +54,7 @@ FAULTS: Final[Mapping[str, Mapping[str, Any]]] = {
     "429 with Retry-After": {"kind": "status", "status": 429, "headers": {"Retry-After": "1"}},
     **{kind: {"kind": kind} for kind in ("reset", "not_json", "answer_lost", "truncate", "truncate_ok")},
 }
-"""Faults of every kind that may pass by themselves, by name; as arguments of :meth:`StandIn.fault`."""
+"""Name -> arguments of :meth:`StandIn.fault`, for every kind of temporary fault."""
 
 
 class Seen(NamedTuple):
@@ -91,7 +91,7 @@ class StandIn:
 
     @property
     def url(self) -> str:
-        """Where it is."""
+        """Base URL of the server."""
         return f"http://127.0.0.1:{self._server.server_port}"
 
     def fault(self, kind: str, **options: Any) -> None:
@@ -99,11 +99,11 @@ class StandIn:
         self._faults.append(Fault(kind, **options))
 
     def clear_faults(self) -> None:
-        """Let no request fail any more."""
+        """Remove all faults."""
         self._faults.clear()
 
     def take(self, method: str, path: str, content: bytes, lane: str) -> tuple[Fault | None, int, bytes]:
-        """Take one request: the fault that it meets, and status and content of the answer."""
+        """Process one request; returns the fault that fired, if any, and status and content of the answer."""
         body = decode(content) if content else None
         with self._lock:
             fault = next((fault for fault in self._faults if fault.fires(path)), None)
@@ -114,7 +114,7 @@ class StandIn:
                 status = fault.status
             kind = fault.kind if fault else None
             self.journal.append(Seen(len(self.journal), method, path, body, lane, status, kind))
-        text = "no JSON" if fault and fault.kind == "not_json" else json.dumps(document)
+        text = "not JSON" if fault and fault.kind == "not_json" else json.dumps(document)
         return fault, status, text.encode()
 
 
@@ -126,7 +126,7 @@ class _Server(ThreadingHTTPServer):
         self.stand_in = stand_in
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing: a client that is killed closes its connection."""
+        """Ignore it: a client that is killed closes its connection."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -134,7 +134,7 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
 
     def do_POST(self) -> None:
-        """Take a request, unless it is cut off."""
+        """Answer a request, unless it is truncated."""
         length = int(self.headers.get("Content-Length", 0))
         content = self.rfile.read(length)
         if len(content) < length:
@@ -152,7 +152,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(status, text, fault.headers if fault else {}, promised if kind == "truncate" else len(text))
         self.close_connection = self.close_connection or kind == "truncate"
 
-    do_GET = do_PUT = do_PATCH = do_DELETE = do_POST  # noqa: N815  (as http.server wants them)
+    do_GET = do_PUT = do_PATCH = do_DELETE = do_POST  # noqa: N815  (names defined by http.server)
 
     def _answer(self, status: int, text: bytes, headers: Mapping[str, str], length: int) -> None:
         self.send_response(status)
@@ -161,10 +161,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(text)
 
-    def log_message(self, format: str, *arguments: Any) -> None:  # noqa: A002  (so it is called there)
+    def log_message(self, format: str, *arguments: Any) -> None:  # noqa: A002  (name defined by http.server)
         """Keep quiet."""
 
 
 def effective(journal: Sequence[Seen]) -> list[Seen]:
-    """The requests that have taken effect, whether their answers arrived or not."""
+    """The requests that took effect, whether or not their answers arrived."""
     return [seen for seen in journal if seen.status == 200 and (seen.fault is None or seen.fault in APPLIED)]

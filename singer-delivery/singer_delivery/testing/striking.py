@@ -1,4 +1,4 @@
-"""Inside the process that is to die: counting how often its point is reached, and the kill itself."""
+"""Runs inside the process to be killed: counts how often a point is reached, and kills the process."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class Trigger:
         self._pulled = 0
 
     def is_due(self) -> bool:
-        """Count one arrival at the point, and tell whether this is the one."""
+        """Count one arrival at the point; returns whether it is the one to strike."""
         with self._lock:
             self._pulled += 1
             return self._pulled == self._strike.nth
 
     def fire(self) -> None:
-        """Note the strike, then send the signal; a SIGKILL does not return."""
+        """Note the strike, then send the signal; does not return after a SIGKILL."""
         file = os.open(self._noted_in, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         os.write(file, json.dumps(asdict(self._strike)).encode() + b"\n")
         os.close(file)
@@ -47,12 +47,12 @@ class Trigger:
 
 
 def replace(owner: Any, name: str, function: Callable[..., Any]) -> None:
-    """Put *function* in the place of ``owner.name``."""
+    """Replace ``owner.name`` with *function*."""
     setattr(owner, name, function)
 
 
 def before(owner: Any, name: str, do: Callable[[], None]) -> None:
-    """Let *do* run before each call of ``owner.name``."""
+    """Call *do* before each call of ``owner.name``."""
     original = getattr(owner, name)
 
     @functools.wraps(original)
@@ -64,7 +64,7 @@ def before(owner: Any, name: str, do: Callable[[], None]) -> None:
 
 
 def after(owner: Any, name: str, do: Callable[[], None]) -> None:
-    """Let *do* run after each call of ``owner.name`` that returns."""
+    """Call *do* after each call of ``owner.name`` that returns."""
     original = getattr(owner, name)
 
     @functools.wraps(original)
@@ -77,7 +77,7 @@ def after(owner: Any, name: str, do: Callable[[], None]) -> None:
 
 
 def halved(owner: Any, name: str, trigger: Trigger, is_meant: Callable[[bytes], bool]) -> None:
-    """Let the call of ``owner.name`` that is due pass its last argument on in two halves, and fire between them."""
+    """Split the last argument of the due call of ``owner.name`` into two calls, and fire between them."""
     original = getattr(owner, name)
 
     @functools.wraps(original)

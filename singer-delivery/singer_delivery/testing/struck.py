@@ -1,6 +1,6 @@
-"""A target's own command, with one named moment of it wired to a kill. The code runs as it is installed.
+"""Runs a target's own command, as installed, with a kill at one named point.
 
-The points of requests are those of `HttpTransport`; another transport needs points of its own.
+The points within requests are those of `HttpTransport`; another transport needs its own.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def strike_uncommitted(trigger: Trigger) -> None:
 
 
 def strike_waiting_answer(trigger: Trigger) -> None:
-    """Fire once the first byte of an answer has arrived, and is unread."""
+    """Fire once the first byte of an answer has arrived, but is unread."""
     original = HTTPConnection.getresponse
 
     def getresponse(connection: HTTPConnection) -> Any:
@@ -54,7 +54,7 @@ def strike_waiting_answer(trigger: Trigger) -> None:
 
 
 def strike_between_halves(trigger: Trigger) -> None:
-    """Fire when one half of a bisected batch has its verdicts, and the other half has not."""
+    """Fire when one half of a bisected batch has its verdicts, but the other has not."""
     batch = threading.local()
     send, attempt = Sender.send, Sender.attempt
 
@@ -81,7 +81,7 @@ def strike_answer_read(trigger: Trigger) -> None:
 
 
 class TornOutput:
-    """Standard output that lets the STATE that is due out in two halves, and fires between them."""
+    """Standard output that writes the due STATE in two halves, and fires between them."""
 
     def __init__(self, trigger: Trigger) -> None:
         self._output = sys.stdout
@@ -131,7 +131,7 @@ POINTS: dict[str, Callable[[Trigger], None]] = {
 
 
 def name_requests(run: int) -> None:
-    """Put run and lane on every request, so that the journal tells which request was a lane's last."""
+    """Add run and lane to every request, so that the journal shows which request was a lane's last."""
     original = HTTPConnection.endheaders
 
     def endheaders(connection: HTTPConnection, *arguments: Any, **options: Any) -> None:
@@ -142,7 +142,7 @@ def name_requests(run: int) -> None:
 
 
 def run_struck(main: Callable[[], None]) -> None:
-    """Wire the point that the environment names (:class:`points.Orders`), then run the target's console script."""
+    """Set up the point named in the environment (:class:`points.Orders`), then run the target's console script."""
     orders = Orders.received()
     name_requests(orders.run)
     if orders.sabotage:

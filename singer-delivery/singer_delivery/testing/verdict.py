@@ -1,4 +1,4 @@
-"""What a disturbed pipeline comes to, held against an undisturbed one: lost, doubled, uncertain."""
+"""Compares a disturbed pipeline with an undisturbed one: lost, duplicated and uncertain records."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Ended:
 
 @dataclass(frozen=True)
 class Ideal:
-    """What an undisturbed run brings. *held*: as `Account.held`; *events*: id of a record -> the events made of it."""
+    """Results of an undisturbed run. *held*: `Account.held`; *events*: id of a record -> the events made from it."""
 
     held: Mapping[str, Mapping[str, Any]]
     events: Mapping[str, frozenset[EventKey]]
@@ -45,26 +45,26 @@ class Ideal:
 
 @dataclass
 class Verdict:
-    """What must not be, as lists that are to be empty; and how often what may be happened."""
+    """Violations, as lists that must be empty, and the number of legitimate repetitions."""
 
     lost: list[str]
-    """What the API holds otherwise than undisturbed, and rejects that are missing."""
+    """Differences in the API's data, and missing rejects."""
     stored_twice: list[EventKey]
     delivered_twice: list[EventKey]
-    """Delivered again without excuse, or with other bytes."""
+    """Delivered again without a valid reason, or with other bytes."""
     uncounted: list[str] = field(default_factory=list)
     """Repetitions that the run's summary does not count as ``uncertain``."""
     early_states: list[str] = field(default_factory=list)
-    """What was unsettled before a STATE that was written."""
+    """Records that were unsettled when a STATE after them was written."""
     unbalanced: list[str] = field(default_factory=list)
     crashed: list[str] = field(default_factory=list)
-    """Runs in which a process died of a signal that nobody sent, or with a traceback."""
+    """Runs in which a process died of a signal that the harness did not send, or with a traceback."""
     uncertain: int = 0
-    """Events that went again since nobody knew what had become of them."""
+    """Events that were sent again because their outcome was unknown."""
 
     @property
     def broken(self) -> dict[str, list[Any]]:
-        """The promises that were broken, each with some instances."""
+        """The guarantees that were broken, each with some instances."""
         names = ("lost", "stored_twice", "delivered_twice", "uncounted", "early_states", "unbalanced", "crashed")
         return {name: getattr(self, name)[:5] for name in names if getattr(self, name)}
 
@@ -75,7 +75,7 @@ def judge(
     account: Account,
     rejected: frozenset[Key],
 ) -> Verdict:
-    """Compare what *runs* brought with an undisturbed run."""
+    """Compare the results of *runs* with an undisturbed run."""
     deliveries = account.deliveries()
     verdict = Verdict(
         lost=differences(ideal.held, account.held())
@@ -90,12 +90,12 @@ def judge(
         if run.summary is not None:
             verdict.unbalanced += [f"run {run.number}: {stream}" for stream in unbalanced(run.summary)]
             if noted(run.summary, "uncertain") < again:
-                verdict.uncounted.append(f"run {run.number}: {again} events went again")
+                verdict.uncounted.append(f"run {run.number}: {again} events were sent again")
     return verdict
 
 
 def differences(ideal: Mapping[str, Mapping[str, Any]], found: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """What is missing, surplus, or differs, and in which part."""
+    """Missing, surplus and different entries, with the parts that differ."""
     told = []
     for name in sorted(ideal.keys() | found.keys()):
         wanted, got = ideal.get(name), found.get(name)
@@ -108,14 +108,14 @@ def differences(ideal: Mapping[str, Mapping[str, Any]], found: Mapping[str, Mapp
 
 
 def crashed(run: Ended) -> list[str]:
-    """How a run crashed, if it did: died of a signal other than the one it was struck with, or with a traceback."""
+    """Crashes of a run: death by a signal other than the harness's own, or a traceback."""
     sent = -run.struck.signum if run.struck else 0
     told = [f"run {run.number}: exit code {code}" for code in run.codes if code < 0 and code != sent]
     return [*told, f"run {run.number}: traceback"] if "Traceback (most recent call last)" in run.log else told
 
 
 def unbalanced(summary: Mapping[str, Any]) -> list[str]:
-    """The streams of a run summary whose outcomes do not add up to what was read."""
+    """The streams of a run summary whose outcomes do not add up to the records read."""
     wrong = [
         stream
         for stream, figures in summary["streams"].items()

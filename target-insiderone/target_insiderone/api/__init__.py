@@ -1,1 +1,1 @@
-"""Insider One's API: requests, answers, and what to do about refusals."""
+"""Insider One's API: requests, answers and remedies."""

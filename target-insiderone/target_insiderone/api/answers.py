@@ -1,4 +1,4 @@
-"""What an answer of Insider One says of each user that was sent.
+"""Reads Insider One's answers: one result for each user that was sent.
 
 Source: Upsert User Data, and the captured answers of the "Insider One APIs" collection (https://developers.insiderone.com/).
 """
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 NAME = "Insider One"
 
 MOST_TEXT = 1_000
-"""Characters of an undocumented answer, often a page, that are kept with a reject."""
+"""How many characters of an undocumented answer, often an HTML page, are kept with a reject."""
 
-PARTNER_UNKNOWN = f"{NAME} does not know `partner_name`; give the lower-case name of the account"
+PARTNER_UNKNOWN = f"{NAME} does not know `partner_name`; use the lower-case name of the account"
 
 _REQUEST_LEVEL_400 = {
     "users must be defined": "the request carried no users; please report this",
@@ -39,13 +39,13 @@ _REQUEST_LEVEL_400 = {
     "partner is invalid": PARTNER_UNKNOWN,
     "not in valid json": "the body was not accepted as JSON; a proxy between here and Insider One may change it",
 }
-"""What a 400 that concerns the whole request says -> what to do about it."""
+"""Words of a 400 that concerns the whole request -> what to do about it."""
 
 _ADVICE = {
     403: "access denied; check `partner_name`, that `api_key` is a UCD key, and the account's IP allow-list",
-    413: "the body was too large for it, or for a proxy; lower `batch_size_bytes`",
+    413: "the body was too large for Insider One, or for a proxy; lower `batch_size_bytes`",
 }
-"""Status that refuses everything -> what to do about it."""
+"""Status that concerns the whole request -> what to do about it."""
 
 
 def read_upsert(response: Response, sent: int) -> Answer:
@@ -53,9 +53,9 @@ def read_upsert(response: Response, sent: int) -> Answer:
 
     Raises:
         RowRefusedError: A 400 that may concern one of them.
-        UnclearRefusalError: Another status of refusal, which may concern one of them, too.
-        StopSendingError: The request as such is refused.
-        Again: The answer is no JSON.
+        UnclearRefusalError: Another error status, which may concern one of them, too.
+        StopSendingError: The request itself is refused.
+        Again: The answer is not JSON.
         AnswerMismatchError: Its counts do not add up to *sent*.
     """
     return answer_of(_document(response), sent)
@@ -76,12 +76,12 @@ def _document(response: Response) -> Any:
 
 
 def refuse(status: int, text: str) -> NoReturn:
-    """Sort an answer that is neither success nor worth a retry.
+    """Raise the matching error for an answer that is neither a success nor worth a retry.
 
     Raises:
         StopSendingError: It concerns the request.
         RowRefusedError: A 400 that may concern a row.
-        UnclearRefusalError: Another status of refusal; a firewall, say, may dislike a row.
+        UnclearRefusalError: Another error status; a firewall, for example, may block a row.
     """
     if status == 401:
         raise StopSendingError(
@@ -106,7 +106,7 @@ def answer_of(answer: Any, sent: int, *, empty_is_success: bool = False) -> Answ
     where ``successful`` or ``fail`` may be empty. attribute/delete may answer ``{}`` for success (*empty_is_success*).
 
     Raises:
-        AnswerMismatchError: The counts do not add up to *sent*, or the refused users are not those that are named.
+        AnswerMismatchError: The counts do not add up to *sent*, or do not match the refused users that are named.
     """
     if empty_is_success and answer == {}:
         return Answer({})
@@ -136,19 +136,19 @@ _CODES = (
     ("identifiers", "required", "no_identifier"),
     ("insider_id", "required", "no_identifier"),
 )
-"""Two parts of an error's path -> our code for it."""
+"""Two substrings of an error's path, and our reason code for it."""
 
 
 def _count(part: Mapping[str, Any]) -> int:
-    """How many users a part of the answer counts; a fraction counts nobody, and is not rounded to a success."""
+    """The number of users in a part of the answer; a fraction is an error, and is not rounded to a success."""
     count = part.get("count", 0)
     if isinstance(count, float) and not count.is_integer():
-        raise ValueError("a count that is no whole number")
+        raise ValueError("a count that is not a whole number")
     return int(count)
 
 
 def _refusals(errors: Mapping[str, Sequence[str]]) -> dict[int, list[Refusal]]:
-    """Position of the user -> objections, at least one; paths look like ``users.3.events.0.event_name.*.regexp(…)``."""
+    """Position of the user -> refusals, at least one; paths look like ``users.3.events.0.event_name.*.regexp(…)``."""
     refused: dict[int, list[Refusal]] = {}
     for path, texts in errors.items():
         place = _PLACE.match(path)

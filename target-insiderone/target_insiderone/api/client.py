@@ -1,4 +1,4 @@
-"""How Insider One's API is reached, and how credentials are tried.
+"""Endpoints and headers of Insider One's API, and a check of the credentials.
 
 Source: Upsert User Data, Get User Profiles, API Rate Limits (https://academy.insiderone.com/docs/upsert-user-data-api
 and its neighbours).
@@ -35,7 +35,7 @@ _NOBODY = b'{"identifiers":{"email":"nobody@target-insiderone.invalid"},"attribu
 
 
 def transport_settings(settings: Settings, version: str) -> TransportSettings:
-    """The transport's part of the settings."""
+    """The settings of the HTTP transport."""
     return TransportSettings(
         destination=NAME,
         api_url=settings.api_url,
@@ -52,7 +52,7 @@ def transport_settings(settings: Settings, version: str) -> TransportSettings:
 
 
 def try_credentials(transport: Transport) -> Iterator[Finding]:
-    """Ask for a profile that does not exist: 404 says that partner and key are good. Writes nothing."""
+    """Read a profile that does not exist: a 404 means that partner and key are valid. Writes nothing."""
     try:
         _ask(transport)
     except StopSendingError as error:
@@ -64,18 +64,18 @@ def try_credentials(transport: Transport) -> Iterator[Finding]:
         elif error.status != 404:
             yield Finding("api_url", str(error), "check the address and any proxy")
     except RowRefusedError:
-        yield Finding("api_url", "its answer to a question for a profile is 400", "check the address and any proxy")
+        yield Finding("api_url", "a request for a profile is answered with 400", "check the address and any proxy")
     except AnswerMismatchError:
-        return  # an answer with a profile in it is as good
+        return  # an answer with a profile proves the credentials, too
     except GaveUpError as error:
-        told = f"{NAME} did not answer as it should ({error.reason})"
-        yield Finding("api_url", told, "check the address, proxies and the network, or try again later")
+        message = f"{NAME} did not answer as expected ({error.reason})"
+        yield Finding("api_url", message, "check the address, proxies and the network, or try again later")
     except (NoWayError, NetworkSettingError) as error:
         yield Finding("api_url", str(error), "check the address, proxies and the network")
 
 
 def _ask(transport: Transport) -> None:
-    """Ask for nobody's profile; there is no row that could be to blame."""
+    """Request the profile of an invalid address; no row could be at fault."""
     try:
         transport.send(Request("profile", PROFILE, _NOBODY), 1, read_upsert)
     except UnclearRefusalError as error:

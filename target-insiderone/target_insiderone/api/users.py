@@ -1,4 +1,4 @@
-"""Users as Insider One's requests carry them, encoded.
+"""Encodes users as in Insider One's requests.
 
 Source: Upsert User Data, Delete User Attribute.
 """
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 NOT_APPENDED = b',"not_append":true}'
-"""How an encoded user ends whose arrays replace those that Insider One has."""
+"""End of an encoded user whose arrays replace those in Insider One."""
 
 
 class EncodedProfile(msgspec.Struct):
     """A user with attributes, in parts.
 
-    *attributes*: the members of ``attributes`` without the opt-ins and the braces. *tail*: the rest of the user
-    (``,"not_append":true}``). *optins*: attribute -> (value, consent value and timestamp). *delete*: what
-    attribute/delete is to clear, or nothing.
+    *attributes*: the members of ``attributes`` without opt-ins and braces. *tail*: the rest of the user
+    (``,"not_append":true}``). *optins*: attribute -> (value, consent value and timestamp). *delete*: the members of an
+    attribute/delete request, possibly empty.
     """
 
     identifiers: bytes
@@ -37,7 +37,7 @@ class EncodedProfile(msgspec.Struct):
         return len(self.identifiers) + len(self.attributes) + len(self.tail) + 32 * len(self.optins) + 40
 
     def row(self, optins: Mapping[str, bool]) -> bytes | None:
-        """The user with these opt-ins; None where neither an opt-in nor another attribute is left."""
+        """The user with these opt-ins; None if neither an opt-in nor another attribute is left."""
         members = encode(optins)[1:-1]
         if members and self.attributes:
             members += b","
@@ -47,7 +47,7 @@ class EncodedProfile(msgspec.Struct):
         return b'{"identifiers":' + self.identifiers + b',"attributes":{' + members + b"}" + self.tail
 
     def optins_row(self, optins: Mapping[str, bool]) -> bytes:
-        """The user with these opt-ins and nothing else."""
+        """The user with only these opt-ins."""
         return b'{"identifiers":' + self.identifiers + b',"attributes":' + encode(optins) + b"}"
 
     def clearing(self) -> bytes | None:
@@ -68,7 +68,7 @@ def attributes_body(users: Sequence[bytes]) -> bytes:
 
 
 def upsert_body(users: Sequence[bytes], *, skip_hook: bool, error_callback: str | None) -> bytes:
-    """The body of an upsert request; its keys always stand in the same order."""
+    """The body of an upsert request; its keys are always in the same order."""
     body = b'{"users":[' + b",".join(users) + b"]"
     if skip_hook:
         body += b',"skip_hook":true'

@@ -45,7 +45,7 @@ _COMMON = delivery_properties(
     most_bytes=BYTES_PER_REQUEST,
     most_per_minute=REQUESTS_PER_MINUTE,
 )
-"""What every target of the engine has, in our words and with Insider One's limits."""
+"""The common settings of targets on the engine, with Insider One's limits."""
 
 PROPERTIES: dict[str, Schema] = {
     "partner_name": {
@@ -72,7 +72,7 @@ PROPERTIES: dict[str, Schema] = {
     "attribute_mappings": rows(
         "Attribute mappings",
         row({"source_field": _SOURCE, "attribute": _TEXT}, {"transform": _TRANSFORM}),
-        "List of {source_field, attribute, transform?}. Default attributes of Insider One stand at the root, all "
+        "List of {source_field, attribute, transform?}. Default attributes of Insider One are written at the root, all "
         "others become custom attributes.",
     ),
     "fixed_attributes": rows(
@@ -111,14 +111,14 @@ PROPERTIES: dict[str, Schema] = {
     ),
     "skip_hook": flag(
         "Skip hook",
-        "Send skip_hook: true with every request, so that nothing starts a journey. Insider One must have enabled it "
-        "for the account.",
+        "Send skip_hook: true with every request, so that no journey is started. Insider One must have enabled it for "
+        "the account.",
     ),
     "skip_hook_older_than_hours": count(
-        "Skip hook for what is old",
-        "Events that happened, and profiles that last changed, longer ago than this go in requests of their own with "
-        "skip_hook: true; 0 switches it off. What is younger may start journeys: for a backfill that starts none at "
-        "all, set skip_hook.",
+        "Skip hook for old records",
+        "Events that happened, and profiles that last changed, longer ago than this are sent in separate requests with "
+        "skip_hook: true; 0 switches it off. Newer ones may start journeys: for a backfill that starts none at all, "
+        "set skip_hook.",
         default=24,
         unit="hours",
         minimum=0,
@@ -133,8 +133,8 @@ PROPERTIES: dict[str, Schema] = {
             },
             "additionalProperties": False,
         },
-        "normalize: strip separators and bring national numbers to E.164. default_country: region (TR) or calling code "
-        "(+90) of national numbers.",
+        "normalize: strip separators and convert national numbers to E.164. default_country: region (TR) or calling "
+        "code (+90) of national numbers.",
         default={"normalize": True, "default_country": None},
     ),
     "identifier_settings": setting(
@@ -186,7 +186,7 @@ PROPERTIES: dict[str, Schema] = {
         setting(
             "Error callback endpoint",
             {"type": "string"},
-            "https URL to which Insider One reports what fails after it was accepted; sent along with every upsert.",
+            "https URL to which Insider One reports failures after acceptance; sent with every upsert.",
         ),
     ),
     "api_url": setting(

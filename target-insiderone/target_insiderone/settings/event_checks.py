@@ -1,4 +1,4 @@
-"""Mistakes in the mappings of events and their parameters."""
+"""Finds mistakes in the mappings of events and their parameters."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 EVENT_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]*")
-"""Insider One's pattern less the upper case, which it prints as allowed and refuses."""
+"""Insider One's pattern without upper case, which it documents as allowed, but refuses."""
 
 PARAMETER_ALIASES: Final[Mapping[str, str]] = {
     "qty": "quantity",
@@ -49,8 +49,8 @@ def check_events(config: Mapping[str, Any]) -> Iterator[Finding]:
         pairs.add((metric, event_type))
         first = spellings.setdefault(" ".join(metric.casefold().split()), metric)
         if first != metric:
-            message = f"'{metric}' differs from '{first}' in case or blanks only"
-            yield Finding(f"{path}.metric_name", message, "names match exactly: keep Klaviyo's own", "warning")
+            message = f"'{metric}' differs from '{first}' only in case or spaces"
+            yield Finding(f"{path}.metric_name", message, "names must match exactly: use Klaviyo's spelling", "warning")
         yield from _check_event_type(f"{path}.event_type", event_type)
         yield from _check_parameters(row, "parameter_mappings", "fixed_parameters", f"{path}.")
         if not row.get("for_each"):
@@ -63,11 +63,11 @@ def _check_event_type(path: str, event_type: str) -> Iterator[Finding]:
         return
     if not EVENT_NAME.fullmatch(event_type):
         suggestion = f"write `{snake_case(event_type)}`" if snake_case(event_type) else "use a-z, 0-9 and _"
-        yield Finding(path, f"'{event_type}' is no event name that Insider One takes", suggestion)
+        yield Finding(path, f"'{event_type}' is not an event name that Insider One accepts", suggestion)
     elif event_type in RETENTION_DAYS:
         return
     elif slip := same_letters(event_type, RETENTION_DAYS):
-        yield Finding(path, f"'{event_type}' is a slip of a default event", f"write `{slip}`")
+        yield Finding(path, f"'{event_type}' is a misspelt default event", f"write `{slip}`")
     elif near := similar(event_type, RETENTION_DAYS):
         yield Finding(path, f"'{event_type}' will be a custom event", f"did you mean the default `{near}`?", "warning")
 
@@ -89,17 +89,17 @@ def _check_parameters(holder: Mapping[str, Any], columns: str, fixed: str, at: s
         yield from check_transforms(path, row)
         yield from _check_parameter_name(f"{path}.parameter", parameter)
         if any("*" in source for source in texts(row, "source_field")):
-            yield Finding(f"{path}.source_field", "parameters know no `*`", "name each field of the event")
+            yield Finding(f"{path}.source_field", "`*` does not work for parameters", "name each field of the event")
         if parameter and seen.setdefault(name, set()) & _contexts(row):
             yield Finding(
                 f"{path}.parameter",
-                f"'{parameter}' is fed by two columns",
-                "remove one, or list both as source_field of one row: the first that is not null counts",
+                f"'{parameter}' is mapped by two rows",
+                "remove one, or list both sources in the source_field of one row: the first that is not null wins",
             )
         seen.setdefault(name, set()).update(_contexts(row))
         if name in fixed_names:
-            message = f"'{parameter}' has a fixed value too, which wins"
-            yield Finding(f"{path}.parameter", message, "remove the column, or the fixed parameter", "warning")
+            message = f"'{parameter}' also has a fixed value, which wins"
+            yield Finding(f"{path}.parameter", message, "remove the row, or the fixed parameter", "warning")
 
 
 def _check_parameter_name(path: str, parameter: str) -> Iterator[Finding]:
@@ -116,7 +116,7 @@ def _check_contexts(path: str, row: Row) -> Iterator[Finding]:
 
 
 def _check_required(path: str, row: Row, config: Mapping[str, Any]) -> Iterator[Finding]:
-    """Hold purchase-like events to what Insider One needs, for lines and for records without any."""
+    """Check that purchase-like events have the parameters that Insider One needs, with and without items."""
     event_type = text(row, "event_type")
     if event_type not in REQUIRED_PARAMETERS:
         return
@@ -125,7 +125,7 @@ def _check_required(path: str, row: Row, config: Mapping[str, Any]) -> Iterator[
     for name in REQUIRED_PARAMETERS[event_type]:
         missing = contexts - _fed(name, row, config)
         if missing == contexts:
-            yield Finding(where, f"{event_type} lacks `{name}`, without which it is refused", f"map `{name}`")
+            yield Finding(where, f"{event_type} lacks the required `{name}`, and would be refused", f"map `{name}`")
         elif missing:
             what = "the items of for_each" if "each" in missing else "records without items"
             yield Finding(
@@ -138,7 +138,7 @@ def _check_required(path: str, row: Row, config: Mapping[str, Any]) -> Iterator[
 
 
 def _fed(parameter: str, row: Row, config: Mapping[str, Any]) -> set[str]:
-    """Tell in which contexts something feeds a parameter."""
+    """The contexts in which a row or a fixed value sets a parameter."""
     fixed = [*rows(row, "fixed_parameters"), *rows(config, "fixed_event_parameters")]
     if any(text(given, "parameter") == parameter for _, given in fixed):
         return {"whole", "each"}

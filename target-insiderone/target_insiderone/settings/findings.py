@@ -1,4 +1,4 @@
-"""Every mistake in the settings of target-insiderone, found in one go before the first request."""
+"""Finds every mistake in the settings of target-insiderone at once, before the first request."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ DECLARED: Final = Declared(
     refused={
         "add_record_metadata": (
             False,
-            "the _sdc columns would become part of the records, and of the people's attributes",
+            "the _sdc columns would become part of the records, and attributes of users",
         ),
         "hard_delete": (False, "nothing is ever deleted from Insider One by a sync"),
-        "process_activate_version_messages": (True, "versions of a stream mean nothing to Insider One"),
+        "process_activate_version_messages": (True, "Insider One has no stream versions"),
         "default_target_schema": (None, "Insider One has no schemas"),
     },
     checks=(check_settings, check_mappings, check_events),
@@ -49,10 +49,10 @@ def find(config: Mapping[str, Any]) -> list[Finding]:
 
 
 def parse_settings(config: Mapping[str, Any]) -> Settings:
-    """Refuse what cannot work, and read the settings.
+    """Check and read the settings.
 
     Raises:
-        SettingsError: With every finding of severity *error*; none of them shows a secret.
+        SettingsError: Lists every finding of severity *error*, without secrets.
     """
     if errors := [finding for finding in find(config) if finding.severity == "error"]:
         raise SettingsError(errors)

@@ -1,4 +1,4 @@
-"""Mistakes in the mappings of identifiers and attributes."""
+"""Finds mistakes in the mappings of identifiers and attributes."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def check_mappings(config: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def check_transforms(path: str, row: Row) -> Iterator[Finding]:
-    """Find transforms that do not exist, or lack their argument."""
+    """Find unknown transforms and wrong arguments."""
     for spec in texts(row, "transform"):
         if not spec.strip():
             continue
@@ -86,14 +86,14 @@ def check_transforms(path: str, row: Row) -> Iterator[Finding]:
 def check_name(
     path: str, name: str, defaults: Mapping[str, Kind], aliases: Mapping[str, str], what: str
 ) -> Iterator[Finding]:
-    """Find names that are nearly one of Insider One's own, or that its panel would not take."""
+    """Find names that are nearly one of Insider One's own, or that its panel would not accept."""
     custom = custom_name(name, defaults)
     if custom is None or not custom.strip():
         return
     if name == custom:
         wanted = f"or `custom.{name}` if a custom {what} is meant"
         if slip := same_letters(name, defaults):
-            yield Finding(path, f"'{name}' is a slip of a default {what}", f"write `{slip}`, {wanted}")
+            yield Finding(path, f"'{name}' is a misspelt default {what}", f"write `{slip}`, {wanted}")
             return
         if near := aliases.get(name) or similar(name, defaults):
             message = f"'{name}' will be a custom {what}"
@@ -102,16 +102,16 @@ def check_name(
         suggestion = f"write `{snake_case(custom)}`" if snake_case(custom) else "use a-z, 0-9 and _"
         yield Finding(path, f"the custom {what} is not written in snake_case", suggestion, "warning")
     elif custom.startswith("c_"):
-        message = f"'{custom}' has the prefix that Insider One adds by itself"
+        message = f"'{custom}' has the prefix that Insider One adds itself"
         yield Finding(path, message, f"write `{custom.removeprefix('c_')}`", "warning")
 
 
 def check_fixed_value(path: str, name: str, value: Any, defaults: Mapping[str, Kind]) -> Iterator[Finding]:
-    """Find fixed values that Insider One would not take as they stand."""
+    """Find fixed values that Insider One would not accept unchanged."""
     try:
         check_numbers([value])
     except UnusableValueError:
-        yield Finding(f"{path}.value", "no double can hold this number", "write a smaller one")
+        yield Finding(f"{path}.value", "the number is outside the range of a double", "write a smaller one")
         return
     if name not in defaults or not isinstance(value, str | int | float | list):
         return
@@ -149,7 +149,7 @@ def _check_identifier_type(path: str, identifier_type: str) -> Iterator[Finding]
     otherwise = f"one of {', '.join(IDENTIFIERS)}, or `custom.{identifier_type}`"
     yield Finding(
         path,
-        f"'{identifier_type}' is no identifier type",
+        f"'{identifier_type}' is not an identifier type",
         f"did you mean `{alias}`?" if alias else did_you_mean(identifier_type, IDENTIFIERS, otherwise),
     )
 
@@ -167,13 +167,13 @@ def _check_columns(config: Mapping[str, Any]) -> Iterator[Finding]:
         if name in seen:
             yield Finding(
                 f"{path}.attribute",
-                f"'{attribute}' is fed by two columns, see {seen[name]}",
-                "remove one, or list both as source_field of one row: the first that is not null counts",
+                f"'{attribute}' is mapped by two rows, see {seen[name]}",
+                "remove one, or list both sources in the source_field of one row: the first that is not null wins",
             )
         seen.setdefault(name, path)
         if name in fixed:
-            message = f"'{attribute}' has a fixed value too, which wins"
-            yield Finding(f"{path}.attribute", message, "remove the column, or the fixed attribute", "warning")
+            message = f"'{attribute}' also has a fixed value, which wins"
+            yield Finding(f"{path}.attribute", message, "remove the row, or the fixed attribute", "warning")
         yield from _check_wildcard(path, attribute, texts(row, "source_field"))
         if attribute == WILDCARD:
             continue
@@ -192,25 +192,27 @@ def _check_wildcard(path: str, attribute: str, sources: list[str]) -> Iterator[F
 
 def _check_identifier_attribute(path: str, attribute: str, identifier_types: set[str]) -> Iterator[Finding]:
     if attribute in IDENTIFIERS and attribute in identifier_types:
-        message = f"'{attribute}' is an identifier, which Insider One does not take as an attribute too"
+        message = f"'{attribute}' is an identifier, which Insider One does not accept as an attribute, too"
         yield Finding(path, message, f"remove the row, or write `custom.{attribute}`")
 
 
 def _check_consent(path: str, attribute: str, row: Row) -> Iterator[Finding]:
-    """Hold opt-ins to consent (CO-01, CO-02), and keep ``gdpr_optin`` from being derived of it (CO-04)."""
+    """Check that opt-ins come from consent (CO-01, CO-02), and that ``gdpr_optin`` does not (CO-04)."""
     sources = texts(row, "source_field")
     transforms = [spec.partition(":")[0] for spec in texts(row, "transform")]
     consents = any(_CONSENT_SOURCE.fullmatch(source) for source in sources) or "consent" in transforms
     reachable = any(".can_receive" in source or source.startswith("can_receive") for source in sources)
     if attribute in (*OPT_INS, "gdpr_optin") and reachable:
         suggestion = "map `subscriptions.<channel>.marketing` with `transform: consent`"
-        yield Finding(f"{path}.source_field", "can_receive_... says whom Klaviyo may reach, not who agreed", suggestion)
+        yield Finding(f"{path}.source_field", "can_receive_... says whom Klaviyo can reach, not who agreed", suggestion)
     elif attribute == "gdpr_optin":
-        what = "is derived from consent: false would stop every channel" if consents else "is fed by a column"
-        suggestion = "remove the row; at most a fixed attribute"
+        what = "is derived from consent: false would stop every channel" if consents else "is mapped from a field"
+        suggestion = "remove the row, or use a fixed attribute"
         yield Finding(f"{path}.attribute", f"gdpr_optin {what}", suggestion, "error" if consents else "warning")
     elif attribute in OPT_INS and consents and "consent" not in transforms:
-        yield Finding(f"{path}.transform", "consent is a word, an opt-in true or false", "write `transform: consent`")
+        yield Finding(
+            f"{path}.transform", "consent is a word, but an opt-in is true or false", "write `transform: consent`"
+        )
 
 
 def _check_fixed(config: Mapping[str, Any]) -> Iterator[Finding]:
@@ -223,7 +225,7 @@ def _check_fixed(config: Mapping[str, Any]) -> Iterator[Finding]:
             yield Finding(f"{path}.attribute", f"'{attribute}' is fixed twice", "remove one")
         seen.add(name)
         if attribute == WILDCARD:
-            yield Finding(f"{path}.attribute", "`*` names no attribute", "name one")
+            yield Finding(f"{path}.attribute", "`*` is not an attribute", "name one")
             continue
         yield from check_name(f"{path}.attribute", attribute, ATTRIBUTES, ATTRIBUTE_ALIASES, "attribute")
         yield from _check_identifier_attribute(f"{path}.attribute", attribute, identifier_types)

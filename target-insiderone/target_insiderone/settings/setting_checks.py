@@ -1,4 +1,4 @@
-"""Mistakes in single settings: account, addresses, codes, limits."""
+"""Finds mistakes in single settings: account, addresses, codes, limits."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _CLEAN_URL = re.compile(r"[\x21-\x5b\x5d-\x7e]+")
-"""Printable ASCII without blanks and backslashes, which programs read in several ways."""
+"""Printable ASCII without spaces and backslashes, which programs interpret differently."""
 
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
 _MAX_REJECTS = re.compile(r"[0-9]+%?")
 
 
 def check_settings(config: Mapping[str, Any]) -> Iterator[Finding]:
-    """Find what the schema cannot say of single settings."""
+    """Find mistakes in single settings that the schema cannot express."""
     yield from _check_partner(config.get("partner_name"))
     for name in ("partner_name", "api_key"):
         yield from _check_header(name, config.get(name))
@@ -39,24 +39,24 @@ def _check_partner(partner: Any) -> Iterator[Finding]:
     if not isinstance(partner, str):
         return
     if partner != partner.lower():
-        yield Finding("partner_name", "has upper-case letters", "Insider One knows it in lower case only")
+        yield Finding("partner_name", "has upper-case letters", "write it in lower case")
     if re.search(r"[\s/:]", partner.strip()) or (partner.strip() and partner != partner.strip()):
         yield Finding(
-            "partner_name", "is no partner name", "the bare name from the account settings, no URL, no blanks"
+            "partner_name", "is not a partner name", "the bare name from the account settings, no URL, no spaces"
         )
 
 
 def _check_header(name: str, value: Any) -> Iterator[Finding]:
     if isinstance(value, str) and not (value.isascii() and value.isprintable()):
         yield Finding(
-            name, "holds characters that no request can carry", "copy it again, without line breaks or accents"
+            name, "contains characters that are invalid in a header", "copy it again, without line breaks or accents"
         )
 
 
 def _check_integration(config: Mapping[str, Any]) -> Iterator[Finding]:
     name, key = config.get("integration_name"), config.get("api_key")
     if isinstance(name, str) and (name.startswith("pk_") or (isinstance(key, str) and key.strip() and key in name)):
-        yield Finding("integration_name", "holds a key", "give the pipeline a name of your own, such as `klaviyo`")
+        yield Finding("integration_name", "contains a key", "give the pipeline a name, such as `klaviyo`")
 
 
 def _check_currency(currency: Any) -> Iterator[Finding]:
@@ -66,7 +66,7 @@ def _check_currency(currency: Any) -> Iterator[Finding]:
     if known and known.alpha_3 == currency:
         return
     suggestion = f"write `{known.alpha_3}`" if known else "three letters, such as EUR, TRY or USD"
-    yield Finding("default_currency", "is no ISO 4217 code", suggestion)
+    yield Finding("default_currency", "is not an ISO 4217 code", suggestion)
 
 
 def _check_country(phone_number_settings: Any) -> Iterator[Finding]:
@@ -86,7 +86,7 @@ def _check_max_rejects(limit: Any) -> Iterator[Finding]:
     if not written:
         return
     if not _MAX_REJECTS.fullmatch(written) or (written.endswith("%") and int(written[:-1]) > 100):
-        yield Finding("max_rejects", "is neither a number nor a percentage", "write rows as `50`, a share as `10%`")
+        yield Finding("max_rejects", "is neither a number nor a percentage", "write a number as `50`, a share as `10%`")
 
 
 def _check_url(name: str, url: Any) -> Iterator[Finding]:
@@ -95,19 +95,19 @@ def _check_url(name: str, url: Any) -> Iterator[Finding]:
     scheme = url.partition("://")[0].lower()
     host = _host_of(url)
     if scheme not in {"http", "https"} or (scheme == "http" and host and not _is_loopback(host)):
-        yield Finding(name, "is no https URL", "write https://...; http is taken for this machine only (the sandbox)")
+        yield Finding(name, "is not an https URL", "write https://...; http works for this machine only (the sandbox)")
     elif host is None:
         yield Finding(
             name,
-            "is no valid address",
-            "write https://host or https://host:port, without blanks, user and password; ports are 1 to 65535",
+            "is not a valid address",
+            "write https://host or https://host:port, without spaces, user and password; ports are 1 to 65535",
         )
     elif name == "api_url" and ("?" in url or "#" in url):
-        yield Finding(name, "holds more than an address", "end it with the host and port, or the path of a gateway")
+        yield Finding(name, "has a query or fragment", "end it with the host and port, or the path of a gateway")
 
 
 def _host_of(url: str) -> str | None:
-    """The host of an address, read strictly; None where the address could be read in two ways, or in none."""
+    """The host of an address, parsed strictly; None if the address is invalid or ambiguous."""
     try:
         parts = urlsplit(url)
         host, port = (parts.hostname or "").removesuffix("."), parts.port
@@ -134,4 +134,4 @@ def _is_loopback(host: str) -> bool:
 
 def _check_ledger(url: Any) -> Iterator[Finding]:
     if isinstance(url, str) and url.strip() and "://" not in url:
-        yield Finding("ledger_url", "is no SQLAlchemy URL", "such as postgresql+psycopg://user:password@host/database")
+        yield Finding("ledger_url", "is not an SQLAlchemy URL", "such as postgresql+psycopg://user:pass@host/database")

@@ -1,4 +1,4 @@
-"""The settings as plain values: read once at the edge, handed to inner code."""
+"""The settings as a typed object, read once at the start of a run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings(DeliverySettings):
-    """All settings with their defaults applied; what each means stands in `config_schema`."""
+    """All settings with their defaults applied; `config_schema` describes each."""
 
     partner_name: str
     api_key: str = field(repr=False)
@@ -49,12 +49,12 @@ class Settings(DeliverySettings):
 
     @property
     def scope(self) -> str:
-        """What keeps the ledger's keys of pipelines apart."""
+        """Separates the ledger keys of pipelines."""
         return f"{self.partner_name}/{self.integration_name}"
 
 
 def read_settings(config: Mapping[str, Any]) -> Settings:
-    """Read a configuration that has no mistake (`findings.find`), and apply the defaults."""
+    """Read a valid configuration (`findings.find` has no errors), and apply the defaults."""
     values = values_of(config, PROPERTIES)
     phone, identifier = values.pop("phone_number_settings"), values.pop("identifier_settings")
     return Settings(
