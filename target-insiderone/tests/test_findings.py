@@ -138,7 +138,7 @@ EXPECTED = {
     ("event_mappings[1].parameter_mappings[2].parameter", "error"): "choose another name",
     ("event_mappings[1].parameter_mappings[3].source_field", "error"): "name each field",
     ("event_mappings[1].parameter_mappings[5].parameter", "error"): "list both sources in the source_field of one row",
-    ("event_mappings[2].metric_name", "warning"): "names match exactly",
+    ("event_mappings[2].metric_name", "warning"): "names must match exactly",
     ("event_mappings[2].event_type", "error"): "write `purchase`",
     ("event_mappings[4]", "error"): "remove one of the rows",
     ("event_mappings[5].parameter_mappings", "warning"): "map `unit_sale_price`",
