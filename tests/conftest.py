@@ -1,4 +1,4 @@
-"""What crosses packages: tap and target in a shell pipe, and under Meltano, against a sandbox of their own."""
+"""What crosses packages: tap and target in a pipe, and under Meltano, against a sandbox of their own."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 from klaviyo_insiderone_sandbox.testing import KLAVIYO_KEY, PARTNER, TOKEN, Sandbox
+from singer_delivery.testing import forking
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -20,12 +21,6 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 MAPPING = yaml.safe_load((ROOT / "target-insiderone/examples/klaviyo-default-mapping.yml").read_text())
-
-PIPE = """
-{bin}/tap-klaviyo --config tap.json --catalog catalog.json $STATE 2> tap.log |
-{bin}/target-insiderone --config target.json > states.jsonl 2> target.log
-echo "${{PIPESTATUS[@]}}"
-"""
 
 
 @dataclass(frozen=True)
@@ -67,20 +62,20 @@ class Pipe:
         self._write("tap.json", self.tap)
         self._write("target.json", self.target)
         self._write("catalog.json", select(self._catalog, streams))
-        state = self.folder / "state.json"
-        done = subprocess.run(
-            ["bash", "-c", PIPE.format(bin=BIN)],
-            cwd=self.folder,
-            env={"PATH": "/usr/bin:/bin", "STATE": "--state state.json" if state.exists() else ""},
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        states = [json.loads(line) for line in (self.folder / "states.jsonl").read_text().splitlines()]
+        state = ["--state", "state.json"] if (self.folder / "state.json").exists() else []
+        command = [BIN / "tap-klaviyo", "--config", "tap.json", "--catalog", "catalog.json", *state]
+        place = {"cwd": self.folder, "env": {"PATH": "/usr/bin:/bin"}}
+        logs = self.folder / "tap.log", self.folder / "target.log"
+        with logs[0].open("wb") as tap_log, logs[1].open("wb") as target_log:
+            tap = forking.Popen(command, stdout=subprocess.PIPE, stderr=tap_log, **place)
+            command = [BIN / "target-insiderone", "--config", "target.json"]
+            target = forking.Popen(command, stdin=tap.stdout, stdout=subprocess.PIPE, stderr=target_log, **place)
+            tap.stdout.close()  # the target's end is the only one, so that its death reaches the tap
+            output, _ = target.communicate()
+        states = [json.loads(line) for line in output.splitlines()]
         if states:
             self._write("state.json", states[-1])
-        codes = tuple(int(code) for code in done.stdout.split())
-        return Passed(codes, states, (self.folder / "tap.log").read_text(), (self.folder / "target.log").read_text())
+        return Passed((tap.wait(), target.returncode), states, *(log.read_text() for log in logs))
 
     def _write(self, name: str, content: Any) -> None:
         (self.folder / name).write_text(json.dumps(content))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from singer_delivery.testing import forking
 from singer_delivery.testing.stand_in import StandIn
 from toybox import Toybox, settings
 
@@ -81,7 +81,7 @@ def run(target_file: Path, api: StandIn, tmp_path: Path) -> Callable[..., Ended]
         data_dir, config = tmp_path / "data", tmp_path / "config.json"
         config.write_text(json.dumps(settings(api, data_dir, **more)))
         lines = (message if isinstance(message, str) else json.dumps(message) for message in messages)
-        done = subprocess.run(
+        done = forking.run(
             [sys.executable, str(target_file), *command[:1], "--config", str(config), *command[1:]],
             input="".join(line + "\n" for line in lines),
             capture_output=True,

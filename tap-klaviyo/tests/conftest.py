@@ -9,16 +9,17 @@ import subprocess
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from klaviyo_insiderone_sandbox.testing import KLAVIYO_KEY, Sandbox
+from singer_delivery.testing import forking
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
-COMMAND = (sys.executable, "-m", "tap_klaviyo")
+COMMAND = (str(Path(sys.executable).with_name("tap-klaviyo")),)
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ def tap(command: Callable[..., list[str]], environment: dict[str, str]) -> Calla
 
     def run(*arguments: str, variables: Mapping[str, str] | None = None, **options: Any) -> Outcome:
         line = command(*arguments, **options)
-        done = subprocess.run(
+        done = forking.run(
             line, capture_output=True, text=True, timeout=120, check=False, env={**environment, **(variables or {})}
         )
         return Outcome(done.returncode, done.stdout, done.stderr)
@@ -137,9 +138,7 @@ def interrupted(
         sandbox.fault("klaviyo", kind="hang", skip=passed, times=None)
         output, log = tmp_path / "output", tmp_path / "log"
         with output.open("w") as standard_output, log.open("w") as standard_error:
-            process = subprocess.Popen(
-                command(**options), stdout=standard_output, stderr=standard_error, env=environment
-            )
+            process = forking.Popen(command(**options), stdout=standard_output, stderr=standard_error, env=environment)
             while process.poll() is None and sandbox.status()["klaviyo"]["requests"] <= passed:
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(0.02)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import fcntl
 import gc
 import os
+import re
 import subprocess
 import sys
 
 import pytest
+from singer_delivery.testing import forking
 from tap_klaviyo.process import PIPE_BYTES, prepare_process
 
 
@@ -23,6 +25,24 @@ def test_collector_is_spared_the_pages_that_wait():
     finally:
         gc.set_threshold(*before)
         gc.unfreeze()
+
+
+def test_fork_writes_what_the_command_writes(command, environment, sandbox, profiles):
+    """Most tests run forks (`singer_delivery.testing.forking`): code, output and log are the same but for the time."""
+    sandbox.clock(frozen="2026-06-01T11:00:00Z")
+    sandbox.add_profiles(profiles(30))
+    sandbox.clock(frozen="2026-06-01T12:00:00Z")
+    line = command(streams=["profiles"], start_date="2026-01-01T00:00:00Z")
+    passing = re.compile(r"^[-\d]+ [\d:,]+|\d+\.\d+|\"pid\":\d+", re.MULTILINE)
+
+    ended = [
+        start(line, capture_output=True, text=True, env={**environment, "TAP_KLAVIYO_LOGLEVEL": "DEBUG"})
+        for start in (forking.run, subprocess.run)
+    ]
+
+    fork, process = ((done.returncode, done.stdout, passing.sub("", done.stderr)) for done in ended)
+    assert fork[1].count('"RECORD"') == 30
+    assert fork == process
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems size their pipes themselves")

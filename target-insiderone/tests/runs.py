@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from singer_delivery.testing import forking
 
 TARGET = Path(sys.executable).with_name("target-insiderone")
 
@@ -36,9 +37,9 @@ class Ended:
         return {name: count for name, count in figures.items() if isinstance(count, int) and count}
 
 
-def finish(config_path: Path, text: str, data_dir: Path, *options: str) -> Ended:
+def finish(config_path: Path, text: str, data_dir: Path, *options: str, start: Any = forking.run) -> Ended:
     """Run the command to its end."""
-    done = subprocess.run(
+    done = start(
         [TARGET, "--config", config_path, *options],
         input=text.encode("utf-8", "surrogateescape"),
         capture_output=True,

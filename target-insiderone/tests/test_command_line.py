@@ -6,13 +6,16 @@ import fcntl
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
 from contextlib import suppress
 
 import pytest
+from runs import finish
 from singer_delivery.process import PIPE_BYTES
+from singer_delivery.testing import forking
 from singer_messages import order, profile, record, schema, state
 
 CANARY_KEY = "canary-token-6f1e"
@@ -20,6 +23,24 @@ CANARIES = ("canary.person@secret.example", "+905329999999", "Canaryna", CANARY_
 
 KEY = "0f3c9a7e5b1d2468ace013579bdf0246"
 """What a vendor's keys look like."""
+
+
+def test_fork_comes_to_what_the_console_script_comes_to(config, tmp_path):
+    """Most tests run forks (`singer_delivery.testing.forking`): code, STATEs, log, figures and files are the same."""
+    messages = [schema("profiles"), record("profiles", profile(1)), record("profiles", profile(2, first_name=1)), "{"]
+    lines = [json.dumps(line) for line in [*messages, schema("events"), record("events", order(1)), state({"n": 1})]]
+    path = tmp_path / "config.json"
+    times = re.compile(r"forked|begun_|^[-\d]+ [\d:,]+|\d+\.\d+|20\d\d-[-\dTZ:.]+")
+
+    def ending(name, start):
+        data_dir = tmp_path / name
+        path.write_text(json.dumps(config | {"data_dir": str(data_dir), "max_rejects": "5"}))
+        ended = finish(path, "".join(line + "\n" for line in lines), data_dir, start=start)
+        log = sorted(times.sub("", line) for line in ended.logs.splitlines() if "run summary" not in line)
+        modes = sorted((file.name[:10], file.stat().st_mode) for file in data_dir.rglob("*"))
+        return ended.code, ended.states, log, ended.summary["streams"], modes
+
+    assert ending("forked", forking.run) == ending("begun_", subprocess.run)
 
 
 def about(target_command, *options):

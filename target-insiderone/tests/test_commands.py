@@ -13,6 +13,7 @@ from singer_delivery.destination import RowRefusedError, StopSendingError
 from singer_delivery.memory.addresses import Addresses
 from singer_delivery.memory.ledger import Ledger
 from singer_delivery.sending.transport import GaveUpError, HttpTransport
+from singer_delivery.testing import forking
 from singer_messages import order, profile, record, schema, state
 from target_insiderone.api.answers import PARTNER_UNKNOWN
 from target_insiderone.mapping import transforms
@@ -30,7 +31,7 @@ def command(target_command, config, tmp_path):
     def run(*words: str, given: str = "", **settings):
         path = tmp_path / "command.json"
         path.write_text(json.dumps(config | settings))
-        done = subprocess.run(
+        done = forking.run(
             [target_command, words[0], "--config", path, *words[1:]],
             input=given,
             capture_output=True,
@@ -413,7 +414,7 @@ def test_of_replays_at_the_same_time_one_sends_and_the_others_wait(target_comman
     sandbox.latency("insiderone", 0.5)
 
     started = [
-        subprocess.Popen(
+        forking.Popen(
             [target_command, "replay", "--all", "--config", tmp_path / "command.json"],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -23,6 +23,7 @@ from singer_delivery.memory.database import Database, LedgerError
 from singer_delivery.memory.ledger import Ledger
 from singer_delivery.sending import transport
 from singer_delivery.sending.transport import HttpTransport, TransportSettings
+from singer_delivery.testing import forking
 from singer_messages import profile, record, schema, state
 from target_insiderone.api.answers import read_upsert
 
@@ -46,8 +47,11 @@ def started(config, tmp_path, target_command):
     def start(ending_seconds=None, **settings):
         path = tmp_path / "config.json"
         path.write_text(json.dumps(config | settings))
-        command = [target_command] if ending_seconds is None else [sys.executable, "-c", HURRIED % ending_seconds]
-        process = subprocess.Popen(
+        command = [target_command]
+        if ending_seconds is not None:
+            (tmp_path / "hurried.py").write_text(HURRIED % ending_seconds)
+            command = [sys.executable, tmp_path / "hurried.py"]
+        process = forking.Popen(
             [*command, "--config", path],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import subprocess
 
 import pytest
+from singer_delivery.testing import forking
 from singer_delivery.texts import UnreadableError, json_object
 from singer_messages import profile, record, schema, state
 
@@ -21,7 +21,7 @@ def run(target_command, config, tmp_path):
     def run(*words: str, given: bytes = b"", written: bytes | None = None):
         path = tmp_path / "config.json"
         path.write_bytes(json.dumps(config).encode() if written is None else written)
-        done = subprocess.run(
+        done = forking.run(
             [target_command, *words, "--config", path], input=given, capture_output=True, check=False, timeout=60
         )
         return done.returncode, done.stdout.decode(), done.stderr.decode()

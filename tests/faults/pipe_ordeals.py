@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from insiderone import FAULTS, InsiderOneAccount
 from klaviyo_insiderone_sandbox.testing import KLAVIYO_KEY
+from singer_delivery.testing import forking
 from singer_delivery.testing.ordeals import TIMEOUT_SECONDS, Ordeal, Passed, states_of, strike_noted
 from singer_delivery.testing.points import Orders, Strike
 
@@ -56,14 +57,14 @@ class PipeOrdeal(Ordeal):
         environment = orders.environment()
         logs = [self.folder / f"{name}-{orders.run}.log" for name in ("tap", "target")]
         with logs[0].open("wb") as tap_log, logs[1].open("wb") as target_log:
-            tap = subprocess.Popen(
+            tap = forking.Popen(
                 [*TAP, "--config", str(self._tap_config), *self._state_option()],
                 stdout=subprocess.PIPE,
                 stderr=tap_log,
                 env=environment,
                 process_group=0,
             )
-            target = subprocess.Popen(
+            target = forking.Popen(
                 [*self.account.command, "--config", str(self.target_config)],
                 stdin=tap.stdout,
                 stdout=subprocess.PIPE,
@@ -101,7 +102,7 @@ class TapOrdeal:
     def run(self, strike: Strike | None = None) -> None:
         """Run once, from the last STATE on."""
         noted_in = self._folder / f"strike-{len(self.codes) + 1}"
-        done = subprocess.run(
+        done = forking.run(
             [*TAP, "--config", str(self._config), *(["--state", str(self._state)] if self._state.exists() else [])],
             env=Orders(len(self.codes) + 1, str(noted_in), strike).environment(),
             capture_output=True,

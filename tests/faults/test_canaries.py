@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from insiderone import target_settings
 from klaviyo_insiderone_sandbox.testing import TOKEN
+from singer_delivery.testing import forking
 
 BIN = Path(sys.executable).parent
 KEY = "canary-token-6f1e"
@@ -123,7 +124,7 @@ def told(sandbox, tmp_path):
             json.dumps(target_settings(sandbox, data_dir) | {"api_key": KEY, "max_retry_seconds": 1} | settings)
         )
         lines = [line if isinstance(line, str) else json.dumps(line) for line in messages]
-        done = subprocess.run(
+        done = forking.run(
             [str(BIN / "target-insiderone"), *command, "--config", str(tmp_path / "config.json")],
             input="\n".join(lines) + "\n",
             capture_output=True,

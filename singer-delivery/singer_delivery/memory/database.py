@@ -10,6 +10,7 @@ import socket
 import threading
 from collections.abc import Sequence
 from contextlib import contextmanager, nullcontext, suppress
+from importlib import import_module
 from itertools import chain
 from operator import itemgetter
 from pathlib import Path
@@ -17,7 +18,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from urllib.parse import urlsplit
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.pool import StaticPool
 
 from singer_delivery.memory.private_files import tighten
@@ -26,9 +26,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
-_Insert = sqlite.Insert | postgresql.Insert
-_INSERTS: dict[str, Callable[[sa.Table], _Insert]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
-"""Supported dialects -> INSERT with ON CONFLICT."""
+    from sqlalchemy.dialects import postgresql, sqlite
+
+_DIALECTS = frozenset({"sqlite", "postgresql"})
+"""Supported dialects: their INSERT has ON CONFLICT."""
 
 ROWS_PARAMETERS = 20_000
 """Most parameters of a bulk insert: below the limits of both databases."""
@@ -113,7 +114,7 @@ class Database:
 
     def note_fact(self, connection: sa.Connection, key: bytes, value: str) -> bool:
         """Store a fact about the ledger itself; returns False, and changes nothing, if it is stored already."""
-        insert = _INSERTS[self.engine.dialect.name](self._facts).values(key=key, value=value)
+        insert = _insert(self.engine.dialect.name, self._facts).values(key=key, value=value)
         noted = insert.on_conflict_do_nothing(index_elements=["key"]).returning(self._facts.c.key)
         return connection.execute(noted).first() is not None
 
@@ -151,7 +152,7 @@ class Database:
 
         If a row's key exists, the columns *changed* are overwritten; without *changed*, the row is left unchanged.
         """
-        insert = _INSERTS[self.engine.dialect.name](table)
+        insert = _insert(self.engine.dialect.name, table)
         row = insert.values({name: sa.bindparam(name) for name in names})
         values = {name: insert.excluded[name] for name in changed}
         statement = (
@@ -255,7 +256,7 @@ def _piece(width: int) -> str:
 def _open(url: str) -> sa.Engine:
     try:
         backend = sa.make_url(url).get_backend_name()
-        if backend in _INSERTS:
+        if backend in _DIALECTS:
             return _open_sqlite(url) if backend == "sqlite" else _open_postgresql(url)
     except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ImportError) as error:
         raise LedgerError(
@@ -263,6 +264,12 @@ def _open(url: str) -> sa.Engine:
             "postgresql+psycopg://… (with `pip install 'singer-delivery[postgres]'`) or sqlite:///…"
         ) from None
     raise LedgerError(f"`ledger_url`: {backend} is not supported; use SQLite or PostgreSQL")
+
+
+def _insert(dialect: str, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
+    """The dialect's INSERT. PostgreSQL's module is imported only if needed: it would take 5% of every start."""
+    insert: sqlite.Insert | postgresql.Insert = import_module(f"sqlalchemy.dialects.{dialect}").insert(table)
+    return insert
 
 
 def _open_postgresql(url: str) -> sa.Engine:

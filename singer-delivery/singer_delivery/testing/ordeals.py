@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from singer_delivery.testing import forking
 from singer_delivery.testing.points import Orders, Strike
 from singer_delivery.testing.verdict import Ended, Ideal, Verdict, judge
 
@@ -130,7 +130,7 @@ class TargetOrdeal(Ordeal):
 
     def execute(self, orders: Orders) -> Passed:
         """Feed the records after the last STATE."""
-        done = subprocess.run(  # noqa: S603  (a command of the test's own)
+        done = forking.run(
             [*self.account.command, "--config", str(self.target_config)],
             input=self._recording.input_after(self.position),
             env=orders.environment(),

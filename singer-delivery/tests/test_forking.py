@@ -1,0 +1,155 @@
+"""A fork is held to a real process: what it sees, how it ends, and how it is told to."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from singer_delivery.testing import forking
+
+SEEN = """
+import json, os, random, signal, sys, threading
+mask = os.umask(0)
+streams = (sys.stdin, sys.stdout, sys.stderr)
+json.dump(
+    {
+        "arguments": sys.argv,
+        "path": sys.path,
+        "name": __name__,
+        "variables": dict(os.environ),
+        "folder": os.getcwd(),
+        "mask": mask,
+        "descriptors": sorted(os.listdir("/proc/self/fd")) if os.path.exists("/proc/self/fd") else None,
+        "signals": {number.name: str(signal.getsignal(number)) for number in signal.Signals},
+        "leads its group": os.getpgrp() == os.getpid(),
+        "threads": threading.active_count(),
+        "streams": [
+            [stream.fileno(), stream.encoding, stream.errors, stream.line_buffering, stream.isatty(), stream.seekable()]
+            for stream in streams
+        ],
+        "input": sys.stdin.read(),
+    },
+    sys.stdout,
+)
+print("to errors", file=sys.stderr)
+"""
+
+ENDINGS = {
+    "its end": "print('done')",
+    "a code": "import sys; print('done'); sys.exit(3)",
+    "words": "import sys; sys.exit('words')",
+    "an exception": "print('done'); {}['x']",
+    "a signal": "import os, signal; print('done', flush=True); os.kill(os.getpid(), signal.SIGTERM)",
+    "a kill": "import os, signal; print('done'); os.kill(os.getpid(), signal.SIGKILL)",
+    "a Ctrl-C": "import os, signal; os.kill(os.getpid(), signal.SIGINT)",
+    "what was left for the end": "import atexit; atexit.register(print, 'left'); print('done')",
+    "a thread": "import threading, time; threading.Thread(target=lambda: (time.sleep(0.01), print('later'))).start()",
+    "an output that cannot be written": "import os; print('done'); os.close(1)",
+}
+
+
+@pytest.fixture
+def script(tmp_path):
+    """Write a script: returns the command line that runs it."""
+
+    def write(text):
+        path = tmp_path / "script.py"
+        path.write_text(text)
+        return [sys.executable, path]
+
+    return write
+
+
+@pytest.mark.parametrize("group", [None, 0], ids=["in our group", "in its own"])
+def test_fork_sees_what_a_process_sees(script, tmp_path, monkeypatch, group):
+    """Arguments, variables, folder, mask, descriptors, signals, streams: nothing of the server shows."""
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    variables = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    command = [*script(SEEN), "--one", tmp_path]
+    options = {"input": "ü\r\nx", "capture_output": True, "encoding": "utf-8", "cwd": tmp_path, "umask": 0o027}
+
+    ended = [
+        start(command, env=variables | {"ONLY": "here"}, process_group=group, **options)
+        for start in (forking.run, subprocess.run)
+    ]
+
+    fork, process = ((done.returncode, json.loads(done.stdout), done.stderr) for done in ended)
+    assert fork == process
+
+
+@pytest.mark.parametrize("text", ENDINGS.values(), ids=ENDINGS.keys())
+def test_fork_ends_as_a_process_does(script, text):
+    """Its code, what it wrote, and the last words about it."""
+    command = script(text)
+    variables = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+
+    ended = [start(command, env=variables, capture_output=True, text=True) for start in (forking.run, subprocess.run)]
+
+    fork, process = ((done.returncode, done.stdout, done.stderr.splitlines()[-1:]) for done in ended)
+    assert fork == process
+
+
+@pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGTERM, signal.SIGSTOP], ids=lambda number: number.name)
+def test_fork_is_signalled_by_its_pid(script, signum):
+    """One that is stopped can be killed, as any process."""
+    command = script("import sys; print('ready', flush=True); sys.stdin.read()")
+    process = forking.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process.stdout.readline()
+
+    before = process.poll()
+    process.send_signal(signum)
+    if signum == signal.SIGSTOP:
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(timeout=0)
+        process.kill()
+    process.communicate(timeout=60)
+
+    assert before is None
+    assert process.returncode == -(signal.SIGKILL if signum == signal.SIGSTOP else signum)
+
+
+def test_forks_make_a_pipe_in_one_group(script):
+    """What one writes, the other reads; the end of the one is the end of the other's input."""
+    command = script("import os, sys; print(os.getpgrp(), *sys.stdin.read().split())")
+
+    first = forking.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, process_group=0)
+    second = forking.Popen(command, stdin=first.stdout, stdout=subprocess.PIPE, process_group=first.pid)
+    first.stdout.close()
+    output, _ = second.communicate(timeout=60)
+
+    assert first.wait(timeout=60) == second.returncode == 0
+    assert output.split() == [b"%d" % first.pid] * 2
+
+
+def test_folder_that_is_missing_is_told(script, tmp_path):
+    """As :mod:`subprocess` tells it, and nothing is left running."""
+    with pytest.raises(FileNotFoundError):
+        forking.run(script(""), cwd=tmp_path / "nowhere")
+
+
+def test_forks_draw_chances_of_their_own(script):
+    """A seed that all of them share would be one of the server's."""
+    command = script("import random; print(random.random())")
+
+    drawn = {forking.run(command, capture_output=True).stdout for _ in range(3)}
+
+    assert len(drawn) == 3
+
+
+def test_variable_of_the_interpreter_makes_a_real_process(script):
+    """A fork would pass it over: the interpreter has read its own long before."""
+    command = script("import sys; print(sys.flags.dev_mode)")
+
+    done = forking.run(command, env=os.environ | {"PYTHONDEVMODE": "1"}, capture_output=True, text=True)
+
+    assert done.stdout == "True\n"
+
+
+def test_what_a_fork_cannot_have_is_refused(script):
+    """Silently left out, it would make a test that shows nothing."""
+    with pytest.raises(ValueError, match="start_new_session"):
+        forking.Popen(script(""), start_new_session=True)
