@@ -43,6 +43,8 @@ ENDINGS = {
     "a code": "import sys; print('done'); sys.exit(3)",
     "words": "import sys; sys.exit('words')",
     "an exception": "print('done'); {}['x']",
+    "an import that fails": "from nowhere import nothing",
+    "a module beside it": "import neighbour; print(neighbour.__name__)",
     "a signal": "import os, signal; print('done', flush=True); os.kill(os.getpid(), signal.SIGTERM)",
     "a kill": "import os, signal; print('done'); os.kill(os.getpid(), signal.SIGKILL)",
     "a Ctrl-C": "import os, signal; os.kill(os.getpid(), signal.SIGINT)",
@@ -58,6 +60,7 @@ def script(tmp_path):
 
     def write(text):
         path = tmp_path / "script.py"
+        (tmp_path / "neighbour.py").touch()
         path.write_text(text)
         return [sys.executable, path]
 

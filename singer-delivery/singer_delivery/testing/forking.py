@@ -165,8 +165,10 @@ def serve(program: str) -> Callable[[], Any]:
     Nothing but imports happens before: no thread, no connection, no log. :mod:`random` draws a new seed in each fork.
     """
     main, source = found(program)
+    sys.path.insert(0, str(Path(program).resolve().parent))
     for module, names in imports_of(source):
-        __import__(module, fromlist=names)
+        with suppress(ImportError):  # the fork tells of it
+            __import__(module, fromlist=names)
     gc.collect()
     gc.freeze()  # a fork that looked for garbage here would copy every page
     channel = socket.socket(fileno=os.dup(0))
@@ -221,7 +223,6 @@ def become(order: dict[str, Any], streams: Sequence[int]) -> None:
     os.environ.update(order["environment"])
     time.tzset()
     sys.argv = order["arguments"]
-    sys.path.insert(0, str(Path(sys.argv[0]).resolve().parent))
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         usual = getattr(sys, name)
         stream = open(  # noqa: SIM115  (open until the process ends)
