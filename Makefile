@@ -14,7 +14,7 @@ PLOTS := .venv-plots
 PYTHON ?= python3
 export UV_COMPILE_BYTECODE := 1
 EXPORT := --frozen --quiet --all-packages --all-extras --no-dev --no-emit-workspace --no-hashes --no-annotate --no-header
-# Whoever turned this off would have every process compile our modules anew.
+# Without bytecode, every process would compile our modules again.
 export PYTHONDONTWRITEBYTECODE :=
 # Should a plugin ever crash: where.
 export PYTHONFAULTHANDLER := 1

@@ -1,4 +1,4 @@
-"""A fork is held to a real process: what it sees, how it ends, and how it is told to."""
+"""Forks are compared with real processes: what they see, how they end, and how they react to signals."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ ENDINGS = {
 
 @pytest.fixture
 def script(tmp_path):
-    """Write a script: returns the command line that runs it."""
+    """Write a script, and return the command line that runs it."""
 
     def write(text):
         path = tmp_path / "script.py"
@@ -68,8 +68,8 @@ def script(tmp_path):
 
 
 @pytest.mark.parametrize("group", [None, 0], ids=["in our group", "in its own"])
-def test_fork_sees_what_a_process_sees(script, tmp_path, monkeypatch, group):
-    """Arguments, variables, folder, mask, descriptors, signals, streams: nothing of the server shows."""
+def test_fork_matches_process(script, tmp_path, monkeypatch, group):
+    """Arguments, environment, folder, umask, descriptors, signals and streams: nothing of the server leaks in."""
     monkeypatch.setenv("TZ", "Asia/Tokyo")
     variables = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     command = [*script(SEEN), "--one", tmp_path]
@@ -85,8 +85,8 @@ def test_fork_sees_what_a_process_sees(script, tmp_path, monkeypatch, group):
 
 
 @pytest.mark.parametrize("text", ENDINGS.values(), ids=ENDINGS.keys())
-def test_fork_ends_as_a_process_does(script, text):
-    """Its code, what it wrote, and the last words about it."""
+def test_fork_ends_like_process(script, text):
+    """Same exit code, same output, same last line on standard error."""
     command = script(text)
     variables = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
 
@@ -97,8 +97,8 @@ def test_fork_ends_as_a_process_does(script, text):
 
 
 @pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGTERM, signal.SIGSTOP], ids=lambda number: number.name)
-def test_fork_is_signalled_by_its_pid(script, signum):
-    """One that is stopped can be killed, as any process."""
+def test_fork_receives_signals(script, signum):
+    """A stopped fork can be killed, like any process."""
     command = script("import sys; print('ready', flush=True); sys.stdin.read()")
     process = forking.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     process.stdout.readline()
@@ -115,8 +115,8 @@ def test_fork_is_signalled_by_its_pid(script, signum):
     assert process.returncode == -(signal.SIGKILL if signum == signal.SIGSTOP else signum)
 
 
-def test_forks_make_a_pipe_in_one_group(script):
-    """What one writes, the other reads; the end of the one is the end of the other's input."""
+def test_forks_share_pipe_and_group(script):
+    """One writes what the other reads, and the end of one is the end of the other's input."""
     command = script("import os, sys; print(os.getpgrp(), *sys.stdin.read().split())")
 
     first = forking.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, process_group=0)
@@ -128,14 +128,14 @@ def test_forks_make_a_pipe_in_one_group(script):
     assert output.split() == [b"%d" % first.pid] * 2
 
 
-def test_folder_that_is_missing_is_told(script, tmp_path):
-    """As :mod:`subprocess` tells it, and nothing is left running."""
+def test_missing_folder_raises(script, tmp_path):
+    """With the same exception as in :mod:`subprocess`."""
     with pytest.raises(FileNotFoundError):
         forking.run(script(""), cwd=tmp_path / "nowhere")
 
 
-def test_forks_draw_chances_of_their_own(script):
-    """A seed that all of them share would be one of the server's."""
+def test_forks_reseed_random(script):
+    """A shared seed would have come from the server."""
     command = script("import random; print(random.random())")
 
     drawn = {forking.run(command, capture_output=True).stdout for _ in range(3)}
@@ -143,8 +143,8 @@ def test_forks_draw_chances_of_their_own(script):
     assert len(drawn) == 3
 
 
-def test_variable_of_the_interpreter_makes_a_real_process(script):
-    """A fork would pass it over: the interpreter has read its own long before."""
+def test_interpreter_variable_starts_process(script):
+    """A fork would ignore it, as the interpreter reads it only when it starts."""
     command = script("import sys; print(sys.flags.dev_mode)")
 
     done = forking.run(command, env=os.environ | {"PYTHONDEVMODE": "1"}, capture_output=True, text=True)
@@ -152,7 +152,7 @@ def test_variable_of_the_interpreter_makes_a_real_process(script):
     assert done.stdout == "True\n"
 
 
-def test_what_a_fork_cannot_have_is_refused(script):
-    """Silently left out, it would make a test that shows nothing."""
+def test_unsupported_argument_is_refused(script):
+    """If it were silently ignored, a test that uses it would prove nothing."""
     with pytest.raises(ValueError, match="start_new_session"):
         forking.Popen(script(""), start_new_session=True)

@@ -27,8 +27,8 @@ def test_collector_is_spared_the_pages_that_wait():
         gc.unfreeze()
 
 
-def test_fork_writes_what_the_command_writes(command, environment, sandbox, profiles):
-    """Most tests run forks (`singer_delivery.testing.forking`): code, output and log are the same but for the time."""
+def test_fork_matches_console_script(command, environment, sandbox, profiles):
+    """Most tests run forks (`singer_delivery.testing.forking`): same exit code, output and log."""
     sandbox.clock(frozen="2026-06-01T11:00:00Z")
     sandbox.add_profiles(profiles(30))
     sandbox.clock(frozen="2026-06-01T12:00:00Z")

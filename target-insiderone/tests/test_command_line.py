@@ -25,8 +25,8 @@ KEY = "0f3c9a7e5b1d2468ace013579bdf0246"
 """What a vendor's keys look like."""
 
 
-def test_fork_comes_to_what_the_console_script_comes_to(config, tmp_path):
-    """Most tests run forks (`singer_delivery.testing.forking`): code, STATEs, log, figures and files are the same."""
+def test_fork_matches_console_script(config, tmp_path):
+    """Most tests run forks (`singer_delivery.testing.forking`): same exit code, STATEs, log, figures and files."""
     messages = [schema("profiles"), record("profiles", profile(1)), record("profiles", profile(2, first_name=1)), "{"]
     lines = [json.dumps(line) for line in [*messages, schema("events"), record("events", order(1)), state({"n": 1})]]
     path = tmp_path / "config.json"

@@ -1,9 +1,9 @@
-"""Command lines of tests, each as a fork of a process that has imported already what the command imports.
+"""Starts the command lines of tests as forks of a process that has already imported their modules.
 
-A target imports for 0.7 s of processor time before it reads its settings, and a suite starts it a thousand times. A
-fork costs a tenth of that, and is a process like any other: it has a pid, streams, variables, a folder and an exit of
-its own, and any signal kills it. :func:`run` and :class:`Popen` take what those of :mod:`subprocess` take. Tests of the
-start itself (imports, closed streams, limits) want those of :mod:`subprocess`.
+Importing a target takes 0.7 s of processor time, and a test suite starts targets a thousand times; a fork takes a tenth
+of that. A fork is a separate process with its own pid, standard streams, environment, working directory and exit, and
+any signal can kill it. :func:`run` and :class:`Popen` take the arguments of their namesakes in :mod:`subprocess`. For
+tests of the start itself (imports, closed streams, limits), use :mod:`subprocess`.
 """
 
 from __future__ import annotations
@@ -34,22 +34,22 @@ if TYPE_CHECKING:
 STREAMS = 3
 """Standard input, output and error."""
 UNUSABLE = ("shell", "preexec_fn", "pass_fds", "start_new_session")
-"""What of :class:`subprocess.Popen` is not offered."""
+"""Arguments of :class:`subprocess.Popen` that are not supported."""
 BEGUN_WITH = dict(os.environ)
-"""The variables of the server."""
+"""The server's environment."""
 
 
 class Popen(subprocess.Popen[Any]):
-    """As :class:`subprocess.Popen`, of ``[console script, ...]`` or ``[python, file, ...]``.
+    """Like :class:`subprocess.Popen`, for ``[console script, ...]`` or ``[python, file, ...]``.
 
-    Where it is something else, or a variable is new that the interpreter itself reads, a real process begins.
+    Any other command, and one whose environment changes a variable of the interpreter, starts as a real process.
     """
 
     _told: Connection | None = None
 
     def _execute_child(self, *arguments: Any) -> None:
-        """Let a fork begin; its pid, and later its exit code, come through a pipe."""
-        begin = subprocess.Popen._execute_child  # type: ignore[attr-defined]  # noqa: SLF001  (where a process begins)
+        """Ask the server for a fork; its pid, and later its exit code, arrive through a pipe."""
+        begin = subprocess.Popen._execute_child  # type: ignore[attr-defined]  # noqa: SLF001  (the method that starts the process)
         asked = inspect.signature(begin).bind(self, *arguments).arguments
         if unusable := [name for name in UNUSABLE if asked[name]]:
             raise ValueError(f"a fork cannot have {', '.join(unusable)}")
@@ -86,7 +86,7 @@ class Popen(subprocess.Popen[Any]):
         self._close_pipe_fds(*(asked[name] for name in ends))  # type: ignore[attr-defined]  # it is no secret of its class
 
     def _internal_poll(self, *arguments: Any, **options: Any) -> int | None:
-        """Look whether the exit code has come."""
+        """Check whether the exit code has arrived."""
         if self._told is None:
             return super()._internal_poll(*arguments, **options)  # type: ignore[misc, no-any-return]  # as this is called
         with suppress(subprocess.TimeoutExpired):
@@ -108,13 +108,13 @@ class Popen(subprocess.Popen[Any]):
 def run(
     command: Sequence[Any],
     *,
-    input: str | bytes | None = None,  # noqa: A002  (as subprocess calls it)
+    input: str | bytes | None = None,  # noqa: A002  (subprocess's name)
     capture_output: bool = False,
     timeout: float | None = None,
     check: bool = False,
     **options: Any,
 ) -> subprocess.CompletedProcess[Any]:
-    """As :func:`subprocess.run`."""
+    """Like :func:`subprocess.run`."""
     if input is not None:
         options["stdin"] = subprocess.PIPE
     if capture_output:
@@ -133,7 +133,7 @@ def run(
 
 @functools.cache
 def server_of(program: str) -> socket.socket:
-    """The process that forks *program*; begun by the first command line, and ended with the tests."""
+    """The channel to the process that forks *program*; it starts with the first command, and ends with the tests."""
     ours, theirs = socket.socketpair()
     command = [sys.executable, "-P", "-m", __name__, program]
     with theirs:
@@ -150,7 +150,7 @@ def server_of(program: str) -> socket.socket:
 
 
 def current_umask() -> int:
-    """This process's, which can only be read by setting it."""
+    """This process's umask, which can only be read by setting it."""
     mask = os.umask(0o077)
     os.umask(mask)
     return mask
@@ -160,17 +160,18 @@ def current_umask() -> int:
 
 
 def serve(program: str) -> Callable[[], Any]:
-    """Import, then fork whenever the tests ask; returns in the forks, with what they have to run.
+    """Import the modules, then fork on request; returns only in the forks, with the function to run.
 
-    Nothing but imports happens before: no thread, no connection, no log. :mod:`random` draws a new seed in each fork.
+    Nothing but imports happens before a fork: no threads, no connections, no logging. :mod:`random` reseeds itself in
+    each fork.
     """
-    main, source = found(program)
+    main, source = located(program)
     sys.path.insert(0, str(Path(program).resolve().parent))
     for module, names in imports_of(source):
-        with suppress(ImportError):  # the fork tells of it
+        with suppress(ImportError):  # the fork will raise it
             __import__(module, fromlist=names)
     gc.collect()
-    gc.freeze()  # a fork that looked for garbage here would copy every page
+    gc.freeze()  # a garbage collection in a fork would copy every page
     channel = socket.socket(fileno=os.dup(0))
     interrupted = signal.signal(signal.SIGINT, signal.SIG_DFL)
     while True:
@@ -201,7 +202,7 @@ def serve(program: str) -> Callable[[], Any]:
 
 
 def watch(pid: int, told: Connection, streams: Sequence[int]) -> None:
-    """Wait for a fork and tell how it ended, if somebody still wants to know."""
+    """Wait for a fork and report its exit code, if anybody still listens."""
     for descriptor in streams:
         os.close(descriptor)
     _, status = os.waitpid(pid, 0)
@@ -211,7 +212,7 @@ def watch(pid: int, told: Connection, streams: Sequence[int]) -> None:
 
 
 def become(order: dict[str, Any], streams: Sequence[int]) -> None:
-    """Make of this fork the process that was asked for."""
+    """Turn this fork into the requested process."""
     for number, descriptor in enumerate(streams):
         os.dup2(descriptor, number)
         os.close(descriptor)
@@ -238,8 +239,8 @@ def become(order: dict[str, Any], streams: Sequence[int]) -> None:
         setattr(sys, f"__{name}__", stream)
 
 
-def found(program: str) -> tuple[Callable[[], Any], Path]:
-    """What a program runs, and the file whose imports it begins with: a console script's module, or the file itself."""
+def located(program: str) -> tuple[Callable[[], Any], Path]:
+    """The function to run, and the file whose imports to preload: a console script's module, or the script itself."""
     if program.endswith(".py"):
         return functools.partial(runpy.run_path, program, run_name="__main__"), Path(program)
     (script,) = entry_points(group="console_scripts", name=Path(program).name)
@@ -250,7 +251,7 @@ def found(program: str) -> tuple[Callable[[], Any], Path]:
 
 
 def imports_of(file: Path) -> Iterator[tuple[str, list[str]]]:
-    """Everything that a file imports, inside its functions, too: (module, names)."""
+    """All imports of a file, including those inside functions: (module, names)."""
     for node in ast.walk(ast.parse(file.read_bytes())):
         if isinstance(node, ast.Import):
             yield from ((alias.name, []) for alias in node.names)
