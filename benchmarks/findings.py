@@ -74,8 +74,8 @@ class Memory:
     many_records: int
     many_mb: float
 
-    def bounds(self, at_most: float, growth: float) -> list[Bound]:
-        """Hold the larger size to *at_most* MB, and to *growth* MB more than the smaller one."""
+    def bounds(self, at_most: float, growth: float | None) -> list[Bound]:
+        """Hold the larger size to *at_most* MB, and to *growth* MB more than the smaller one, if to anything."""
         case = f"memory of {self.program}"
         few, many = f"{self.few_records:,}", f"{self.many_records:,}"
         more = self.many_mb - self.few_mb

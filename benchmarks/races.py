@@ -62,7 +62,7 @@ def loader(
 def pipe(bench: Workbench, name: str, stream: Stream, records: int, *, latency_seconds: float = 0) -> Contender:
     """Compose a contender of both plugins; idle, it reads an empty account, whose few answers take as long."""
     run = partial(bench.pipe, stream, latency_seconds=latency_seconds)
-    return Contender(name, records, run, partial(run, empty=True))
+    return Contender(name, records, partial(run, records), partial(run, 0))
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,7 +66,7 @@ No flow makes a request per record. Its target is so many per 1,000 records, and
 """
 
 MEMORY = """\
-Peak resident memory of each end of the pipe at 200 ms a request, 1 MB = 10^6 bytes. Below the
+Peak resident memory of each end of the pipe of events, 1 MB = 10^6 bytes. Below the
 benchmark's own {own:.0f} MB nothing shows.
 """
 

@@ -99,9 +99,7 @@ class Workbench:
         """
         self.shop.sandbox.clear_journal()
         usage = measure(command, server_clock=self.shop.clock)
-        given = sum(request["records"] for request in self.shop.sandbox.journal())
-        if given < records:
-            raise RuntimeError(f"{command[1]}: {given} records were read instead of {records}")
+        self._check_shop(records)
         return usage
 
     def load(self, command: Command, source: Path, *, latency_seconds: float = 0) -> Usage:
@@ -116,16 +114,18 @@ class Workbench:
         self._check_store(f"{command[1]} {command[2]}")
         return usage
 
-    def pipe(self, stream: Stream, *, empty: bool = False, latency_seconds: float = 0) -> Usage:
-        """Read from the shop, or from an empty account, and load into an empty Insider One account at the same time.
+    def pipe(self, stream: Stream, records: int, *, latency_seconds: float = 0) -> Usage:
+        """Read *records* records from the shop, or 0 from an empty account, and load them into one at the same time.
 
         Raises:
-            RuntimeError: The account refused something.
+            RuntimeError: The API gave out fewer records, or the account refused something.
         """
+        self.shop.sandbox.clear_journal()
         self._empty_store()
-        taps = self.idle_taps if empty else self.taps
+        taps = self.taps if records else self.idle_taps
         with latency(latency_seconds, self.shop, self.store):
             usage = measure(taps.tap(stream), self.targets.target(), server_clock=self._clock_of_both)
+        self._check_shop(records)
         self._check_store("the pipe")
         return usage
 
@@ -137,6 +137,11 @@ class Workbench:
         """Forget what was loaded."""
         self.store.sandbox.reset()
         self.store.sandbox.quotas(None)
+
+    def _check_shop(self, records: int) -> None:
+        given = sum(request["records"] for request in self.shop.sandbox.journal())
+        if given < records:
+            raise RuntimeError(f"{given} records were read instead of {records}")
 
     def _check_store(self, loader: str) -> None:
         if refused := self.store.sandbox.status()["insiderone"]["refusals"]:
