@@ -96,12 +96,18 @@ class Run:
         self._mapping_hash = hash_of_settings({name: config.get(name) for name in DECIDING}, properties)
         self._started = datetime.now(tz=UTC)
         self._said: set[tuple[str, str]] = set()
-        self._open_parts()
+        self.expects_delivery = True  # False in a replay: what is left may be undeliverable
+        self.progress = Progress()
+        self.watch = destination.watch()
+        self.checkpoints = Checkpoints(self.write_state, self._may_pass)
+        self._open_files()
+        self._open_ledger()
+        self._open_lanes()
         self._say_what_matters()
 
-    def _open_parts(self) -> None:
-        settings, destination = self.settings, self.destination
-        remedies = {**REMEDIES, **destination.remedies}
+    def _open_files(self) -> None:
+        """Open the data folder and the files of records; remove what is too old."""
+        settings = self.settings
         self.data_dir = DataDir(settings.data_dir, settings.integration_name)
         rejects = self.data_dir.dry_run_rejects(self.id) if settings.dry_run else self.data_dir.rejects
         self.rejects = RejectsFile(rejects, run_id=self.id)
@@ -112,64 +118,70 @@ class Run:
                 log.warning("%s: removed the oldest %d, above %d MB or %d days", file.path.name, dropped, size, days)
         if pruned := self.data_dir.prune(days):
             log.info("removed %d summaries and dry runs older than %d days (rejects_max_days)", pruned, days)
-        self.expects_delivery = True  # False in a replay: what is left may be undeliverable
-        self.progress = Progress()
-        self.watch = destination.watch()
-        self.checkpoints = Checkpoints(self.write_state, self._may_pass)
+
+    def _open_ledger(self) -> None:
+        """Open the ledger, unless it is switched off."""
+        settings = self.settings
         self.ledger: Ledger | None = None
         if settings.ledger_days:
             url = settings.ledger_url or f"sqlite:///{self.data_dir.ledger}"
-            self.ledger = Ledger(url, destination.prefix, read_only=settings.dry_run)
+            self.ledger = Ledger(url, self.destination.prefix, read_only=settings.dry_run)
             self.ledger.prune(settings.ledger_days)
-        transport: Transport
-        if settings.dry_run:
-            transport = DryRun(self.data_dir.dry_run(self.id))
-        else:
-            transport = destination.connect(self._interruption.stopping)
-        digest = Digester(settings.scope)
+        self._digest = Digester(settings.scope)
         self.consent_memory = ConsentMemory(
             self.ledger,
-            digest,
+            self._digest,
             self.data_dir.folder,
             withholds=settings.optins_without_memory == "withhold",
-            destination=destination.name,
+            destination=self.destination.name,
         )
-        shared = SharedParts(
-            destination.name,
-            transport,
-            Jobs(transport, None if settings.dry_run else self.ledger, destination.kinds, self._interruption.wait),
-            self.ledger,
-            self.rejects,
-            self.checkpoints,
-            self.progress,
-            remedies,
-            content_of=partial(digest, "content"),
-            skip_unchanged=settings.skip_unchanged,
-        )
+
+    def _open_lanes(self) -> None:
+        """Connect to the destination, and open the first lane."""
+        kinds, shared = self.destination.kinds, self._shared_parts()
         self.lanes = Lanes(
             [
-                deliver_batches(destination.kinds, shared, self.accounts.new_tally())
-                for _ in range(settings.max_parallel_requests)
+                deliver_batches(kinds, shared, self.accounts.new_tally())
+                for _ in range(self.settings.max_parallel_requests)
             ],
-            kinds=destination.kinds,
+            kinds=kinds,
             stopping=self._interruption.stopping,
             wake=self._interruption.wake,
         )
         self.staging = Staging(
-            kinds=destination.kinds,
-            remedies=remedies,
-            note_hints={**NOTE_HINTS, **destination.note_hints},
+            kinds=kinds,
+            remedies=shared.remedies,
+            note_hints={**NOTE_HINTS, **self.destination.note_hints},
             tally=self.tally,
             rejects=self.rejects,
             checkpoints=self.checkpoints,
             lanes=self.lanes,
-            digest=digest,
+            digest=self._digest,
             warn_once=self.warn_once,
             watch=self.watch,
             progress=self.progress,
             consent_memory=self.consent_memory,
             unidentified=self.unidentified,
             inform_once=self.inform_once,
+        )
+
+    def _shared_parts(self) -> SharedParts:
+        """Make what all lanes share; a dry run has a transport of its own, and stores no jobs."""
+        destination, is_dry = self.destination, self.settings.dry_run
+        transport: Transport = (
+            DryRun(self.data_dir.dry_run(self.id)) if is_dry else destination.connect(self._interruption.stopping)
+        )
+        return SharedParts(
+            destination.name,
+            transport,
+            Jobs(transport, None if is_dry else self.ledger, destination.kinds, self._interruption.wait),
+            self.ledger,
+            self.rejects,
+            self.checkpoints,
+            self.progress,
+            {**REMEDIES, **destination.remedies},
+            content_of=partial(self._digest, "content"),
+            skip_unchanged=self.settings.skip_unchanged,
         )
 
     def _say_what_matters(self) -> None:

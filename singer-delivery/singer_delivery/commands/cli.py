@@ -73,10 +73,15 @@ def commands_of(target: type[DeliveryTarget], more: Sequence[click.Command]) -> 
     def commands() -> None:
         pass
 
-    for command in more:
+    for command in (*more, preview_command_of(target), replay_command_of(target), forget_command_of(target)):
         commands.add_command(command)
+    return commands
 
-    @commands.command("preview")
+
+def preview_command_of(target: type[DeliveryTarget]) -> click.Command:
+    """Make the command ``preview``."""
+
+    @click.command("preview")
     @config_option
     @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
     @click.option(
@@ -98,7 +103,13 @@ def commands_of(target: type[DeliveryTarget], more: Sequence[click.Command]) -> 
             target, settings_of(target, config), None, Choice(stream, metric, key), as_json=form == "json", limit=limit
         )
 
-    @commands.command("replay")
+    return preview_command
+
+
+def replay_command_of(target: type[DeliveryTarget]) -> click.Command:
+    """Make the command ``replay``."""
+
+    @click.command("replay")
     @config_option
     @click.option("--code", "codes", multiple=True, help="Only rejects with this reason code.")
     @click.option("--stream", "streams", multiple=True, help="Only rejects of this stream.")
@@ -119,26 +130,43 @@ def commands_of(target: type[DeliveryTarget], more: Sequence[click.Command]) -> 
         unidentified: bool,
     ) -> None:
         """Map and send rejected records again; versions delivered since then are not overwritten."""
-        if not (codes or streams or keys or everything or unidentified):
-            raise click.UsageError(
-                "choose rejects with --code, --stream or --key, or take them with --all; --unidentified takes the "
-                "records that had none of the mapped identifiers"
-            )
-        if unidentified and not everything and codes and NO_IDENTIFIER not in codes:
-            raise click.UsageError(
-                f"--unidentified takes records with the code `{NO_IDENTIFIER}`: leave out one of it and --code"
-            )
-        choice = RejectChoice(
-            frozenset(codes),
-            frozenset(streams),
-            frozenset(keys),
-            rejects=everything or not unidentified,
-            unidentified=unidentified or NO_IDENTIFIER in codes,
-        )
+        choice = checked_choice(codes, streams, keys, everything=everything, unidentified=unidentified)
         outcomes = replay(target(config=settings_of(target, config)), choice)
         click.echo(told_of_replay(outcomes))
 
-    @commands.command("forget")
+    return replay_command
+
+
+def checked_choice(
+    codes: tuple[str, ...], streams: tuple[str, ...], keys: tuple[str, ...], *, everything: bool, unidentified: bool
+) -> RejectChoice:
+    """Make a choice of rejects from the options of ``replay``.
+
+    Raises:
+        click.UsageError: Nothing is chosen, or the options contradict each other.
+    """
+    if not (codes or streams or keys or everything or unidentified):
+        raise click.UsageError(
+            "choose rejects with --code, --stream or --key, or take them with --all; --unidentified takes the "
+            "records that had none of the mapped identifiers"
+        )
+    if unidentified and not everything and codes and NO_IDENTIFIER not in codes:
+        raise click.UsageError(
+            f"--unidentified takes records with the code `{NO_IDENTIFIER}`: leave out one of it and --code"
+        )
+    return RejectChoice(
+        frozenset(codes),
+        frozenset(streams),
+        frozenset(keys),
+        rejects=everything or not unidentified,
+        unidentified=unidentified or NO_IDENTIFIER in codes,
+    )
+
+
+def forget_command_of(target: type[DeliveryTarget]) -> click.Command:
+    """Make the command ``forget``."""
+
+    @click.command("forget")
     @config_option
     def forget_command(config: tuple[str, ...]) -> None:
         """Remove the addresses on standard input (one per line, or a table) from the local data of one integration."""
@@ -148,7 +176,7 @@ def commands_of(target: type[DeliveryTarget], more: Sequence[click.Command]) -> 
         for line in told_of_forgetting(gone, shown(settings.integration_name), target.destination_name):
             click.echo(line)
 
-    return commands
+    return forget_command
 
 
 def told_of_forgetting(gone: Forgotten, integration: str, destination: str) -> Iterator[str]:

@@ -89,6 +89,26 @@ def delivery_properties(
             "summaries of pipelines that share a data folder, and is part of every log line.",
             default=integration_name,
         ),
+        **_request_properties(rows, most_rows=most_rows, most_bytes=most_bytes, most_per_minute=most_per_minute),
+        **_storage_properties(plugin),
+        **_outcome_properties(destination),
+        "rejects_max_mb": count(
+            "Size of the rejects file", "Above this size, the oldest rejects are removed.", default=512, unit="MB"
+        ),
+        "rejects_max_days": count(
+            "Age of rejects", "Older rejects, run summaries and dry runs are removed.", default=90, unit="days"
+        ),
+        "dry_run": flag(
+            "Dry run",
+            "Write the requests to dry-run-<run>.jsonl in data_dir; send nothing, emit no STATE, do not change the "
+            "ledger.",
+        ),
+    }
+
+
+def _request_properties(rows: str, *, most_rows: int, most_bytes: int, most_per_minute: int) -> dict[str, Schema]:
+    """Batches, concurrency, rate limit and retries."""
+    return {
         "batch_size_rows": count(
             "Batch size in rows",
             f"Maximum number of {rows} per request.",
@@ -133,6 +153,12 @@ def delivery_properties(
             unit="seconds",
             minimum=0,
         ),
+    }
+
+
+def _storage_properties(plugin: str) -> dict[str, Schema]:
+    """The data folder and the ledger."""
+    return {
         "data_dir": setting(
             "Data folder",
             {"type": "string", "minLength": 1},
@@ -154,6 +180,12 @@ def delivery_properties(
             unit="days",
             minimum=0,
         ),
+    }
+
+
+def _outcome_properties(destination: str) -> dict[str, Schema]:
+    """What is not sent, and when a run fails."""
+    return {
         "optins_without_memory": choice(
             "Opt-ins without memory",
             "What to do with opt-ins (true) from before the ledger began, if there were earlier runs that it does not "
@@ -180,17 +212,6 @@ def delivery_properties(
             "rejected, settings that delivered before only warn.",
             "fail",
             "warn",
-        ),
-        "rejects_max_mb": count(
-            "Size of the rejects file", "Above this size, the oldest rejects are removed.", default=512, unit="MB"
-        ),
-        "rejects_max_days": count(
-            "Age of rejects", "Older rejects, run summaries and dry runs are removed.", default=90, unit="days"
-        ),
-        "dry_run": flag(
-            "Dry run",
-            "Write the requests to dry-run-<run>.jsonl in data_dir; send nothing, emit no STATE, do not change the "
-            "ledger.",
         ),
     }
 
