@@ -42,7 +42,7 @@ def origin_of(address: str) -> Origin:
     """Parse an address strictly: one that programs could read in two ways is refused.
 
     Raises:
-        ValueError: It is no http(s) address of a host; the message says why, and shows nothing of it.
+        ValueError: Not an http(s) address of a host; the message says why, without showing the address.
     """
     if not _CLEAN.fullmatch(address):
         raise ValueError("holds spaces or other characters that no address has")
@@ -99,7 +99,7 @@ def target_of(link: str, origin: Origin) -> tuple[str, str]:
     """Split a ``links.next`` into path and query, if it belongs to *origin*.
 
     A link of Klaviyo's own host belongs to every origin: a gateway passes on what Klaviyo writes. The path alone is
-    taken from it, so that the key goes to *origin* all the same.
+    taken from it, so that the key is still sent to *origin*.
 
     Raises:
         ForeignLinkError: It leads elsewhere, or could be read so.

@@ -48,7 +48,7 @@ MOST_PAGES = 200
 
 LONGEST_BACKOFF = 60.0  # seconds
 ODD_PAGE_ATTEMPTS = 3
-"""Attempts at a page of which nothing can be read, before its few records are left out."""
+"""Attempts at a page without readable resources, before its few records are left out."""
 NO_DOCUMENT = "the answer (200) is cut off or no JSON:API document"
 
 _random = random.SystemRandom()
@@ -83,7 +83,7 @@ class Packed(Generic[Document]):
     unpack: Callable[[], Document] = field(repr=False)
     """Decodes the body, which has succeeded once already."""
     at: datetime
-    """When its request was sent, by the server's clock: it tells nothing of what happened later."""
+    """When the request was sent, by the server's clock; the answer may miss later changes."""
     seconds: float
     """From the request to the end of its answer; waits for the quota and failed attempts are not in it."""
     size: int
@@ -134,9 +134,10 @@ class KlaviyoClient:
         return self._requests
 
     def abandon(self) -> None:
-        """Give up the requests of other threads: none of them is sent from now on, and their waits end at once.
+        """Abandon the requests of other threads: none is sent from now on, and their waits end at once.
 
-        Those threads get a `RequestAbandonedError`, unless the answer is under way already. Later requests go on.
+        These threads get a `RequestAbandonedError`, unless their answer is already arriving. Later requests are not
+        affected.
         """
         self._permits.abandon()
 
@@ -156,7 +157,7 @@ class KlaviyoClient:
         Raises:
             ForeignLinkError: It leads elsewhere.
             RejectedKeyError: The key is not valid.
-            StreamError: The page cannot be had; the subclass tells why.
+            StreamError: The page cannot be read; the subclass says why.
         """
         path, query = target_of(link, self._origin)
         return self._read(path, query, decode)
@@ -177,8 +178,8 @@ class KlaviyoClient:
     def run_start(self, endpoint: Endpoint, reach: timedelta) -> datetime:
         """Return the latest time that is safely past: the server's ``Date`` less five seconds.
 
-        The server's clock counts up to `server_clock.TOLERANCE` ahead of this machine's, but no more than *reach*, the
-        stretch that the next run reads again. If no answer has come yet, one record of *endpoint* is asked for.
+        The server's clock is trusted up to `server_clock.TOLERANCE` ahead of this machine's, but no more than *reach*,
+        the time that the next run reads again. Without an earlier answer, one record of *endpoint* is requested.
         """
         if not self._clock.is_known:
             self.get(endpoint.path, endpoint.page_of(1), lambda _: None)
@@ -261,7 +262,7 @@ class KlaviyoClient:
         date = date_of(response.headers)
         self._last_date = date or self._last_date
         if response.status == 200:  # what failed may come from a machine between here and Klaviyo
-            self._clock.tell(date, sent, arrived)
+            self._clock.note(date, sent, arrived)
         failure = None if response.status == 200 else failure_of(path, response.status, response.headers, body)
         if not isinstance(failure, TransientError):
             self._permits.served(ticket, response.headers.get("RateLimit-Limit", ""))

@@ -64,7 +64,7 @@ class Relationship(msgspec.Struct, gc=False):
 
 
 class RelatedResource(msgspec.Struct, gc=False):
-    """A resource of which the relationships matter too."""
+    """A resource with its relationships."""
 
     id: str
     attributes: Attributes
@@ -162,7 +162,7 @@ def decode_tolerantly(body: bytes, decode: Callable[[bytes], Document]) -> Docum
     """Decode a body in which characters may be cut in half, and resources may be no JSON.
 
     Text that was cut in the middle of an emoji comes as half of a surrogate pair, which is grammatical JSON and yet no
-    text. That half becomes U+FFFD; everything else stays as it is. Of a resource that is no JSON, the id is left.
+    text. That half becomes U+FFFD; everything else stays as it is. Of a resource that is not JSON, only the id is kept.
 
     Raises:
         msgspec.DecodeError: The body is cut off or no JSON, or not of the shape that *decode* reads.
@@ -182,14 +182,14 @@ def decode_tolerantly(body: bytes, decode: Callable[[bytes], Document]) -> Docum
 
 
 def with_whole_characters(body: bytes) -> bytes:
-    """Put U+FFFD for every half of a surrogate pair, and take off a byte order mark."""
+    """Replace every lone surrogate with U+FFFD, and remove a byte order mark."""
     return _ESCAPES.sub(lambda escape: rb"\ufffd" if escape["lone"] else escape[0], body.removeprefix(codecs.BOM_UTF8))
 
 
 def without_undecodable(body: bytes) -> bytes:
     """Reduce resources that cannot be decoded to their ids, which makes odd resources of them.
 
-    They are no JSON (``NaN``, a line break in a string, a byte that is not UTF-8), or nested deeper than `DEEPEST` and
+    They are not JSON (``NaN``, a line break in a string, a byte that is not UTF-8), or nested deeper than `DEEPEST` and
     than the recursion limit. A body that is cut off stays as it is.
     """
     pieces: list[bytes] = []
@@ -210,7 +210,7 @@ class _Element(NamedTuple):
     start: int
     end: int
     deepest: int
-    """How deep it is nested, with what it stands in."""
+    """Nesting depth, including the surrounding document."""
     id: bytes
     """As JSON."""
 
@@ -283,7 +283,7 @@ class OddPageError(msgspec.ValidationError):
     """Not one of a page's resources can be read; *page* holds what is left, if they were few enough to be left out."""
 
     def __init__(self, page: Any) -> None:
-        super().__init__("a page of which no resource can be read")
+        super().__init__("a page without a readable resource")
         self.page = page
 
 
@@ -294,7 +294,7 @@ _read_anything = msgspec.json.Decoder(msgspec.Raw).decode
 _read_named = msgspec.json.Decoder(_Named).decode
 
 FEW = 10
-"""A page with more resources of which none can be read is a change of the API, not an odd resource or two."""
+"""If none of more resources than this can be read, the API has changed; fewer may be single odd resources."""
 
 
 class PageReader(Generic[Document]):
@@ -310,7 +310,7 @@ class PageReader(Generic[Document]):
 
         Raises:
             OddPageError: It has resources, and none of them can be read.
-            msgspec.DecodeError: It is no page.
+            msgspec.DecodeError: Not a page.
         """
         try:
             return self._read(body)

@@ -48,7 +48,7 @@ def period(endpoint: Endpoint, field: str, start: datetime | None, end: datetime
 
 
 def equals(field: str, value: str | bool) -> str:
-    """Compose an equality; a string stands in double quotes, a boolean bare."""
+    """Compose an equality; strings are in double quotes, booleans are not."""
     return f"equals({field},{json.dumps(value, ensure_ascii=False)})"
 
 
@@ -58,7 +58,7 @@ def any_of(field: str, values: Iterable[str]) -> str:
 
 
 def all_of(*conditions: str | None) -> str | None:
-    """Join conditions, all of which must hold; None where there is none."""
+    """Join conditions with "and"; None if there are none."""
     present = [condition for condition in conditions if condition]
     return ",".join(present) or None
 

@@ -1,4 +1,4 @@
-"""Who may send the next request, and when: quotas, the order of asking, and one pause for everybody after a 429.
+"""Decides which request may be sent next, and when: by quotas, in order of arrival, with a common pause after a 429.
 
 After a 429 no request goes out until the pause is over; then a single one probes, and the others wait for its answer.
 Nothing here waits or locks; `klaviyo_http.permits` does that for threads.
@@ -27,7 +27,7 @@ class Ticket:
     deadline: float = field(default=math.inf, compare=False)
     """Until when the request is worth repeating."""
     sent: Sent | None = field(default=None, compare=False)
-    """That of the attempt under way."""
+    """The permit of the present attempt."""
 
 
 @dataclass(frozen=True, slots=True)

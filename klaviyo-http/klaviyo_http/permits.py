@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class QuotaNotInTimeError(Exception):
-    """The quota does not return within the patience of the caller; `spent` tells when it does."""
+    """The quota does not recover within the caller's time limit; `spent` says when it does."""
 
     def __init__(self, spent: Spent) -> None:
         super().__init__(spent)
@@ -46,7 +46,7 @@ class Permits:
 
     @contextmanager
     def permit(self, ticket: Ticket) -> Iterator[None]:
-        """Wait until the request may go out, and hold its place while it is under way.
+        """Wait until the request may be sent, and hold its slot while it is in flight.
 
         Raises:
             QuotaNotInTimeError: The quota does not return in time.

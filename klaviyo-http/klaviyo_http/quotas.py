@@ -59,7 +59,7 @@ class Interval:
 
 
 class Bucket:
-    """All intervals of one quota, of which *percent* is ours to use, and the pause that a 429 imposed on it."""
+    """All intervals of one quota, of which we use *percent*, and the pause after a 429."""
 
     def __init__(self, quota: Quota, percent: int) -> None:
         self._percent = percent
@@ -74,7 +74,7 @@ class Bucket:
         self.throttled_since: float | None = None
         """When the API began to throttle; None while it does not."""
         self.probe: object | None = None
-        """The one request that is under way to learn whether the API still throttles."""
+        """The one request in flight that probes whether the API still throttles."""
         self._in_a_row = 0
 
     def earliest(self) -> float:
@@ -99,7 +99,7 @@ class Bucket:
     def throttle(self, now: float, longest_pause: float, *, again: bool) -> None:
         """Note a 429.
 
-        One that arrives during the pause answers a request sent before it, and tells nothing new.
+        One that arrives during the pause answers a request sent before it, and is ignored.
 
         Args:
             now: The present.
@@ -130,7 +130,7 @@ class Bucket:
 
 
 def limits_in(header: str) -> list[tuple[int, int]]:
-    """Read a ``RateLimit-Limit`` as (requests, seconds); what is no limit is left out.
+    """Parse a ``RateLimit-Limit`` into (requests, seconds); invalid parts are skipped.
 
     >>> limits_in("75, 75;w=1, 750;w=60")
     [(75, 1), (750, 60)]

@@ -1,4 +1,4 @@
-"""Klaviyo's clock, as its good answers tell it; it is trusted only as far as this machine's clock bears it out.
+"""Klaviyo's clock, from its successful answers; trusted only within limits around this machine's clock.
 
 A bookmark says "everything before this has been read", so a clock that is ahead loses records. An answer that failed
 may come from a machine between here and Klaviyo, and its ``Date`` counts for nothing. The ``Date`` of a good answer may
@@ -17,7 +17,7 @@ GRAIN = timedelta(seconds=1)  # of a ``Date``
 
 
 class ServerClock:
-    """The server's time; any number of threads may tell and ask it.
+    """The server's time; thread-safe.
 
     An answer's ``Date`` was written between its request and its arrival, which bounds what must be added to the own
     clock. The bounds of all answers are narrowed down together; an answer that contradicts them begins anew, so that
@@ -32,10 +32,10 @@ class ServerClock:
 
     @property
     def is_known(self) -> bool:
-        """Whether a good answer has told the time."""
+        """Whether a successful answer had a time."""
         return self._latest is not None
 
-    def tell(self, date: datetime | None, sent: datetime, arrived: datetime) -> None:
+    def note(self, date: datetime | None, sent: datetime, arrived: datetime) -> None:
         """Note the ``Date`` of a good answer, and when, by the own clock, its request was sent and it had arrived."""
         if date is None:
             return
@@ -54,7 +54,7 @@ class ServerClock:
         return own + min(correction, TOLERANCE)
 
     def latest(self, reach: timedelta, now: datetime | None = None) -> datetime:
-        """Return the latest time that the server told; at most `TOLERANCE`, and *reach*, after *now* of the own clock.
+        """Return the server's latest time, at most `TOLERANCE`, and *reach*, after *now* of the own clock.
 
         *reach*: how much of what a run has read the next one reads again.
         """

@@ -38,7 +38,7 @@ def announce(urls: dict[str, str]) -> None:
     print(json.dumps(urls), flush=True)  # noqa: T201 - this line is the command's interface
 
 
-def heed_signals() -> None:
+def handle_signals() -> None:
     """Let SIGINT and SIGTERM end the command also where they are ignored by inheritance, as in a shell's ``… &``."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -47,7 +47,7 @@ def heed_signals() -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     options = parser().parse_args(arguments)
-    heed_signals()
+    handle_signals()
 
     def prepare(sandbox: Sandbox) -> None:
         if options.profiles or options.events:

@@ -47,7 +47,7 @@ def instant_of(text: str) -> int:
     """Read an RFC 3339 time (or a date alone, or a time without offset, as UTC) as microseconds since 1970.
 
     Raises:
-        ValueError: The text is no such time.
+        ValueError: Not a time.
     """
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:

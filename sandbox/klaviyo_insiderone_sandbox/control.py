@@ -10,7 +10,7 @@ from starlette.applications import Starlette
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from klaviyo_insiderone_sandbox import control_requests as wishes
+from klaviyo_insiderone_sandbox import control_requests as bodies
 from klaviyo_insiderone_sandbox.clock import MICROSECONDS, instant_of, shown, shown_exactly
 from klaviyo_insiderone_sandbox.exact_json import split_object, text_of
 from klaviyo_insiderone_sandbox.faults import Rule
@@ -39,31 +39,31 @@ class Plane:
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox = sandbox
 
-    def reset(self, _: wishes.Nothing) -> object:
+    def reset(self, _: bodies.Nothing) -> object:
         """Return to the beginning."""
         self.sandbox.reset()
         return {}
 
-    def seed(self, wish: Seed) -> object:
+    def seed(self, body: Seed) -> object:
         """Add made-up data."""
-        self.sandbox.seed(wish)
+        self.sandbox.seed(body)
         return self.counts()
 
-    def profiles(self, wish: wishes.NewProfiles) -> object:
+    def profiles(self, body: bodies.NewProfiles) -> object:
         """Add or replace profiles."""
         account = self.sandbox.account
-        split = [(one.id, {name: text_of(value) for name, value in one.attributes.items()}) for one in wish.profiles]
+        split = [(one.id, {name: text_of(value) for name, value in one.attributes.items()}) for one in body.profiles]
         return {"ids": [account.put_profile(profile_id, attributes) for profile_id, attributes in split]}
 
-    def events(self, wish: wishes.NewEvents) -> object:
+    def events(self, body: bodies.NewEvents) -> object:
         """Add events."""
-        return {"ids": [self._event(one) for one in wish.events]}
+        return {"ids": [self._event(one) for one in body.events]}
 
-    def lists(self, wish: wishes.NewLists) -> object:
+    def lists(self, body: bodies.NewLists) -> object:
         """Add or replace lists."""
-        return {"ids": [self._list(one) for one in wish.lists]}
+        return {"ids": [self._list(one) for one in body.lists]}
 
-    def _list(self, one: wishes.NewList) -> str:
+    def _list(self, one: bodies.NewList) -> str:
         account = self.sandbox.account
         created = account.clock.now() if one.created is None else instant_of(one.created)
         updated = None if one.updated is None else instant_of(one.updated)
@@ -71,17 +71,17 @@ class Plane:
         account.put("list", made)
         return made.id
 
-    def resources(self, wish: wishes.NewResources) -> object:
+    def resources(self, body: bodies.NewResources) -> object:
         """Add or replace simple resources of one type."""
-        kind = KINDS.get(wish.type)
+        kind = KINDS.get(body.type)
         if kind is None:
             raise ValueError(f"type must be one of {', '.join(sorted(KINDS))}")
-        for one in wish.resources:
+        for one in body.resources:
             attributes = {name: text_of(value) for name, value in one.attributes.items()}
-            self.sandbox.account.put(wish.type, kind.made(one.id, attributes, one.related))
-        return {"ids": [one.id for one in wish.resources]}
+            self.sandbox.account.put(body.type, kind.made(one.id, attributes, one.related))
+        return {"ids": [one.id for one in body.resources]}
 
-    def _event(self, one: wishes.NewEvent) -> str:
+    def _event(self, one: bodies.NewEvent) -> str:
         properties = text_of(one.properties)
         split_object(properties)
         account = self.sandbox.account
@@ -97,78 +97,78 @@ class Plane:
             touch=one.touch,
         )
 
-    def attribute(self, wish: wishes.Credit) -> object:
+    def attribute(self, body: bodies.Credit) -> object:
         """Replace the attributions of an event."""
-        self.sandbox.account.attribute(wish.event_id, wish.attributions)
-        return {"attributions": len(wish.attributions)}
+        self.sandbox.account.attribute(body.event_id, body.attributions)
+        return {"attributions": len(body.attributions)}
 
-    def touch(self, wish: wishes.Touch) -> object:
+    def touch(self, body: bodies.Touch) -> object:
         """Move the `updated` of profiles."""
-        attributes = {name: text_of(value) for name, value in wish.attributes.items()}
-        self.sandbox.account.touch(wish.ids, attributes, None if wish.at is None else instant_of(wish.at))
-        return {"touched": len(wish.ids)}
+        attributes = {name: text_of(value) for name, value in body.attributes.items()}
+        self.sandbox.account.touch(body.ids, attributes, None if body.at is None else instant_of(body.at))
+        return {"touched": len(body.ids)}
 
-    def consent(self, wish: wishes.ConsentChange) -> object:
+    def consent(self, body: bodies.ConsentChange) -> object:
         """Change consent of one profile."""
         account = self.sandbox.account
-        if wish.naming is not None:
-            account.naming = wish.naming
-        at = None if wish.at is None else instant_of(wish.at)
-        event_id = account.set_consent(wish.id, wish.channel, wish.consent, wish.suppression, at, event=wish.event)
+        if body.naming is not None:
+            account.naming = body.naming
+        at = None if body.at is None else instant_of(body.at)
+        event_id = account.set_consent(body.id, body.channel, body.consent, body.suppression, at, event=body.event)
         return {"event_id": event_id}
 
-    def erase(self, wish: wishes.Erase) -> object:
+    def erase(self, body: bodies.Erase) -> object:
         """Let profiles vanish."""
-        return {"erased": self.sandbox.account.erase(wish.ids)}
+        return {"erased": self.sandbox.account.erase(body.ids)}
 
-    def keys(self, wish: wishes.NewKey) -> object:
+    def keys(self, body: bodies.NewKey) -> object:
         """Add a Klaviyo key."""
-        self.sandbox.account.scopes_by_key[wish.key] = tuple(wish.scopes)
-        return {"scopes": wish.scopes}
+        self.sandbox.account.scopes_by_key[body.key] = tuple(body.scopes)
+        return {"scopes": body.scopes}
 
-    def clock(self, wish: wishes.ClockSetting) -> object:
+    def clock(self, body: bodies.ClockSetting) -> object:
         """Set the clock."""
         clock = self.sandbox.clock
-        if wish.frozen is not None:
-            clock.freeze(instant_of(wish.frozen))
-        elif wish.now is not None:
-            clock.start_at(instant_of(wish.now))
+        if body.frozen is not None:
+            clock.freeze(instant_of(body.frozen))
+        elif body.now is not None:
+            clock.start_at(instant_of(body.now))
         else:
             clock.run_real()
         return {"now": shown_exactly(clock.now())}
 
-    def quotas(self, wish: wishes.QuotaSetting) -> object:
+    def quotas(self, body: bodies.QuotaSetting) -> object:
         """Scale or override quotas."""
-        if wish.scale is not msgspec.UNSET:
-            self.sandbox.scale_quotas(wish.scale)
-        for name, text in wish.limits.items():
+        if body.scale is not msgspec.UNSET:
+            self.sandbox.scale_quotas(body.scale)
+        for name, text in body.limits.items():
             self.sandbox.account.quotas.overrides[name] = parse_limits(text)
         return {"scale": self.sandbox.account.quotas.scale}
 
-    def latency(self, wish: wishes.Latency) -> object:
+    def latency(self, body: bodies.Latency) -> object:
         """Slow one side down."""
-        self.sandbox.gateway(wish.side).latency_seconds = wish.seconds
-        return {"seconds": wish.seconds}
+        self.sandbox.gateway(body.side).latency_seconds = body.seconds
+        return {"seconds": body.seconds}
 
-    def faults(self, wish: Rule) -> object:
+    def faults(self, body: Rule) -> object:
         """Let requests fail."""
-        return {"id": self.sandbox.faults.add(wish)}
+        return {"id": self.sandbox.faults.add(body)}
 
     def clear_faults(self) -> object:
         """Let nothing fail any more."""
         self.sandbox.faults.clear()
         return {}
 
-    def klaviyo_settings(self, wish: dict[str, Any]) -> object:
+    def klaviyo_settings(self, body: dict[str, Any]) -> object:
         """Change settings of the Klaviyo account; those not named stay."""
         account = self.sandbox.account
-        account.settings = changed(account.settings, wish)
+        account.settings = changed(account.settings, body)
         return account.settings
 
-    def insiderone_settings(self, wish: dict[str, Any]) -> object:
+    def insiderone_settings(self, body: dict[str, Any]) -> object:
         """Change settings of the Insider One account; those not named stay."""
         users = self.sandbox.insiderone.users
-        users.settings = changed(users.settings, wish)
+        users.settings = changed(users.settings, body)
         return users.settings
 
     def journal(self, query: dict[str, str]) -> object:
@@ -250,13 +250,13 @@ class Plane:
         }
 
 
-def changed(settings: Settings, wish: dict[str, Any]) -> Settings:
+def changed(settings: Settings, body: dict[str, Any]) -> Settings:
     """Return settings in which those named are different.
 
     Raises:
         ValueError: One does not exist, or cannot have that value.
     """
-    return msgspec.convert({**msgspec.to_builtins(settings), **wish}, type(settings))
+    return msgspec.convert({**msgspec.to_builtins(settings), **body}, type(settings))
 
 
 def answer(content: object, status: int = 200) -> Response:
@@ -291,7 +291,7 @@ def reads(act: Callable[[dict[str, str]], object]) -> Callable[[Request], Any]:
     return endpoint
 
 
-def tells(act: Callable[[], object]) -> Callable[[Request], Any]:
+def answers(act: Callable[[], object]) -> Callable[[Request], Any]:
     """Make a route of a function that needs nothing."""
 
     async def endpoint(_: Request) -> Response:
@@ -311,32 +311,32 @@ def control_plane(sandbox: Sandbox) -> Starlette:
     return Starlette(
         routes=[
             Route("/", page),
-            Route("/control/reset", writes(wishes.Nothing, plane.reset), methods=["POST"]),
+            Route("/control/reset", writes(bodies.Nothing, plane.reset), methods=["POST"]),
             Route("/control/seed", writes(Seed, plane.seed), methods=["POST"]),
-            Route("/control/profiles", writes(wishes.NewProfiles, plane.profiles), methods=["POST"]),
-            Route("/control/events", writes(wishes.NewEvents, plane.events), methods=["POST"]),
-            Route("/control/lists", writes(wishes.NewLists, plane.lists), methods=["POST"]),
-            Route("/control/resources", writes(wishes.NewResources, plane.resources), methods=["POST"]),
-            Route("/control/attribute", writes(wishes.Credit, plane.attribute), methods=["POST"]),
-            Route("/control/touch", writes(wishes.Touch, plane.touch), methods=["POST"]),
-            Route("/control/consent", writes(wishes.ConsentChange, plane.consent), methods=["POST"]),
-            Route("/control/erase", writes(wishes.Erase, plane.erase), methods=["POST"]),
-            Route("/control/keys", writes(wishes.NewKey, plane.keys), methods=["POST"]),
-            Route("/control/clock", writes(wishes.ClockSetting, plane.clock), methods=["POST"]),
-            Route("/control/quotas", writes(wishes.QuotaSetting, plane.quotas), methods=["POST"]),
-            Route("/control/latency", writes(wishes.Latency, plane.latency), methods=["POST"]),
+            Route("/control/profiles", writes(bodies.NewProfiles, plane.profiles), methods=["POST"]),
+            Route("/control/events", writes(bodies.NewEvents, plane.events), methods=["POST"]),
+            Route("/control/lists", writes(bodies.NewLists, plane.lists), methods=["POST"]),
+            Route("/control/resources", writes(bodies.NewResources, plane.resources), methods=["POST"]),
+            Route("/control/attribute", writes(bodies.Credit, plane.attribute), methods=["POST"]),
+            Route("/control/touch", writes(bodies.Touch, plane.touch), methods=["POST"]),
+            Route("/control/consent", writes(bodies.ConsentChange, plane.consent), methods=["POST"]),
+            Route("/control/erase", writes(bodies.Erase, plane.erase), methods=["POST"]),
+            Route("/control/keys", writes(bodies.NewKey, plane.keys), methods=["POST"]),
+            Route("/control/clock", writes(bodies.ClockSetting, plane.clock), methods=["POST"]),
+            Route("/control/quotas", writes(bodies.QuotaSetting, plane.quotas), methods=["POST"]),
+            Route("/control/latency", writes(bodies.Latency, plane.latency), methods=["POST"]),
             Route("/control/faults", writes(Rule, plane.faults), methods=["POST"]),
-            Route("/control/faults", tells(plane.clear_faults), methods=["DELETE"]),
+            Route("/control/faults", answers(plane.clear_faults), methods=["DELETE"]),
             Route("/control/journal", reads(plane.journal)),
-            Route("/control/journal", tells(plane.clear_journal), methods=["DELETE"]),
-            Route("/control/status", tells(plane.status)),
+            Route("/control/journal", answers(plane.clear_journal), methods=["DELETE"]),
+            Route("/control/status", answers(plane.status)),
             Route("/control/insiderone/users", reads(plane.users)),
             Route("/control/insiderone/refusals", reads(plane.refusals)),
             Route("/control/insiderone/drops", reads(plane.drops)),
             Route("/control/insiderone/settings", writes(dict, plane.insiderone_settings), methods=["POST"]),
             Route("/control/klaviyo/settings", writes(dict, plane.klaviyo_settings), methods=["POST"]),
-            Route("/control/klaviyo/counts", tells(plane.counts)),
-            Route("/control/klaviyo/profiles", tells(plane.klaviyo_profiles)),
-            Route("/control/klaviyo/events", tells(plane.klaviyo_events)),
+            Route("/control/klaviyo/counts", answers(plane.counts)),
+            Route("/control/klaviyo/profiles", answers(plane.klaviyo_profiles)),
+            Route("/control/klaviyo/events", answers(plane.klaviyo_events)),
         ]
     )

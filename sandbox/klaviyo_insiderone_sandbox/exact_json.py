@@ -17,7 +17,7 @@ def split_object(text: str) -> dict[str, str]:
     {'a': '0.1000', 'b': '{"c": 1}'}
 
     Raises:
-        msgspec.DecodeError: The text is no JSON object.
+        msgspec.DecodeError: Not a JSON object.
     """
     values = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
     return {key: bytes(value).decode() for key, value in values.items()}

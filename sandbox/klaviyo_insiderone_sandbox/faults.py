@@ -64,7 +64,7 @@ class ArmedRule:
         self._chance = random.Random(rule.seed)  # noqa: S311 - repeatable tests, not secrets
 
     def fires(self) -> bool:
-        """Count one matching request, and tell whether it fails."""
+        """Count one matching request; returns whether it fails."""
         self._met += 1
         if self._met <= self.rule.skip:
             return False

@@ -29,7 +29,7 @@ class ReachableTransport(HttpToolsProtocol):
     """uvicorn's protocol, which hands the connection to the application, so that faults can cut it."""
 
     def on_message_begin(self) -> None:
-        """Put the transport beside the request."""
+        """Store the transport with the request."""
         super().on_message_begin()
         self.scope["state"]["transport"] = self.transport
 
@@ -66,7 +66,7 @@ class Gateway:
         self._calls = 0
 
     def reset(self) -> None:
-        """Forget the journal, the latency and what is still under way."""
+        """Clear the journal, the latency and requests in flight."""
         self.latency_seconds = 0.0
         self.journal.clear()
         self._under_way.clear()

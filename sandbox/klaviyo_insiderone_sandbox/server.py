@@ -45,7 +45,7 @@ class Switch:
 
 
 class AnnouncedServer(uvicorn.Server):
-    """A server that tells when it is ready."""
+    """A server that signals when it is ready."""
 
     def __init__(self, config: uvicorn.Config, announce: Callable[[], None]) -> None:
         super().__init__(config)
@@ -73,7 +73,7 @@ def listen(host: str, port: int) -> socket.socket:
 def serve(
     host: str, ports: Ports, prepare: Callable[[Sandbox], None], announce: Callable[[dict[str, str]], None]
 ) -> None:
-    """Run until stopped by a signal; *announce* is told the addresses once they answer.
+    """Run until stopped by a signal; *announce* is called with the addresses once they answer.
 
     Raises:
         OSError: A port is taken.

@@ -97,9 +97,11 @@ class Sandbox:
         """Return to empty accounts, the real clock, documented quotas, no faults, no latency, empty journals."""
         self._call("POST", "/control/reset", {})
 
-    def seed(self, profiles: int = 2_000, events: int = 5_000, **wishes: Any) -> dict[str, int]:
-        """Add made-up data; further *wishes*: seed, days, hostile, naming. Returns the counts."""
-        counts: dict[str, int] = self._call("POST", "/control/seed", {"profiles": profiles, "events": events, **wishes})
+    def seed(self, profiles: int = 2_000, events: int = 5_000, **options: Any) -> dict[str, int]:
+        """Add made-up data; further *options*: seed, days, hostile, naming. Returns the counts."""
+        counts: dict[str, int] = self._call(
+            "POST", "/control/seed", {"profiles": profiles, "events": events, **options}
+        )
         return counts
 
     def add_profiles(self, profiles: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -142,8 +144,8 @@ class Sandbox:
         naming: str | None = None,
     ) -> str | None:
         """Change consent; return the id of the event that records it."""
-        wish = {"id": profile_id, "channel": channel, "consent": consent, "suppression": suppression}
-        answer = self._call("POST", "/control/consent", {**wish, "at": at, "event": event, "naming": naming})
+        body = {"id": profile_id, "channel": channel, "consent": consent, "suppression": suppression}
+        answer = self._call("POST", "/control/consent", {**body, "at": at, "event": event, "naming": naming})
         event_id: str | None = answer["event_id"]
         return event_id
 

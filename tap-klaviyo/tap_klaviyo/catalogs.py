@@ -1,4 +1,4 @@
-"""What a catalog must look like: mistakes are told before anything is asked for."""
+"""Checks the catalog before the first request."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ class MisspeltMetricsError(KlaviyoError):
 
 
 class UnreadableStateError(StreamError):
-    """The state holds a bookmark of this stream that is no date-time."""
+    """The state has a bookmark of this stream that is not a date-time."""
 
 
 class RefusedInputError(Exception):

@@ -75,7 +75,7 @@ class Metric(NamedTuple):
 
     @property
     def qualified_name(self) -> str:
-        """The name that tells it from its namesakes: ``Placed Order (Shopify)``."""
+        """The name with its integration, which distinguishes namesakes: ``Placed Order (Shopify)``."""
         return f"{self.name} ({self.integration})"
 
     def is_called(self, wanted: str) -> bool:

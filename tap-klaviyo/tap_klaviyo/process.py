@@ -12,7 +12,7 @@ SWITCH_SECONDS = 0.0001
 GC_THRESHOLDS = (100_000, 50, 100)
 M_ARENA_MAX, ARENAS = -8, 2  # malloc.h
 DEEPEST, STACK_BYTES = 12_000, 16 << 20  # levels; each needs at most 400 bytes of the stack
-PIPE_BYTES = 1 << 20  # as much as Linux lets anybody have
+PIPE_BYTES = 1 << 20  # the default limit of Linux
 
 
 def prepare_process() -> None:
@@ -32,7 +32,7 @@ def prepare_process() -> None:
     if sys.platform == "linux":
         import fcntl  # noqa: PLC0415  (Windows has none)
 
-        with suppress(OSError):  # standard output is no pipe
+        with suppress(OSError):  # standard output is not a pipe
             fcntl.fcntl(1, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
         if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):
             mallopt(M_ARENA_MAX, ARENAS)

@@ -48,7 +48,7 @@ PROFILE_FIELDS: Sequence[str] = (
 """What GET /api/events offers as ``fields[profile]``; subscriptions are not among them."""
 
 LONGEST_SECONDS = 366 * 86_400
-"""A wait beyond that is as good as for ever, and sockets know no longer ones."""
+"""Longer waits are pointless, and sockets do not support them."""
 
 NOT_OFFERED: Mapping[str, str] = {
     "batch_config": "BATCH files know no bookmark of this tap",
@@ -154,7 +154,7 @@ SETTINGS = th.PropertiesList(
         "max_concurrency",
         16,
         "Concurrency",
-        "Most requests under way at once, from 1 to 64. So many are sent only where answers take long, and within the "
+        "Maximum number of concurrent requests, 1 to 64. As many are used only if answers take long, and within the "
         "quota.",
         lowest=1,
         highest=64,
@@ -220,7 +220,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     revision: str
     user_agent: str
     fingerprint: str
-    """A hash of the settings, secrets apart: runs with the same one were configured alike."""
+    """A hash of the settings without secrets: runs with the same hash had equal settings."""
 
 
 def typed(config: Mapping[str, Any]) -> Settings:

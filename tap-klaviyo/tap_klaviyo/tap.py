@@ -243,7 +243,7 @@ class TapKlaviyo(Tap):
     @override
     @classmethod
     def cb_config(cls, ctx: click.Context, param: click.Option, value: tuple[str, ...]) -> Any:
-        """Read what ``--config`` names (the SDK would let a file .env of any folder above win over the environment).
+        """Read the ``--config`` options; the SDK would let a .env file of a parent folder override the environment.
 
         Raises:
             UnreadableError: A file or a variable cannot be read.

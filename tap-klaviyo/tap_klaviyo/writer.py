@@ -1,4 +1,4 @@
-"""Standard output: whole lines only, whenever the process is told to stop."""
+"""Writes whole lines to standard output, even if the process is asked to stop."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class LineWriter(GenericSingerWriter[bytes, Message]):
         while rest:
             try:
                 written = output.write(rest)
-            except OSError as error:  # closed, or a full disk: the run ends alike
+            except OSError as error:  # closed, or a full disk: the run ends
                 raise BrokenPipeError(error.errno, error.strerror) from None
             if written is None:  # the pipe is full, and set not to block
                 select.select([], [output], [])
@@ -103,7 +103,7 @@ class LineWriter(GenericSingerWriter[bytes, Message]):
                 rest = rest[written:]
 
     def handle_signal(self, signum: int, _frame: FrameType | None) -> None:
-        """Stop the run: now, or at the next `check` if a line is under way. A second signal ends the process."""
+        """Stop the run: now, or at the next `check` if a line is being written. A second signal ends the process."""
         signal.signal(signum, signal.SIG_DFL)
         if self._busy or self._held:
             self._signal = signum

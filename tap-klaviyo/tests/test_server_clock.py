@@ -16,7 +16,7 @@ def told(*answers: tuple[float, float, float]) -> ServerClock:
     """A clock that was told of answers: seconds after `NOW` of their Date, of the request, of the arrival."""
     clock = ServerClock()
     for date, sent, arrived in answers:
-        clock.tell(NOW + date * SECOND, NOW + sent * SECOND, NOW + arrived * SECOND)
+        clock.note(NOW + date * SECOND, NOW + sent * SECOND, NOW + arrived * SECOND)
     return clock
 
 

@@ -61,7 +61,7 @@ def too_big() -> InsiderError:
 
 
 def not_json() -> InsiderError:
-    """Refuse a body that is no JSON: 400."""
+    """Refuse a body that is not JSON: 400."""
     return InsiderError(400, {"success": False, "message": "Request data is not in valid JSON format."})
 
 

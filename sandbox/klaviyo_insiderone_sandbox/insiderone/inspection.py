@@ -37,7 +37,7 @@ def summary_of(stored: StoredUser) -> dict[str, Any]:
 
 
 def contains(stored: StoredUser, search: str) -> bool:
-    """Tell whether identifiers, attributes or events of a user contain a text, in any case."""
+    """Whether identifiers, attributes or events of a user contain a string, in any case."""
     if search in stored.insider_id or any(
         search in value.casefold() for values in stored.identifiers.values() for value in values
     ):
@@ -50,7 +50,7 @@ def contains(stored: StoredUser, search: str) -> bool:
 
 
 def user_of(stored: StoredUser) -> dict[str, Any]:
-    """Show one user; events stand in the order of arrival."""
+    """Show one user, with events in order of arrival."""
     return {**head_of(stored), "events": stored.events, "dropped": stored.dropped, "skip_hook": stored.skip_hook}
 
 

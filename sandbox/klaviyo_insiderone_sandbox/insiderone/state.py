@@ -87,7 +87,7 @@ class StoredUser:
         self.written_by |= dict.fromkeys(attributes, n)
 
     def add_event(self, event: StoredEvent, instant: int) -> bool:
-        """Store an event, unless the same is stored already; tell whether it was stored.
+        """Store an event, unless the same is stored already; returns whether it was stored.
 
         Parameters are compared only where name and instant are alike, which is rare.
         """

@@ -183,7 +183,7 @@ def instant_of_timestamp(text: str) -> int | None:
 
 @lru_cache(maxsize=4_096)
 def is_birthday(text: str) -> bool:
-    """Tell whether a text is an RFC 3339 date-time that ends with ``Z``."""
+    """Whether a string is an RFC 3339 date-time that ends with ``Z``."""
     try:
         return text.endswith("Z") and datetime.fromisoformat(text) is not None
     except ValueError:

@@ -69,7 +69,7 @@ def read_anchor_cursor(cursor: str) -> str:
 
 
 def decode(cursor: str) -> Any:
-    """Decode base64 of JSON; None when it is no such thing."""
+    """Decode base64-encoded JSON; None if it is invalid."""
     try:
         return json.loads(base64.b64decode(cursor, validate=True))
     except (binascii.Error, ValueError):

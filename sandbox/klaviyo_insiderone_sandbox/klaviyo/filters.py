@@ -243,7 +243,7 @@ def value_of(field: str, literal: Literal, rule: FieldRule, now: int) -> Any:
 
 
 def text_of(field: str, literal: Literal) -> str:
-    """Return a string; strings must stand in quotes."""
+    """Return a string; strings must be quoted."""
     if not literal.quoted:
         raise invalid("filter", f"Invalid filter value for {field}: strings must be quoted.")
     return literal.text

@@ -8,7 +8,7 @@ ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
 def short_id(text: str, length: int) -> str:
-    """Derive an id of letters and digits from a text, the same every time."""
+    """Derive an id of letters and digits from a string, deterministically."""
     number = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=16).digest(), "big")
     letters = []
     for _ in range(length):

@@ -23,14 +23,14 @@ def profiles_text(account: Account) -> bytes:
 
 
 def events_text(account: Account) -> bytes:
-    """Write every event as the API shows it, beside its metric and when it becomes visible: ``{"events": [...]}``."""
+    """Write every event as the API shows it, with its metric and when it becomes visible: ``{"events": [...]}``."""
     writer = EventWriter("", None, attributions=False)
     rows = (event_text(account, writer, event) for event in account.events.all())
     return f'{{"events":[{",".join(rows)}]}}'.encode()
 
 
 def event_text(account: Account, writer: EventWriter, event: Event) -> str:
-    """Write one event with what the API does not tell."""
+    """Write one event with data that the API does not show."""
     return join_object(
         {
             "metric_name": quoted(event.metric.name),

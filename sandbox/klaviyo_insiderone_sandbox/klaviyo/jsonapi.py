@@ -1,4 +1,4 @@
-"""The pieces of JSON:API text that every resource is made of.
+"""Building blocks of resources as JSON:API text.
 
 Text is put together from stored pieces instead of being encoded anew: it keeps every number as it was given.
 """

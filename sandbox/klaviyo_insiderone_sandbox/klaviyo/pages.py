@@ -1,4 +1,4 @@
-"""A read that was let through, and the documents that answer it: a page of resources, or a single one."""
+"""An authorized read, and its answers: a page of resources, or a single one."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def single(row: str, included: Iterable[str] | None) -> bytes:
 
 
 def _separated(texts: Iterable[str]) -> list[bytes]:
-    """Encode texts and put commas between them; they are joined once, with everything else of a page."""
+    """Encode strings, separated by commas; they are joined once, with the rest of the page."""
     encoded = [text.encode() for text in texts]
     pieces = [b","] * max(2 * len(encoded) - 1, 0)
     pieces[::2] = encoded

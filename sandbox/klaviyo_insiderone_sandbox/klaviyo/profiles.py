@@ -133,7 +133,7 @@ class Profiles:
         self._views.clear()
 
     def remove(self, profile_id: str) -> bool:
-        """Forget a profile; tell whether there was one."""
+        """Delete a profile; returns whether it existed."""
         self._views.clear()
         return self.by_id.pop(profile_id, None) is not None
 
@@ -195,6 +195,6 @@ def time_slice(rows: Sequence[Profile], conditions: Iterable[Condition], sort: s
 
 
 def page_of(rows: Iterator[Profile], size: int) -> tuple[list[Profile], bool]:
-    """Take one page; tell whether more rows follow."""
+    """Return one page, and whether more rows follow."""
     taken = list(itertools.islice(rows, size + 1))
     return taken[:size], len(taken) > size

@@ -1,4 +1,4 @@
-"""The read endpoints of Klaviyo's API: the one table, made of what the families declare.
+"""The one table of read endpoints of Klaviyo's API, collected from the families.
 
 Source: https://developers.klaviyo.com/en/reference/api_overview, revision 2026-07-15.
 """
@@ -39,7 +39,7 @@ ROUTES = (
     *segments.ROUTES,
     *tags.ROUTES,
 )
-"""Every endpoint with what it serves: the one table, made of what the families declare."""
+"""Endpoint -> what it serves, collected from the families."""
 
 KINDS = {route.kind.name: route.kind for route in ROUTES if route.kind and route.kind.kept_elsewhere is None}
 """Name -> type of the simple resources that the account keeps."""

@@ -43,7 +43,7 @@ class Placed(Protocol):
 
     @property
     def version(self) -> str:
-        """What tells this version of the record from an earlier one; it begins with its time."""
+        """Distinguishes this version of the record from earlier ones; starts with its time."""
 
 
 R = TypeVar("R", bound=Placed)
@@ -62,7 +62,7 @@ class SavedBookmark:
     tells_since: bool = False
     """Whether the state says so; those of version 0.1.0 do not."""
     metrics: Mapping[str, datetime] | None = None
-    """Metric -> up to when it has been read; None where the state does not tell metrics apart."""
+    """Metric -> up to when it has been read; None if the state does not distinguish metrics."""
     left_out: Mapping[datetime, Sequence[str]] = field(default_factory=dict)
     """Where a metric was last read, if not by the last run -> ids of what was seen before."""
 
@@ -126,7 +126,7 @@ class Bookmark:
         self._second = self._floor if position is None else min(position, self._ceiling)
         self._seen = {**dict.fromkeys(recalled, ""), **(saved.seen if saved else {})}
         self._forgotten = ""
-        """The last second of which a record had to be forgotten because there were more than `SEEN_LIMIT`."""
+        """The last second with a record that was forgotten because there were more than `SEEN_LIMIT`."""
 
     @property
     def second(self) -> str:
@@ -185,7 +185,7 @@ class Bookmark:
 
     @property
     def holds_whole_second(self) -> bool:
-        """Whether the next run can tell all that was emitted at the bookmark's second from what was not."""
+        """Whether the next run can recognize all records emitted at the bookmark's second."""
         seen = self.remembered()
         return len(seen) < SEEN_LIMIT or any(version[:19] < self._second for version in seen.values())
 
@@ -204,7 +204,7 @@ class Bookmark:
 def before(moment: datetime, reach: timedelta, since: datetime | None = None) -> datetime | None:
     """Return the time *reach* before another, but none before *since*; None, the beginning, if that is before 1970.
 
-    A bookmark that itself lies before *since* (a state written by hand) is not held to it.
+    A bookmark before *since* (a state written by hand) is not limited by it.
     """
     try:
         earlier = moment - reach

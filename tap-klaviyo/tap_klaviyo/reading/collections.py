@@ -112,7 +112,7 @@ class Collection(KlaviyoStream):
     include: ClassVar[tuple[str, ...]] = ()
     """Relationships whose ids are asked for."""
     parent: ClassVar[type[Collection] | None] = None
-    """The collection whose ids stand in the endpoint's path. Each of them has a bookmark of its own."""
+    """The collection whose ids are in the endpoint's path. Each id has its own bookmark."""
 
     @property
     @override
@@ -155,7 +155,7 @@ class Collection(KlaviyoStream):
             yield rows_of(page, key, partial(self._record, run.context or {}))
 
     def _record(self, context: Context, resource: RelatedResource) -> dict[str, Any]:
-        """Flatten a resource: its id, and those of what it is related to, beside the attributes."""
+        """Flatten a resource: its id, ids of related resources, and the attributes."""
         record: dict[str, Any] = {"id": resource.id, **resource.attributes}
         for name in self._times:
             if name in record:

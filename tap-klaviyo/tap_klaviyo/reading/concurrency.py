@@ -7,7 +7,7 @@ import statistics
 
 WORTH_WINDOWS = 4.0  # a page must take so many times longer to fetch than to write
 GROWTH = 4
-EASE, STRAIN = 2.0, 3.0  # requests slower than the quickest by these factors: no more, fewer
+EASE, STRAIN = 2.0, 3.0  # requests slower than the quickest by these factors: no increase, a decrease
 DECAY = 1.01  # factor by which the quickest time known grows with every request
 
 

@@ -70,7 +70,7 @@ class Coverage:
         return before(parse_moment(f"{mark}Z"), self._reach, self._since) if mark else self._since
 
     def lowest(self, keys: Iterable[str]) -> datetime | None:
-        """Return from when on several metrics are to be read, of which there is at least one."""
+        """Return from when on several metrics (at least one) are to be read."""
         bounds = [self.lower(key) for key in keys]
         return None if None in bounds else min(bound for bound in bounds if bound)
 
@@ -87,7 +87,7 @@ class Coverage:
     def choose(self, keys: Collection[str], seen: Collection[str]) -> set[str]:
         """Recall what was seen before the marks of the metrics that are read; keep what was of the others.
 
-        *seen* is what the last run remembered, of whichever metric.
+        *seen* is what the last run remembered, of all metrics.
         """
         recalled = {one for key in keys for one in self._left_out.get(self.mark(key), ())}
         others = {mark for key, mark in self._marks.items() if key not in keys}

@@ -1,4 +1,4 @@
-"""Requests under way while records are written: threads fetch, and the thread that emits takes the results.
+"""Fetches pages in threads while records are written; the emitting thread takes the results.
 
 All decisions (what to ask, what an answer means, what is emitted) are made in the emitting thread, so nothing but the
 two queues needs to be safe for threads.
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class Task(Generic[T]):
-    """A request under way."""
+    """A request in flight."""
 
     def __init__(self, work: Callable[[], T]) -> None:
         self._work = work
@@ -44,7 +44,7 @@ class Task(Generic[T]):
 class Fetcher:
     """A few threads that run tasks in the order asked, at most *threads* at once.
 
-    The threads are daemons: a run that is told to stop does not wait for answers that nobody will read.
+    The threads are daemons: a run that is asked to stop does not wait for answers that will not be used.
     """
 
     def __init__(self, threads: int) -> None:

@@ -34,7 +34,7 @@ class Row(NamedTuple):
 
 
 def version_of(time: msgspec.Raw | None) -> str:
-    """Return the time of a record, a JSON value that `rfc3339_json` has normalized; empty if it is no time."""
+    """Return the time of a record, a JSON value that `rfc3339_json` has normalized; "" if it is not a time."""
     text = bytes(time)[1:-1].decode() if time is not None else ""
     return text if text.endswith("Z") else ""
 
@@ -79,7 +79,7 @@ class PageBudget:
         """Raise where no further page may be begun.
 
         Raises:
-            PageLimitReached: The budget is spent, and the bookmark can tell what was emitted from what was not.
+            PageLimitReached: The budget is spent, and the bookmark can separate emitted records from others.
         """
         if self.limit is not None and self.counted >= self.limit and self._bookmark.holds_whole_second:
             raise PageLimitReached

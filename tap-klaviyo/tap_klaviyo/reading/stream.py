@@ -89,7 +89,7 @@ class Run:
 
     @property
     def progress(self) -> tuple[int, str]:
-        """What a STATE would tell: how many records are out, and the bookmark."""
+        """The content of a STATE: number of emitted records, and the bookmark."""
         return self.tally["emitted"], self.bookmark.second
 
 
@@ -149,7 +149,7 @@ class KlaviyoStream(Stream):
 
     @property
     def first_endpoint(self) -> Endpoint:
-        """The endpoint that is asked first; where no answer has come yet, it tells the time."""
+        """The endpoint of the first request; its answer gives the server's time if none has yet."""
         return self.endpoint
 
     @property
@@ -195,7 +195,7 @@ class KlaviyoStream(Stream):
             if self._run:
                 self._run.fetcher.close()
                 self.account.client.abandon()
-            if self.ABORT_AT_RECORD_COUNT is None:  # a test of the connection is no run
+            if self.ABORT_AT_RECORD_COUNT is None:  # a connection test is not a run
                 self._summarise(self.account.client.requests - requests)
         self._run = None
 
@@ -298,7 +298,7 @@ class KlaviyoStream(Stream):
     def settle(self) -> None:
         """Write a STATE, if there is something to say and the last one was long ago.
 
-        A first run writes none before its first record: a bookmark there tells a target of earlier runs.
+        A first run writes none before its first record: a bookmark there would indicate earlier runs to a target.
         """
         self.lines.check()
         if self._run is None or not (self._run.resumes or self._run.tally["emitted"]):
@@ -341,7 +341,7 @@ class KlaviyoStream(Stream):
         One that this tap has written was no later than the server's clock; if that is behind it now, but this
         machine's is not, it is the server's that is wrong. Then the bookmark stays: going back would repeat records.
 
-        A state that does not say where the first run began is held to a ``start_date`` that lies before its bookmark.
+        For a state that does not say where the first run began, a ``start_date`` before its bookmark is used.
         """
         if not self._is_incremental:
             return None

@@ -36,7 +36,7 @@ class Window(Generic[P]):
     asked_until: datetime | None = None
     """Where it ended when its first page was asked for, and so the pages that its links name."""
     pace: timedelta | None = None
-    """The time that a full page covers here; None as long as no page tells."""
+    """The time that a full page covers here; None until a page allows an estimate."""
     horizon: datetime | None = None
     """How far that estimate holds."""
     since: datetime | None = None

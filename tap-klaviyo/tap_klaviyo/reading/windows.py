@@ -221,10 +221,10 @@ class WindowedReading(Generic[P]):
             return
         covered = last - min(window.reached or first, first)
         window.reached = max(window.reached or last, last)
-        if first >= window.end:  # the window was cut while the page was under way
+        if first >= window.end:  # the window was split while the page was being fetched
             return
         window.since = window.since or first
-        if covered >= GRAIN:  # records of one second tell nothing of what follows
+        if covered >= GRAIN:  # records of one second do not allow an estimate
             pace = covered * self._source.size / len(page.data)
             before = window if window.pace else self._measured_before(window)
             alike = before and before.pace and max(pace, before.pace) <= ALIKE * min(pace, before.pace)
@@ -315,7 +315,7 @@ class WindowedReading(Generic[P]):
         return min(max(min(fitting, left / wanted), FEWEST_PAGES), MOST_PAGES)
 
     def _pages_left(self) -> list[Estimate[P]]:
-        """Estimate how much of each window is still to be read; where nothing is known, the window before tells."""
+        """Estimate how much of each window is still to be read; without data, as in the window before."""
         estimates = []
         known = self._known
         for window in self._windows:

@@ -1,1 +1,1 @@
-"""JSON schemas of the streams, one file a stream; held to Klaviyo's OpenAPI document by a test."""
+"""JSON schemas of the streams, one file per stream; a test compares them with Klaviyo's OpenAPI document."""

@@ -67,7 +67,7 @@ class Events(EventStream[Row]):
         return Row(version[:19], event.id, version, page.fetched_at, self._record(page, event, metric))
 
     def _record(self, page: PageContext, event: Event, metric: Metric | None) -> dict[str, Any]:
-        """Flatten an event: id beside the attributes, metric and profile joined.
+        """Flatten an event: id and attributes, with metric and profile joined.
 
         A metric or profile that no longer exists leaves nulls.
         """

@@ -71,7 +71,7 @@ class Profiles(KlaviyoStream):
 
 
 def profile_record(profile: Profile) -> dict[str, Any]:
-    """Flatten a profile: id beside the attributes, its declared date-times in RFC 3339 UTC."""
+    """Flatten a profile: id and attributes, with declared date-times in RFC 3339 UTC."""
     record: dict[str, Any] = {"id": profile.id, **profile.attributes}
     record["id"] = profile.id
     for name in TIMES:

@@ -48,7 +48,7 @@ class Change:
 
 
 class ConsentEvent(NamedTuple):
-    """An event that tells of a change, at its place in the stream: a `tap_klaviyo.reading.bookmarks.Placed`."""
+    """A consent event at its place in the stream: a `tap_klaviyo.reading.bookmarks.Placed`."""
 
     second: str
     key: str

@@ -1,4 +1,4 @@
-"""The account itself, of which every key shows one."""
+"""The account itself; every key belongs to one."""
 
 from __future__ import annotations
 

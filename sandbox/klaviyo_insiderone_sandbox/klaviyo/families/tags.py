@@ -1,4 +1,4 @@
-"""Tags, and the groups that they stand in."""
+"""Tags and tag groups."""
 
 from __future__ import annotations
 

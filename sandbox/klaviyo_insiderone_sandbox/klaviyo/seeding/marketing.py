@@ -83,5 +83,5 @@ def tag(name: str, group: Resource) -> Resource:
 
 
 def unique_id(text: str) -> str:
-    """Derive a UUID from a text, the same every time."""
+    """Derive a UUID from a string, deterministically."""
     return str(uuid.uuid5(uuid.NAMESPACE_OID, text))

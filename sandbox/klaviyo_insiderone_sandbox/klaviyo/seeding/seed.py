@@ -44,7 +44,7 @@ class Seed(msgspec.Struct, forbid_unknown_fields=True):
 
 @dataclass(slots=True)
 class Sower:
-    """One seeding under way."""
+    """The state of one seeding."""
 
     account: Account
     seed: Seed
@@ -157,7 +157,7 @@ def sow_consent(sower: Sower, ids: list[str]) -> None:
 
 
 def sow_events(sower: Sower, ids: list[str]) -> None:
-    """Add a shop's events, the awkward ones first, up to the number wished for in all."""
+    """Add a shop's events, the awkward ones first, up to the requested total."""
     chance, seed = sower.chance, sower.seed
     sowings = ordinary_events(sower)
     makers = [maker for _, maker in sowings]
@@ -178,60 +178,66 @@ Maker = Callable[[str, int], None]
 
 def ordinary_events(sower: Sower) -> list[tuple[int, Maker]]:
     """Return (weight, function that records one event of a profile at a second)."""
-    chance, products, account = sower.chance, sower.products, sower.account
+    chance, products = sower.chance, sower.products
 
     def product() -> shop.Product:
         return products[int(chance.random() * len(products))]
 
-    def orders(weight: int, name: str, integration: str) -> tuple[int, Maker]:
-        metric = account.metric(name, integration)
-
-        def make(owner: str, second: int) -> None:
-            text = shop.order(chance, products, f"SO-{sower.made + 1}", chance.choice(CURRENCIES))
-            order = sower.event(metric, owner, second, text)
-            if name == "Placed Order":
-                sower.credit(order)
-
-        return weight, make
-
-    def emails(weight: int, name: str, campaign: str, *, clicked: bool = False) -> tuple[int, Maker]:
-        metric = account.metric(name, "Klaviyo")
-
-        def make(owner: str, second: int) -> None:
-            text = shop.email(f"Campaign {campaign}", f"{second}-{sower.made}", clicked=clicked)
-            sower.emails[owner] = sower.event(metric, owner, second, text), campaign
-
-        return weight, make
-
-    def simple(weight: int, name: str, integration: str, properties: Callable[[str], str]) -> tuple[int, Maker]:
-        metric = account.metric(name, integration)
-
-        def make(owner: str, second: int) -> None:
-            sower.event(metric, owner, second, properties(f"{second}-{sower.made}"))
-
-        return weight, make
-
     return [
-        orders(10, "Placed Order", "Shopify"),
-        orders(2, "Placed Order", "API"),
-        orders(5, "Started Checkout", "Shopify"),
-        orders(3, "Fulfilled Order", "Shopify"),
-        orders(1, "Cancelled Order", "Shopify"),
-        orders(1, "Refunded Order", "Shopify"),
-        simple(8, "Ordered Product", "Shopify", lambda key: shop.ordered_product(product(), f"SO-{key}", "EUR", 1)),
-        simple(10, "Added to Cart", "Shopify", lambda key: shop.added_to_cart(product(), 1, key)),
-        simple(20, "Viewed Product", "API", lambda key: shop.viewed_product(product(), key)),
-        simple(15, "Active on Site", "Klaviyo", lambda key: shop.active_on_site(product(), key)),
-        emails(14, "Received Email", "1"),
-        emails(7, "Opened Email", "1"),
-        emails(3, "Clicked Email", "2", clicked=True),
-        simple(
-            1,
-            "Scanned Loyalty Card",
-            "API",
-            lambda key: f'{{"Shop Name":"Harbour","points":12.50,"$event_id":"{key}"}}',
+        (10, orders(sower, "Placed Order", "Shopify")),
+        (2, orders(sower, "Placed Order", "API")),
+        (5, orders(sower, "Started Checkout", "Shopify")),
+        (3, orders(sower, "Fulfilled Order", "Shopify")),
+        (1, orders(sower, "Cancelled Order", "Shopify")),
+        (1, orders(sower, "Refunded Order", "Shopify")),
+        (
+            8,
+            simple(
+                sower, "Ordered Product", "Shopify", lambda key: shop.ordered_product(product(), f"SO-{key}", "EUR", 1)
+            ),
         ),
+        (10, simple(sower, "Added to Cart", "Shopify", lambda key: shop.added_to_cart(product(), 1, key))),
+        (20, simple(sower, "Viewed Product", "API", lambda key: shop.viewed_product(product(), key))),
+        (15, simple(sower, "Active on Site", "Klaviyo", lambda key: shop.active_on_site(product(), key))),
+        (14, emails(sower, "Received Email", "1")),
+        (7, emails(sower, "Opened Email", "1")),
+        (3, emails(sower, "Clicked Email", "2", clicked=True)),
+        (1, simple(sower, "Scanned Loyalty Card", "API", shop.scanned_card)),
     ]
+
+
+def orders(sower: Sower, name: str, integration: str) -> Maker:
+    """Make events of an order with random lines; a placed order may be credited to an e-mail."""
+    metric = sower.account.metric(name, integration)
+
+    def make(owner: str, second: int) -> None:
+        text = shop.order(sower.chance, sower.products, f"SO-{sower.made + 1}", sower.chance.choice(CURRENCIES))
+        order = sower.event(metric, owner, second, text)
+        if name == "Placed Order":
+            sower.credit(order)
+
+    return make
+
+
+def emails(sower: Sower, name: str, campaign: str, *, clicked: bool = False) -> Maker:
+    """Make events of an e-mail of a campaign."""
+    metric = sower.account.metric(name, "Klaviyo")
+
+    def make(owner: str, second: int) -> None:
+        text = shop.email(f"Campaign {campaign}", f"{second}-{sower.made}", clicked=clicked)
+        sower.emails[owner] = sower.event(metric, owner, second, text), campaign
+
+    return make
+
+
+def simple(sower: Sower, name: str, integration: str, properties: Callable[[str], str]) -> Maker:
+    """Make events whose properties depend on a key alone."""
+    metric = sower.account.metric(name, integration)
+
+    def make(owner: str, second: int) -> None:
+        sower.event(metric, owner, second, properties(f"{second}-{sower.made}"))
+
+    return make
 
 
 def awkward_events(sower: Sower, ids: list[str]) -> None:

@@ -117,6 +117,11 @@ def active_on_site(product: Product, event_id: str) -> str:
     return f'{{"page":"{product.url}","browser":"Firefox","os":"Linux","$event_id":"{event_id}"}}'
 
 
+def scanned_card(event_id: str) -> str:
+    """Compose the properties of Scanned Loyalty Card, a custom metric."""
+    return f'{{"Shop Name":"Harbour","points":12.50,"$event_id":"{event_id}"}}'
+
+
 def email(campaign: str, event_id: str, *, clicked: bool) -> str:
     """Compose the properties of Received, Opened and Clicked Email."""
     url = f'"URL":"{SITE}/sale",' if clicked else ""
