@@ -30,6 +30,7 @@ from singer_delivery.sending.network import (
     read_whole,
     trusted_certificates,
 )
+from singer_delivery.testing import forking
 from target_insiderone.api.answers import read_upsert
 
 BIN = Path(sys.executable).parent
@@ -408,7 +409,7 @@ def ended(tmp_path):
             },
         }[plugin]
         (tmp_path / "config.json").write_text(json.dumps(config | {"api_url": url, "max_retry_seconds": seconds}))
-        done = subprocess.run(
+        done = forking.run(
             [BIN / plugin, *command, "--config", tmp_path / "config.json"],
             input="\n".join(map(json.dumps, MESSAGES)),
             env=environment(**{name: str(value) for name, value in variables.items()}),
