@@ -84,7 +84,8 @@ def slip_of(name: str, met: Iterable[str], *, most_edits: int = 2) -> str | None
 
 def _edits(first: str, second: str, most: int) -> int:
     """Edit distance of two words (optimal string alignment); distances above *most* are not exact."""
-    if abs(len(first) - len(second)) > most:
+    only_first, only_second = {*first}.difference(second), {*second}.difference(first)
+    if max(abs(len(first) - len(second)), len(only_first), len(only_second)) > most:  # nearly all pairs end here
         return most + 1
     before: list[int] = []
     last = list(range(len(second) + 1))
