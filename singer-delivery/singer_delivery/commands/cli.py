@@ -11,7 +11,7 @@ import click
 
 from singer_delivery.commands.forget import forget
 from singer_delivery.commands.preview import Choice, preview
-from singer_delivery.commands.replay import NO_IDENTIFIER, RejectChoice, replay, told_of_replay
+from singer_delivery.commands.replay import NO_IDENTIFIER, RejectChoice, replay, replay_report
 from singer_delivery.disclosure import shown
 from singer_delivery.exit_codes import run_command
 from singer_delivery.logs import log
@@ -132,7 +132,7 @@ def replay_command_of(target: type[DeliveryTarget]) -> click.Command:
         """Map and send rejected records again; versions delivered since then are not overwritten."""
         choice = checked_choice(codes, streams, keys, everything=everything, unidentified=unidentified)
         outcomes = replay(target(config=settings_of(target, config)), choice)
-        click.echo(told_of_replay(outcomes))
+        click.echo(replay_report(outcomes))
 
     return replay_command
 
@@ -173,13 +173,13 @@ def forget_command_of(target: type[DeliveryTarget]) -> click.Command:
         addresses = re.split(r"\r\n|\r|\n", text_of(sys.stdin.buffer.read(), "standard input"))
         settings = target.checked_settings(settings_of(target, config))
         gone = forget(settings, target.prefix, addresses)
-        for line in told_of_forgetting(gone, shown(settings.integration_name), target.destination_name):
+        for line in forget_report(gone, shown(settings.integration_name), target.destination_name):
             click.echo(line)
 
     return forget_command
 
 
-def told_of_forgetting(gone: Forgotten, integration: str, destination: str) -> Iterator[str]:
+def forget_report(gone: Forgotten, integration: str, destination: str) -> Iterator[str]:
     """Describe what `forget` did, line by line."""
     for line in gone.without:
         yield f"line {line} is not an address"

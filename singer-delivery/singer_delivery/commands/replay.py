@@ -138,7 +138,7 @@ def replay(target: DeliveryTarget, choice: RejectChoice) -> Outcomes:
     return outcomes
 
 
-def told_of_replay(outcomes: Outcomes) -> str:
+def replay_report(outcomes: Outcomes) -> str:
     """Describe in one line what a replay did and what it skipped."""
     counts = outcomes.count()
     told = ", ".join(f"{outcome} {count}" for outcome, count in sorted(counts.items()))
