@@ -131,8 +131,8 @@ def replay_command_of(target: type[DeliveryTarget]) -> click.Command:
     ) -> None:
         """Map and send rejected records again; versions delivered since then are not overwritten."""
         choice = checked_choice(codes, streams, keys, everything=everything, unidentified=unidentified)
-        outcomes = replay(target(config=settings_of(target, config)), choice)
-        click.echo(replay_report(outcomes))
+        results = replay(target(config=settings_of(target, config)), choice)
+        click.echo(replay_report(results))
 
     return replay_command
 

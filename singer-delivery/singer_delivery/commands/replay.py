@@ -90,12 +90,12 @@ def is_reject(entry: Entry | None) -> bool:
 
 
 @dataclass(slots=True)
-class Outcomes:
+class ReplayResults:
     """Results of a replay: id of the reject -> (outcome, reason); *what* names them in messages."""
 
     what: str
     by_id: dict[str, tuple[Outcome, str]] = field(default_factory=dict)
-    passed_over: Counter[str] = field(default_factory=Counter)
+    skipped: Counter[str] = field(default_factory=Counter)
     """Description of what cannot be replayed -> how many."""
 
     replayed_before: int = 0
@@ -114,8 +114,8 @@ class Outcomes:
         return Counter(outcome for outcome, _ in self.by_id.values())
 
 
-def replay(target: DeliveryTarget, choice: RejectChoice) -> Outcomes:
-    """Map and send the chosen rejects again and mark each with its outcome; returns the outcomes.
+def replay(target: DeliveryTarget, choice: RejectChoice) -> ReplayResults:
+    """Map and send the chosen rejects again and mark each with its outcome; returns the results.
 
     One replay of an integration runs at a time: a second one waits, and takes what is left then. A record of which a
     newer version was delivered in the meantime is a ``duplicate``; one that is refused again becomes a new reject with
@@ -130,22 +130,22 @@ def replay(target: DeliveryTarget, choice: RejectChoice) -> Outcomes:
         finding = Finding("ledger_days", "0: without the ledger a replay could overwrite newer data", "switch it on")
         raise SettingsError([finding])
     target.run.expects_delivery = False
-    outcomes = Outcomes("reject(s)" if choice.rejects else "record(s) without identifier")
+    results = ReplayResults("reject(s)" if choice.rejects else "record(s) without identifier")
     with target.run.data_dir.alone("replay"):
         known = {*REMEDIES, *target.run.destination.remedies}
         _refuse_slips(choice, files_of(target, choice), target.settings.stream_kinds, known)
-        target.work(lambda: _stage(target, choice, outcomes), lambda: _mark(target, choice, outcomes))
-    return outcomes
+        target.work(lambda: _stage(target, choice, results), lambda: _mark(target, choice, results))
+    return results
 
 
-def replay_report(outcomes: Outcomes) -> str:
+def replay_report(results: ReplayResults) -> str:
     """Describe in one line what a replay did and what it skipped."""
-    counts = outcomes.count()
-    told = ", ".join(f"{outcome} {count}" for outcome, count in sorted(counts.items()))
-    line = f"replayed {sum(counts.values())} {outcomes.what}{': ' if told else ''}{told}"
-    if not counts and outcomes.replayed_before:
-        line += f"; all {outcomes.replayed_before} chosen ones had been replayed before"
-    for words, count in outcomes.passed_over.items():
+    counts = results.count()
+    counted = ", ".join(f"{outcome} {count}" for outcome, count in sorted(counts.items()))
+    line = f"replayed {sum(counts.values())} {results.what}{': ' if counted else ''}{counted}"
+    if not counts and results.replayed_before:
+        line += f"; all {results.replayed_before} chosen ones had been replayed before"
+    for words, count in results.skipped.items():
         line += f"; skipped: {count} {words}"
     return line
 
@@ -197,7 +197,7 @@ def _lines_of(entry: Entry) -> list[Entry]:
     return [line for line in lines if isinstance(line, dict)] if isinstance(lines, list) else []
 
 
-def _stage(target: DeliveryTarget, choice: RejectChoice, outcomes: Outcomes) -> None:
+def _stage(target: DeliveryTarget, choice: RejectChoice, results: ReplayResults) -> None:
     """Stage the chosen rejects, one entry at a time.
 
     Raises:
@@ -207,17 +207,17 @@ def _stage(target: DeliveryTarget, choice: RejectChoice, outcomes: Outcomes) -> 
     for file in files_of(target, choice):
         for entry in file.entries():
             if entry is None or not is_reject(entry):
-                outcomes.passed_over["line(s) that are not a reject"] += 1
+                results.skipped["line(s) that are not a reject"] += 1
             elif not choice.takes(entry):
                 continue
             elif "replayed" in entry:
-                outcomes.replayed_before += 1
+                results.replayed_before += 1
             elif not isinstance(entry["record"], dict):
-                outcomes.passed_over["line(s) of the input that were not a Singer message"] += 1
+                results.skipped["line(s) of the input that were not a Singer message"] += 1
             elif refusal := streams.open(entry):
-                outcomes.passed_over[refusal] += 1
+                results.skipped[refusal] += 1
             else:
-                streams.take(entry, outcomes)
+                streams.take(entry, results)
     if streams.busy:
         raise streams.busy
 
@@ -244,7 +244,7 @@ class _Streams:
                 self._refusals[source] = "of streams that are not in these settings"
         return self._refusals[source]
 
-    def take(self, entry: Entry, outcomes: Outcomes) -> None:
+    def take(self, entry: Entry, results: ReplayResults) -> None:
         """Hand an entry to its stream, through the same stream map as before."""
         source = self._source(entry)
         aliases = {stream_map.stream_alias for stream_map in self._target.mapper.stream_maps[source]}
@@ -254,7 +254,7 @@ class _Streams:
             attempt=entry.get("attempt", 1) + 1,
             only=events_of_entry(entry) or None,
             alias=entry["stream"] if entry["stream"] in aliases else "",
-            settled=outcomes.note(entry),
+            settled=results.note(entry),
         )
         self._target.take(source, entry["record"], arrival)
 
@@ -277,11 +277,11 @@ def read_at(entry: Entry) -> str:
     return (at.replace(tzinfo=at.tzinfo or UTC) + timedelta(microseconds=999_999)).isoformat()
 
 
-def _mark(target: DeliveryTarget, choice: RejectChoice, outcomes: Outcomes) -> None:
+def _mark(target: DeliveryTarget, choice: RejectChoice, results: ReplayResults) -> None:
     at = datetime.now(tz=UTC).isoformat(timespec="seconds")
 
     def marked(entry: Entry) -> Entry:
-        found = outcomes.by_id.get(str(entry.get("id")))
+        found = results.by_id.get(str(entry.get("id")))
         if found is not None and found[1] != NO_IDENTIFIER:  # it may be replayed again, after another correction
             outcome, reason = found
             entry["replayed"] = {"at": at, "run_id": target.run.id, "outcome": outcome, "reason": reason}
