@@ -103,7 +103,7 @@ class Run:
         self._open_files()
         self._open_ledger()
         self._open_lanes()
-        self._say_what_matters()
+        self._log_facts()
 
     def _open_files(self) -> None:
         """Open the data folder and the files of records; remove what is too old."""
@@ -184,7 +184,7 @@ class Run:
             skip_unchanged=self.settings.skip_unchanged,
         )
 
-    def _say_what_matters(self) -> None:
+    def _log_facts(self) -> None:
         if self.data_dir.is_new:
             log.warning(
                 "data_dir %s is new and empty: there is no memory of earlier runs (containers need a volume)",
@@ -209,13 +209,13 @@ class Run:
 
     def warn_once(self, stream: str, words: str) -> None:
         """Log a warning once, even if it applies to many records."""
-        self._say_once(logging.WARNING, stream, words)
+        self._log_once(logging.WARNING, stream, words)
 
     def inform_once(self, stream: str, words: str) -> None:
         """Log an information once, even if it applies to many records."""
-        self._say_once(logging.INFO, stream, words)
+        self._log_once(logging.INFO, stream, words)
 
-    def _say_once(self, level: int, stream: str, words: str) -> None:
+    def _log_once(self, level: int, stream: str, words: str) -> None:
         if (stream, words) not in self._said:
             self._said.add((stream, words))
             log.log(level, "%s%s", f"stream {shown(stream)}: " if stream else "", words)
@@ -250,8 +250,8 @@ class Run:
                 self._sync()
             finally:
                 report = self._report()
-                self.say_what_was_missing()
-                self._say_what_is_empty(report["streams"])
+                self.log_missing_sources()
+                self._warn_of_empty_streams(report["streams"])
                 self._show(report)
                 if self.ledger:
                     self.ledger.close()
@@ -266,10 +266,10 @@ class Run:
                 f"allows; they and the reasons are in {without_keys(self.rejects.path)}"
             )
         if self.expects_delivery and not self._interruption.stopping.is_set():
-            self._judge(barren_streams(report["streams"], self.watch.slipped()))
+            self._check_delivered(barren_streams(report["streams"], self.watch.slipped()))
             self.checkpoints.release()
 
-    def _judge(self, barren: Sequence[Barren]) -> None:
+    def _check_delivered(self, barren: Sequence[Barren]) -> None:
         """Log which streams delivered nothing.
 
         Raises:
@@ -310,7 +310,7 @@ class Run:
         for file in self.files_of_records():
             file.sync()
 
-    def _say_what_is_empty(self, streams: Mapping[str, Any]) -> None:
+    def _warn_of_empty_streams(self, streams: Mapping[str, Any]) -> None:
         """Warn if the input has no stream, or if a stream that always had records has none."""
         if self._interruption.stopping.is_set() or not self.expects_delivery:
             return
@@ -327,7 +327,7 @@ class Run:
                     ALWAYS_RUNS,
                 )
 
-    def say_what_was_missing(self) -> None:
+    def log_missing_sources(self) -> None:
         """Log the mapping sources that no record had; as a warning if the settings look wrong."""
         for stream, words in self.watch.none_met().items():
             log.warning("stream %s: %s", shown(stream), words)

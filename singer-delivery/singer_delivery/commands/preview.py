@@ -130,7 +130,7 @@ class PreviewRun(Run):
         destination = target.destination(settings)
         super().__init__(settings, destination, target.given, target.interruption, target.properties())
 
-    def _say_what_matters(self) -> None:
+    def _log_facts(self) -> None:
         """Say nothing: the folder and the dry run are details of the preview."""
 
     def finish(self) -> None:
@@ -284,7 +284,7 @@ def preview(
     """
     screen = Screen(as_json=as_json, limit=limit)
     target = run_through(base, config, lines, choice, screen.show)
-    target.run.say_what_was_missing()
+    target.run.log_missing_sources()
     screen.sum_up()
     _refuse_slips(choice, target.met)
 
