@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from singer_delivery.accounts.accounting import UNREADABLE, Accounts
 from singer_delivery.accounts.checkpoints import Checkpoints, State
 from singer_delivery.accounts.history import ALWAYS_RUNS, always_had_rows, delivered_before
-from singer_delivery.accounts.progress import QUIET_ROWS, Progress, barren_streams
+from singer_delivery.accounts.progress import QUIET_ROWS, Progress, undelivered_streams
 from singer_delivery.accounts.rejects import Reject, RejectsFile
 from singer_delivery.accounts.remedies import NOTE_HINTS, REMEDIES
 from singer_delivery.accounts.summary import show_table
@@ -37,13 +37,19 @@ from singer_delivery.sink import Staging
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from singer_delivery.accounts.progress import Barren
+    from singer_delivery.accounts.progress import UndeliveredStream
     from singer_delivery.destination import Destination, Transport
     from singer_delivery.interruption import Interruption
     from singer_delivery.settings.declarations import DeliverySettings
 
 
-DECIDING = ("identifier_mappings", "identifier_settings", "stream_maps", "stream_map_config", "flattening_enabled")
+IDENTIFYING_SETTINGS = (
+    "identifier_mappings",
+    "identifier_settings",
+    "stream_maps",
+    "stream_map_config",
+    "flattening_enabled",
+)
 """Settings that decide whether a person is identified; if they delivered before, they are trusted to do so again."""
 
 PERCENT_FROM_ROWS = 100
@@ -93,7 +99,7 @@ class Run:
         self.tally = self.accounts.new_tally()
         self._interruption = interruption
         self._settings_hash = hash_of_settings(config, properties)
-        self._mapping_hash = hash_of_settings({name: config.get(name) for name in DECIDING}, properties)
+        self._mapping_hash = hash_of_settings({name: config.get(name) for name in IDENTIFYING_SETTINGS}, properties)
         self._started = datetime.now(tz=UTC)
         self._said: set[tuple[str, str]] = set()
         self.expects_delivery = True  # False in a replay: what is left may be undeliverable
@@ -266,17 +272,17 @@ class Run:
                 f"allows; they and the reasons are in {without_keys(self.rejects.path)}"
             )
         if self.expects_delivery and not self._interruption.stopping.is_set():
-            self._check_delivered(barren_streams(report["streams"], self.watch.slipped()))
+            self._check_delivered(undelivered_streams(report["streams"], self.watch.slipped()))
             self.checkpoints.release()
 
-    def _check_delivered(self, barren: Sequence[Barren]) -> None:
+    def _check_delivered(self, undelivered: Sequence[UndeliveredStream]) -> None:
         """Log which streams delivered nothing.
 
         Raises:
             NothingDeliveredError: It may be a mistake in the settings.
         """
-        doubted = [stream for stream in barren if not self._is_quiet(stream)]
-        for stream in barren:
+        doubted = [stream for stream in undelivered if not self._is_quiet(stream)]
+        for stream in undelivered:
             log.warning("%s", stream)
         if doubted and self.settings.on_nothing_delivered == "fail":
             raise NothingDeliveredError(
@@ -284,11 +290,13 @@ class Run:
                 "or set `on_nothing_delivered` to warn if this is intended"
             )
 
-    def _is_quiet(self, barren: Barren) -> bool:
+    def _is_quiet(self, undelivered: UndeliveredStream) -> bool:
         """Whether there were few records, none newly rejected, and the settings delivered before."""
-        if barren.read >= QUIET_ROWS or (barren.rejected and self._rejects_for_the_first_time(barren.stream)):
+        if undelivered.read >= QUIET_ROWS or (
+            undelivered.rejected and self._rejects_for_the_first_time(undelivered.stream)
+        ):
             return False
-        return delivered_before(self.data_dir.summaries(), barren.stream, self._mapping_hash)
+        return delivered_before(self.data_dir.summaries(), undelivered.stream, self._mapping_hash)
 
     def _rejects_for_the_first_time(self, stream: str) -> bool:
         """Whether this run rejected a record of *stream* that no earlier run had rejected."""

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 Summary = dict[str, Any]
 
-LOOKED_AT: Final = 2_000
+MOST_SUMMARIES: Final = 2_000
 """How many summaries are read at most, newest first."""
 
 ALWAYS_RUNS: Final = 10
@@ -35,7 +35,7 @@ def always_had_rows(summaries: Iterable[Summary], stream: str) -> bool:
 
 def _runs_of(summaries: Iterable[Summary], stream: str) -> Iterable[tuple[Summary, dict[str, Any]]]:
     """The runs that had *stream*, dry runs excluded, each with the stream's figures."""
-    for summary in islice(summaries, LOOKED_AT):
+    for summary in islice(summaries, MOST_SUMMARIES):
         streams = summary.get("streams")
         figures = streams.get(stream) if isinstance(streams, dict) and not summary.get("dry_run") else None
         if isinstance(figures, dict):

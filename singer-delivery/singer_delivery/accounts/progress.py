@@ -41,7 +41,7 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
-class Barren:
+class UndeliveredStream:
     """A stream that delivered nothing. *reasons*: reason -> records; *read* counts all records."""
 
     stream: str
@@ -59,7 +59,9 @@ class Barren:
         return f"{where} nothing was delivered ({why})"
 
 
-def barren_streams(streams: Mapping[str, Mapping[str, Any]], slipped: Mapping[str, int]) -> list[Barren]:
+def undelivered_streams(
+    streams: Mapping[str, Mapping[str, Any]], slipped: Mapping[str, int]
+) -> list[UndeliveredStream]:
     """The streams of a run's report that delivered nothing and lost records unintentionally.
 
     *slipped*: stream -> records of a metric whose name is nearly a mapped one.
@@ -77,5 +79,5 @@ def barren_streams(streams: Mapping[str, Mapping[str, Any]], slipped: Mapping[st
         if slipped.get(stream):
             unwanted["unmapped_metric"] = slipped[stream]
         if unwanted:
-            found.append(Barren(stream, figures["read"], figures["rejected"], unwanted))
+            found.append(UndeliveredStream(stream, figures["read"], figures["rejected"], unwanted))
     return found
