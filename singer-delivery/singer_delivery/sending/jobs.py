@@ -110,15 +110,15 @@ class Jobs:
                 )
             else:
                 if kind.memory == "once":
-                    ledger.events.settle(*outcome(open_job.rows, answer))
+                    ledger.events.settle(*settled_keys(open_job.rows, answer))
             ledger.jobs.end(open_job.key)
 
 
-def outcome(rows: Sequence[Sequence[bytes]], answer: Answer) -> tuple[list[bytes], list[bytes]]:
+def settled_keys(rows: Sequence[Sequence[bytes]], answer: Answer) -> tuple[list[bytes], list[bytes]]:
     """The ledger keys that were delivered, and those that were refused.
 
     >>> from singer_delivery.destination import Refusal
-    >>> outcome([[b"a"], [b"b", b"c"]], Answer({1: [Refusal("refused", event=1)]}))
+    >>> settled_keys([[b"a"], [b"b", b"c"]], Answer({1: [Refusal("refused", event=1)]}))
     ([b'a', b'b'], [b'c'])
     """
     delivered: list[bytes] = []

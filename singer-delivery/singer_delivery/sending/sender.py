@@ -142,7 +142,7 @@ class Sender:
         verdicts: list[Verdict] = [None] * len(rows)
         waiting = [range(len(rows))] if rows else []
         samples: list[range] | None = None
-        doubts = _Doubts()
+        unclear = _UnclearRefusals()
         while waiting or samples:
             if samples is None and evidence.against_request:
                 waiting, samples = without_samples(waiting, evidence)
@@ -153,9 +153,9 @@ class Sender:
                 go_on()
             part = samples.pop() if samples else waiting.pop()
             try:
-                found = self.attempt(rows, part, request_of, post, evidence, doubts)
+                found = self.attempt(rows, part, request_of, post, evidence, unclear)
             except UnclearRefusalError as error:
-                doubts.rows.append(part.start)
+                unclear.rows.append(part.start)
                 evidence.isolate_unclear(error.why)
                 continue
             if found is None:
@@ -163,25 +163,31 @@ class Sender:
                 waiting += [range(middle, part.stop), range(part.start, middle)]
                 continue
             verdicts[part.start : part.stop], doubtful = found
-            answered(part.start, verdicts[part.start : part.stop], doubtful or doubts.sent)
-        if doubts.rows:
-            yield from doubts.wait(evidence)
-        for row in doubts.rows:
+            answered(part.start, verdicts[part.start : part.stop], doubtful or unclear.sent)
+        if unclear.rows:
+            yield from unclear.wait(evidence)
+        for row in unclear.rows:
             go_on()
-            verdicts[row] = self._attempt_again(rows, row, request_of, post, evidence, doubts)
-            answered(row, verdicts[row : row + 1], doubts.sent)
+            verdicts[row] = self._attempt_again(rows, row, request_of, post, evidence, unclear)
+            answered(row, verdicts[row : row + 1], unclear.sent)
         if rows:
             yield from undecided(evidence)
         return verdicts
 
     def _attempt_again(
-        self, rows: Sequence[bytes], row: int, request_of: RequestOf, post: Post, evidence: Evidence, doubts: _Doubts
+        self,
+        rows: Sequence[bytes],
+        row: int,
+        request_of: RequestOf,
+        post: Post,
+        evidence: Evidence,
+        unclear: _UnclearRefusals,
     ) -> Verdict:
         """Send a row alone once more while others are accepted: if it fails again, the row is at fault."""
         try:
-            found = self.attempt(rows, range(row, row + 1), request_of, post, evidence, doubts)
+            found = self.attempt(rows, range(row, row + 1), request_of, post, evidence, unclear)
         except UnclearRefusalError as error:
-            return (Refusal(UNANSWERED if doubts.sent else "refused_request", text=error.text),)
+            return (Refusal(UNANSWERED if unclear.sent else "refused_request", text=error.text),)
         return found[0][0] if found else None
 
     def attempt(
@@ -191,7 +197,7 @@ class Sender:
         request_of: RequestOf,
         post: Post,
         evidence: Evidence,
-        doubts: _Doubts,
+        unclear: _UnclearRefusals,
     ) -> tuple[list[Verdict], bool] | None:
         """Send one request; returns its verdicts, and whether they are uncertain; None: send it again in halves.
 
@@ -204,10 +210,10 @@ class Sender:
         if len(request.body) > self._limits.row_size:
             return [(Refusal("too_large"),)], False
         try:
-            answer, attempts = post(request, part, hurried=doubts.why is not None or evidence.is_unclear)
+            answer, attempts = post(request, part, hurried=unclear.why is not None or evidence.is_unclear)
         except UnclearRefusalError as error:
             self._requests[request.name] += 1
-            doubts.note(error, evidence)
+            unclear.note(error, evidence)
             if len(part) > 1:
                 return None
             raise
@@ -224,7 +230,7 @@ class Sender:
         return [answer.refused.get(place) for place in range(len(part))], answer.doubtful
 
 
-class _Doubts:
+class _UnclearRefusals:
     """The unclear refusals of a batch: which single rows got one, and whether anything may have been applied.
 
     *accepted_before*: how many requests had been accepted at the first unclear refusal.
