@@ -21,13 +21,13 @@ def rows(config: Mapping[str, Any], name: str, at: str = "") -> Iterator[tuple[s
                 yield f"{at}{name}[{place}]", row
 
 
-def text(row: Row, name: str) -> str:
+def string(row: Row, name: str) -> str:
     """Read a string; "" if it is missing or of another type."""
     value = row.get(name)
     return value if isinstance(value, str) else ""
 
 
-def texts(row: Row, name: str) -> list[str]:
+def strings(row: Row, name: str) -> list[str]:
     """Read a setting that may be one string or a list of strings."""
     value = row.get(name)
     listed: Sequence[Any] = value if isinstance(value, list) else [value]

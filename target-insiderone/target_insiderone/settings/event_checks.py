@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from singer_delivery.errors import Finding
-from singer_delivery.settings.raw_settings import Row, rows, text, texts
+from singer_delivery.settings.raw_settings import Row, rows, string, strings
 from singer_delivery.settings.suggestions import same_letters, similar
 
 from target_insiderone.mapping.properties import snake_case
@@ -43,7 +43,7 @@ def check_events(config: Mapping[str, Any]) -> Iterator[Finding]:
     pairs: set[tuple[str, str]] = set()
     spellings: dict[str, str] = {}
     for path, row in rows(config, "event_mappings"):
-        metric, event_type = text(row, "metric_name"), text(row, "event_type")
+        metric, event_type = string(row, "metric_name"), string(row, "event_type")
         if metric and event_type and (metric, event_type) in pairs:
             yield Finding(path, f"'{metric}' makes '{event_type}' twice", "remove one of the rows")
         pairs.add((metric, event_type))
@@ -75,7 +75,7 @@ def _check_event_type(path: str, event_type: str) -> Iterator[Finding]:
 def _check_parameters(holder: Mapping[str, Any], columns: str, fixed: str, at: str) -> Iterator[Finding]:
     fixed_names: set[str] = set()
     for path, row in rows(holder, fixed, at):
-        parameter = text(row, "parameter")
+        parameter = string(row, "parameter")
         name = full_name(parameter, PARAMETERS)
         if parameter and name in fixed_names:
             yield Finding(f"{path}.parameter", f"'{parameter}' is fixed twice", "remove one")
@@ -84,11 +84,11 @@ def _check_parameters(holder: Mapping[str, Any], columns: str, fixed: str, at: s
         yield from check_fixed_value(path, parameter, row.get("value"), PARAMETERS)
     seen: dict[str, set[str]] = {}
     for path, row in rows(holder, columns, at):
-        parameter = text(row, "parameter")
+        parameter = string(row, "parameter")
         name = full_name(parameter, PARAMETERS)
         yield from check_transforms(path, row)
         yield from _check_parameter_name(f"{path}.parameter", parameter)
-        if any("*" in source for source in texts(row, "source_field")):
+        if any("*" in source for source in strings(row, "source_field")):
             yield Finding(f"{path}.source_field", "`*` does not work for parameters", "name each field of the event")
         if parameter and seen.setdefault(name, set()) & _contexts(row):
             yield Finding(
@@ -117,7 +117,7 @@ def _check_contexts(path: str, row: Row) -> Iterator[Finding]:
 
 def _check_required(path: str, row: Row, config: Mapping[str, Any]) -> Iterator[Finding]:
     """Check that purchase-like events have the parameters that Insider One needs, with and without items."""
-    event_type = text(row, "event_type")
+    event_type = string(row, "event_type")
     if event_type not in REQUIRED_PARAMETERS:
         return
     contexts = {"whole", "each"} if row.get("for_each") else {"whole"}
@@ -140,10 +140,12 @@ def _check_required(path: str, row: Row, config: Mapping[str, Any]) -> Iterator[
 def _fed(parameter: str, row: Row, config: Mapping[str, Any]) -> set[str]:
     """The contexts in which a row or a fixed value sets a parameter."""
     fixed = [*rows(row, "fixed_parameters"), *rows(config, "fixed_event_parameters")]
-    if any(text(given, "parameter") == parameter for _, given in fixed):
+    if any(string(given, "parameter") == parameter for _, given in fixed):
         return {"whole", "each"}
     columns = [*rows(row, "parameter_mappings"), *rows(config, "event_parameter_mappings")]
-    return {context for _, column in columns if text(column, "parameter") == parameter for context in _contexts(column)}
+    return {
+        context for _, column in columns if string(column, "parameter") == parameter for context in _contexts(column)
+    }
 
 
 def _contexts(row: Row) -> Contexts:

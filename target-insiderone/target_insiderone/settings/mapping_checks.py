@@ -9,7 +9,7 @@ from singer_delivery.errors import Finding
 from singer_delivery.mapping.columns import FITS
 from singer_delivery.mapping.transforms import TransformError
 from singer_delivery.mapping.values import UnusableValueError, check_numbers
-from singer_delivery.settings.raw_settings import Row, rows, text, texts
+from singer_delivery.settings.raw_settings import Row, rows, string, strings
 from singer_delivery.settings.suggestions import did_you_mean, same_letters, similar
 
 from target_insiderone.mapping.properties import WILDCARD, WILDCARD_SOURCE, snake_case
@@ -61,7 +61,7 @@ def check_mappings(config: Mapping[str, Any]) -> Iterator[Finding]:
     yield from _check_columns(config)
     yield from _check_fixed(config)
     names = {
-        text(row, "attribute") for name in ("attribute_mappings", "fixed_attributes") for _, row in rows(config, name)
+        string(row, "attribute") for name in ("attribute_mappings", "fixed_attributes") for _, row in rows(config, name)
     }
     if len([name for name in names if custom_name(name, ATTRIBUTES)]) > CUSTOM_NAMES_LIMIT:
         yield Finding(
@@ -74,7 +74,7 @@ def check_mappings(config: Mapping[str, Any]) -> Iterator[Finding]:
 
 def check_transforms(path: str, row: Row) -> Iterator[Finding]:
     """Find unknown transforms and wrong arguments."""
-    for spec in texts(row, "transform"):
+    for spec in strings(row, "transform"):
         if not spec.strip():
             continue
         try:
@@ -128,10 +128,10 @@ def check_fixed_value(path: str, name: str, value: Any, defaults: Mapping[str, K
 def _check_identifiers(config: Mapping[str, Any]) -> Iterator[Finding]:
     seen: set[tuple[str, tuple[str, ...]]] = set()
     for path, row in rows(config, "identifier_mappings"):
-        identifier_type = text(row, "identifier_type")
+        identifier_type = string(row, "identifier_type")
         yield from check_transforms(path, row)
         yield from _check_identifier_type(f"{path}.identifier_type", identifier_type)
-        key = (identifier_type, tuple(texts(row, "source_field")))
+        key = (identifier_type, tuple(strings(row, "source_field")))
         if all(key) and key in seen:
             yield Finding(path, f"'{identifier_type}' is mapped from the same field twice", "remove one of the rows")
         seen.add(key)
@@ -155,11 +155,11 @@ def _check_identifier_type(path: str, identifier_type: str) -> Iterator[Finding]
 
 
 def _check_columns(config: Mapping[str, Any]) -> Iterator[Finding]:
-    identifier_types = {text(row, "identifier_type") for _, row in rows(config, "identifier_mappings")}
-    fixed = {full_name(text(row, "attribute"), ATTRIBUTES) for _, row in rows(config, "fixed_attributes")}
+    identifier_types = {string(row, "identifier_type") for _, row in rows(config, "identifier_mappings")}
+    fixed = {full_name(string(row, "attribute"), ATTRIBUTES) for _, row in rows(config, "fixed_attributes")}
     seen: dict[str, str] = {}
     for path, row in rows(config, "attribute_mappings"):
-        attribute = text(row, "attribute")
+        attribute = string(row, "attribute")
         yield from check_transforms(path, row)
         if not attribute.strip():
             continue
@@ -174,7 +174,7 @@ def _check_columns(config: Mapping[str, Any]) -> Iterator[Finding]:
         if name in fixed:
             message = f"'{attribute}' also has a fixed value, which wins"
             yield Finding(f"{path}.attribute", message, "remove the row, or the fixed attribute", "warning")
-        yield from _check_wildcard(path, attribute, texts(row, "source_field"))
+        yield from _check_wildcard(path, attribute, strings(row, "source_field"))
         if attribute == WILDCARD:
             continue
         yield from check_name(f"{path}.attribute", attribute, ATTRIBUTES, ATTRIBUTE_ALIASES, "attribute")
@@ -198,8 +198,8 @@ def _check_identifier_attribute(path: str, attribute: str, identifier_types: set
 
 def _check_consent(path: str, attribute: str, row: Row) -> Iterator[Finding]:
     """Check that opt-ins come from consent (CO-01, CO-02), and that ``gdpr_optin`` does not (CO-04)."""
-    sources = texts(row, "source_field")
-    transforms = [spec.partition(":")[0] for spec in texts(row, "transform")]
+    sources = strings(row, "source_field")
+    transforms = [spec.partition(":")[0] for spec in strings(row, "transform")]
     consents = any(_CONSENT_SOURCE.fullmatch(source) for source in sources) or "consent" in transforms
     reachable = any(".can_receive" in source or source.startswith("can_receive") for source in sources)
     if attribute in (*OPT_INS, "gdpr_optin") and reachable:
@@ -216,10 +216,10 @@ def _check_consent(path: str, attribute: str, row: Row) -> Iterator[Finding]:
 
 
 def _check_fixed(config: Mapping[str, Any]) -> Iterator[Finding]:
-    identifier_types = {text(row, "identifier_type") for _, row in rows(config, "identifier_mappings")}
+    identifier_types = {string(row, "identifier_type") for _, row in rows(config, "identifier_mappings")}
     seen: set[str] = set()
     for path, row in rows(config, "fixed_attributes"):
-        attribute = text(row, "attribute")
+        attribute = string(row, "attribute")
         name = full_name(attribute, ATTRIBUTES)
         if attribute and name in seen:
             yield Finding(f"{path}.attribute", f"'{attribute}' is fixed twice", "remove one")
