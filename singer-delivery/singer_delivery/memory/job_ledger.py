@@ -1,4 +1,4 @@
-"""Which jobs of an asynchronous API are open, and which rows each of them holds, in their order."""
+"""Stores the open jobs of asynchronous APIs, each with the rows of its request, in order."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class OpenJob(NamedTuple):
-    """A job that was submitted and whose end is not noted: *rows* are the ledger's keys in each of its rows."""
+    """A submitted job without a stored outcome. *rows*: per row of the request, its ledger keys."""
 
     key: bytes
     id: str
@@ -26,7 +26,7 @@ class OpenJob(NamedTuple):
 
 
 class JobLedger:
-    """Remembers jobs from their submission to the moment their outcome is noted; used from any thread."""
+    """Stores jobs from submission until their outcome is stored; thread-safe."""
 
     def __init__(self, database: Database, *, read_only: bool) -> None:
         self._read_only = read_only
@@ -39,7 +39,7 @@ class JobLedger:
         )
 
     def submit(self, job_id: str, kind: str, variant: str, rows: Sequence[Sequence[bytes]]) -> bytes:
-        """Note a job that the API has taken; returns what `end` is to be told."""
+        """Store a job that the API has accepted; returns its key, for `end`."""
         key = uuid.uuid4().bytes
         content = _Content(job_id, kind, variant, [list(row) for row in rows])
         if not self._read_only:
@@ -49,13 +49,13 @@ class JobLedger:
         return key
 
     def end(self, key: bytes) -> None:
-        """Forget a job whose outcome is noted."""
+        """Delete a job whose outcome is stored."""
         if not self._read_only:
             with self._database.transaction() as connection:
                 connection.execute(sa.delete(self._jobs).where(self._jobs.c.key == key))
 
     def open(self) -> list[OpenJob]:
-        """The jobs of runs that died before they knew the outcome, the oldest first."""
+        """The jobs of runs that died before they stored the outcome, oldest first."""
         with self._database.transaction() as connection:
             columns = (self._jobs.c.key, self._jobs.c.content)
             found = connection.execute(sa.select(*columns).order_by(self._jobs.c.at)).all()

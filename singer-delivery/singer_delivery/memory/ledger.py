@@ -1,8 +1,8 @@
-"""The target's memory: which events, and which versions of a profile, have been delivered.
+"""The ledger: which events, and which versions of a profile, have been delivered.
 
-Nothing personal is readable in it: keys and identifiers are digests (:mod:`singer_delivery.memory.digests`), which
-also keep pipelines apart that share a database. The one exception are the bytes of an event while its outcome is not
-known.
+It contains no readable personal data: keys and identifiers are digests (:mod:`singer_delivery.memory.digests`), which
+also separate pipelines that share a database. The only exception are the bytes of an event while its outcome is
+unknown.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 
 
 class Ledger:
-    """One database for events and profiles; may be used from any thread.
+    """One database for events, profiles and jobs; thread-safe.
 
-    What another process left unmerged, because it died or because it is still at work, is taken over when the ledger is
-    opened and when a stream is held.
+    Batches that another process left unmerged, because it died or is still running, are merged when the ledger is
+    opened and when a stream is locked.
 
     Args:
         url: SQLAlchemy URL; SQLite and PostgreSQL are supported.
-        prefix: What the names of its tables begin with.
+        prefix: Prefix of the table names.
         read_only: Look up, but change nothing (dry runs).
 
     Raises:
-        LedgerError: It cannot be opened.
+        LedgerError: The ledger cannot be opened.
     """
 
     def __init__(self, url: str, prefix: str, *, read_only: bool = False) -> None:
@@ -51,7 +51,7 @@ class Ledger:
             self.profiles.take_over(connection)
 
     def remembers_since(self, key: bytes) -> str | None:
-        """From when on the opt-ins of a stream are known, if noted (:mod:`singer_delivery.memory.consent_memory`)."""
+        """Since when the opt-ins of a stream are known, if stored (:mod:`singer_delivery.memory.consent_memory`)."""
         with self._database.transaction() as connection:
             since = self._database.fact(connection, key)
             if since is None and self._database.fact(connection, KNEW_BEFORE_FORMAT_2) is not None:
@@ -59,7 +59,7 @@ class Ledger:
             return since
 
     def note_since(self, key: bytes, since: str) -> str:
-        """Note it, unless another process did; returns what stands."""
+        """Store it, unless another process did; returns the stored value."""
         if self._read_only:
             return since
         with self._database.transaction() as connection:
@@ -67,10 +67,10 @@ class Ledger:
             return self._database.fact(connection, key) or ""
 
     def hold(self, key: bytes) -> bool:
-        """Hold *key* for as long as this process lives; False if another one holds it.
+        """Lock *key* until this process ends; False if another process holds the lock.
 
-        PostgreSQL only, for pipelines on several machines; beside SQLite, files in data_dir are locked instead. Who
-        held it before may have died since this ledger was opened: what it left is taken over.
+        PostgreSQL only, for pipelines on several machines; with SQLite, files in data_dir are locked instead. The
+        previous holder may have died since this ledger was opened, so its unmerged batches are merged.
         """
         if not self._database.is_sqlite:
             if self._holding is None:
@@ -82,12 +82,12 @@ class Ledger:
         return True
 
     def prune(self, days: int) -> None:
-        """Forget what is older than *days*."""
+        """Delete entries older than *days*."""
         self.events.prune(days)
         self.profiles.prune(days)
 
     def close(self) -> None:
-        """Merge what is complete, close the connections, and let go of what is held."""
+        """Merge complete batches, release locks, and close the connections."""
         self.events.merge()
         self.profiles.close()
         if self._holding is not None:

@@ -1,4 +1,4 @@
-"""Which events have been delivered, and which may have been."""
+"""Remembers which events have been delivered, and which may have been."""
 
 from __future__ import annotations
 
@@ -20,36 +20,36 @@ if TYPE_CHECKING:
 DAY_SECONDS = 86_400
 
 MERGE_AFTER_EVENTS = 20_000
-"""Delivered events are merged together when there are so many. Their keys are kept in memory until then."""
+"""Delivered events are merged when there are this many; until then their keys are kept in memory."""
 
 
 class KnownEvent(NamedTuple):
-    """An event the ledger knows: *intent* holds its bytes while what became of it is not known."""
+    """An event in the ledger; *intent* holds its bytes while its outcome is unknown."""
 
     content: bytes
     intent: bytes | None
 
 
 class _Batch(NamedTuple):
-    """Events that were intended together: one row of the database. *intents*: of those that have no outcome yet."""
+    """Events of one request: one row of the database. *intents*: bytes of those without an outcome."""
 
     key: bytes
     contents: dict[bytes, bytes]
     intents: dict[bytes, bytes]
 
     def event(self, key: bytes) -> KnownEvent:
-        """What is known of one event."""
+        """The entry of one event."""
         return KnownEvent(self.contents[key], self.intents.get(key))
 
     def row(self) -> tuple[bytes, bytes]:
-        """What the database is to hold of it now."""
+        """The database row: key and encoded content."""
         return self.key, msgspec.msgpack.encode((self.contents, self.intents))
 
 
 class EventLedger:
-    """Remembers events; every method is one short transaction and may be called from any thread.
+    """Remembers events; every method is one short transaction; thread-safe.
 
-    A batch is written with all bytes before the request, and again with the outcome, and merged when it is complete.
+    A batch is written with all bytes before the request, again with the outcome, and merged once it is complete.
     """
 
     def __init__(self, database: Database, *, read_only: bool) -> None:
@@ -64,14 +64,14 @@ class EventLedger:
             sa.Column("at", sa.BigInteger, nullable=False, index=True),
         )
         self._guard = threading.Lock()
-        self._batch_of: dict[bytes, _Batch] = {}  # event's key -> where it is, until it is merged
+        self._batch_of: dict[bytes, _Batch] = {}  # event's key -> its batch, until that is merged
         self._complete: list[_Batch] = []
         names = tuple(self._events.c.keys())
         self._settle_event = database.upsert_into(self._events, names, ("intent", "at"))
         self._intend_event = database.upsert_into(self._events, names, ())
 
     def known(self, keys: Sequence[bytes]) -> dict[bytes, KnownEvent]:
-        """Those of *keys* that the ledger knows."""
+        """Key -> entry, for those of *keys* that are in the ledger."""
         with self._guard:
             known = {key: self._batch_of[key].event(key) for key in self._batch_of.keys() & keys}
         columns = (self._events.c.key, self._events.c.content, self._events.c.intent)
@@ -81,7 +81,7 @@ class EventLedger:
         return known | {key: KnownEvent(content, intent) for key, content, intent in found}
 
     def intend(self, events: Iterable[tuple[bytes, bytes, bytes]]) -> None:
-        """Note (key, content digest, exact bytes) of events that are about to be sent."""
+        """Store (key, content digest, exact bytes) of events that are about to be sent."""
         batch = _Batch(uuid.uuid4().bytes, {}, {})
         for key, content, intent in events:
             batch.contents[key] = content
@@ -94,7 +94,7 @@ class EventLedger:
             self._batch_of.update(dict.fromkeys(batch.contents, batch))
 
     def settle(self, delivered: Sequence[bytes], refused: Sequence[bytes]) -> None:
-        """Note the outcome of intended events: delivered ones are remembered, refused ones forgotten."""
+        """Store the outcome of intended events: delivered ones are remembered, refused ones forgotten."""
         if self._read_only or not (delivered or refused):
             return
         with self._guard:
@@ -116,7 +116,7 @@ class EventLedger:
             self.merge()
 
     def _note_outcome(self, delivered: Sequence[bytes], refused: Sequence[bytes]) -> list[_Batch]:
-        """Write outcomes into the batches; returns those that changed."""
+        """Update the batches with outcomes; returns those that changed."""
         changed: dict[bytes, _Batch] = {}
         for key in delivered:
             batch = self._batch_of.get(key)
@@ -146,7 +146,7 @@ class EventLedger:
                         del self._batch_of[key]
 
     def _settle_all(self, connection: sa.Connection, events: Sequence[tuple[bytes, bytes]]) -> None:
-        """Write settled events, as (key, content), in the order in which everybody writes them: that of the keys."""
+        """Write settled events, as (key, content), sorted by key, as all processes do (no deadlocks)."""
         if events:
             given, parameters = self._database.given(*zip(*events, strict=True))
             connection.exec_driver_sql(
@@ -157,9 +157,9 @@ class EventLedger:
             )
 
     def take_over(self, connection: sa.Connection) -> None:
-        """Merge the batches of other processes, whatever their state; a dry run only learns of them.
+        """Merge the batches of other processes, whatever their state; a dry run only reads them.
 
-        If the owner lives, it writes the outcome all the same.
+        If the owner is still running, it will still write the outcome.
         """
         if not self._read_only:
             self._rows.lock(connection)
@@ -182,7 +182,7 @@ class EventLedger:
             self._database.upsert(connection, statement, list(rows.values()))
 
     def prune(self, days: int) -> int:
-        """Forget events older than *days*, also those whose outcome was never known; returns how many."""
+        """Delete events older than *days*, even without a known outcome; returns how many."""
         if self._read_only:
             return 0
         oldest = int(time.time()) - days * DAY_SECONDS
@@ -191,7 +191,7 @@ class EventLedger:
             return int(connection.execute(stale).rowcount)
 
     def forget(self, is_gone: Callable[[bytes], bool]) -> int:
-        """Drop the bytes of events of unknown outcome of which *is_gone* holds, as if delivered; returns how many."""
+        """Drop the bytes of unsettled events for which *is_gone* is true, as if delivered; returns how many."""
         self.merge()
         with self._database.transaction() as connection:
             open_ones = connection.execute(

@@ -1,4 +1,4 @@
-"""Which version of each profile has been delivered, and which are about to be."""
+"""Remembers which version of each profile has been delivered, and which are being sent."""
 
 from __future__ import annotations
 
@@ -25,16 +25,15 @@ if TYPE_CHECKING:
 DAY_SECONDS = 86_400
 
 MERGE_AFTER_PROFILES = 10_000
-"""Versions are merged together when there are so many. They are kept in memory until then."""
+"""Versions are merged when there are this many; until then they are kept in memory."""
 
 
 class KnownProfile(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What the destination has of a profile.
+    """The state of a profile at the destination.
 
-    *read_at*: when the last version that was delivered was read from the source (ISO 8601, UTC); nothing, if there is
-    none, or none with a time. *content*: digest of all that was mapped; `UNKNOWN` if no answer came to a version that
-    was sent since. *email*, *phone_number*: digests. *optins*: attribute -> token
-    (:mod:`singer_delivery.memory.optins`).
+    *read_at*: when the delivered version was read from the source (ISO 8601, UTC); "" without one, or without a time.
+    *content*: digest of all mapped values; `UNKNOWN` if a later version was sent without an answer. *email*,
+    *phone_number*: digests. *optins*: attribute -> token (:mod:`singer_delivery.memory.optins`).
     """
 
     read_at: str
@@ -45,28 +44,27 @@ class KnownProfile(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class ReadProfile(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A version that is about to be delivered; *read_at* and *optins* as above."""
+    """A version that is being sent; *read_at* and *optins* as above."""
 
     read_at: str
     optins: dict[str, str]
 
 
 KNEW_BEFORE_FORMAT_2 = b"knew before"
-"""The fact that profiles stood in the ledger before it noted from when on opt-ins are known: then all are."""
+"""Fact: the ledger had profiles before it stored since when opt-ins are known; then all are known."""
 
 UNKNOWN = bytes(16)
 BARE = {"content": UNKNOWN, "email": sa.null(), "phone_number": sa.null()}
-"""What a forgotten profile keeps beside its opt-ins."""
+"""Columns of a forgotten profile, of which only the opt-ins are kept."""
 NEVER_DELIVERED = KnownProfile(UNDATED, UNKNOWN, None, None, {})
 
 
 class Claim(NamedTuple):
-    """Versions that are delivered together: one row of the database until it is merged. All keys are profiles'.
+    """Versions of one request: one row of the database until it is merged. All keys are profiles' keys.
 
-    *known*: what the ledger knew before. *sent*: those of which nobody knows whether they have arrived. *kept*: when
-    those were read that need not be sent. *delivered*: what the destination has of the others. *seen*: what stood in
-    the table of profiles before. *beside*: the versions of other processes that may have been under way. *changes*: see
-    `Database.changes_of_others`.
+    *known*: state before. *sent*: versions with an unknown outcome. *kept*: read times of versions that need not be
+    sent. *delivered*: new state of the others. *seen*: state in the table of profiles before. *beside*: versions of
+    other processes that may have been in flight at the same time. *changes*: see `Database.changes_of_others`.
     """
 
     key: bytes
@@ -79,19 +77,19 @@ class Claim(NamedTuple):
     changes: list[int | None]
 
     def row(self, *, is_complete: bool) -> tuple[bytes, bytes]:
-        """What the database is to hold of it now."""
+        """The database row: key and encoded content."""
         return self.key, msgspec.msgpack.encode((self.sent, self.kept, self.delivered, is_complete))
 
     def profiles(self) -> list[bytes]:
-        """All profiles in it."""
+        """The keys of all profiles in it."""
         return [*self.sent, *self.kept, *self.delivered]
 
 
 def newest(known: KnownProfile, claims: Sequence[Claim], key: bytes) -> KnownProfile:
-    """What is known of a profile, once these claims are taken into account, in the order of their reads.
+    """Apply claims to the known state of a profile, in order of read times.
 
-    Of two with one time, the one in doubt counts: to send a version once more does no harm. A version in doubt without
-    a time counts always.
+    Of two with equal times, the one with an unknown outcome wins: sending a version again does no harm. A version with
+    an unknown outcome and no time is always applied.
     """
     versions: list[tuple[str, KnownProfile | ReadProfile | None]] = []
     for claim in claims:
@@ -110,9 +108,9 @@ def newest(known: KnownProfile, claims: Sequence[Claim], key: bytes) -> KnownPro
 
 
 def in_doubt(known: KnownProfile, sent: ReadProfile) -> KnownProfile:
-    """What is known once a version was sent, and no answer came: it goes again, and so do the opt-ins it changed.
+    """The known state after a version was sent without an answer: it and the opt-ins it changed will be sent again.
 
-    It keeps no other version from being delivered: it may never have arrived (CO-06).
+    It does not block other versions, since it may never have arrived (CO-06).
     """
     changed = {
         name: doubtful(known.optins.get(name, ""), known.read_at, token, sent.read_at)
@@ -122,7 +120,7 @@ def in_doubt(known: KnownProfile, sent: ReadProfile) -> KnownProfile:
 
 
 def with_doubts(known: KnownProfile, other: KnownProfile) -> KnownProfile:
-    """What is known of a profile, once later versions in doubt are taken into account that *other* knows of."""
+    """Apply the later versions with an unknown outcome that *other* contains."""
     for version in versions_in(other)[1:]:
         if version.read_at >= known.read_at:
             known = in_doubt(known, version)
@@ -130,7 +128,7 @@ def with_doubts(known: KnownProfile, other: KnownProfile) -> KnownProfile:
 
 
 def versions_in(known: KnownProfile) -> list[ReadProfile]:
-    """The version that was delivered, and those in doubt that have left their opt-ins."""
+    """The delivered version, and those with an unknown outcome that left tokens of opt-ins."""
     doubts = [(name, *token.split(" ", 2)) for name, token in known.optins.items() if token.startswith(DOUBT)]
     return [
         ReadProfile(known.read_at, known.optins),
@@ -139,10 +137,10 @@ def versions_in(known: KnownProfile) -> list[ReadProfile]:
 
 
 class ProfileLedger:
-    """Remembers profiles; every method is one short transaction and may be called from any thread.
+    """Remembers profiles; every method is one short transaction; thread-safe.
 
-    A batch is written when it is claimed, and again with what was delivered, and merged when it is complete. Of two
-    versions the one read later counts, in every table and order.
+    A batch is written when it is claimed, again with the delivered versions, and merged once it is complete. Of two
+    versions the one read later wins, in every table and order.
     """
 
     def __init__(self, database: Database, *, read_only: bool) -> None:
@@ -169,7 +167,7 @@ class ProfileLedger:
         self._claim_of: dict[bytes, Claim] = {}  # profile's key -> the complete claim it is in, until it is merged
 
     def upgrade(self, connection: sa.Connection) -> None:
-        """Take over a ledger of version 0.1.0, which noted the time of a version also if it was not delivered."""
+        """Upgrade a ledger of version 0.1.0, which stored read times even of undelivered versions."""
         is_new = all(
             connection.execute(sa.select(table.c.key).limit(1)).first() is None
             for table in (self._profiles, self._batches)
@@ -181,10 +179,10 @@ class ProfileLedger:
         connection.execute(sa.update(self._profiles).where(undelivered).values(read_at=UNDATED))
 
     def claim(self, versions: Mapping[bytes, ReadProfile]) -> Claim:
-        """Note that versions are about to be delivered.
+        """Store that versions are about to be sent; returns the claim, with the known state.
 
-        Where a later time is known, another flow has delivered a newer version (CO-06). Of two flows that claim one
-        profile at the same moment, the later one sees the claim of the other.
+        If that has a later read time, another flow has delivered a newer version (CO-06). Of two flows that claim one
+        profile at the same time, the later one sees the other's claim.
         """
         claim = Claim(uuid.uuid4().bytes, {}, dict(versions), {}, {}, {}, {}, [])
         with self._guard:
@@ -198,12 +196,12 @@ class ProfileLedger:
         return claim
 
     def look(self, keys: Sequence[bytes]) -> dict[bytes, KnownProfile]:
-        """What is known of *keys* now."""
+        """The known state of *keys* now."""
         with self._database.transaction() as connection:
             return self._look(connection, keys, Claim(b"", {}, {}, {}, {}, {}, {}, []), take_over=False).known
 
     def beside(self, claim: Claim, keys: Sequence[bytes]) -> dict[bytes, list[ReadProfile]]:
-        """Versions that other processes have delivered since *claim* was made, or may be delivering now."""
+        """Versions that other processes delivered since *claim* was made, or may be sending now."""
         if self._read_only or not keys:
             return {}
         with self._database.transaction() as connection:
@@ -218,9 +216,9 @@ class ProfileLedger:
         return found
 
     def _look(self, connection: sa.Connection, keys: Sequence[bytes], claim: Claim, *, take_over: bool) -> Claim:
-        """Note in *claim* what is known of *keys*, but for open claims of this process.
+        """Add the known state of *keys* to *claim*, without open claims of this process.
 
-        Batches are looked at before the table: one that is merged in between is then seen twice, and not missed.
+        Batches are read before the table, so that one merged in between is seen twice rather than missed.
         """
         with self._guard:
             own = {key: self._claim_of[key] for key in self._claim_of.keys() & keys}
@@ -249,20 +247,20 @@ class ProfileLedger:
         }
 
     def _credible(self, read_at: str) -> str:
-        """A time of the ledger, unless it is ahead of now: a clock has jumped, and nobody must be held up by that."""
+        """A read time of the ledger; `UNDATED` if it is in the future, since some clock was wrong."""
         if read_at <= latest_credible():
             return read_at
         if not self._said_ahead:
             self._said_ahead = True
             log.warning(
-                "the ledger knows of profiles read later than now (%s): a clock was wrong, or this one is; these times "
-                "are not heeded, so what was read since is delivered",
+                "the ledger has profiles read later than now (%s): a clock was wrong, or this one is; these times are "
+                "ignored, so records read since are delivered",
                 read_at[:10],
             )
         return UNDATED
 
     def _of_others(self, connection: sa.Connection, *, take_over: bool) -> list[Claim]:
-        """The claims of other processes; complete ones are merged, if they may, since there can be many of them."""
+        """The claims of other processes; with *take_over*, complete ones, of which there may be many, are merged."""
         with self._guard:
             own = [*self._open, *self._complete]
         claims = []
@@ -273,7 +271,7 @@ class ProfileLedger:
         return [claim for claim, is_moved in claims if not is_moved]
 
     def remember(self, claim: Claim, profiles: Mapping[bytes, KnownProfile]) -> None:
-        """Note versions of *claim* as delivered; they are known as soon as the claim is complete."""
+        """Mark versions of *claim* as delivered; others see them once the claim is complete."""
         if self._read_only or not profiles:
             return
         claim.delivered.update(profiles)
@@ -282,9 +280,9 @@ class ProfileLedger:
         self._write(claim, is_complete=not claim.sent)
 
     def release(self, claim: Claim, in_doubt: Collection[bytes] = (), unchanged: Collection[bytes] = ()) -> None:
-        """Complete a claim: what is not remembered as delivered was not, but for what is *in_doubt*.
+        """Complete a claim: versions not marked as delivered were not, except those *in_doubt* (unknown outcome).
 
-        Of what is *unchanged*, since delivered before, the time of the read stands: nothing older is to be delivered.
+        Of *unchanged* versions, which were delivered before, the read time is kept, so that nothing older is delivered.
         """
         if claim.key in self._open:
             for key in claim.sent.keys() - set(in_doubt):
@@ -329,7 +327,7 @@ class ProfileLedger:
                         del self._claim_of[key]
 
     def _move(self, connection: sa.Connection, claims: Sequence[Claim]) -> None:
-        """Move claims into the table, but for those that somebody else has moved."""
+        """Move claims into the table, except those already moved by another process."""
         if not claims:
             return
         self._rows.lock(connection)
@@ -352,7 +350,7 @@ class ProfileLedger:
         self._note_reads(connection, kept)
 
     def _remember_all(self, connection: sa.Connection, delivered: Mapping[bytes, KnownProfile]) -> None:
-        """Write delivered versions, in the order in which everybody writes them: that of the keys."""
+        """Write delivered versions, sorted by key, as all processes do (no deadlocks)."""
         if not delivered:
             return
         keys = sorted(delivered)
@@ -376,7 +374,7 @@ class ProfileLedger:
         )
 
     def _note_reads(self, connection: sa.Connection, reads: Mapping[bytes, str]) -> None:
-        """Write times of reads: nothing older is to be delivered."""
+        """Write read times, so that nothing older is delivered."""
         if not reads:
             return
         keys = sorted(reads)
@@ -390,16 +388,16 @@ class ProfileLedger:
         )
 
     def take_over(self, connection: sa.Connection) -> None:
-        """Move the claims of other processes, whatever their state; if the owner lives, it goes on all the same."""
+        """Move the claims of other processes into the table, whatever their state; a running owner is not affected."""
         if self._read_only:
             return
         self._rows.lock(connection)
         self._move(connection, self._of_others(connection, take_over=True))
 
     def forget(self, digests: Sequence[bytes]) -> tuple[int, set[bytes]]:
-        """Forget the profiles with one of these digests as e-mail or phone number, all but their opt-ins: see `prune`.
+        """Forget profiles with one of these digests as e-mail or phone number, except their opt-ins (see `prune`).
 
-        Returns how many there were, and which of the digests.
+        Returns the number of profiles, and the digests that were found.
         """
         self.merge()
         table = self._profiles.c
@@ -416,9 +414,9 @@ class ProfileLedger:
         return gone, found.intersection(digests)
 
     def prune(self, days: int) -> None:
-        """Forget profiles older than *days*; of one whose opt-in was delivered, all but the opt-ins.
+        """Delete profiles older than *days*; of one whose opt-in was delivered, the opt-ins are kept.
 
-        Without them, the next change of the person would opt them in again, whatever they chose meanwhile (CO-05).
+        Without these, the next change of the person would opt them in again, whatever they chose meanwhile (CO-05).
         """
         if self._read_only:
             return
@@ -431,14 +429,14 @@ class ProfileLedger:
             connection.execute(sa.update(self._profiles).where(is_old, has_more).values(BARE))
 
     def close(self) -> None:
-        """Merge what there is; what is still open was sent, and nobody knows what has become of it."""
+        """Merge all claims; open claims were sent and have no known outcome."""
         for claim in list(self._open.values()):
             self._write(claim, is_complete=True)
         self.merge()
 
 
 def _encoded(optins: Mapping[str, str]) -> str:
-    """Opt-ins as JSON; an earlier version has kept some that are too long."""
+    """Opt-ins as JSON; shortens tokens of earlier versions that are too long."""
     return msgspec.json.encode(
         {name: token if len(token) <= 2 * LONGEST_TEXT else shortened(token) for name, token in optins.items()}
     ).decode()

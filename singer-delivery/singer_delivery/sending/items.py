@@ -1,8 +1,8 @@
-"""A mapped record on its way: encoded once, with what is needed to send it and to account for it.
+"""Mapped records, encoded once, with everything needed to send and account for them.
 
-Several of these are made for every record; as `msgspec.Struct` they take a third of a dataclass's time. They are part
-of no cycle, so the garbage collector need not look at them (``gc=False``); but for `Arrival`, whose *settled* may be
-anything, and `VersionItem`, whose version is a destination's.
+Several of these are made for every record; a `msgspec.Struct` takes a third of a dataclass's time. They are never part
+of a cycle, so the garbage collector can ignore them (``gc=False``); except `Arrival`, whose *settled* may be anything,
+and `VersionItem`, whose version is a destination's.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 
 OWN_BYTES = 1_000
-"""What the body of a request needs beside its rows, at most."""
+"""Most bytes of a request body besides its rows."""
 
 
 class Arrival(msgspec.Struct):
-    """How a record came in: its Singer line, from which a reject takes the record, and when the tap read it.
+    """A record as it arrived: its Singer line, which a reject contains, and when the tap read it.
 
-    *attempt* counts the tries to deliver it. For a replayed reject, *only* names the events of the record that are to
-    go (type and line; None: all of them), *alias* the stream that it was counted under, where stream maps make several
-    of one (empty: all of them), and *settled* is told the outcome.
+    *attempt* counts the tries to deliver it. For a replayed reject, *only* names the events to send again (type and
+    line; None: all), *alias* the stream that it was counted under if stream maps make several of one (empty: all), and
+    *settled* is called with the outcome.
     """
 
     line: bytes
@@ -40,10 +40,10 @@ class Arrival(msgspec.Struct):
 
 
 class Source(msgspec.Struct, gc=False):
-    """Where an item came from.
+    """The record that an item was made from.
 
-    *key*: the values of the stream's key properties, joined. *person*: what decides the lane, the same for all records
-    of one profile.
+    *key*: the values of the stream's key properties, joined. *person*: equal for all records of one profile; decides
+    the lane.
     """
 
     stream: str
@@ -55,7 +55,7 @@ class Source(msgspec.Struct, gc=False):
 
 
 class RejectedEvent(NamedTuple):
-    """One event made of a record, and why it was not delivered; *line* is that of the order, if it has lines."""
+    """One event made from a record, and why it was not delivered; *line*: its order line, if any."""
 
     event_type: str
     line: int | None
@@ -66,11 +66,11 @@ class RejectedEvent(NamedTuple):
 
 
 class VersionItem(msgspec.Struct):
-    """A version of something, of which the newest counts.
+    """A version of a profile; only the newest version is delivered.
 
-    *read_at*: when it was read; nothing, if that cannot be known (:mod:`singer_delivery.memory.read_times`).
-    *optins_since*: from when on it is known which opt-ins were delivered
-    (:mod:`singer_delivery.memory.consent_memory`). *content*, *email*, *phone_number*: digests.
+    *read_at*: when it was read; "" if unknown (:mod:`singer_delivery.memory.read_times`). *optins_since*: since when
+    delivered opt-ins are known (:mod:`singer_delivery.memory.consent_memory`). *content*, *email*, *phone_number*:
+    digests.
     """
 
     source: Source
@@ -89,10 +89,10 @@ class VersionItem(msgspec.Struct):
 
 
 class EventLine(msgspec.Struct, gc=False):
-    """One event made of a record.
+    """One event made from a record.
 
-    *key* is what the ledger knows it by, None where the record has no id. *uncertain*: an earlier request with it may
-    have been applied; *identifiers*: those of that request, if they are known.
+    *key*: its ledger key; None if the record has no id. *uncertain*: an earlier request with it may have been applied;
+    *identifiers*: those of that request, if known.
     """
 
     key: bytes | None
@@ -104,21 +104,21 @@ class EventLine(msgspec.Struct, gc=False):
     identifiers: bytes | None = None
 
     def intent(self, identifiers: bytes) -> bytes:
-        """What the ledger keeps of it until its outcome is known: whose it is said to be, and its exact bytes."""
+        """What the ledger keeps until the outcome is known: the identifiers, and the event's exact bytes."""
         return identifiers + b"\n" + self.body
 
     def go_again(self, intent: bytes) -> None:
-        """Become what was sent before. Version 0.1.0 kept no identifiers."""
+        """Take the bytes that were sent before. Version 0.1.0 stored no identifiers."""
         identifiers, has_identifiers, body = intent.partition(b"\n")
         self.body = body if has_identifiers else intent
         self.identifiers = identifiers if has_identifiers else None
 
 
 class EventItem(msgspec.Struct, gc=False):
-    """The events made of one record, which travel as one user of the request; in several, if one cannot hold them.
+    """The events made from one record, sent as one user of a request, or of several if they are too large.
 
-    *rejected*: events of the record that the mapping rejected. They are kept when the others are settled, so that all
-    rejects of a record stand in one entry.
+    *rejected*: events of the record that the mapping rejected; they are kept until the others are settled, so that all
+    rejects of a record are in one entry.
     """
 
     source: Source
@@ -139,7 +139,7 @@ Item = VersionItem | EventItem
 
 
 def parts_of(events: Sequence[EventLine], max_bytes: int) -> list[list[EventLine]]:
-    """Cut *events*, in their order, into parts of at most *max_bytes*, or of one event."""
+    """Split *events*, in order, into parts of at most *max_bytes*, or of one event."""
     parts: list[list[EventLine]] = []
     left = 0
     for event in events:

@@ -1,6 +1,6 @@
-"""Parallel delivery that keeps each person's order: their next record goes where an unsettled one of theirs is.
+"""Parallel delivery in each person's order: while a person has an unsettled record, their next one uses the same lane.
 
-One lane after another is filled, so that they send in turn, and few records wait for a batch to be full.
+Lanes are filled one after another, so that they send in turn, and few records wait for a batch to be full.
 """
 
 from __future__ import annotations
@@ -24,39 +24,39 @@ if TYPE_CHECKING:
     from singer_delivery.sending.items import Item
 
     Deliver = Callable[["Batch"], Iterator[Exception]]
-    """Settles a whole batch, or raises. It yields where the batch has to wait for what others come to: what to raise
-    if they come to nothing."""
+    """Settles a whole batch, or raises. It yields while the batch waits for the results of others: the value is what
+    to raise if these decide nothing."""
 
 LOOK_EVERY_RECORDS = 250
 FLUSH_AFTER_RECORDS = 10_000
 HELD_BACK_RECORDS = 49_500
 FLUSH_AFTER_SECONDS = 20.0
-"""A batch goes out incomplete once it has waited this long, and reading waits for one that is older still, so that a
-STATE waits for at most 50,000 records or 30 s. Most of these may wait for an answer: a slow one then costs little."""
+"""An incomplete batch is sent once it has waited this long, and reading pauses for an even older one, so that a STATE
+waits for at most 50,000 records or 30 s. Most of this is left for the answer, so that a slow one costs little."""
 
 MOST_BYTES = 64_000_000
-"""Reading waits where what is staged and under way holds more, the lines of the input included."""
+"""Reading pauses while staged and unanswered records, with their input lines, hold more memory than this."""
 
 MOST_HELD_BYTES = 10_000_000
-"""A batch goes out incomplete where its records hold so much more than what is sent of them, however they spell it."""
+"""An incomplete batch is sent if its input lines exceed the bytes to send, escapes considered, by more than this."""
 
 LONGEST_SPELLING = 3
-"""A letter that is no ASCII takes up to so many times its bytes where the input writes it as ``\\u015f``."""
+"""A non-ASCII letter escaped as ``\\u015f`` takes up to this many times its bytes in UTF-8."""
 
 MOST_ASIDE_BYTES = 32_000_000
-"""Reading waits where the batches that are set aside hold more; until what is under way has told enough, or nothing."""
+"""Reading pauses while the batches that are set aside hold more than this, until requests in flight are answered."""
 
 PACE_SHARE = 0.2
-"""Share of the newest measurement in a mean."""
+"""Weight of the newest measurement in a moving average."""
 LEAST_FILL_SECONDS = 0.001
 
 LOOK_AGAIN_SECONDS = 0.1
-"""How often a lane looks whether others have learned what its batches wait for."""
+"""How often a lane checks whether its waiting batches can continue."""
 
 
 @dataclass(slots=True)
 class Batch:
-    """Items that travel together, in the order in which they came."""
+    """Items of one request, in the order of the input."""
 
     group: Group
     started: float = field(default_factory=time.monotonic)
@@ -65,18 +65,18 @@ class Batch:
     items: list[Item] = field(default_factory=list)
     size: int = 0
     held: int = 0
-    """Bytes of the lines that its items came in, which stay in memory with them, beyond those of what is sent."""
+    """Bytes of the items' input lines, which stay in memory, beyond the bytes to send."""
     memory: int = 0
-    """Bytes of its rows and of those lines."""
+    """Bytes of its rows and of these lines."""
 
     def persons(self) -> set[str]:
-        """Whom its items are about."""
+        """The persons of its items."""
         return {item.source.person for item in self.items}
 
 
 @dataclass(slots=True)
 class Place:
-    """The lane of a person, as long as *open_items* of theirs are open; *newest*: the group of their last version."""
+    """The lane of a person while *open_items* of theirs are unsettled; *newest*: the group of their last version."""
 
     lane: Lane
     open_items: int = 0
@@ -85,7 +85,7 @@ class Place:
 
 @dataclass(slots=True)
 class Delivery:
-    """A batch on its way; *why* is what its sending raises if nothing else turns up."""
+    """A batch being delivered; *why*: what to raise if no other batch decides its outcome."""
 
     batch: Batch
     steps: Iterator[Exception]
@@ -93,24 +93,24 @@ class Delivery:
 
 
 class Pace:
-    """How many batches are to be under way: as many as are filled while one of them is answered."""
+    """How many batches should be in flight: as many as are filled while one is answered."""
 
     def __init__(self) -> None:
         self._answer_seconds: float | None = None
         self._fill_seconds: float | None = None
 
     def note_answer(self, seconds: float) -> None:
-        """Take note of how long a batch took to be delivered."""
+        """Note how long the delivery of a batch took."""
         self._answer_seconds = _mean(self._answer_seconds, seconds)
 
     def note_filled(self, seconds: float) -> None:
-        """Take note of how long a batch took to be filled, without the waits."""
+        """Note how long filling a batch took, without pauses."""
         self._fill_seconds = _mean(self._fill_seconds, seconds)
 
     def wanted(self, oldest_seconds: float) -> float:
-        """How many lanes are of use; *oldest_seconds*: for how long the oldest batch has been under way.
+        """How many lanes are useful; *oldest_seconds*: for how long the oldest batch has been in flight.
 
-        As long as no answer has come, nothing is known, and any number is.
+        Before the first answer, any number is.
 
         >>> pace = Pace()
         >>> pace.note_answer(0.25)
@@ -127,8 +127,8 @@ class Pace:
 class Lane:
     """One worker thread with its unfinished batches.
 
-    A batch whose delivery yields is set aside, and gone on with once another one is settled, here or elsewhere;
-    *waits_in_vain* says when nothing more will come.
+    A batch whose delivery yields is set aside, and continued once another one is settled, in any lane; *waits_in_vain*
+    says when no more batches will come.
     """
 
     def __init__(
@@ -175,7 +175,7 @@ class Lane:
             self._done(time.monotonic() - began)
 
     def _try(self, step: Callable[[], None]) -> None:
-        """Do a step, unless the run ends: what is not sent stays pending."""
+        """Run a step, unless the run is ending: unsent items stay pending."""
         try:
             if self._is_usable and not self._stopping.is_set():
                 step()
@@ -195,10 +195,10 @@ class Lane:
             self._look_again()
 
     def _look_again(self) -> None:
-        """Go on with what was set aside, in its order.
+        """Continue the batches that were set aside, in order.
 
         Raises:
-            Exception: Nothing more will come, and it still has to wait.
+            Exception: No more batches will come, and one still has to wait.
         """
         is_vain = self._waits_in_vain()
         self._waiting = set()
@@ -207,7 +207,7 @@ class Lane:
             raise self.aside[0].why
 
     def _is_settled(self, delivery: Delivery) -> bool:
-        """Deliver; False: it has to wait, be it behind others with records of the same persons."""
+        """Deliver a batch; False if it has to wait, possibly behind others with records of the same persons."""
         if not self._waiting or self._waiting.isdisjoint(delivery.batch.persons()):
             delivery.why = next(delivery.steps, None)
             if delivery.why is None:
@@ -218,13 +218,13 @@ class Lane:
 
 
 class Lanes:
-    """Fills batches by count and bytes and hands them to the lanes, which are opened as answers take longer.
+    """Fills batches by count and bytes and hands them to lanes; more lanes are opened as answers take longer.
 
     Args:
-        delivers: For each lane that may be opened, what sends a batch and settles its items.
-        kinds: How the records of each kind are delivered.
-        stopping: Set when the run is to stop; nothing new is started then.
-        wake: Called after a lane failed, to end a blocking read of the input.
+        delivers: For each possible lane, the function that sends a batch and settles its items.
+        kinds: Name -> kind.
+        stopping: Set when the run is asked to stop; nothing new is started then.
+        wake: Called after a lane failed, to interrupt a blocking read of the input.
     """
 
     def __init__(
@@ -242,7 +242,7 @@ class Lanes:
         self._wake = wake
         self._records = 0
         self._closed = threading.Event()
-        # One batch may wait while all lanes are busy: more would keep the STATEs back, not speed anything up.
+        # One batch may wait while all lanes are busy: more would delay STATEs without speeding anything up.
         self._places = threading.Semaphore(1)
         self._delivers = delivers
         self._lanes: list[Lane] = []
@@ -268,7 +268,7 @@ class Lanes:
             self._done,
             self._nothing_more_comes,
         )
-        self._lanes = [*self._lanes, lane]  # other threads walk through the list
+        self._lanes = [*self._lanes, lane]  # a new list, since other threads iterate over the old one
         self._places.release()
         lane.thread.start()
         return lane
@@ -278,7 +278,7 @@ class Lanes:
         self._places.release()
 
     def add(self, group: Group, item: Item) -> None:
-        """Stage one item; blocks while all lanes are busy and a batch waits already, or where too much is staged."""
+        """Stage one item; blocks while all lanes are busy and a batch waits already, or while too much is staged."""
         limits = self._limits.get(group) or self._limits.setdefault(
             group, self._kinds[group.kind].limits(group.variant)
         )
@@ -308,10 +308,10 @@ class Lanes:
             self._wait_while(self._is_too_much)
 
     def _lane_of(self, person: str, group: Group) -> Lane:
-        """The lane that holds open records of the person; if none does, the one that is being filled.
+        """The lane with unsettled records of the person; if there is none, the one being filled.
 
-        Where the last version of theirs is in another group, that is sent first: batches of one lane go out in the
-        order in which they are handed over, and what has just changed must not be overwritten by what it was days ago.
+        If the person's last version is in another group, that group's batch is sent first: a lane sends batches in the
+        order of handing over, and a new version must not be overwritten by one of days ago.
         """
         last: Group | None = None
         with self._placing:
@@ -326,9 +326,9 @@ class Lanes:
         return place.lane
 
     def _settled(self, batch: Batch) -> None:
-        """Let the persons of a batch take any lane again, unless other records of theirs are open.
+        """Release the persons of a batch from its lane, unless other records of theirs are unsettled.
 
-        Where a batch failed, they stay: nothing that came later is sent before it.
+        If a batch failed, they are not released: nothing later may be sent before it.
         """
         with self._placing:
             self._settled_bytes += batch.memory
@@ -339,29 +339,29 @@ class Lanes:
                     del self._place_of[item.source.person]
 
     def staged(self) -> Counter[str]:
-        """How many items each stream has staged so far."""
+        """Stream -> number of staged items so far."""
         return sum((lane.staged for lane in self._lanes), Counter())
 
     def count_record(self) -> None:
-        """Count one record of the input: it makes the waiting batches older; blocks while one is too old."""
+        """Count one record of the input, by which waiting batches age; blocks while one is too old."""
         self._records += 1
         if self._records % LOOK_EVERY_RECORDS == 0:
             self.flush(older_than_records=FLUSH_AFTER_RECORDS)
             self._wait_while(self._is_held_back)
 
     def _wait_while(self, holds: Callable[[], bool]) -> None:
-        """Wait as long as *holds*; that time does not count as filling."""
+        """Wait while *holds* is true; this time does not count as filling."""
         began = time.monotonic()
         while holds() and not self._stopping.is_set():
             time.sleep(0.002)
         self._filled_since += time.monotonic() - began
 
     def _is_too_much(self) -> bool:
-        """Whether what is staged and under way holds too much memory."""
+        """Whether staged and unanswered records hold too much memory."""
         return self._staged_bytes - self._settled_bytes > MOST_BYTES
 
     def _is_held_back(self) -> bool:
-        """Whether reading has to wait, since a batch waits that is too old, or too much is set aside."""
+        """Whether reading has to pause, because a batch is too old, or too much is set aside."""
         if self._is_too_much():
             return True
         aside = [delivery.batch for lane in self._lanes for delivery in lane.aside]
@@ -372,11 +372,11 @@ class Lanes:
         return oldest < self._records - HELD_BACK_RECORDS
 
     def _nothing_more_comes(self) -> bool:
-        """Whether all that was read has been tried, and nothing more is read, or not before something is settled."""
+        """Whether all records read were tried, and no more are read, at least until something is settled."""
         return (self._closed.is_set() or self._is_held_back()) and not any(lane.handed for lane in self._lanes)
 
     def flush(self, *, older_than_records: int = 0, older_than_seconds: float = math.inf) -> None:
-        """Send what is staged and began that long ago, by either measure (default: all of it)."""
+        """Send the batches that began that long ago, by either measure (default: all)."""
         now = time.monotonic()
         for lane in self._lanes:
             for group in sorted(lane.filling.copy(), key=self._rank):
@@ -395,15 +395,15 @@ class Lanes:
         self.flush(older_than_records=FLUSH_AFTER_RECORDS, older_than_seconds=FLUSH_AFTER_SECONDS)
 
     def finish(self) -> None:
-        """Send everything staged and wait until it is settled, or as long as a stopped run may take.
+        """Send everything staged and wait until it is settled; a stopped run waits for at most `GRACE_SECONDS`.
 
         Raises:
-            Exception: What made a lane fail.
+            Exception: Whatever made a lane fail.
         """
         if not self._stopping.is_set():
             self.flush()
         for lane in self._lanes:
-            with lane.handing_over:  # by the clock: nothing may come behind the end
+            with lane.handing_over:  # no batch handed over by the clock may follow the end mark
                 lane.queue.put(None)
         self._closed.set()
         deadline: float | None = None
@@ -418,7 +418,7 @@ class Lanes:
             raise self.failure
 
     def _send(self, lane: Lane, group: Group, *, is_full: bool = False) -> None:
-        """Hand the batch that the lane is filling over to its worker; blocks until there is a place for it."""
+        """Hand the batch that is being filled to the lane's worker; blocks until a slot is free."""
         if is_full:
             self._pace.note_filled(time.monotonic() - self._filled_since)
         with lane.handing_over:
@@ -438,7 +438,7 @@ class Lanes:
             self._fill_next()
 
     def _fill_next(self) -> None:
-        """Choose the lane to fill: the one that will be free first, or another one where that pays."""
+        """Choose the lane to fill: the one that will be free first, or a new one if that is useful."""
         with self._opening:
             lanes = self._lanes
             lane = min(lanes, key=_expected)
@@ -463,12 +463,12 @@ def _mean(before: float | None, seconds: float) -> float:
 
 
 def _oldest_seconds(lanes: Sequence[Lane]) -> float:
-    """For how long the oldest batch that is under way has been so."""
+    """For how long the oldest batch has been in flight."""
     handed = [list(lane.handed) for lane in lanes]
     return time.monotonic() - min((batches[0].handed_at for batches in handed if batches), default=time.monotonic())
 
 
 def _expected(lane: Lane) -> tuple[int, float]:
-    """Tell when a lane will be free, as compared with the others: the fewer batches it has, and the older they are."""
+    """Sort key for when a lane will be free: sooner with fewer batches, and with an older first one."""
     handed = list(lane.handed)
     return len(handed), handed[0].started if handed else 0.0

@@ -1,4 +1,4 @@
-"""Kinds whose newest version counts: it is claimed, sent, remembered; opt-ins are sent only if they changed."""
+"""Delivers the newest version of each profile: claims, sends, remembers it; opt-ins are sent only if they changed."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 
 NO_CLAIM = Claim(b"", {}, {}, {}, {}, {}, {}, [])
-"""Without a ledger nothing is claimed, and nothing known."""
+"""The claim without a ledger."""
 
 
 class SupersededError(Exception):
     """A newer version of a profile was delivered while an older one waited for its next attempt.
 
-    *known*: ledger key -> what is known of it now.
+    *known*: ledger key -> its state now.
     """
 
     def __init__(self, known: Mapping[bytes, KnownProfile]) -> None:
@@ -40,10 +40,10 @@ class SupersededError(Exception):
 
 
 class Letter(NamedTuple):
-    """A profile on its way: *row* is what is sent, or nothing where only fields are to be cleared.
+    """A version to send; *row* is empty if only fields are to be cleared.
 
-    *optins* go along, *noted* is what the ledger is to know of them; *is_late*: nothing else goes, since a newer
-    version was delivered.
+    *optins* are part of the row, *noted* their tokens for the ledger; *is_late*: the row has only opt-outs, since a
+    newer version was delivered.
     """
 
     item: VersionItem
@@ -55,13 +55,13 @@ class Letter(NamedTuple):
 
     @property
     def has_clearing(self) -> bool:
-        """Whether fields are to be cleared, too."""
+        """Whether fields are also to be cleared."""
         return bool(self.item.version.clearing()) and not self.is_late
 
 
 @dataclass(slots=True)
 class Post:
-    """What becomes of the versions of one batch. *unchanged*: ledger keys of those that were delivered before."""
+    """What to do with the versions of one batch. *unchanged*: ledger keys of those delivered before."""
 
     letters: list[Letter] = field(default_factory=list)
     settled: list[tuple[Source, Outcome, str]] = field(default_factory=list)
@@ -73,7 +73,7 @@ class SendNewest(Delivery):
     """Delivers versions."""
 
     def deliver(self, kind: NewestKind, variant: str, items: Sequence[VersionItem]) -> Iterator[Exception]:
-        """Send the newest versions; those whose place in time is not certain go after them."""
+        """Send the newest versions, then those without a credible read time."""
         dated = [item for item in items if item.read_at != UNDATED]
         undated = [item for item in items if item.read_at == UNDATED] if len(dated) < len(items) else []
         while dated:
@@ -84,9 +84,10 @@ class SendNewest(Delivery):
     def _deliver(
         self, kind: NewestKind, variant: str, items: Sequence[VersionItem]
     ) -> Generator[Exception, None, list[VersionItem]]:
-        """Send the newest version of each; look again if a newer one was delivered between two attempts.
+        """Send the newest version of each profile; choose again if a newer one was delivered between two attempts.
 
-        Returns those that came after it: older by the clock alone, or newer with an opt-in that may be older.
+        Returns later ones in the batch that were not chosen: with an older read time, or with an opt-in that may be
+        older.
         """
         ledger = self.shared.ledger
         newest = newest_reads(items, has_ledger=ledger is not None)
@@ -118,7 +119,7 @@ class SendNewest(Delivery):
         return later
 
     def _choose(self, items: Sequence[VersionItem], known: Mapping[bytes, KnownProfile]) -> Post:
-        """The versions to send, with their bytes; the others are settled."""
+        """Choose the versions to send, with their bytes; the others are settled."""
         post = Post()
         for item in items:
             before = known.get(item.ledger_key, NEVER_DELIVERED)
@@ -150,9 +151,9 @@ class SendNewest(Delivery):
     def _send(
         self, kind: NewestKind, variant: str, post: Post, claim: Claim
     ) -> Generator[Exception, None, list[bytes]]:
-        """Send rows, then clear fields, and note all outcomes in *post*.
+        """Send rows, then clear fields, and add all outcomes to *post*.
 
-        Returns the ledger keys of those of which only a part was accepted, or nobody knows whether they were.
+        Returns the ledger keys of versions that were accepted only in part, or whose outcome is unknown.
 
         Raises:
             SupersededError: Between two attempts another flow delivered a newer version of one of them.
@@ -205,7 +206,7 @@ class SendNewest(Delivery):
         return in_doubt
 
     def _clear(self, kind: NewestKind, variant: str, rows: Sequence[bytes], answered: Answered) -> Sending:
-        """Send the second requests."""
+        """Send the requests that clear fields."""
 
         def post(request: Request, part: range, *, hurried: bool) -> tuple[Answer, int]:
             answer, attempts = self.shared.transport.send(request, len(part), kind.read_clearing, hurried=hurried)
@@ -223,7 +224,7 @@ class SendNewest(Delivery):
         verdicts: Sequence[Verdict],
         _doubtful: bool,
     ) -> None:
-        """Tell the ledger at once which versions were accepted, of those that need no further request."""
+        """Store at once which versions were accepted, unless they need a further request."""
         part = zip(letters[start : start + len(verdicts)], verdicts, strict=True)
         delivered = [letter for letter, verdict in part if verdict is None and is_done(letter)]
         if self.shared.ledger:
@@ -232,9 +233,9 @@ class SendNewest(Delivery):
             )
 
     def _repair(self, kind: NewestKind, variant: str, letters: Sequence[Letter], claim: Claim) -> Iterator[Exception]:
-        """Look once more: where requests of two processes overlapped, the older one may have arrived last.
+        """Check again: if requests of two processes overlapped, the older version may have arrived last.
 
-        Who is newer sends again; who is older, and has opted somebody in, sends the newer one's opt-out.
+        The newer version is sent again; if this one is older and opted somebody in, the newer one's opt-out is sent.
         """
         if self.shared.ledger is None:
             return
@@ -253,12 +254,12 @@ class SendNewest(Delivery):
             yield from self.send(kind, variant, rows, [[] for _ in rows], lambda *_: None)
 
     def _note_changed_identifiers(self, item: VersionItem, before: KnownProfile) -> None:
-        """Say that the destination may make a second person where an identifier of a known one changed (CO-08)."""
+        """Warn that the destination may create a second user if an identifier of a known profile changed (CO-08)."""
         for name in changed_identifiers(item, before):
             self.tally.notes[item.source.stream, "identifier_changed", name] += 1
             log.warning(
-                "stream %s, profile %s: identifier_changed: its %s is another one than last time; %s may now "
-                "hold two users for it unless a stable identifier is mapped too",
+                "stream %s, profile %s: identifier_changed: its %s differs from last time; %s may now have two users "
+                "for it unless a stable identifier is mapped, too",
                 shown(item.source.stream),
                 shown_key(item),
                 name,
@@ -267,16 +268,16 @@ class SendNewest(Delivery):
 
 
 def shown_key(item: VersionItem) -> str:
-    """The profile's key for a log line; where the key is an address itself, the start of its digest in the ledger."""
+    """The profile's key for a log line; if the key is an address itself, the start of its ledger key."""
     key = item.source.key
     plain = "@" not in key and key.lstrip("+").encode() not in (item.version.row({}) or b"")
     return key if plain else f"with ledger key {item.ledger_key.hex()[:12]}"
 
 
 def newest_reads(items: Sequence[VersionItem], *, has_ledger: bool) -> dict[bytes, int]:
-    """Profile -> position of the version to send: the one read last, of equal ones the one that came last.
+    """Profile -> position of the version to send: the one read last, of equal ones the last in the batch.
 
-    One whose opt-in may be older than the opt-out of another waits for it, if there is a ledger that then knows.
+    A version whose opt-in may be older than another one's opt-out is sent after it, if there is a ledger.
     """
     newest: dict[bytes, int] = {}
     for place, item in enumerate(items):
@@ -289,7 +290,7 @@ def newest_reads(items: Sequence[VersionItem], *, has_ledger: bool) -> dict[byte
 
 
 def undoes_an_optout(item: VersionItem, before: VersionItem) -> bool:
-    """Whether an opt-in of a version may be older than the opt-out of one read *before*."""
+    """Whether an opt-in of a version may be older than an opt-out of the version *before*."""
     known = before.version.optins
     return any(
         value is True
@@ -300,7 +301,7 @@ def undoes_an_optout(item: VersionItem, before: VersionItem) -> bool:
 
 
 def lost_optouts(letter: Letter, versions: Sequence[ReadProfile]) -> list[str]:
-    """The opt-ins of a letter that a version beside it takes back, unless they were decided later."""
+    """The opt-ins of a sent version that another process's version withdraws, unless they were decided later."""
     return [
         name
         for name, value in letter.optins.items()
@@ -314,12 +315,12 @@ def lost_optouts(letter: Letter, versions: Sequence[ReadProfile]) -> list[str]:
 
 
 def as_read(item: VersionItem) -> ReadProfile:
-    """What the ledger is to know of a profile that is about to be delivered."""
+    """The ledger entry of a profile that is about to be sent."""
     return ReadProfile(item.read_at, {name: optin_token(*optin) for name, optin in item.version.optins.items()})
 
 
 def as_delivered(letter: Letter) -> KnownProfile:
-    """What the ledger is to know of a profile that was delivered."""
+    """The ledger entry of a profile that was delivered."""
     item, before = letter.item, letter.before
     return KnownProfile(
         max(item.read_at, before.read_at),
@@ -331,6 +332,6 @@ def as_delivered(letter: Letter) -> KnownProfile:
 
 
 def changed_identifiers(item: VersionItem, before: KnownProfile) -> list[str]:
-    """Which of e-mail and phone number differ from those last delivered; one that is new or gone does not count."""
+    """Which of e-mail and phone number differ from those last delivered; added or removed ones do not count."""
     pairs = (("email", item.email, before.email), ("phone_number", item.phone_number, before.phone_number))
     return [name for name, now, last in pairs if now is not None and last is not None and now != last]

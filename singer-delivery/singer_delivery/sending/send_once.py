@@ -1,4 +1,4 @@
-"""Events: each is sent once, with the ledger as witness before and after the request."""
+"""Delivers events, each once: the intent is stored in the ledger before the request, the outcome after it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Parcel(msgspec.Struct, gc=False):
-    """Events of one item that are to be sent as one user."""
+    """Events of one item that are sent as one user."""
 
     item: EventItem
     identifiers: bytes
@@ -40,7 +40,7 @@ class SendOnce(Delivery):
         known = ledger.events.known(keys) if ledger else {}
         packed = self._pack(kind, items, known)
         parcels = [part for parcel in packed for part in self._parts(kind, variant, parcel)]
-        # Where a record goes in parts, each is noted and sent by itself: memory would hold all of it several times.
+        # Parts of a large record are stored and sent one by one, so that memory does not hold it several times.
         rounds = [parcels] if len(parcels) == len(packed) else [[parcel] for parcel in parcels]
         refusals: dict[int, Refusal] = {}
         for some in rounds:
@@ -57,9 +57,9 @@ class SendOnce(Delivery):
     def _pack(self, kind: OnceKind, items: Sequence[EventItem], known: Mapping[bytes, KnownEvent]) -> list[Parcel]:
         """The events to send, with their bytes.
 
-        An event that may have been delivered by a run that died goes again byte-identical (``uncertain``), identifiers
-        included: its person's may have changed since, and it must not stand with two users. One that was delivered does
-        not go again, nor does a repetition within the batch.
+        An event that a run may have delivered before it died is sent again byte-identical (``uncertain``), including
+        its identifiers: the person's may have changed since, and the event must not be stored for two users. Delivered
+        events, and repetitions within the batch, are not sent.
         """
         seen: set[bytes] = set()
         parcels = []
@@ -73,7 +73,7 @@ class SendOnce(Delivery):
     def _to_send(
         self, kind: OnceKind, item: EventItem, known: Mapping[bytes, KnownEvent], seen: set[bytes]
     ) -> Iterator[EventLine]:
-        """Those events of one item that are to be sent; their keys go into *seen*."""
+        """The events of one item that are to be sent; their keys are added to *seen*."""
         stream = item.source.stream
         moved = self._moved_lines(kind, item, known) if known else ()
         for event in item.events:
@@ -89,7 +89,7 @@ class SendOnce(Delivery):
                     yield event
 
     def _moved_lines(self, kind: OnceKind, item: EventItem, known: Mapping[bytes, KnownEvent]) -> set[bytes]:
-        """Keys of lines not known by their number that went out under another one, where another line stands now."""
+        """Keys of order lines with a new number that were delivered under a number which now has another line."""
         lines = [(event.key, event) for event in item.events if event.key is not None and event.line is not None]
         changed = [
             (event.event_type, event.line, known[key].content)
@@ -106,7 +106,7 @@ class SendOnce(Delivery):
         }
 
     def _goes_again(self, stream: str, event: EventLine, before: KnownEvent) -> bool:
-        """Give a known event the bytes sent before, if what became of them is open; else it is a duplicate."""
+        """Give a known event the bytes sent before if their outcome is unknown; otherwise it is a duplicate."""
         if before.intent is not None:
             event.go_again(before.intent)
             self._note_uncertain(stream, event)
@@ -119,7 +119,7 @@ class SendOnce(Delivery):
     def _send_events(
         self, kind: OnceKind, variant: str, parcels: Sequence[Parcel]
     ) -> Generator[Exception, None, dict[int, Refusal]]:
-        """Send the events; a refused event is taken out and the other events of its user go again.
+        """Send the events; refused events are removed, and the other events of their user are sent again.
 
         Returns id(event) -> why it was refused.
         """
@@ -135,7 +135,7 @@ class SendOnce(Delivery):
         return refusals
 
     def _parts(self, kind: OnceKind, variant: str, parcel: Parcel) -> list[Parcel]:
-        """Spread an order that is too large for one request over several, in the order of its lines."""
+        """Split an order that is too large for one request, in the order of its lines."""
         max_bytes = kind.limits(variant).size - OWN_BYTES
         if parcel.item.size <= max_bytes:
             return [parcel]
@@ -151,9 +151,9 @@ class SendOnce(Delivery):
         verdicts: Sequence[Verdict],
         doubtful: bool,
     ) -> None:
-        """Take one answer, and tell the ledger at once: a run that dies now must not repeat what was accepted.
+        """Process one answer, and update the ledger at once, so that a crash does not repeat accepted events.
 
-        What was refused goes into *refusals*, what goes on without it into *again*.
+        Refusals are added to *refusals*, the remaining events of their users to *again*.
         """
         delivered: list[EventLine] = []
         refused: list[EventLine] = []
@@ -173,7 +173,7 @@ class SendOnce(Delivery):
             self.shared.ledger.events.settle(keys_of(delivered), keys_of(refused))
 
     def _note_uncertain(self, stream: str, event: EventLine) -> None:
-        """Count, once, an event that goes again although an earlier request may have been applied."""
+        """Count, once, an event that is sent again although an earlier request may have been applied."""
         if not event.uncertain:
             event.uncertain = True
             self.tally.notes[stream, "uncertain", event.event_type] += 1
@@ -218,12 +218,12 @@ class SendOnce(Delivery):
 
 
 def keys_of(events: Sequence[EventLine]) -> list[bytes]:
-    """What the ledger knows the events by, of those that it can know."""
+    """The ledger keys of the events that have one."""
     return [event.key for event in events if event.key is not None]
 
 
 def refused_events(verdict: Sequence[Refusal], count: int) -> dict[int, Refusal]:
-    """Position of the event -> why it was refused; an objection that names no event concerns all of the user's."""
+    """Position of the event -> why it was refused; a refusal that names no event applies to all of the user's."""
     refused: dict[int, Refusal] = {}
     for refusal in verdict:
         places: Sequence[int] = range(count) if refusal.event is None else (refusal.event,)
@@ -236,7 +236,7 @@ def refused_events(verdict: Sequence[Refusal], count: int) -> dict[int, Refusal]
 
 
 def outcome_of_record(item: EventItem, refusal_code: str, *, any_sent: bool) -> tuple[Outcome, str]:
-    """One outcome for a record of several events: rejected before delivered before duplicate."""
+    """One outcome for a record of several events: rejected, else delivered, else duplicate."""
     if refusal_code:
         return "rejected", refusal_code
     if item.rejected:
