@@ -39,7 +39,7 @@ class SupersededError(Exception):
         self.known = known
 
 
-class Letter(NamedTuple):
+class PreparedVersion(NamedTuple):
     """A version to send; *row* is empty if only fields are to be cleared.
 
     *optins* are part of the row, *noted* their tokens for the ledger; *is_late*: the row has only opt-outs, since a
@@ -60,10 +60,10 @@ class Letter(NamedTuple):
 
 
 @dataclass(slots=True)
-class Post:
+class Plan:
     """What to do with the versions of one batch. *unchanged*: ledger keys of those delivered before."""
 
-    letters: list[Letter] = field(default_factory=list)
+    versions: list[PreparedVersion] = field(default_factory=list)
     settled: list[tuple[Source, Outcome, str]] = field(default_factory=list)
     notes: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     unchanged: set[bytes] = field(default_factory=set)
@@ -106,63 +106,63 @@ class SendNewest(Delivery):
             if before := known.get(item.ledger_key):
                 self._note_changed_identifiers(item, before)
         while True:
-            post = self._choose(waiting, known)
+            plan = self._choose(waiting, known)
             try:
-                in_doubt = yield from self._send(kind, variant, post, claim)
+                in_doubt = yield from self._send(kind, variant, plan, claim)
                 break
             except SupersededError as error:
                 known = error.known
         if ledger:
-            ledger.profiles.release(claim, in_doubt, post.unchanged)
-        self.tally.notes.update(post.notes)
-        self.settle(superseded + post.settled)
+            ledger.profiles.release(claim, in_doubt, plan.unchanged)
+        self.tally.notes.update(plan.notes)
+        self.settle(superseded + plan.settled)
         return later
 
-    def _choose(self, items: Sequence[VersionItem], known: Mapping[bytes, KnownProfile]) -> Post:
+    def _choose(self, items: Sequence[VersionItem], known: Mapping[bytes, KnownProfile]) -> Plan:
         """Choose the versions to send, with their bytes; the others are settled."""
-        post = Post()
+        plan = Plan()
         for item in items:
             before = known.get(item.ledger_key, NEVER_DELIVERED)
             if UNDATED != item.read_at < before.read_at:
                 overdue = overdue_optouts(item.version.optins, item.read_at, before.optins, before.read_at)
                 if overdue.sent:
                     late = item.version.optins_row(overdue.sent)
-                    post.letters.append(Letter(item, late, overdue.sent, overdue.noted, before, is_late=True))
-                    post.notes.update([(item.source.stream, "late_optout", name) for name in overdue.sent])
+                    plan.versions.append(PreparedVersion(item, late, overdue.sent, overdue.noted, before, is_late=True))
+                    plan.notes.update([(item.source.stream, "late_optout", name) for name in overdue.sent])
                 else:
-                    post.settled.append((item.source, "duplicate", "older_read"))
+                    plan.settled.append((item.source, "duplicate", "older_read"))
                 continue
             choice = choose_optins(item.version.optins, item.read_at, before.optins, before.read_at, item.optins_since)
             if choice.withheld:
-                post.notes.update([(item.source.stream, "optin_withheld", name) for name in choice.withheld])
+                plan.notes.update([(item.source.stream, "optin_withheld", name) for name in choice.withheld])
             is_known = before.content == item.content and True not in choice.sent.values()
             row = item.version.row(choice.sent)
             if is_known and self.shared.skip_unchanged:
-                post.settled.append((item.source, "unchanged", ""))
-                post.unchanged.add(item.ledger_key)
+                plan.settled.append((item.source, "unchanged", ""))
+                plan.unchanged.add(item.ledger_key)
             elif row is None and not item.version.clearing():
                 reason = "optin_withheld" if choice.withheld else "optin_already_delivered"
-                post.settled.append((item.source, "unchanged", reason))
-                post.unchanged.add(item.ledger_key)
+                plan.settled.append((item.source, "unchanged", reason))
+                plan.unchanged.add(item.ledger_key)
             else:
-                post.letters.append(Letter(item, row or b"", choice.sent, choice.noted, before))
-        return post
+                plan.versions.append(PreparedVersion(item, row or b"", choice.sent, choice.noted, before))
+        return plan
 
     def _send(
-        self, kind: NewestKind, variant: str, post: Post, claim: Claim
+        self, kind: NewestKind, variant: str, plan: Plan, claim: Claim
     ) -> Generator[Exception, None, list[bytes]]:
-        """Send rows, then clear fields, and add all outcomes to *post*.
+        """Send rows, then clear fields, and add all outcomes to *plan*.
 
         Returns the ledger keys of versions that were accepted only in part, or whose outcome is unknown.
 
         Raises:
             SupersededError: Between two attempts another flow delivered a newer version of one of them.
         """
-        upserts = [letter for letter in post.letters if letter.row]
+        upserts = [one for one in plan.versions if one.row]
         refused: dict[int, Sequence[Refusal]] = {}
 
         def look_again() -> None:
-            reads = {letter.item.ledger_key: letter.before.read_at for letter in upserts}
+            reads = {one.item.ledger_key: one.before.read_at for one in upserts}
             known = self.shared.ledger.profiles.look(list(reads)) if self.shared.ledger else {}
             if any(one.read_at > reads[key] for key, one in known.items()):
                 raise SupersededError(known)
@@ -170,39 +170,39 @@ class SendNewest(Delivery):
         verdicts = yield from self.send(
             kind,
             variant,
-            [letter.row for letter in upserts],
-            [[letter.item.ledger_key] for letter in upserts],
-            partial(self._answered, upserts, claim, lambda letter: not letter.has_clearing),
+            [one.row for one in upserts],
+            [[one.item.ledger_key] for one in upserts],
+            partial(self._answered, upserts, claim, lambda one: not one.has_clearing),
             before_retry=look_again,
         )
         refused |= {id(one.item): verdict for one, verdict in zip(upserts, verdicts, strict=True) if verdict}
-        accepted = [letter for letter in upserts if id(letter.item) not in refused]
+        accepted = [one for one in upserts if id(one.item) not in refused]
         clearings = [
-            (letter, row)
-            for letter in post.letters
-            if letter.has_clearing and id(letter.item) not in refused and (row := letter.item.version.clearing())
+            (one, row)
+            for one in plan.versions
+            if one.has_clearing and id(one.item) not in refused and (row := one.item.version.clearing())
         ]
         verdicts = yield from self._clear(
             kind,
             variant,
             [row for _, row in clearings],
-            partial(self._answered, [letter for letter, _ in clearings], claim, lambda _: True),
+            partial(self._answered, [one for one, _ in clearings], claim, lambda _: True),
         )
         refused |= {id(one.item): verdict for (one, _), verdict in zip(clearings, verdicts, strict=True) if verdict}
-        in_doubt = [letter.item.ledger_key for letter, _ in clearings if id(letter.item) in refused]
+        in_doubt = [one.item.ledger_key for one, _ in clearings if id(one.item) in refused]
         in_doubt += [
-            letter.item.ledger_key
-            for letter in upserts
-            if (objections := refused.get(id(letter.item))) and objections[0].code == UNANSWERED
+            one.item.ledger_key
+            for one in upserts
+            if (objections := refused.get(id(one.item))) and objections[0].code == UNANSWERED
         ]
         yield from self._repair(kind, variant, accepted, claim)
-        for letter in post.letters:
-            source = letter.item.source
-            if verdict := refused.get(id(letter.item)):
+        for one in plan.versions:
+            source = one.item.source
+            if verdict := refused.get(id(one.item)):
                 self.reject(source, verdict[0])
-                post.settled.append((source, "rejected", verdict[0].code))
+                plan.settled.append((source, "rejected", verdict[0].code))
             else:
-                post.settled.append((source, "delivered", ""))
+                plan.settled.append((source, "delivered", ""))
         return in_doubt
 
     def _clear(self, kind: NewestKind, variant: str, rows: Sequence[bytes], answered: Answered) -> Sending:
@@ -217,39 +217,39 @@ class SendNewest(Delivery):
 
     def _answered(
         self,
-        letters: Sequence[Letter],
+        prepared: Sequence[PreparedVersion],
         claim: Claim,
-        is_done: Callable[[Letter], bool],
+        is_done: Callable[[PreparedVersion], bool],
         start: int,
         verdicts: Sequence[Verdict],
         _doubtful: bool,
     ) -> None:
         """Store at once which versions were accepted, unless they need a further request."""
-        part = zip(letters[start : start + len(verdicts)], verdicts, strict=True)
-        delivered = [letter for letter, verdict in part if verdict is None and is_done(letter)]
+        part = zip(prepared[start : start + len(verdicts)], verdicts, strict=True)
+        delivered = [one for one, verdict in part if verdict is None and is_done(one)]
         if self.shared.ledger:
-            self.shared.ledger.profiles.remember(
-                claim, {letter.item.ledger_key: as_delivered(letter) for letter in delivered}
-            )
+            self.shared.ledger.profiles.remember(claim, {one.item.ledger_key: as_delivered(one) for one in delivered})
 
-    def _repair(self, kind: NewestKind, variant: str, letters: Sequence[Letter], claim: Claim) -> Iterator[Exception]:
+    def _repair(
+        self, kind: NewestKind, variant: str, prepared: Sequence[PreparedVersion], claim: Claim
+    ) -> Iterator[Exception]:
         """Check again: if requests of two processes overlapped, the older version may have arrived last.
 
         The newer version is sent again; if this one is older and opted somebody in, the newer one's opt-out is sent.
         """
         if self.shared.ledger is None:
             return
-        beside = self.shared.ledger.profiles.beside(claim, [letter.item.ledger_key for letter in letters])
+        beside = self.shared.ledger.profiles.beside(claim, [one.item.ledger_key for one in prepared])
         rows = []
-        for letter in letters if beside else ():
-            versions = beside.get(letter.item.ledger_key, ())
-            if lost := lost_optouts(letter, versions):
-                rows.append(letter.item.version.optins_row(dict.fromkeys(lost, False)))
-            elif any(version.read_at < letter.item.read_at for version in versions):
-                rows.append(letter.row)
+        for one in prepared if beside else ():
+            versions = beside.get(one.item.ledger_key, ())
+            if lost := lost_optouts(one, versions):
+                rows.append(one.item.version.optins_row(dict.fromkeys(lost, False)))
+            elif any(version.read_at < one.item.read_at for version in versions):
+                rows.append(one.row)
             else:
                 continue
-            self.tally.notes[letter.item.source.stream, "sent_again", ""] += 1
+            self.tally.notes[one.item.source.stream, "sent_again", ""] += 1
         if rows:
             yield from self.send(kind, variant, rows, [[] for _ in rows], lambda *_: None)
 
@@ -300,15 +300,15 @@ def undoes_an_optout(item: VersionItem, before: VersionItem) -> bool:
     )
 
 
-def lost_optouts(letter: Letter, versions: Sequence[ReadProfile]) -> list[str]:
+def lost_optouts(one: PreparedVersion, versions: Sequence[ReadProfile]) -> list[str]:
     """The opt-ins of a sent version that another process's version withdraws, unless they were decided later."""
     return [
         name
-        for name, value in letter.optins.items()
+        for name, value in one.optins.items()
         if value is True
         and any(
             version.optins.get(name, "").startswith("false")
-            and may_be_older(letter.noted[name], letter.item.read_at, version.optins[name], version.read_at)
+            and may_be_older(one.noted[name], one.item.read_at, version.optins[name], version.read_at)
             for version in versions
         )
     ]
@@ -319,15 +319,15 @@ def as_read(item: VersionItem) -> ReadProfile:
     return ReadProfile(item.read_at, {name: optin_token(*optin) for name, optin in item.version.optins.items()})
 
 
-def as_delivered(letter: Letter) -> KnownProfile:
+def as_delivered(one: PreparedVersion) -> KnownProfile:
     """The ledger entry of a profile that was delivered."""
-    item, before = letter.item, letter.before
+    item, before = one.item, one.before
     return KnownProfile(
         max(item.read_at, before.read_at),
-        UNKNOWN if letter.is_late else item.content,
+        UNKNOWN if one.is_late else item.content,
         item.email or before.email,
         item.phone_number or before.phone_number,
-        {**before.optins, **letter.noted},
+        {**before.optins, **one.noted},
     )
 
 

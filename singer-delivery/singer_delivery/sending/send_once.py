@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from singer_delivery.sending.sender import Verdict
 
 
-class Parcel(msgspec.Struct, gc=False):
+class Bundle(msgspec.Struct, gc=False):
     """Events of one item that are sent as one user."""
 
     item: EventItem
@@ -39,22 +39,22 @@ class SendOnce(Delivery):
         keys = [event.key for item in items for event in item.events if event.key is not None]
         known = ledger.events.known(keys) if ledger else {}
         packed = self._pack(kind, items, known)
-        parcels = [part for parcel in packed for part in self._parts(kind, variant, parcel)]
+        bundles = [part for bundle in packed for part in self._parts(kind, variant, bundle)]
         # Parts of a large record are stored and sent one by one, so that memory does not hold it several times.
-        rounds = [parcels] if len(parcels) == len(packed) else [[parcel] for parcel in parcels]
+        rounds = [bundles] if len(bundles) == len(packed) else [[bundle] for bundle in bundles]
         refusals: dict[int, Refusal] = {}
         for some in rounds:
             if ledger:
                 ledger.events.intend(
-                    (event.key, event.content, event.intent(parcel.identifiers))
-                    for parcel in some
-                    for event in parcel.events
+                    (event.key, event.content, event.intent(bundle.identifiers))
+                    for bundle in some
+                    for event in bundle.events
                     if event.key is not None and event.key not in known
                 )
             refusals |= yield from self._send_events(kind, variant, some)
-        self._settle_events(items, parcels, refusals)
+        self._settle_events(items, bundles, refusals)
 
-    def _pack(self, kind: OnceKind, items: Sequence[EventItem], known: Mapping[bytes, KnownEvent]) -> list[Parcel]:
+    def _pack(self, kind: OnceKind, items: Sequence[EventItem], known: Mapping[bytes, KnownEvent]) -> list[Bundle]:
         """The events to send, with their bytes.
 
         An event that a run may have delivered before it died is sent again byte-identical (``uncertain``), including
@@ -62,13 +62,13 @@ class SendOnce(Delivery):
         events, and repetitions within the batch, are not sent.
         """
         seen: set[bytes] = set()
-        parcels = []
+        bundles = []
         for item in items:
             by_user: dict[bytes, list[EventLine]] = {}
             for event in self._to_send(kind, item, known, seen):
                 by_user.setdefault(event.identifiers or item.identifiers, []).append(event)
-            parcels += [Parcel(item, identifiers, events) for identifiers, events in by_user.items()]
-        return parcels
+            bundles += [Bundle(item, identifiers, events) for identifiers, events in by_user.items()]
+        return bundles
 
     def _to_send(
         self, kind: OnceKind, item: EventItem, known: Mapping[bytes, KnownEvent], seen: set[bytes]
@@ -117,36 +117,36 @@ class SendOnce(Delivery):
         return False
 
     def _send_events(
-        self, kind: OnceKind, variant: str, parcels: Sequence[Parcel]
+        self, kind: OnceKind, variant: str, bundles: Sequence[Bundle]
     ) -> Generator[Exception, None, dict[int, Refusal]]:
         """Send the events; refused events are removed, and the other events of their user are sent again.
 
         Returns id(event) -> why it was refused.
         """
         refusals: dict[int, Refusal] = {}
-        waiting = parcels
+        waiting = bundles
         while waiting:
-            again: list[Parcel] = []
-            rows = [kind.row(parcel.identifiers, [event.body for event in parcel.events]) for parcel in waiting]
-            keys = [keys_of(parcel.events) for parcel in waiting]
+            again: list[Bundle] = []
+            rows = [kind.row(bundle.identifiers, [event.body for event in bundle.events]) for bundle in waiting]
+            keys = [keys_of(bundle.events) for bundle in waiting]
             answered = partial(self._events_answered, waiting, refusals, again)
             yield from self.send(kind, variant, rows, keys, answered)
             waiting = again
         return refusals
 
-    def _parts(self, kind: OnceKind, variant: str, parcel: Parcel) -> list[Parcel]:
+    def _parts(self, kind: OnceKind, variant: str, bundle: Bundle) -> list[Bundle]:
         """Split an order that is too large for one request, in the order of its lines."""
         max_bytes = kind.limits(variant).size - OWN_BYTES
-        if parcel.item.size <= max_bytes:
-            return [parcel]
-        parts = parts_of(parcel.events, max_bytes - len(parcel.identifiers))
-        return [Parcel(parcel.item, parcel.identifiers, events) for events in parts]
+        if bundle.item.size <= max_bytes:
+            return [bundle]
+        parts = parts_of(bundle.events, max_bytes - len(bundle.identifiers))
+        return [Bundle(bundle.item, bundle.identifiers, events) for events in parts]
 
     def _events_answered(
         self,
-        waiting: Sequence[Parcel],
+        waiting: Sequence[Bundle],
         refusals: dict[int, Refusal],
-        again: list[Parcel],
+        again: list[Bundle],
         start: int,
         verdicts: Sequence[Verdict],
         doubtful: bool,
@@ -157,18 +157,18 @@ class SendOnce(Delivery):
         """
         delivered: list[EventLine] = []
         refused: list[EventLine] = []
-        for parcel, verdict in zip(waiting[start : start + len(verdicts)], verdicts, strict=True):
+        for bundle, verdict in zip(waiting[start : start + len(verdicts)], verdicts, strict=True):
             if doubtful:
-                for event in parcel.events:
-                    self._note_uncertain(parcel.item.source.stream, event)
+                for event in bundle.events:
+                    self._note_uncertain(bundle.item.source.stream, event)
             if verdict is None:
-                delivered += parcel.events
+                delivered += bundle.events
                 continue
-            found = refused_events(verdict, len(parcel.events))
-            refusals |= {id(parcel.events[place]): refusal for place, refusal in found.items()}
-            refused += [parcel.events[place] for place, refusal in found.items() if refusal.code != UNANSWERED]
-            if left := [event for place, event in enumerate(parcel.events) if place not in found]:
-                again.append(Parcel(parcel.item, parcel.identifiers, left))
+            found = refused_events(verdict, len(bundle.events))
+            refusals |= {id(bundle.events[place]): refusal for place, refusal in found.items()}
+            refused += [bundle.events[place] for place, refusal in found.items() if refusal.code != UNANSWERED]
+            if left := [event for place, event in enumerate(bundle.events) if place not in found]:
+                again.append(Bundle(bundle.item, bundle.identifiers, left))
         if self.shared.ledger:
             self.shared.ledger.events.settle(keys_of(delivered), keys_of(refused))
 
@@ -179,21 +179,21 @@ class SendOnce(Delivery):
             self.tally.notes[stream, "uncertain", event.event_type] += 1
 
     def _settle_events(
-        self, items: Sequence[EventItem], parcels: Sequence[Parcel], refusals: Mapping[int, Refusal]
+        self, items: Sequence[EventItem], bundles: Sequence[Bundle], refusals: Mapping[int, Refusal]
     ) -> None:
         delivered: Counter[str] = Counter()
         sent: set[int] = set()
         codes: dict[int, str] = {}
         rejected: dict[int, list[RejectedEvent]] = {}
-        for parcel in parcels:
-            source = parcel.item.source
-            sent.add(id(parcel.item))
-            delivered[source.stream] += len(parcel.events)
-            for event in parcel.events if refusals else ():
+        for bundle in bundles:
+            source = bundle.item.source
+            sent.add(id(bundle.item))
+            delivered[source.stream] += len(bundle.events)
+            for event in bundle.events if refusals else ():
                 if refusal := refusals.get(id(event)):
-                    codes.setdefault(id(parcel.item), refusal.code)
+                    codes.setdefault(id(bundle.item), refusal.code)
                     delivered[source.stream] -= 1
-                    rejected.setdefault(id(parcel.item), []).append(
+                    rejected.setdefault(id(bundle.item), []).append(
                         RejectedEvent(
                             event.event_type,
                             event.line,
