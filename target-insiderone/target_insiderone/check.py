@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 from singer_delivery.commands.check import credential_findings, ledger_findings
 from singer_delivery.commands.cli import config_option, settings_of
-from singer_delivery.commands.preview import Choice, run_through
+from singer_delivery.commands.preview import RecordChoice, run_through
 from singer_delivery.disclosure import shown
 from singer_delivery.errors import Finding
 from singer_delivery.settings.suggestions import slip_of
@@ -75,7 +75,7 @@ def _held_against(config: Mapping[str, Any], lines: IO[bytes]) -> tuple[list[Map
         if user is not None:
             found.setdefault(json.dumps(_names_and_types(user), sort_keys=True), user)
 
-    target = run_through(TargetInsiderOne, config, lines, Choice(), keep)
+    target = run_through(TargetInsiderOne, config, lines, RecordChoice(), keep)
     missed = [
         Finding(
             each.row.path,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from singer_delivery.commands.forget import forget
-from singer_delivery.commands.preview import Choice, preview
+from singer_delivery.commands.preview import RecordChoice, preview
 from singer_delivery.commands.replay import NO_IDENTIFIER, RejectChoice, replay, replay_report
 from singer_delivery.disclosure import shown
 from singer_delivery.exit_codes import run_command
@@ -100,7 +100,12 @@ def preview_command_of(target: type[DeliveryTarget]) -> click.Command:
     ) -> None:
         """Show what a run would make of Singer lines from standard input: what is sent, what is left out, and why."""
         preview(
-            target, settings_of(target, config), None, Choice(stream, metric, key), as_json=form == "json", limit=limit
+            target,
+            settings_of(target, config),
+            None,
+            RecordChoice(stream, metric, key),
+            as_json=form == "json",
+            limit=limit,
         )
 
     return preview_command

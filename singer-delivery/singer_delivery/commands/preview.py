@@ -42,7 +42,7 @@ of the row (`Kind.shown`)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class RecordChoice:
     """Which records to show; None: all."""
 
     stream: str | None = None
@@ -143,7 +143,9 @@ class PreviewTarget(DeliveryTarget):
 
     sink_class: ClassVar[type[DeliverySink]] = PreviewSink
 
-    def __init__(self, config: Mapping[str, Any], folder: str, choice: Choice, show: Callable[[Shown], None]) -> None:
+    def __init__(
+        self, config: Mapping[str, Any], folder: str, choice: RecordChoice, show: Callable[[Shown], None]
+    ) -> None:
         super().__init__(config=dict(config))
         self.given = dict(config)
         self.met = Met()
@@ -271,7 +273,7 @@ def preview(
     base: type[DeliveryTarget],
     config: Mapping[str, Any],
     lines: IO[bytes] | None,
-    choice: Choice,
+    choice: RecordChoice,
     *,
     as_json: bool,
     limit: int,
@@ -293,7 +295,7 @@ def run_through(
     base: type[DeliveryTarget],
     config: Mapping[str, Any],
     lines: IO[bytes] | None,
-    choice: Choice,
+    choice: RecordChoice,
     show: Callable[[Shown], None],
 ) -> PreviewTarget:
     """Call *show* with the result of every chosen record of the input; returns the target for further questions."""
@@ -305,7 +307,7 @@ def run_through(
         return target
 
 
-def _refuse_slips(choice: Choice, met: Met) -> None:
+def _refuse_slips(choice: RecordChoice, met: Met) -> None:
     if met.chosen or not met.streams:
         return
     for option, chosen, names in (("--stream", choice.stream, met.streams), ("--metric", choice.metric, met.metrics)):

@@ -25,7 +25,7 @@ NEVER_SUBSCRIBED = "NEVER_SUBSCRIBED"
 """Consent of a person who has not decided yet."""
 
 
-class Choice(NamedTuple):
+class OptinChoice(NamedTuple):
     """*sent*: attribute -> opt-in. *noted*: attribute -> new token. *withheld*: attributes that are not sent."""
 
     sent: dict[str, Any]
@@ -33,14 +33,14 @@ class Choice(NamedTuple):
     withheld: list[str]
 
 
-def choose_optins(optins: Optins, read_at: str, last: Mapping[str, str], last_read_at: str, since: str) -> Choice:
+def choose_optins(optins: Optins, read_at: str, last: Mapping[str, str], last_read_at: str, since: str) -> OptinChoice:
     """Choose the opt-ins of the newest version of a profile: every ``false``, and each ``true`` that has changed.
 
     *last*: the ledger's tokens, of a version read at *last_read_at*. *since*: since when the ledger knows all
     deliveries; empty: since the very first run. So an opt-out made inside the destination is overwritten neither by an
     unrelated change of the profile, nor after the memory was lost.
     """
-    choice = Choice({}, {}, [])
+    choice = OptinChoice({}, {}, [])
     for name, (value, consent) in optins.items():
         token = optin_token(value, consent)
         known = last.get(name, "")
@@ -84,13 +84,13 @@ def may_be_older(token: str, read_at: str, known: str, known_read_at: str) -> bo
     return not is_later_decision(token, known, known_read_at)
 
 
-def overdue_optouts(optins: Optins, read_at: str, last: Mapping[str, str], last_read_at: str) -> Choice:
+def overdue_optouts(optins: Optins, read_at: str, last: Mapping[str, str], last_read_at: str) -> OptinChoice:
     """Choose the opt-outs to send from a version that, by its read time, is older than the delivered one.
 
     These are opt-outs that the delivered version does not have, or has as an opt-in decided earlier; without decision
     times, those read at about the same time.
     """
-    choice = Choice({}, {}, [])
+    choice = OptinChoice({}, {}, [])
     for name, (value, consent) in optins.items():
         token, known = optin_token(value, consent), last.get(name, "").removeprefix(WITHHELD)
         if value is not False or known.startswith("false"):
