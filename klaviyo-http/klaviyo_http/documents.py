@@ -11,7 +11,7 @@ import codecs
 import json
 import re
 from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, NamedTuple, TypeVar
 
 import msgspec
 
@@ -23,6 +23,7 @@ NULL = msgspec.Raw(b"null")
 EMPTY_LIST = msgspec.Raw(b"[]")
 DIGITS_OF_INT = 640  # as many as Python reads, however `sys.set_int_max_str_digits` limits it
 Attributes = dict[str, msgspec.Raw]
+Id = Annotated[str, msgspec.Meta(min_length=1)]
 
 
 class Links(msgspec.Struct, gc=False):
@@ -52,7 +53,7 @@ class ToMany(msgspec.Struct, gc=False):
 class Profile(msgspec.Struct, gc=False):
     """A profile. One that says to be something else has come by mistake, and is none."""
 
-    id: str
+    id: Id
     attributes: Attributes
     type: Literal["profile"] | None = None
 
@@ -66,7 +67,7 @@ class Relationship(msgspec.Struct, gc=False):
 class RelatedResource(msgspec.Struct, gc=False):
     """A resource with its relationships."""
 
-    id: str
+    id: Id
     attributes: Attributes
     relationships: dict[str, Relationship] = {}
 
@@ -86,7 +87,7 @@ class AttributionRelationships(msgspec.Struct, rename="kebab", gc=False):
 class Included(msgspec.Struct, gc=False):
     """A resource that came along because a page asked for it; an attribution has relationships only."""
 
-    id: str
+    id: Id
     type: str = ""
     attributes: Attributes = {}
     relationships: AttributionRelationships | None = None
@@ -103,7 +104,7 @@ class EventRelationships(msgspec.Struct, gc=False):
 class Event(msgspec.Struct, gc=False):
     """An event, as GET /api/events lists it."""
 
-    id: str
+    id: Id
     attributes: Attributes
     relationships: EventRelationships
     type: Literal["event"] | None = None
@@ -198,7 +199,9 @@ def without_undecodable(body: bytes) -> bytes:
         if element is None:
             return body
         text = body[element.start : element.end]
-        if not _is_decodable(text, element.deepest):
+        brackets = body[element.start - 1 : element.start] + body[element.end : element.end + 1]
+        is_list_empty = brackets == b"[]" and not text.strip()
+        if not (is_list_empty or _is_decodable(text, element.deepest)):
             pieces += [body[done : element.start], b'{"id":%b,"attributes":null}' % element.id]
             done = element.end
     return b"".join([*pieces, body[done:]])
@@ -240,8 +243,6 @@ def _elements(body: bytes) -> Iterator[_Element | None]:
 
 
 def _is_decodable(text: bytes, deepest: int) -> bool:
-    if not text.strip():
-        return True  # of an empty list
     try:
         _check_utf8(text)
         _read_anything(text)

@@ -17,6 +17,7 @@ from klaviyo_http.documents import (
     encode,
     read_event_page,
     read_page,
+    read_related_page,
     without_undecodable,
 )
 
@@ -183,6 +184,19 @@ def test_resource_that_is_no_json_costs_itself_alone(value):
     assert [profile.id for profile in page.data] == ["A", "C"]
     assert bytes(page.data[0].attributes["text"]) == rb'"[{\"\ufffd"'
     assert [(odd.place, odd.id) for odd in page.odd] == [("data[1]", "B")]
+
+
+@pytest.mark.parametrize("gap", [b"", b" \n"])
+def test_place_between_commas_costs_itself_alone(gap):
+    """Nothing between two commas was taken for an empty list, and the page for cut off."""
+    body = (
+        b'{"data":[{"id":"A","attributes":{}},%b,{"id":"B","attributes":{}},%b],"included":[%b],"links":{"next":null}}'
+    )
+
+    page = decode_tolerantly(body % (gap, gap, gap), read_related_page)
+
+    assert [(one.id, page.included) for one in page.data] == [("A", []), ("B", [])]
+    assert [odd.place for odd in page.odd] == ["data[1]", "data[3]"]
 
 
 @pytest.mark.parametrize("member", [b"NaN", b'"\xfc"', b"[007]", b'{"id":"X","type":"profile","attributes":{"a":.5}}'])

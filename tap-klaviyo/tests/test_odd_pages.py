@@ -129,6 +129,7 @@ ODD = {
     "numeric id": {"id": 17},
     "id null": {"id": None},
     "no id": {"id": ...},
+    "an empty id": {"id": ""},
     "relationships null": {"relationships": None},
     "no relationships": {"relationships": ...},
     "another type": {"type": "list"},

@@ -414,18 +414,18 @@ class ProfileLedger:
         return gone, found.intersection(digests)
 
     def prune(self, days: int) -> None:
-        """Delete profiles older than *days*; of one whose opt-in was delivered, the opt-ins are kept.
+        """Delete profiles older than *days*; of one with opt-ins or opt-outs, these are kept.
 
-        Without these, the next change of the person would opt them in again, whatever they chose meanwhile (CO-05).
+        Without these, the next change of the person would opt them in again, whatever they chose meanwhile (CO-05); so
+        would an older version, such as a reject that is replayed later than that.
         """
         if self._read_only:
             return
         table = self._profiles.c
         is_old = table.at < int(time.time()) - days * DAY_SECONDS
         has_more = sa.or_(table.content != UNKNOWN, table.email.is_not(None), table.phone_number.is_not(None))
-        has_optin = table.optins.like('%:"true%')
         with self._database.transaction() as connection:
-            connection.execute(sa.delete(self._profiles).where(is_old, ~has_optin))
+            connection.execute(sa.delete(self._profiles).where(is_old, table.optins == "{}"))
             connection.execute(sa.update(self._profiles).where(is_old, has_more).values(BARE))
 
     def close(self) -> None:

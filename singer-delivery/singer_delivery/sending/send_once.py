@@ -23,11 +23,12 @@ if TYPE_CHECKING:
 
 
 class Bundle(msgspec.Struct, gc=False):
-    """Events of one item that are sent as one user."""
+    """Events of one item that are sent as one user; *is_rest*: others of them were refused before."""
 
     item: EventItem
     identifiers: bytes
     events: list[EventLine]
+    is_rest: bool = False
 
 
 class SendOnce(Delivery):
@@ -121,6 +122,8 @@ class SendOnce(Delivery):
     ) -> Generator[Exception, None, dict[int, Refusal]]:
         """Send the events; refused events are removed, and the other events of their user are sent again.
 
+        If these are refused, too, what is left is sent in halves: an answer may name one event at a time.
+
         Returns id(event) -> why it was refused.
         """
         refusals: dict[int, Refusal] = {}
@@ -167,8 +170,10 @@ class SendOnce(Delivery):
             found = refused_events(verdict, len(bundle.events))
             refusals |= {id(bundle.events[place]): refusal for place, refusal in found.items()}
             refused += [bundle.events[place] for place, refusal in found.items() if refusal.code != UNANSWERED]
-            if left := [event for place, event in enumerate(bundle.events) if place not in found]:
-                again.append(Bundle(bundle.item, bundle.identifiers, left))
+            left = [event for place, event in enumerate(bundle.events) if place not in found]
+            middle = len(left) // 2 if bundle.is_rest else 0
+            parts = [part for part in (left[:middle], left[middle:]) if part]
+            again += [Bundle(bundle.item, bundle.identifiers, part, is_rest=True) for part in parts]
         if self.shared.ledger:
             self.shared.ledger.events.settle(keys_of(delivered), keys_of(refused))
 
