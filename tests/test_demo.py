@@ -23,8 +23,8 @@ def finished(code=0, emitted=3, **figures):
     return FinishedJob("events-sync", code, log, 1.0)
 
 
-def test_figures_are_those_of_the_log():
-    """Every number of the table is one that tap or target wrote."""
+def test_figures_match_log():
+    """Figures are those of the log. Every number of the table is one that tap or target wrote."""
     job = finished()
 
     assert stream_figures(job)["delivered"] == 2
@@ -79,8 +79,11 @@ def test_repeated_event_is_counted_twice():
     assert counts == {("E1", "purchase", 1): 2, ("E1", "purchase", 2): 1}
 
 
-def test_real_keys_do_not_reach_the_copy(monkeypatch, tmp_path):
-    """Whoever has real keys in the environment can run the demo: it must neither use nor send them."""
+def test_copy_has_no_real_keys(monkeypatch, tmp_path):
+    """Real keys do not reach the copy.
+
+    Whoever has real keys in the environment can run the demo: it must neither use nor send them.
+    """
     for name in ("TAP_KLAVIYO_API_KEY", "TARGET_INSIDERONE_LEDGER_URL", "MELTANO_DATABASE_URI", "MELTANO_ENVIRONMENT"):
         monkeypatch.setenv(name, "real")
     monkeypatch.setattr(MeltanoProject, "meltano", lambda *_: None)
@@ -93,8 +96,11 @@ def test_real_keys_do_not_reach_the_copy(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-def test_kept_sandbox_stays_without_a_terminal(signum):
-    """It waited for Enter: under nohup, CI or `make demo &` there is no input, and the demo ended at once."""
+def test_kept_sandbox_needs_no_terminal(signum):
+    """Kept sandbox stays without a terminal.
+
+    It waited for Enter: under nohup, CI or `make demo &` there is no input, and the demo ended at once.
+    """
     wait = (
         "import demo, types; demo.heed_signals(); demo.wait_for_person(types.SimpleNamespace(control_url='http://x'))"
     )

@@ -54,8 +54,11 @@ def test_plain_name_is_shown(name):
         "a" * 61,
     ],
 )
-def test_name_that_may_be_a_person_or_a_key_is_told_by_its_length(name):
-    """Whoever pastes one into a name must not find it in a log."""
+def test_personal_name_shows_its_length(name):
+    """Name that may be a person or a key is told by its length.
+
+    Whoever pastes one into a name must not find it in a log.
+    """
     assert singer_delivery.disclosure.shown(name) == f"(a name of {len(name)} characters)"
 
 
@@ -66,8 +69,11 @@ def test_hidden_names_are_told_apart():
     assert list(shown.values()) == ["(a name of 15 characters)", "(a name of 15 characters) 2", "profiles"]
 
 
-def test_file_of_a_run_is_named():
-    """The summary of a dry run hid its rejects file, since the time in its name is as long as a key."""
+def test_run_files_are_named():
+    """File of a run is named.
+
+    The summary of a dry run hid its rejects file, since the time in its name is as long as a key.
+    """
     path = "data/dry-run-20260601T101112Z-0a1b2c3d-rejects.jsonl"
 
     assert singer_delivery.disclosure.without_keys(path) == path

@@ -117,8 +117,11 @@ def test_readme_keeps_its_order():
 
 
 @pytest.mark.req("CO-07", "CO-08")
-def test_readme_states_every_rule_of_consent():
-    """The unsubscribe list that is left alone, and the advice of a stable identifier, are promised in the documents."""
+def test_readme_states_consent_rules():
+    """README states every rule of consent.
+
+    The unsubscribe list that is left alone, and the advice of a stable identifier, are promised in the documents.
+    """
     rules = dict(re.findall(r"^\| (CO-\d\d) \| (.*) \|$", section(README, "Consent"), re.MULTILINE))
 
     assert sorted(rules) == [f"CO-0{number}" for number in range(1, 9)]
@@ -126,8 +129,8 @@ def test_readme_states_every_rule_of_consent():
     assert "stable identifier" in rules["CO-08"]
 
 
-def test_readme_lists_the_schedules_of_the_project():
-    """The table is what people copy into cron."""
+def test_readme_lists_schedules():
+    """README lists the schedules of the project. The table is what people copy into cron."""
     rows = re.findall(
         r"^\| `([a-z0-9-]+)` \| `([^`]+)` \| `([a-z-]+)` \|$", section(README, "Scheduling"), re.MULTILINE
     )
@@ -141,8 +144,8 @@ SETTINGS = {"tap-klaviyo": SETTINGS_OF_TAP["properties"], "target-insiderone": S
 
 
 @pytest.mark.parametrize("folder", SETTINGS)
-def test_settings_table_is_that_of_the_package(folder):
-    """A row for every setting, with its default."""
+def test_settings_table_matches_package(folder):
+    """Settings table is that of the package. A row for every setting, with its default."""
     rows = table_rows(section((ROOT / folder / "README.md").read_text(), "Settings"))
     declared = {name: rows.pop(name) for name in SETTINGS[folder]}
     plain = {
@@ -155,8 +158,11 @@ def test_settings_table_is_that_of_the_package(folder):
     assert {name: declared[name].strip("`") for name in plain} == plain
 
 
-def test_settings_are_copied_from_the_schemas(tmp_path):
-    """`make settings` changes nothing here, and mends every copy that has drifted."""
+def test_settings_copies_are_current(tmp_path):
+    """Settings are copied from the schemas.
+
+    `make settings` changes nothing here, and mends every copy that has drifted.
+    """
     copies = ["meltano.yml", "tap-klaviyo/README.md", "target-insiderone/README.md"]
     for name in ("docs/settings.py", *copies):
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -220,8 +226,11 @@ def test_links_resolve(path):
         assert not anchor or anchor in anchors(file), link
 
 
-def test_changelog_has_a_section_for_every_version():
-    """The packages are released together, and nobody should wonder what a version brought."""
+def test_changelog_covers_every_version():
+    """Changelog has a section for every version.
+
+    The packages are released together, and nobody should wonder what a version brought.
+    """
     changelog = (ROOT / "CHANGELOG.md").read_text()
     versions = {import_module(path.name).__version__ for path in PACKAGES.values()}
 
@@ -244,8 +253,8 @@ def test_architecture_names_every_module(package):
     assert sorted(name for name, _ in rows) == sorted(modules)
 
 
-def test_licence_is_the_one_that_the_packages_declare():
-    """Apache-2.0, in full."""
+def test_licence_matches_packages():
+    """Licence is the one that the packages declare. Apache-2.0, in full."""
     licence = (ROOT / "LICENSE").read_text()
 
     assert "Apache License" in licence

@@ -40,8 +40,11 @@ def test_clean_leaves_state_and_data(tmp_path):
     assert [name for name in REMOVED if (tmp_path / name).exists()] == []
 
 
-def test_setup_leaves_what_was_installed_beside(tmp_path):
-    """``meltano[s3]``, which the README says to install, is not in the lock file: an exact sync would remove it."""
+def test_setup_keeps_other_packages(tmp_path):
+    """Setup leaves what was installed beside.
+
+    ``meltano[s3]``, which the README says to install, is not in the lock file: an exact sync would remove it.
+    """
     sync = re.search(r"-m uv (sync .*)$", MAKEFILE, re.MULTILINE)
     assert sync
     uv = [sys.executable, "-m", "uv"]
@@ -62,8 +65,11 @@ def test_setup_leaves_what_was_installed_beside(tmp_path):
 @pytest.mark.xdist_group("meltano")
 @pytest.mark.skipif(not is_installed(), reason="Meltano and the plugins are not installed: run `make plugins`")
 @pytest.mark.parametrize(("kind", "package"), list(INSTALLED.items()))
-def test_installed_plugin_has_the_tested_versions(kind, package):
-    """Meltano resolves a plugin by itself: without constraints it took whatever was newest that day."""
+def test_installed_plugin_has_tested_versions(kind, package):
+    """Installed plugin has the tested versions.
+
+    Meltano resolves a plugin by itself: without constraints it took whatever was newest that day.
+    """
     locked = dict(re.findall(r"^([a-z0-9-]+)==([^ ;\n]+)", (ROOT / "constraints.txt").read_text(), re.MULTILINE))
     (site_packages,) = (ROOT / ".meltano" / kind / package / "venv/lib").glob("python*/site-packages")
 

@@ -71,8 +71,11 @@ def cycle_in(imports):
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_package_imports_only_what_it_may(package):
-    """The engine knows no vendor, Klaviyo's client no Singer, and no plugin another one."""
+def test_package_imports_are_allowed(package):
+    """Package imports only what it may.
+
+    The engine knows no vendor, Klaviyo's client no Singer, and no plugin another one.
+    """
     arrows = {
         (name, imported)
         for name in modules_of(package)
@@ -102,8 +105,8 @@ def test_engine_names_no_vendor():
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_folders_are_taken_in_at_a_glance(package):
-    """Not counting ``__init__.py``."""
+def test_folders_stay_small(package):
+    """Folders are taken in at a glance. Not counting ``__init__.py``."""
     folders = [path.parent for path in modules_of(package).values() if path.name != "__init__.py"]
 
     assert {str(folder): count for folder in folders if (count := folders.count(folder)) > MOST_MODULES} == {}

@@ -42,8 +42,11 @@ def kind_of(schema):
 @pytest.mark.parametrize(
     ("plugin", "setting", "schema"), DECLARED, ids=[f"{row[0]['name']}.{row[1]}" for row in DECLARED]
 )
-def test_setting_is_declared_as_the_package_declares_it(plugin, setting, schema):
-    """Meltano takes a variable of the environment for declared settings only, and hides only declared secrets."""
+def test_settings_match_declarations(plugin, setting, schema):
+    """Setting is declared as the package declares it.
+
+    Meltano takes a variable of the environment for declared settings only, and hides only declared secrets.
+    """
     (declared,) = [one for one in plugin["settings"] if one["name"] == setting]
 
     assert declared == {
@@ -57,46 +60,58 @@ def test_setting_is_declared_as_the_package_declares_it(plugin, setting, schema)
 
 
 @pytest.mark.parametrize("plugin", [TAP, TARGET], ids=["tap", "target"])
-def test_nothing_is_declared_that_the_package_lacks(plugin):
-    """A setting that nothing reads would look as if it did something."""
+def test_nothing_extra_is_declared(plugin):
+    """Nothing is declared that the package lacks. A setting that nothing reads would look as if it did something."""
     assert {one["name"] for one in plugin["settings"]} == SETTINGS[plugin["name"]].keys() | SDK_SETTINGS
 
 
 @pytest.mark.parametrize("plugin", [TAP, TARGET], ids=["tap", "target"])
-def test_settings_of_the_sdk_may_be_variables(plugin):
-    """Those that are not declared do nothing as variables; as an object, stream maps would lose their nulls."""
+def test_sdk_settings_may_be_variables(plugin):
+    """Settings of the SDK may be variables.
+
+    Those that are not declared do nothing as variables; as an object, stream maps would lose their nulls.
+    """
     kinds = {one["name"]: one["kind"] for one in plugin["settings"]}
 
     assert {kinds[name] for name in SDK_SETTINGS} == {"string"}
 
 
 @pytest.mark.req("IN-03")
-def test_the_private_key_is_the_taps_only_credential():
-    """No OAuth: no client to register, no token to refresh, nothing else to keep secret."""
+def test_private_key_is_only_credential():
+    """The private key is the taps only credential.
+
+    No OAuth: no client to register, no token to refresh, nothing else to keep secret.
+    """
     settings = {one["name"]: one["kind"] for one in TAP["settings"]}
 
     assert [name for name, kind in settings.items() if kind == "password"] == ["api_key"]
     assert not [name for name in settings if re.search("oauth|client|token|refresh", name)]
 
 
-def test_required_settings_are_validated_as_a_group():
-    """``meltano config`` tells from the group what is missing."""
+def test_required_settings_are_grouped():
+    """Required settings are validated as a group. ``meltano config`` tells from the group what is missing."""
     for plugin, package in ((TAP, TapKlaviyo), (TARGET, TargetInsiderOne)):
         (group,) = plugin["settings_group_validation"]
 
         assert set(group) == set(package.config_jsonschema["required"])
 
 
-def test_shipped_mapping_is_the_example_of_the_target():
-    """There is one default mapping; the file in the package is for those who run without Meltano."""
+def test_shipped_mapping_is_example():
+    """Shipped mapping is the example of the target.
+
+    There is one default mapping; the file in the package is for those who run without Meltano.
+    """
     example = yaml.safe_load((ROOT / "target-insiderone/examples/klaviyo-default-mapping.yml").read_text())
 
     assert TARGET["config"] == example
 
 
 @pytest.mark.req("IN-21")
-def test_tap_reads_the_metrics_that_the_target_maps():
-    """A metric mapped and not read would never arrive; one read and not mapped would cost requests for nothing."""
+def test_tap_reads_mapped_metrics():
+    """Tap reads the metrics that the target maps.
+
+    A metric mapped and not read would never arrive; one read and not mapped would cost requests for nothing.
+    """
     mapped = [mapping["metric_name"] for mapping in TARGET["config"]["event_mappings"]]
 
     assert TAP["config"]["event_metrics"] == list(dict.fromkeys(mapped))
@@ -110,16 +125,22 @@ def test_shipped_settings_are_without_findings():
     assert find({**TARGET["config"], **loader["config"]}) == []
 
 
-def test_every_command_of_the_target_is_shipped():
-    """``meltano invoke target-insiderone:check`` and the like, with the settings of the project."""
+def test_target_commands_are_shipped():
+    """Every command of the target is shipped.
+
+    ``meltano invoke target-insiderone:check`` and the like, with the settings of the project.
+    """
     shipped = {name: command["args"] for name, command in TARGET["commands"].items()}
 
     assert shipped == {name: f"{name} --config=ENV" for name in commands_of(TargetInsiderOne, [check_command]).commands}
 
 
 @pytest.mark.req("IN-30")
-def test_three_schedules_of_one_flow_each():
-    """Each flow has its own cron line (UTC), so that each can be switched off alone."""
+def test_flows_have_three_schedules():
+    """Three schedules of one flow each.
+
+    Each flow has its own cron line (UTC), so that each can be switched off alone.
+    """
     flows = {job["name"]: job["tasks"] for job in PROJECT["jobs"]}
 
     assert sorted(schedule["job"] for schedule in PROJECT["schedules"]) == sorted(flows)
@@ -137,14 +158,20 @@ def test_flows_share_no_plugin_name():
     assert {PLUGINS[name]["inherit_from"] for name in used} == {"tap-klaviyo", "target-insiderone"}
 
 
-def test_shares_of_the_quota_leave_a_margin():
-    """Profiles are read by two flows, and so are events: what both may use stays below the account's quota."""
+def test_quota_shares_leave_margin():
+    """Shares of the quota leave a margin.
+
+    Profiles are read by two flows, and so are events: what both may use stays below the account's quota.
+    """
     assert 2 * TAP["config"]["rate_limit_percent"] <= 90
     assert not [flow for flow in FLOWS if "config" in PLUGINS[f"tap-klaviyo-{flow}"]]
 
 
-def test_env_example_lists_what_prod_needs():
-    """Every required setting that meltano.yml leaves open, by the name that Meltano reads."""
+def test_env_example_is_complete():
+    """Env example lists what prod needs.
+
+    Every required setting that meltano.yml leaves open, by the name that Meltano reads.
+    """
     listed = set(re.findall(r"^#? ?([A-Z][A-Z0-9_]*)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
     needed = {
         f"{plugin['name'].upper().replace('-', '_')}_{setting.upper()}"
@@ -169,8 +196,11 @@ def test_env_example_lists_nothing_unknown():
     assert listed - known == {"MELTANO_ENVIRONMENT", "MELTANO_DATABASE_URI", "MELTANO_STATE_BACKEND_URI"}
 
 
-def test_plugins_run_with_the_versions_of_the_lock_file():
-    """What production installs is what was tested; `make lock` writes both files."""
+def test_plugins_run_locked_versions():
+    """Plugins run with the versions of the lock file.
+
+    What production installs is what was tested; `make lock` writes both files.
+    """
     export = re.search(r"^EXPORT := (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert export
     done = subprocess.run(
@@ -202,15 +232,21 @@ def guarded_variables(account):
 
 
 @pytest.mark.parametrize("account", ACCOUNTS, ids=lambda path: path.name)
-def test_every_account_is_known_to_the_sandbox(account):
-    """One variable left out is enough: the ledger of a single flow led the sandbox to the real one."""
+def test_sandbox_knows_every_account(account):
+    """Every account is known to the sandbox.
+
+    One variable left out is enough: the ledger of a single flow led the sandbox to the real one.
+    """
     missing = sorted(guarded_variables(account.read_text()) - SANDBOX_ENV.keys())
 
     assert missing == [], "add these to `env` of the environment `sandbox` in meltano.yml, as those of `US` stand there"
 
 
-def test_recipe_of_a_third_account_is_complete(tmp_path):
-    """README.md, "More than one account": the commands make the file, and the lines that the sandbox needs for it."""
+def test_third_account_recipe_is_complete(tmp_path):
+    """Recipe of a third account is complete.
+
+    README.md, "More than one account": the commands make the file, and the lines that the sandbox needs for it.
+    """
     (recipe,) = re.findall(r"```sh\n(sed .*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     shutil.copytree(ROOT / "docs", tmp_path / "docs")
     shutil.copy(ROOT / "meltano.yml", tmp_path)

@@ -132,8 +132,11 @@ def history(running, database, tmp_path_factory):
 
 
 @pytest.mark.req("IN-46", "IN-47", "IN-49")
-def test_three_jobs_at_once_round_after_round(history):
-    """With quotas on, in one data folder, with one ledger: nothing is lost, disturbed or sent twice."""
+def test_three_jobs_run_concurrently(history):
+    """Three jobs at once round after round.
+
+    With quotas on, in one data folder, with one ledger: nothing is lost, disturbed or sent twice.
+    """
     for jobs in (history.mended, history.changed):
         assert [job.exit_code for job in jobs] == [0, 0, 0], jobs
         assert all(is_balanced(job) for job in jobs)
@@ -149,8 +152,11 @@ def test_three_jobs_at_once_round_after_round(history):
 
 
 @pytest.mark.req("IN-46", "IN-33")
-def test_failing_events_spare_the_profile_flow(history):
-    """When events answer 500, both flows that read events fail, say so, keep their bookmarks, and go on later."""
+def test_failing_events_spare_profiles(history):
+    """Failing events spare the profile flow.
+
+    When events answer 500, both flows that read events fail, say so, keep their bookmarks, and go on later.
+    """
     failed, mended = history.failed, figures_of(history.mended)
 
     assert [job.exit_code for job in failed] == [0, 1, 1]
@@ -165,8 +171,11 @@ def test_failing_events_spare_the_profile_flow(history):
 
 
 @pytest.mark.req("IN-04", "C-32")
-def test_canary_keys_stand_in_no_log_and_no_state(history):
-    """In runs that pass, fail and are refused; what Meltano leaves behind is for its owner alone."""
+def test_canary_keys_stay_hidden(history):
+    """Canary keys stand in no log and no state.
+
+    In runs that pass, fail and are refused; what Meltano leaves behind is for its owner alone.
+    """
     assert history.refused.exit_code == 1
     jobs = [*history.failed, *history.mended, *history.changed, history.refused]
     left_behind = "".join(job.log for job in jobs) + json.dumps(history.states)
@@ -259,13 +268,19 @@ def test_dollar_names_reach_the_target(shown):
     assert {"source_field": "$value", "parameter": "unit_sale_price", "when": "whole"} in shipped
 
 
-def test_stream_maps_may_be_a_variable(shown):
-    """Meltano takes variables of declared settings only: it did nothing, and what it should have left out was sent."""
+def test_stream_maps_as_variable(shown):
+    """Stream maps may be a variable.
+
+    Meltano takes variables of declared settings only: it did nothing, and what it should have left out was sent.
+    """
     assert shown["prod", "target-insiderone-events"]["stream_maps"] == STREAM_MAPS
 
 
-def test_sandbox_never_gets_a_real_key(shown):
-    """The environment `sandbox` outranks `.env` and the shell, for every flow and for further accounts."""
+def test_sandbox_gets_no_real_key(shown):
+    """Sandbox never gets a real key.
+
+    The environment `sandbox` outranks `.env` and the shell, for every flow and for further accounts.
+    """
     handed_over = {plugin: json.dumps(shown[name, plugin]) for name, plugin in HANDED_OVER if name == "sandbox"}
 
     real = ("pk_real", "real-token", "real:real", "shopone")
@@ -274,13 +289,19 @@ def test_sandbox_never_gets_a_real_key(shown):
     assert all("http://127.0.0.1:870" in settings for settings in handed_over.values())
 
 
-def test_share_of_the_quota_is_set_for_all_flows_at_once(shown):
-    """The variable that the documents name had no effect: each flow's own 45 stood before it."""
+def test_quota_share_applies_everywhere(shown):
+    """Share of the quota is set for all flows at once.
+
+    The variable that the documents name had no effect: each flow's own 45 stood before it.
+    """
     assert shown["prod", "tap-klaviyo-events"]["rate_limit_percent"] == "20"
 
 
-def test_forgotten_variable_of_a_second_account_is_refused(real_project, shown):
-    """It was the first shop's name instead, and the second shop's people went there, exit code 0."""
+def test_forgotten_account_variable_is_refused(real_project, shown):
+    """Forgotten variable of a second account is refused.
+
+    It was the first shop's name instead, and the second shop's people went there, exit code 0.
+    """
     loaded = real_project.meltano("--environment=prod", "invoke", "target-insiderone-us-profiles")
     checked = real_project.meltano("--environment=prod", "invoke", "target-insiderone-us-profiles:check")
 
@@ -295,8 +316,8 @@ def test_forgotten_variable_of_a_second_account_is_refused(real_project, shown):
 
 
 @pytest.mark.req("IN-30")
-def test_meltano_lists_and_runs_the_schedules(new_project, shop, shown):
-    """An orchestrator reads the list; cron calls ``meltano schedule run``."""
+def test_meltano_runs_schedules(new_project, shop, shown):
+    """Meltano lists and runs the schedules. An orchestrator reads the list; cron calls ``meltano schedule run``."""
     project = new_project()
     shop.person(1)
     shop.at(minutes=10)
@@ -316,8 +337,11 @@ def test_meltano_lists_and_runs_the_schedules(new_project, shop, shown):
 
 
 @pytest.mark.req("IN-08")
-def test_connection_is_tested_before_the_first_run(new_project, sandbox, shop):
-    """Both commands that the README recommends; what they read is no start of a sync, and nothing is written."""
+def test_connection_is_tested_first(new_project, sandbox, shop):
+    """Connection is tested before the first run.
+
+    Both commands that the README recommends; what they read is no start of a sync, and nothing is written.
+    """
     project = new_project()
     person = shop.person(1)
     shop.view(person, minutes=1)
@@ -334,8 +358,10 @@ def test_connection_is_tested_before_the_first_run(new_project, sandbox, shop):
     assert project.states() == {}
 
 
-def test_misspelt_flag_is_refused_and_nothing_is_sent(new_project, sandbox, shop):
-    """Meltano took the misspelt flag for false, and everything was sent; and the real error stood above 155 lines.
+def test_misspelt_flag_sends_nothing(new_project, sandbox, shop):
+    """Misspelt flag is refused and nothing is sent.
+
+    Meltano took the misspelt flag for false, and everything was sent; and the real error stood above 155 lines.
 
     At a list that is none Meltano broke off itself, and showed the value without the name.
     """

@@ -159,8 +159,11 @@ LASTING = (NoWayError, transport.NoWayError, NetworkSettingError, klaviyo_http.n
 
 
 @pytest.mark.parametrize("name", ["network", "connections"])
-def test_both_plugins_go_the_same_way(name):
-    """Both have the module, since neither package imports the other: what is mended in one is mended in both."""
+def test_both_plugins_share_network_code(name):
+    """Both plugins go the same way.
+
+    Both have the module, since neither package imports the other: what is mended in one is mended in both.
+    """
     files = [Path(package.__file__).parent for package in (klaviyo_http, singer_delivery.sending)]
     texts = [(folder / f"{name}.py").read_text() for folder in files]
 
@@ -169,16 +172,22 @@ def test_both_plugins_go_the_same_way(name):
 
 @BOTH
 @pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_DIR"])
-def test_every_variable_of_certificates_is_heeded(only, authority, https, ask, variable):
-    """The tap read SSL_CERT_FILE alone, the target REQUESTS_CA_BUNDLE alone: no one variable did for both."""
+def test_certificate_variables_are_used(only, authority, https, ask, variable):
+    """Every variable of certificates is heeded.
+
+    The tap read SSL_CERT_FILE alone, the target REQUESTS_CA_BUNDLE alone: no one variable did for both.
+    """
     only(**{variable: authority / ("hashed" if variable == "SSL_CERT_DIR" else "ca.pem")})
 
     assert ask(https.url)
 
 
 @BOTH
-def test_certificates_of_several_variables_are_trusted_together(only, authority, https, ask, tmp_path):
-    """One may be set for all programs of a machine, another for this pipeline, and a third be out of date."""
+def test_certificate_variables_are_combined(only, authority, https, ask, tmp_path):
+    """Certificates of several variables are trusted together.
+
+    One may be set for all programs of a machine, another for this pipeline, and a third be out of date.
+    """
     only(
         REQUESTS_CA_BUNDLE=authority / "certificate", SSL_CERT_FILE=authority / "ca.pem", SSL_CERT_DIR=tmp_path / "gone"
     )
@@ -187,8 +196,11 @@ def test_certificates_of_several_variables_are_trusted_together(only, authority,
 
 
 @BOTH
-def test_certificate_that_is_not_trusted_is_said_at_once(only, https, ask):
-    """Trying again for a quarter of an hour would only hide what is wrong."""
+def test_untrusted_certificate_is_reported(only, https, ask):
+    """Certificate that is not trusted is said at once.
+
+    Trying again for a quarter of an hour would only hide what is wrong.
+    """
     only()
 
     with pytest.raises(LASTING, match=r"certificate of `api_url` is not trusted .*SSL_CERT_FILE or REQUESTS_CA_BUNDLE"):
@@ -200,8 +212,8 @@ def test_certificate_that_is_not_trusted_is_said_at_once(only, https, ask):
     ("content", "why"),
     [(None, "No such file or directory"), ("no certificate", "contains no certificates in PEM format")],
 )
-def test_certificates_that_cannot_be_read_are_said_at_once(only, tmp_path, ask, content, why):
-    """With the variable's name, and not its value."""
+def test_unreadable_certificates_are_reported(only, tmp_path, ask, content, why):
+    """Certificates that cannot be read are said at once. With the variable's name, and not its value."""
     path = tmp_path / "hush.pem"
     if content:
         path.write_text(content)
@@ -227,8 +239,11 @@ PROXIES = {
 
 @BOTH
 @pytest.mark.parametrize(("proxy", "said"), PROXIES.values(), ids=PROXIES)
-def test_proxy_that_cannot_be_used_is_said_at_once(only, ask, proxy, said):
-    """It was retried for 15 minutes by the one, and unforeseen to the other."""
+def test_unusable_proxy_is_reported(only, ask, proxy, said):
+    """Proxy that cannot be used is said at once.
+
+    It was retried for 15 minutes by the one, and unforeseen to the other.
+    """
     only(HTTPS_PROXY=proxy)
 
     with pytest.raises(LASTING, match=said) as raised:
@@ -240,8 +255,8 @@ def test_proxy_that_cannot_be_used_is_said_at_once(only, ask, proxy, said):
 @pytest.mark.parametrize(
     ("status", "said"), [(403, r"refuses the connection to `api_url` \(403\)"), (407, "requires a user")]
 )
-def test_proxy_that_refuses_is_told_from_an_api_that_does(only, ask, status, said):
-    """Who has to be asked is another one."""
+def test_proxy_refusal_is_recognized(only, ask, status, said):
+    """Proxy that refuses is told from an API that does. Who has to be asked is another one."""
     with serving(status=status) as proxy:
         only(HTTPS_PROXY=proxy.url)
 
@@ -251,8 +266,11 @@ def test_proxy_that_refuses_is_told_from_an_api_that_does(only, ask, status, sai
 
 
 @BOTH
-def test_proxy_that_does_not_get_through_may_do_so_later(only, ask):
-    """A 502 of the tunnel says that the API is away, not that the proxy is wrong."""
+def test_proxy_without_route_is_retried(only, ask):
+    """Proxy that does not get through may do so later.
+
+    A 502 of the tunnel says that the API is away, not that the proxy is wrong.
+    """
     with serving(status=502) as proxy:
         only(HTTPS_PROXY=proxy.url)
 
@@ -262,8 +280,8 @@ def test_proxy_that_does_not_get_through_may_do_so_later(only, ask):
 
 
 @BOTH
-def test_proxy_gets_its_user_and_password(only, ask, monkeypatch):
-    """They stand in its address, and go to the proxy alone."""
+def test_proxy_gets_credentials(only, ask, monkeypatch):
+    """Proxy gets its user and password. They stand in its address, and go to the proxy alone."""
     seen = []
     monkeypatch.setattr(Answering, "send_response", recording(seen, Answering.send_response))
     with serving() as proxy:
@@ -291,8 +309,8 @@ def test_no_proxy_is_heeded(only, ask, spared):
 
 
 @BOTH
-def test_port_that_does_not_speak_tls_is_said_at_once(only, ask):
-    """An https address with the port of plain HTTP."""
+def test_plaintext_port_is_reported(only, ask):
+    """Port that does not speak TLS is said at once. An https address with the port of plain HTTP."""
     only()
     with serving() as server, pytest.raises(LASTING, match="does not speak TLS"):
         ask(server.url.replace("http:", "https:"), 900)
@@ -303,8 +321,11 @@ def test_port_that_does_not_speak_tls_is_said_at_once(only, ask):
     ("url", "said"),
     [("http://127.0.0.1:9", "refuses the connection"), ("http://api.invalid", r"cannot be found \(DNS\)")],
 )
-def test_address_without_an_answer_is_described(only, ask, url, said):
-    """A typo in the address, or no network: it may pass, and says what it is."""
+def test_silent_address_is_described(only, ask, url, said):
+    """Address without an answer is described.
+
+    A typo in the address, or no network: it may pass, and says what it is.
+    """
     only()
 
     with pytest.raises((NoWayError, transport.GaveUpError), match=said):
@@ -320,8 +341,11 @@ TOO_LARGE = {
 
 @BOTH
 @pytest.mark.parametrize("answer", TOO_LARGE.values(), ids=TOO_LARGE)
-def test_answer_that_unpacks_to_more_than_the_memory_holds_is_not_unpacked(only, ask, answer):
-    """A few hundred kilobytes can become gigabytes."""
+def test_decompression_is_bounded(only, ask, answer):
+    """Answer that unpacks to more than the memory holds is not unpacked.
+
+    A few hundred kilobytes can become gigabytes.
+    """
     only()
     with serving(**answer) as server, pytest.raises((RefusedRequestError, AnswerMismatchError), match="more than"):
         ask(server.url, 900)
@@ -366,16 +390,19 @@ def test_body_is_read_whole(only, body, headers, expected):
         (b"x", {"Content-Encoding": "br"}, singer_delivery.sending.network.urllib3.exceptions.DecodeError),
     ],
 )
-def test_body_that_is_not_whole_or_too_large_is_none(only, body, headers, error):
-    """Cut off, packed otherwise, or more than there is room for."""
+def test_incomplete_body_is_refused(only, body, headers, error):
+    """Body that is not whole or too large is none. Cut off, packed otherwise, or more than there is room for."""
     only()
 
     with pytest.raises(error):
         answering(body, **headers)
 
 
-def test_without_variables_the_certificates_of_the_system_are_trusted():
-    """In a slim container there are none, so those of certifi are trusted as well."""
+def test_system_certificates_are_default():
+    """Without variables the certificates of the system are trusted.
+
+    In a slim container there are none, so those of certifi are trusted as well.
+    """
     assert trusted_certificates({}).cert_store_stats()["x509_ca"] > 50
 
 
@@ -447,8 +474,8 @@ def test_unusable_proxy_ends_the_run(ended, plugin, proxy, said):
     assert said in log
 
 
-def test_address_that_never_answers_ends_all_streams_after_one_budget(ended):
-    """Each stream had its own 15 minutes before."""
+def test_dead_address_ends_all_streams(ended):
+    """Address that never answers ends all streams after one budget. Each stream had its own 15 minutes before."""
     code, log = ended("tap-klaviyo", "http://127.0.0.1:9", seconds=0)
 
     assert code == 1
@@ -456,8 +483,8 @@ def test_address_that_never_answers_ends_all_streams_after_one_budget(ended):
     assert log.count("summary: ") == 1
 
 
-def test_unusable_proxy_is_a_finding_of_check(ended):
-    """Before the first run."""
+def test_check_finds_unusable_proxy(ended):
+    """Unusable proxy is a finding of check. Before the first run."""
     code, log = ended("target-insiderone", "https://127.0.0.1:1", "check", HTTPS_PROXY=REFUSED)
 
     assert code == 2

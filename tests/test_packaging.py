@@ -85,8 +85,11 @@ def package(request, tmp_path_factory):
     return request.param, source, wheel
 
 
-def test_built_package_carries_licence_and_origin(package):
-    """Whoever gets a wheel or a source distribution alone knows under which terms, whose it is and what it is for."""
+def test_package_has_licence_and_origin(package):
+    """Built package carries licence and origin.
+
+    Whoever gets a wheel or a source distribution alone knows under which terms, whose it is and what it is for.
+    """
     folder, source, wheel = package
     (metadata,) = [text for name, text in wheel.items() if name.endswith(".dist-info/METADATA")]
     (licence,) = [text for name, text in wheel.items() if name.endswith(".dist-info/licenses/LICENSE")]
@@ -105,8 +108,11 @@ def test_built_package_carries_licence_and_origin(package):
     assert said.get_payload().strip() == (ROOT / folder / "README.md").read_text().strip()
 
 
-def test_built_package_holds_every_file_of_its_module(package):
-    """Schemas and the page are no Python, and yet nothing works without them; nothing else of ours goes along."""
+def test_package_has_all_files(package):
+    """Built package holds every file of its module.
+
+    Schemas and the page are no Python, and yet nothing works without them; nothing else of ours goes along.
+    """
     folder, _, wheel = package
     module = ROOT / folder / PACKAGES[folder]
     files = {str(path.relative_to(module.parent)) for path in module.rglob("*") if path.is_file()}
@@ -117,8 +123,11 @@ def test_built_package_holds_every_file_of_its_module(package):
 
 
 @pytest.mark.parametrize("plugin", [TapKlaviyo, TargetInsiderOne])
-def test_plugin_does_not_say_that_variables_are_passed_over(plugin, caplog):
-    """They are read, though not by the SDK, whose line at the start of every run made people look for a mistake."""
+def test_variables_line_is_filtered(plugin, caplog):
+    """Plugin does not say that variables are passed over.
+
+    They are read, though not by the SDK, whose line at the start of every run made people look for a mistake.
+    """
     caplog.set_level("INFO")
     plugin(config={}, validate_config=False, setup_mapper=False)
     logging.getLogger(plugin.name).info("anything else")
@@ -140,8 +149,11 @@ runpy.run_module(sys.argv[1], run_name="__main__")
 
 
 @pytest.mark.parametrize("module", ["tap_klaviyo", "target_insiderone"])
-def test_interrupt_while_modules_are_imported_ends_quietly(module):
-    """The imports take a second; a Ctrl-C within it showed a traceback. The commands begin where the modules do."""
+def test_early_interrupt_is_quiet(module):
+    """Interrupt while modules are imported ends quietly.
+
+    The imports take a second; a Ctrl-C within it showed a traceback. The commands begin where the modules do.
+    """
     done = subprocess.run([sys.executable, "-c", INTERRUPTED, module], check=False, capture_output=True, text=True)
     project = tomllib.loads((ROOT / module.replace("_", "-") / "pyproject.toml").read_text())["project"]
 
@@ -150,8 +162,11 @@ def test_interrupt_while_modules_are_imported_ends_quietly(module):
 
 
 @pytest.mark.parametrize(("folder", "plugin"), [("tap-klaviyo", TapKlaviyo), ("target-insiderone", TargetInsiderOne)])
-def test_version_is_that_of_the_code_that_runs(folder, plugin, tmp_path):
-    """On PyPI, `tap-klaviyo` is another project; with its metadata on the path, `--version` told its version."""
+def test_version_is_of_running_code(folder, plugin, tmp_path):
+    """Version is that of the code that runs.
+
+    On PyPI, `tap-klaviyo` is another project; with its metadata on the path, `--version` told its version.
+    """
     foreign = tmp_path / f"{PACKAGES[folder]}-99.9.dist-info"
     foreign.mkdir()
     (foreign / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {folder}\nVersion: 99.9\n")

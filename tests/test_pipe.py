@@ -19,8 +19,11 @@ def balanced(figures):
 
 
 @pytest.mark.req("IN-01", "IN-02", "IN-48", "C-11", "C-14")
-def test_a_hostile_account_is_moved_and_never_written(pipe, sandbox):
-    """All three flows with the default mapping: every record accounted for, every person with an address arrives."""
+def test_hostile_account_is_copied(pipe, sandbox):
+    """A hostile account is moved and never written.
+
+    All three flows with the default mapping: every record accounted for, every person with an address arrives.
+    """
     sandbox.seed(profiles=400, events=800, seed=3, hostile=True)
     pipe.tap["api_key"] = sandbox.KLAVIYO_KEY_THREE_FLOWS
 
@@ -62,8 +65,11 @@ def test_second_run_moves_changes_only(pipe, sandbox, shop):
 
 
 @pytest.mark.req("IN-47")
-def test_event_inside_the_overlap_arrives_once(pipe, shop):
-    """Overlap without memory would repeat, memory without overlap would lose: this event needs both."""
+def test_overlap_event_arrives_once(pipe, shop):
+    """Event inside the overlap arrives once.
+
+    Overlap without memory would repeat, memory without overlap would lose: this event needs both.
+    """
     person = shop.person(1)
     seen = shop.view(person, minutes=9.5)
     shop.at(minutes=10)
@@ -78,8 +84,11 @@ def test_event_inside_the_overlap_arrives_once(pipe, shop):
 
 
 @pytest.mark.req("C-5", "BX-10")
-def test_second_shared_by_many_is_neither_lost_nor_repeated(pipe, sandbox, shop):
-    """Klaviyo's times are whole seconds and its filter is strict: the boundary second needs ids in the state."""
+def test_shared_second_is_complete(pipe, sandbox, shop):
+    """Second shared by many is neither lost nor repeated.
+
+    Klaviyo's times are whole seconds and its filter is strict: the boundary second needs ids in the state.
+    """
     people = [shop.person(number) for number in range(150)]
     shop.at(minutes=5)
     sandbox.touch(people[:120], at=shop.time(4))
@@ -94,8 +103,11 @@ def test_second_shared_by_many_is_neither_lost_nor_repeated(pipe, sandbox, shop)
 
 
 @pytest.mark.req("C-3", "CS-03", "IN-47")
-def test_event_three_days_late_arrives_exactly_once(new_pipe, shop):
-    """The tap reads seven days again, the ledger drops what was delivered: without the former the event is lost."""
+def test_late_event_arrives_once(new_pipe, shop):
+    """Event three days late arrives exactly once.
+
+    The tap reads seven days again, the ledger drops what was delivered: without the former the event is lost.
+    """
     pipe = new_pipe(tap={"lookback_window_days": 7})
     person = shop.person(1)
     first = shop.view(person, minutes=1)
@@ -114,8 +126,11 @@ def test_event_three_days_late_arrives_exactly_once(new_pipe, shop):
 
 
 @pytest.mark.req("CS-03")
-def test_without_look_back_a_late_event_stays_away(pipe, shop):
-    """The counterpart: the look-back is what brings late events, at the price of reading again."""
+def test_late_event_needs_lookback(pipe, shop):
+    """Without look-back a late event stays away.
+
+    The counterpart: the look-back is what brings late events, at the price of reading again.
+    """
     person = shop.person(1)
     shop.at(minutes=10)
     pipe.run("events")
@@ -128,8 +143,11 @@ def test_without_look_back_a_late_event_stays_away(pipe, shop):
 
 
 @pytest.mark.req("C-1", "C-2", "BX-11")
-def test_future_event_neither_blocks_the_flow_nor_is_lost(pipe, shop):
-    """A cursor that follows a future-dated event finds nothing for days; ours stays behind the run's start."""
+def test_future_event_is_kept(pipe, shop):
+    """Future event neither blocks the flow nor is lost.
+
+    A cursor that follows a future-dated event finds nothing for days; ours stays behind the run's start.
+    """
     person = shop.person(1)
     future = shop.view(person, minutes=60)
     shop.at(minutes=10)
@@ -166,8 +184,11 @@ def test_withdrawn_consent_reaches_insider_one(pipe, sandbox, shop):
 
 
 @pytest.mark.req("IN-50")
-def test_empty_account_succeeds_and_leaves_a_bookmark(pipe, shop):
-    """All flows may be scheduled before there is data; the bookmark spares the next run the beginning."""
+def test_empty_account_leaves_bookmark(pipe, shop):
+    """Empty account succeeds and leaves a bookmark.
+
+    All flows may be scheduled before there is data; the bookmark spares the next run the beginning.
+    """
     shop.at(minutes=10)
 
     passed = pipe.run()
@@ -180,8 +201,11 @@ def test_empty_account_succeeds_and_leaves_a_bookmark(pipe, shop):
 
 
 @pytest.mark.req("IN-16", "IN-17", "IN-18")
-def test_guides_example_of_a_fixed_attribute_works_verbatim(new_pipe, sandbox, shop):
-    """``data_source`` = ``klaviyo`` on every profile, under ``custom``; also where Klaviyo holds something else."""
+def test_guide_example_works(new_pipe, sandbox, shop):
+    """Guides example of a fixed attribute works verbatim.
+
+    ``data_source`` = ``klaviyo`` on every profile, under ``custom``; also where Klaviyo holds something else.
+    """
     pipe = new_pipe(target={"fixed_attributes": [{"attribute": "data_source", "value": "klaviyo"}]})
     shop.person(1)
     shop.person(2, properties={"data_source": "import"})
@@ -193,8 +217,11 @@ def test_guides_example_of_a_fixed_attribute_works_verbatim(new_pipe, sandbox, s
 
 
 @pytest.mark.req("IN-06")
-def test_integrations_of_one_data_folder_share_nothing(new_pipe, shop, tmp_path):
-    """Two names, two pipelines: the second delivers what the first delivered, and keeps its own rejects."""
+def test_data_folder_is_shared_safely(new_pipe, shop, tmp_path):
+    """Integrations of one data folder share nothing.
+
+    Two names, two pipelines: the second delivers what the first delivered, and keeps its own rejects.
+    """
     shop.view(shop.person(1), minutes=1)
     shop.at(minutes=10)
     one, other = (new_pipe(name, target={"integration_name": name}) for name in ("shop_tr", "shop_us"))
@@ -209,8 +236,11 @@ def test_integrations_of_one_data_folder_share_nothing(new_pipe, shop, tmp_path)
 
 @pytest.mark.req("IN-04", "C-32")
 @pytest.mark.parametrize("side", ["klaviyo", "insiderone", None], ids=["klaviyo refuses", "insider refuses", "passes"])
-def test_keys_and_addresses_stay_out_of_logs_and_state(new_pipe, shop, side):
-    """Whatever happens, neither a key nor a person stands where operators, tickets and monitoring read."""
+def test_secrets_stay_out(new_pipe, shop, side):
+    """Keys and addresses stay out of logs and state.
+
+    Whatever happens, neither a key nor a person stands where operators, tickets and monitoring read.
+    """
     keys = {"klaviyo": "pk_canary_of_klaviyo", "insiderone": "canary-of-insider-one"}
     pipe = new_pipe(
         tap={"api_key": keys["klaviyo"]} if side == "klaviyo" else {},
@@ -230,8 +260,11 @@ def test_keys_and_addresses_stay_out_of_logs_and_state(new_pipe, shop, side):
 
 
 @pytest.mark.req("IN-35", "IN-36")
-def test_page_limit_stops_cleanly_and_the_next_run_goes_on(new_pipe, sandbox, shop):
-    """250 people, two pages of 100: the rest comes next time, nobody twice."""
+def test_page_limit_is_continued(new_pipe, sandbox, shop):
+    """Page limit stops cleanly and the next run goes on.
+
+    250 people, two pages of 100: the rest comes next time, nobody twice.
+    """
     pipe = new_pipe(tap={"max_pages": 2})
     sandbox.seed(profiles=250, events=0, seed=5, hostile=False)
     shop.at(minutes=10)
@@ -262,8 +295,11 @@ def test_failing_events_spare_the_profiles(new_pipe, sandbox, shop):
 
 
 @pytest.mark.req("IN-26", "IN-28", "IN-29", "C-8")
-def test_orders_become_purchases_one_a_line(pipe, sandbox, shop):
-    """The default mapping on an order of two lines: two purchases of one order, with price, currency and quantity."""
+def test_orders_become_line_purchases(pipe, sandbox, shop):
+    """Orders become purchases one a line.
+
+    The default mapping on an order of two lines: two purchases of one order, with price, currency and quantity.
+    """
     person = shop.person(1)
     lines = [{"ProductID": "A", "ItemPrice": 10.5, "Quantity": 2}, {"ProductID": "B", "ItemPrice": 0, "Quantity": 1}]
     properties = {"OrderId": "O-1", "Items": lines, "$value": 21, "$value_currency": "EUR"}
@@ -290,8 +326,11 @@ def test_orders_become_purchases_one_a_line(pipe, sandbox, shop):
 
 
 @pytest.mark.req("IN-31", "IN-34")
-def test_state_survives_and_outranks_the_initial_look_back(new_pipe, shop):
-    """The look-back is for the very first run: with a bookmark, neither a longer nor a shorter one changes anything."""
+def test_state_outranks_initial_lookback(new_pipe, shop):
+    """State survives and outranks the initial look-back.
+
+    The look-back is for the very first run: with a bookmark, neither a longer nor a shorter one changes anything.
+    """
     pipe = new_pipe(tap={"initial_sync_lookback_hours": 1})
     person = shop.person(1)
     shop.view(person, minutes=-120)

@@ -15,8 +15,8 @@ from klaviyo_insiderone_sandbox.testing import KLAVIYO_KEY
 BIN = Path(sys.executable).parent
 
 
-def test_both_plugins_have_the_same_module():
-    """No plugin imports the other: what is mended in one is mended in both."""
+def test_both_plugins_have_equal_module():
+    """Both plugins have the same module. No plugin imports the other: what is mended in one is mended in both."""
     modules = (tap_klaviyo.standard_streams, singer_delivery.standard_streams)
 
     assert len({Path(module.__file__).read_text() for module in modules}) == 1

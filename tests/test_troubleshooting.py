@@ -39,8 +39,8 @@ ROWS = [
 
 @pytest.mark.req("IN-22", "IN-36")
 @pytest.mark.parametrize(("stream", "tap", "target", "said"), ROWS, ids=[f"{row[0]}: {row[3]}" for row in ROWS])
-def test_log_says_what_the_table_quotes(new_pipe, sandbox, shop, stream, tap, target, said):
-    """Somebody who searches the README for a line of the log must find it."""
+def test_log_matches_readme_table(new_pipe, sandbox, shop, stream, tap, target, said):
+    """Log says what the table quotes. Somebody who searches the README for a line of the log must find it."""
     sandbox.add_key("pk_only_profiles", ["profiles:read"])
     person = shop.person(1, phone_number="12", properties={"address": {"street": "Main St."}})
     order = {"metric": "Placed Order", "profile_id": person, "properties": {"OrderId": "1", "$value": 1}}

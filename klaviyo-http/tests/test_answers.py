@@ -52,8 +52,11 @@ RETRY_AFTER = {
 
 @pytest.mark.req("C-20")
 @pytest.mark.parametrize(("header", "seconds"), RETRY_AFTER.items(), ids=RETRY_AFTER.keys())
-def test_retry_after_is_read_in_every_spelling(header, seconds):
-    """Seconds or a date, which the server's clock counts from, not ours; what is neither asks for nothing."""
+def test_retry_after_spellings_are_read(header, seconds):
+    """Retry-After is read in every spelling.
+
+    Seconds or a date, which the server's clock counts from, not ours; what is neither asks for nothing.
+    """
     failure = failed(answer(429, Retry_After=header, Date=DATE))
 
     assert isinstance(failure, TransientError)
@@ -106,8 +109,11 @@ KINDS = [
 @pytest.mark.parametrize(
     ("status", "body", "kind"), KINDS, ids=[f"{status} {body[:20]!r}" for status, body, _ in KINDS]
 )
-def test_answer_is_sorted_by_what_can_be_done_about_it(status, body, kind):
-    """Waiting helps against the edge and an outage; only a person helps against a missing scope or a wrong key."""
+def test_answer_is_sorted_by_remedy(status, body, kind):
+    """Answer is sorted by what can be done about it.
+
+    Waiting helps against the edge and an outage; only a person helps against a missing scope or a wrong key.
+    """
     failure = failed(answer(status, body))
 
     assert type(failure) is kind
@@ -152,16 +158,22 @@ NO_PAGES = [
 @pytest.mark.req("C-26")
 @pytest.mark.parametrize("decode", [read_page, read_event_page], ids=["profiles", "events"])
 @pytest.mark.parametrize("body", NO_PAGES, ids=range(len(NO_PAGES)))
-def test_body_that_is_no_whole_page_is_never_taken_for_one(decode, body):
-    """A page without links above all: it would pass for the last one, and everything behind it would be missing."""
+def test_partial_body_is_refused(decode, body):
+    """Body that is no whole page is never taken for one.
+
+    A page without links above all: it would pass for the last one, and everything behind it would be missing.
+    """
     with pytest.raises((msgspec.DecodeError, UnicodeDecodeError)):
         decode_tolerantly(body, decode)
 
 
 @pytest.mark.parametrize("decode", [read_page, read_event_page], ids=["profiles", "events"])
 @pytest.mark.parametrize("links", ["{}", '{"next":null}', '{"self":"x","next":null,"prev":"y"}'])
-def test_last_page_is_one_whose_links_name_no_next(decode, links):
-    """Klaviyo writes null; an API that leaves the link out means the same."""
+def test_last_page_has_no_link(decode, links):
+    """Last page is one whose links name no next.
+
+    Klaviyo writes null; an API that leaves the link out means the same.
+    """
     assert decode(f'{{"data":[],"links":{links}}}'.encode()).links.next is None
 
 
@@ -186,8 +198,11 @@ for _ in range(100):
 """
 
 
-def test_first_refusals_of_several_threads_at_once_are_read():
-    """Decoders that threads make of a type at the same time would meet half-made ones, and crash the process."""
+def test_concurrent_first_refusals_are_read():
+    """First refusals of several threads at once are read.
+
+    Decoders that threads make of a type at the same time would meet half-made ones, and crash the process.
+    """
     done = subprocess.run([sys.executable, "-c", FIRST_REFUSALS], capture_output=True, text=True, check=False)
 
     assert (done.returncode, done.stderr) == (0, "")

@@ -61,8 +61,11 @@ def ask_at_once(client, rounds=1):
         return list(workers.map(work, range(WORKERS)))
 
 
-def test_every_request_of_every_thread_is_counted_and_connections_are_used_again(sandbox, new_client, caplog):
-    """As many connections as workers; one more each time would cost a handshake a page."""
+def test_threads_share_count_and_connections(sandbox, new_client, caplog):
+    """Every request of every thread is counted and connections are used again.
+
+    As many connections as workers; one more each time would cost a handshake a page.
+    """
     sandbox.quotas(None)
     sandbox.latency("klaviyo", 0.02)
     client = new_client()
@@ -76,8 +79,8 @@ def test_every_request_of_every_thread_is_counted_and_connections_are_used_again
     assert not [line for line in caplog.messages if "pool is full" in line]
 
 
-def test_fetched_page_tells_its_size_and_its_time(sandbox, new_client):
-    """Both steer how many windows are read at once."""
+def test_page_has_size_and_time(sandbox, new_client):
+    """Fetched page tells its size and its time. Both steer how many windows are read at once."""
     sandbox.latency("klaviyo", 0.05)
     fetched = page(new_client())
     (request,) = sandbox.journal()
@@ -88,8 +91,11 @@ def test_fetched_page_tells_its_size_and_its_time(sandbox, new_client):
 
 @pytest.mark.req("C-20")
 @pytest.mark.parametrize("headers", [{"Retry-After": "1"}, {"Retry-After": ""}], ids=["with Retry-After", "without"])
-def test_throttling_met_by_all_workers_costs_one_more_request_per_pause(sandbox, new_client, headers):
-    """Sixteen are under way when it begins; after that a single one asks, for all of them."""
+def test_throttled_workers_probe_once(sandbox, new_client, headers):
+    """Throttling met by all workers costs one more request per pause.
+
+    Sixteen are under way when it begins; after that a single one asks, for all of them.
+    """
     sandbox.latency("klaviyo", 0.3)
     sandbox.fault("klaviyo", kind="status", status=429, headers=headers, times=WORKERS + 1)
     outcomes = ask_at_once(new_client(max_retry_seconds=6))
@@ -100,8 +106,8 @@ def test_throttling_met_by_all_workers_costs_one_more_request_per_pause(sandbox,
 
 
 @pytest.mark.req("C-19")
-def test_spent_daily_quota_ends_all_workers_at_once(sandbox, new_client):
-    """Each with the time at which it returns; none asks again."""
+def test_spent_quota_ends_all_workers(sandbox, new_client):
+    """Spent daily quota ends all workers at once. Each with the time at which it returns; none asks again."""
     sandbox.latency("klaviyo", 0.3)
     sandbox.fault("klaviyo", kind="status", status=429, headers={"Retry-After": "73473"}, times=None)
     client = new_client()
@@ -112,8 +118,11 @@ def test_spent_daily_quota_ends_all_workers_at_once(sandbox, new_client):
     assert len(sandbox.journal()) == WORKERS
 
 
-def test_probe_that_breaks_off_does_not_hold_the_others_for_ever(sandbox, new_client):
-    """A reset and a refusal of the edge say nothing about the quota: the next one asks."""
+def test_broken_probe_blocks_nobody(sandbox, new_client):
+    """Probe that breaks off does not hold the others forever.
+
+    A reset and a refusal of the edge say nothing about the quota: the next one asks.
+    """
     sandbox.latency("klaviyo", 0.3)
     sandbox.fault("klaviyo", kind="status", status=429, headers={"Retry-After": "1"}, times=WORKERS)
     for fault in ({"kind": "reset"}, {"kind": "html", "status": 403}):
@@ -125,8 +134,11 @@ def test_probe_that_breaks_off_does_not_hold_the_others_for_ever(sandbox, new_cl
     assert under_way[WORKERS : WORKERS + 3] == [1] * 3
 
 
-def test_closing_the_client_ends_what_waits(sandbox, new_client):
-    """Requests that wait for a quota, for the next attempt, or that are asked later."""
+def test_closing_ends_waits(sandbox, new_client):
+    """Closing the client ends what waits.
+
+    Requests that wait for a quota, for the next attempt, or that are asked later.
+    """
     sandbox.fault("klaviyo", kind="status", status=429, headers={"Retry-After": "600"}, times=None)
     client = new_client()
     with ThreadPoolExecutor(2) as workers:
@@ -140,8 +152,11 @@ def test_closing_the_client_ends_what_waits(sandbox, new_client):
         page(client)
 
 
-def test_server_time_does_not_go_back(sandbox, new_client):
-    """Answers overtake each other; the bounds of a later stream must not lie before those of an earlier one."""
+def test_server_time_is_monotonic(sandbox, new_client):
+    """Server time does not go back.
+
+    Answers overtake each other; the bounds of a later stream must not lie before those of an earlier one.
+    """
     client = new_client()
     before = client.run_start(endpoints.PROFILES, timedelta(minutes=1))
     sandbox.clock(frozen="2026-06-01T11:00:00Z")
@@ -156,8 +171,11 @@ def test_server_time_does_not_go_back(sandbox, new_client):
 
 @pytest.mark.req("C-32")
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_redirect_is_refused_and_its_target_never_gets_the_key(sandbox, new_client, status):
-    """Whoever controls a redirect would control where the key goes."""
+def test_redirect_never_gets_key(sandbox, new_client, status):
+    """Redirect is refused and its target never gets the key.
+
+    Whoever controls a redirect would control where the key goes.
+    """
     elsewhere = f"{sandbox.insiderone_url}/api/profiles"
     sandbox.fault("klaviyo", kind="status", status=status, headers={"Location": elsewhere})
     with pytest.raises(RefusedRequestError, match="which is not followed"):
@@ -167,8 +185,11 @@ def test_redirect_is_refused_and_its_target_never_gets_the_key(sandbox, new_clie
     assert len(sandbox.journal()) == 1
 
 
-def test_deeply_nested_answer_is_repeated_not_a_crash(sandbox, new_client):
-    """It exhausts the decoder's stack, which is no reason to end the run with an unexpected error."""
+def test_deep_answer_is_retried(sandbox, new_client):
+    """Deeply nested answer is repeated not a crash.
+
+    It exhausts the decoder's stack, which is no reason to end the run with an unexpected error.
+    """
     nested = '{"data":[{"id":"1","attributes":{"x":' + "[" * 100_000 + "]" * 100_000 + '}}],"links":{}}'
     sandbox.fault("klaviyo", kind="status", status=200, body=nested)
     fetched = page(new_client())
@@ -177,8 +198,11 @@ def test_deeply_nested_answer_is_repeated_not_a_crash(sandbox, new_client):
     assert len(sandbox.journal()) == 2
 
 
-def test_collection_whose_pages_name_each_other_comes_to_an_end(new_client, sandbox, monkeypatch):
-    """Metrics, and profiles by their ids, are read to the end before anything is emitted."""
+def test_cyclic_pages_end(new_client, sandbox, monkeypatch):
+    """Collection whose pages name each other comes to an end.
+
+    Metrics, and profiles by their ids, are read to the end before anything is emitted.
+    """
     monkeypatch.setattr("klaviyo_http.client.MOST_PAGES", 3)
     page = '{"data":[],"links":{"next":"/api/profiles?page%5Bcursor%5D=x"}}'
     sandbox.fault("klaviyo", kind="status", status=200, body=page, path=PROFILES, times=None)
@@ -188,8 +212,11 @@ def test_collection_whose_pages_name_each_other_comes_to_an_end(new_client, sand
     assert len(sandbox.journal()) == 3
 
 
-def test_answer_that_breaks_off_is_an_answer(new_client, sandbox):
-    """Whether anything ever answered decides what the other streams are worth; it did."""
+def test_broken_answer_counts_as_answer(new_client, sandbox):
+    """Answer that breaks off is an answer.
+
+    Whether anything ever answered decides what the other streams are worth; it did.
+    """
     sandbox.fault("klaviyo", kind="status", status=200, body="x", headers={"Content-Encoding": "br"}, times=None)
 
     with pytest.raises(RetriesSpentError):

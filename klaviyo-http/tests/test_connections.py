@@ -66,8 +66,11 @@ def test_slow_answer_is_a_timeout(dripping, beginning, drop):
             pool.request("GET", url, retries=False)
 
 
-def test_encrypted_answers_are_bounded_as_well():
-    """What the scheme decides is the pool; both make answers of the same kind."""
+def test_encrypted_answers_are_bounded():
+    """Encrypted answers are bounded as well.
+
+    What the scheme decides is the pool; both make answers of the same kind.
+    """
     kinds = {pool.ConnectionCls.response_class for pool in POOLS.values()}
 
     assert set(POOLS) == {"http", "https"}
@@ -89,8 +92,11 @@ def settings(sandbox):
 
 
 @pytest.mark.req("CS-23", "C-27")
-def test_dripping_page_is_asked_for_again(sandbox, settings):
-    """It is given up after five times the read timeout, and costs nothing but that."""
+def test_slow_page_is_requested_again(sandbox, settings):
+    """Dripping page is asked for again.
+
+    It is given up after five times the read timeout, and costs nothing but that.
+    """
     sandbox.seed(profiles=20, events=0)
     sandbox.fault("klaviyo", kind="drip", path="/api/profiles")
     fetched = KlaviyoClient(settings).get("/api/profiles", {"page[size]": 20}, read_page)

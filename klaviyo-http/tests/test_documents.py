@@ -44,8 +44,8 @@ def same_number(text: str, other: str) -> bool:
 @given(any_text, any_text)
 @example("\ud83e\ud83e\udde6", "\udde6\ud83e")
 @example("\\\ud83e", "\\\\ud83e")
-def test_every_text_arrives_but_for_half_characters(key, text):
-    """As a value, deep inside one, and as a key; written with escapes."""
+def test_strings_survive_except_surrogates(key, text):
+    """Every text arrives but for half characters. As a value, deep inside one, and as a key; written with escapes."""
     attributes = {"a": text, "b": {"c": [text]}, f"k{key}": None, "d": {key: 1}}
     body = json.dumps({"data": [{"id": "P1", "attributes": attributes}], "links": {"next": None}}).encode()
     (profile,) = decode_tolerantly(body, read_page).data
@@ -56,8 +56,11 @@ def test_every_text_arrives_but_for_half_characters(key, text):
 
 
 @given(st.text())
-def test_text_that_is_not_escaped_is_passed_on_byte_by_byte(text):
-    """Nothing is normalised, escaped or re-ordered in what nobody looks into."""
+def test_unescaped_string_passes_unchanged(text):
+    """Text that is not escaped is passed on byte by byte.
+
+    Nothing is normalised, escaped or re-ordered in what nobody looks into.
+    """
     encoded = json.dumps({"z": text, "a": text}, ensure_ascii=False)
     body = f'{{"data":[{{"id":"E1","relationships":{{}},"attributes":{{"p":{encoded}}}}}],"links":{{"next":null}}}}'
     (event,) = decode_tolerantly(body.encode(), read_event_page).data
@@ -65,16 +68,19 @@ def test_text_that_is_not_escaped_is_passed_on_byte_by_byte(text):
     assert bytes(event.attributes["p"]) == encoded.encode()
 
 
-def test_byte_order_mark_is_no_part_of_a_page():
-    """A proxy that writes answers anew may put one in front."""
+def test_byte_order_mark_is_ignored():
+    """Byte order mark is no part of a page. A proxy that writes answers anew may put one in front."""
     body = b'\xef\xbb\xbf{"data":[{"id":"P1","attributes":{}}],"links":{"next":null}}'
 
     assert [profile.id for profile in decode_tolerantly(body, read_page).data] == ["P1"]
 
 
 @pytest.mark.parametrize("place", ["P1", "self"])
-def test_bytes_that_are_no_utf8_are_refused(place):
-    """A target could not read the line; where no other resource came, or outside of any, they are asked for again."""
+def test_invalid_utf8_is_refused(place):
+    """Bytes that are no UTF-8 are refused.
+
+    A target could not read the line; where no other resource came, or outside of any, they are asked for again.
+    """
     body = b'{"data":[{"id":"P1","attributes":{}}],"links":{"next":null,"self":""}}'
 
     with pytest.raises((UnicodeDecodeError, OddPageError)):
@@ -98,24 +104,24 @@ def test_number_keeps_its_value(text):
 
 
 @pytest.mark.parametrize("text", ["1" * 5_000, "-" + "9" * 700, "1." + "1" * 5_000], ids=["5,000", "-700", "decimals"])
-def test_number_of_thousands_of_digits_keeps_them(text):
-    """Python refuses to read such integers as int, lest it take too long."""
+def test_huge_integer_keeps_digits(text):
+    """Number of thousands of digits keeps them. Python refuses to read such integers as int, lest it take too long."""
     assert encode(decode(text)).decode() == text
 
 
-def test_number_beyond_all_bounds_keeps_its_digits():
-    """It becomes text, rather than hold up the stream for ever."""
+def test_unbounded_number_keeps_digits():
+    """Number beyond all bounds keeps its digits. It becomes text, rather than hold up the stream for ever."""
     assert decode("[1e99999999999999999999, 1.10]") == ["1e99999999999999999999", Decimal("1.10")]
 
 
 @pytest.mark.parametrize("text", ['"-0"', '"x -0, y"', "0", "false", '""', "null", "[]", "{}", '{"":null}', "[-0.0]"])
-def test_zero_false_empty_and_null_stay_apart(text):
-    """And what only looks like a negative zero is let be."""
+def test_zero_empty_null_are_distinct(text):
+    """Zero false empty and null stay apart. And what only looks like a negative zero is let be."""
     assert encode(decode(text)).decode() == text
 
 
-def test_integers_become_int_and_other_numbers_decimal():
-    """Stream maps calculate with them."""
+def test_numbers_become_int_or_decimal():
+    """Integers become int and other numbers decimal. Stream maps calculate with them."""
     assert [type(value) for value in decode("[1, 12345678901234567890, 1.0, 1e2]")] == [int, int, Decimal, Decimal]
 
 
@@ -131,8 +137,8 @@ def usual_recursion():
 @pytest.mark.usefixtures("usual_recursion")
 @pytest.mark.parametrize("depth", [5_000, 200_000])
 @pytest.mark.parametrize("opening", [b"[", b'{"a":'])
-def test_resource_nested_too_deep_keeps_its_id_alone(depth, opening):
-    """It is one odd resource of its page; the others are read."""
+def test_deep_resource_keeps_its_id(depth, opening):
+    """Resource nested too deep keeps its id alone. It is one odd resource of its page; the others are read."""
     closing = b"]" if opening == b"[" else b"}"
     deep = opening * depth + b"1" + closing * depth
     others = [b'{"id":"%d","attributes":{"text":"[[{\\"]"}}' % number for number in (1, 3)]
@@ -168,8 +174,10 @@ UNDECODABLE = {
 
 
 @pytest.mark.parametrize("value", UNDECODABLE.values(), ids=UNDECODABLE)
-def test_resource_that_is_no_json_costs_itself_alone(value):
-    """The whole page was taken for cut off, and asked for until the stream failed, again in every run.
+def test_invalid_resource_costs_itself(value):
+    """Resource that is no JSON costs itself alone.
+
+    The whole page was taken for cut off, and asked for until the stream failed, again in every run.
 
     Half a character and brackets in the texts of the others change nothing.
     """
@@ -187,8 +195,11 @@ def test_resource_that_is_no_json_costs_itself_alone(value):
 
 
 @pytest.mark.parametrize("gap", [b"", b" \n"])
-def test_place_between_commas_costs_itself_alone(gap):
-    """Nothing between two commas was taken for an empty list, and the page for cut off."""
+def test_gap_in_page_costs_itself(gap):
+    """Place between commas costs itself alone.
+
+    Nothing between two commas was taken for an empty list, and the page for cut off.
+    """
     body = (
         b'{"data":[{"id":"A","attributes":{}},%b,{"id":"B","attributes":{}},%b],"included":[%b],"links":{"next":null}}'
     )
@@ -200,8 +211,8 @@ def test_place_between_commas_costs_itself_alone(gap):
 
 
 @pytest.mark.parametrize("member", [b"NaN", b'"\xfc"', b"[007]", b'{"id":"X","type":"profile","attributes":{"a":.5}}'])
-def test_included_resource_that_is_no_json_leaves_its_event(member):
-    """The event comes, and what came along with it is named."""
+def test_invalid_included_leaves_its_event(member):
+    """Included resource that is no JSON leaves its event. The event comes, and what came along with it is named."""
     body = b'{"included":[%b],"data":[{"id":"E","relationships":{},"attributes":{}}],"links":{"next":null}}'
 
     page = decode_tolerantly(body % member, read_event_page)
@@ -210,8 +221,11 @@ def test_included_resource_that_is_no_json_leaves_its_event(member):
     assert [(odd.place, odd.id) for odd in page.odd] == [("included[0]", "X" if b"id" in member else None)]
 
 
-def test_page_that_is_cut_off_is_no_page():
-    """Wherever it ends; it is asked for again. So is one that is no JSON outside of its resources."""
+def test_truncated_page_is_refused():
+    """Page that is cut off is no page.
+
+    Wherever it ends; it is asked for again. So is one that is no JSON outside of its resources.
+    """
     body = b'{"data":[{"id":"A","attributes":{}},{"id":"B","attributes":{"a":NaN,"b":"\\"c"}}],"links":{"next":null}}'
 
     for end in range(len(body)):

@@ -46,8 +46,11 @@ def per(limit: str) -> int:
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS.values(), ids=list(ENDPOINTS))
-def test_row_says_what_the_document_says(operations: dict[str, dict[str, Any]], endpoint: Endpoint) -> None:
-    """Scopes, quota, page sizes, operators, order and what can be asked for besides."""
+def test_row_matches_vendor_document(operations: dict[str, dict[str, Any]], endpoint: Endpoint) -> None:
+    """Row says what the document says.
+
+    Scopes, quota, page sizes, operators, order and what can be asked for besides.
+    """
     operation = operations[endpoint.bucket]
     limits = operation["x-klaviyo-ratelimit"]
     operators = {
@@ -73,8 +76,11 @@ def test_row_says_what_the_document_says(operations: dict[str, dict[str, Any]], 
     assert {kind: set(values) for kind, values in endpoint.additional.items()} == documented
 
 
-def test_quota_of_a_parameter_is_told_by_every_endpoint_that_has_it(operations: dict[str, dict[str, Any]]) -> None:
-    """Only the prose of an operation states it; `subscriptions` costs nothing."""
+def test_parameter_quota_is_always_stated(operations: dict[str, dict[str, Any]]) -> None:
+    """Quota of a parameter is told by every endpoint that has it.
+
+    Only the prose of an operation states it; `subscriptions` costs nothing.
+    """
     for name, quota in PARAMETER_QUOTAS.items():
         told = [
             operation["description"].split(f"={name}`", maxsplit=1)[1]
@@ -88,8 +94,11 @@ def test_quota_of_a_parameter_is_told_by_every_endpoint_that_has_it(operations: 
         }
 
 
-def test_bucket_of_every_documented_path_is_its_pattern(paths: dict[str, Any]) -> None:
-    """Ids always stand in the third place, so that a path alone tells its quota."""
+def test_bucket_is_the_path_pattern(paths: dict[str, Any]) -> None:
+    """Bucket of every documented path is its pattern.
+
+    Ids always stand in the third place, so that a path alone tells its quota.
+    """
     patterns = {re.sub(r"\{[^}]+\}", "{id}", path.rstrip("/")) for path in paths if path.startswith("/api/")}
 
     assert {bucket_of("GET", pattern.replace("{id}", "Y6nRLr")) for pattern in patterns} == {
@@ -97,8 +106,11 @@ def test_bucket_of_every_documented_path_is_its_pattern(paths: dict[str, Any]) -
     }
 
 
-def test_lists_share_the_quota_of_their_members() -> None:
-    """It is one endpoint, whichever list is asked for; writing to it is another."""
+def test_lists_and_members_share_quota() -> None:
+    """Lists share the quota of their members.
+
+    It is one endpoint, whichever list is asked for; writing to it is another.
+    """
     one, another = (buckets_of("GET", f"/api/lists/{key}/profiles/") for key in ("Y6nRLr", "ZzZzZz"))
 
     assert one == another == ("GET /api/lists/{id}/profiles",)

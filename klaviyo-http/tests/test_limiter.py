@@ -89,8 +89,11 @@ RETRY_AFTER = {
 
 @pytest.mark.req("C-20")
 @pytest.mark.parametrize("retry_after", RETRY_AFTER.values(), ids=RETRY_AFTER.keys())
-def test_throttling_of_25_seconds_costs_no_more_than_two_requests_besides_those_under_way(retry_after):
-    """Whatever ``Retry-After`` says: sixteen may be under way when it begins, and no crowd knocks at a closed door."""
+def test_throttling_costs_two_requests(retry_after):
+    """Throttling of 25 seconds costs no more than two requests besides those under way.
+
+    Whatever ``Retry-After`` says: sixteen may be under way when it begins, and no crowd knocks at a closed door.
+    """
     account = Account(lambda now: retry_after(26.5 - now) if 1.5 <= now < 26.5 else None)
     account.play(pages=200)
 
@@ -99,8 +102,8 @@ def test_throttling_of_25_seconds_costs_no_more_than_two_requests_besides_those_
 
 
 @pytest.mark.req("C-20")
-def test_no_request_goes_out_before_a_retry_after_has_passed():
-    """The longest of those that came counts, for every worker."""
+def test_retry_after_is_respected():
+    """No request goes out before a Retry-After has passed. The longest of those that came counts, for every worker."""
     account = Account(lambda now: {0.0: 7}.get(now, 3) if now < 7 else None)
     account.play(pages=50)
 
@@ -108,8 +111,8 @@ def test_no_request_goes_out_before_a_retry_after_has_passed():
     assert account.served == 50
 
 
-def test_one_request_probes_and_its_success_lets_all_others_out():
-    """Once the API answers, nothing is held back any more."""
+def test_successful_probe_releases_all():
+    """One request probes and its success lets all others out. Once the API answers, nothing is held back any more."""
     account = Account(lambda now: 2 if now < 1 else None)
     account.play(pages=WORKERS + 1)
     after = [moment for moment in account.sent if moment > 1]
@@ -118,8 +121,11 @@ def test_one_request_probes_and_its_success_lets_all_others_out():
     assert after[1 : WORKERS + 1] == [after[1]] * WORKERS
 
 
-def test_probe_that_fails_otherwise_hands_the_probing_on():
-    """A reset or a 500 says nothing about the quota; whoever is next asks, and nobody waits for ever."""
+def test_failed_probe_is_passed_on():
+    """Probe that fails otherwise hands the probing on.
+
+    A reset or a 500 says nothing about the quota; whoever is next asks, and nobody waits for ever.
+    """
     answers = iter([2.0] * WORKERS + ["fails"] * 5)
     account = Account(lambda _: next(answers, None))
     account.play(pages=40, until=600)
@@ -130,8 +136,11 @@ def test_probe_that_fails_otherwise_hands_the_probing_on():
 
 
 @pytest.mark.req("C-19")
-def test_pause_beyond_the_budget_ends_every_request_at_once():
-    """Those that wait for somebody else's probe included, and each learns when the quota returns."""
+def test_long_pause_ends_all_requests():
+    """Pause beyond the budget ends every request at once.
+
+    Those that wait for somebody else's probe included, and each learns when the quota returns.
+    """
     account = Account(lambda now: 600 if now < 2000 else None)
     account.play(pages=1, until=3000)
 
@@ -141,8 +150,8 @@ def test_pause_beyond_the_budget_ends_every_request_at_once():
     assert {(round(moment, 1), seconds) for moment, seconds in account.spent} == {(600.4, 600.0)}
 
 
-def test_retry_after_as_long_as_the_budget_is_waited_for():
-    """It is not beyond it; the request goes out once more."""
+def test_retry_after_within_budget_waits():
+    """Retry-After as long as the budget is waited for. It is not beyond it; the request goes out once more."""
     account = Account(lambda now: 1 if now < 1 else None, patience=1)
     account.play(pages=WORKERS)
 
@@ -150,8 +159,11 @@ def test_retry_after_as_long_as_the_budget_is_waited_for():
     assert account.served == WORKERS
 
 
-def test_endless_throttling_ends_every_request_within_the_budget():
-    """Also where the API never says when: then the error does not pretend to know."""
+def test_endless_throttling_ends_in_budget():
+    """Endless throttling ends every request within the budget.
+
+    Also where the API never says when: then the error does not pretend to know.
+    """
     account = Account(lambda _: 0, patience=60)
     account.play(pages=1, until=3000)
 
@@ -168,8 +180,8 @@ def test_recovery_begins_the_caution_anew():
     assert account.sent[-1] > 102
 
 
-def test_throttled_bucket_leaves_the_others_alone():
-    """Events are read on while profiles are throttled."""
+def test_throttled_bucket_leaves_others_alone():
+    """Throttled bucket leaves the others alone. Events are read on while profiles are throttled."""
     limiter = Limiter(100, 900, lambda: 0.0)
     profiles, events = limiter.ticket((PROFILES,)), limiter.ticket(("GET /api/events",))
     limiter.line_up(profiles)
@@ -192,8 +204,11 @@ def let_out(limiter, ticket):
 
 
 @pytest.mark.req("C-20")
-def test_budget_of_a_request_counts_from_its_first_failure():
-    """Also where others were served meanwhile: a page that is throttled again and again must not take for ever."""
+def test_budget_starts_at_first_failure():
+    """Budget of a request counts from its first failure.
+
+    Also where others were served meanwhile: a page that is throttled again and again must not take for ever.
+    """
     now = [0.0]
     limiter = Limiter(100, 10, lambda: now[0])
     unlucky, lucky = limiter.ticket((PROFILES,)), limiter.ticket((PROFILES,))
@@ -211,8 +226,11 @@ def test_budget_of_a_request_counts_from_its_first_failure():
 
 
 @pytest.mark.req("C-20")
-def test_request_that_only_waits_for_the_probes_of_others_gives_up_with_them():
-    """Its own attempts have not even begun; else every worker would add a budget of its own, one after the other."""
+def test_waiters_give_up_with_probe():
+    """Request that only waits for the probes of others gives up with them.
+
+    Its own attempts have not even begun; else every worker would add a budget of its own, one after the other.
+    """
     now = [0.0]
     limiter = Limiter(100, 10, lambda: now[0])
     asking, waiting = limiter.ticket((PROFILES,)), limiter.ticket((PROFILES,))

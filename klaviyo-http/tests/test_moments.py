@@ -50,8 +50,11 @@ def offset_of(moment: datetime, form: str) -> str:
 
 @pytest.mark.req("BX-13", "C-23", "CS-24")
 @given(seconds, st.sampled_from("Tt "), fractions, st.sampled_from(["Z", "z", "", "+0000", "+00:00"]), st.booleans())
-def test_every_spelling_becomes_rfc3339_utc_of_the_same_moment(moment, separator, fraction, form, in_utc):
-    """Blank or ``t`` for the T, any offset or none, ``z``, and a fraction of any length, of which no digit is lost."""
+def test_spellings_become_rfc3339_utc(moment, separator, fraction, form, in_utc):
+    """Every spelling becomes RFC 3339 UTC of the same moment.
+
+    Blank or ``t`` for the T, any offset or none, ``z``, and a fraction of any length, of which no digit is lost.
+    """
     moment = moment.astimezone(UTC) if in_utc else moment
     text = rfc3339(f"{moment:%Y-%m-%d}{separator}{moment:%H:%M:%S}{fraction}{offset_of(moment, form)}")
 
@@ -79,15 +82,18 @@ def test_every_spelling_becomes_rfc3339_utc_of_the_same_moment(moment, separator
     ],
 )
 @pytest.mark.req("BX-13", "C-23")
-def test_spellings_that_have_been_seen_or_are_allowed(sent, spelt):
-    """By hand, so that the rule does not judge itself; on the text and on the bytes."""
+def test_known_and_allowed_spellings(sent, spelt):
+    """Spellings that have been seen or are allowed.
+
+    By hand, so that the rule does not judge itself; on the text and on the bytes.
+    """
     assert rfc3339(sent) == spelt
     assert respelt(sent) == spelt
 
 
 @given(seconds.map(lambda moment: moment.astimezone(UTC).isoformat()), fractions)
-def test_fast_path_and_general_rule_agree(text, fraction):
-    """Nearly all times take the short cut over the encoded bytes."""
+def test_fast_path_matches_general_rule(text, fraction):
+    """Fast path and general rule agree. Nearly all times take the short cut over the encoded bytes."""
     text = f"{text[:19]}{fraction}+00:00"
     expected = f"{text[:19]}{fraction}Z"
 
@@ -118,8 +124,11 @@ NO_MOMENTS = [
 
 
 @pytest.mark.parametrize("text", NO_MOMENTS)
-def test_what_is_no_moment_stays_as_it_is(text):
-    """A value that the API may send one day is passed on rather than lost, however near it comes to a date."""
+def test_non_times_stay_unchanged(text):
+    """What is no moment stays as it is.
+
+    A value that the API may send one day is passed on rather than lost, however near it comes to a date.
+    """
     assert rfc3339(text) == text
     assert respelt(text) == text
 
@@ -135,8 +144,8 @@ def test_shape_alone_makes_no_moment(text):
 
 
 @given(st.text())
-def test_any_text_passes_the_bytes_as_it_passes_the_rule(text):
-    """Quotes, escapes and everything else that JSON text may hold."""
+def test_bytes_path_matches_rule(text):
+    """Any text passes the bytes as it passes the rule. Quotes, escapes and everything else that JSON text may hold."""
     assert respelt(text) == rfc3339(text)
 
 
@@ -150,8 +159,11 @@ def test_other_json_values_pass(value):
 
 
 @given(st.dictionaries(st.text(), st.text() | st.none() | st.booleans() | st.integers(), max_size=5), moments)
-def test_only_declared_times_of_subscriptions_change(free, moment):
-    """Free texts that look like a time, or like a member, are nobody's business."""
+def test_only_declared_times_change(free, moment):
+    """Only declared times of subscriptions change.
+
+    Free texts that look like a time, or like a member, are nobody's business.
+    """
     rest = {key: value for key, value in free.items() if key not in CONSENT_TIMES}
     spelt = moment.isoformat(sep=" ")
     sent = {"email": {"marketing": {"method_detail": f'"timestamp": "{spelt}"', "timestamp": spelt, **rest}}}
@@ -175,8 +187,11 @@ metadata = st.dictionaries(st.sampled_from(["timestamp", "metadata", "é"]), ope
 
 @pytest.mark.req("CS-24")
 @given(metadata, metadata, st.sampled_from([(",", ":"), (" , ", " : ")]), st.booleans())
-def test_open_metadata_of_subscriptions_is_left_alone(first, second, separators, ascii_only):
-    """Klaviyo declares no date in it; the times beside it, before and after, are spelt anew."""
+def test_subscription_metadata_stays_unchanged(first, second, separators, ascii_only):
+    """Open metadata of subscriptions is left alone.
+
+    Klaviyo declares no date in it; the times beside it, before and after, are spelt anew.
+    """
     sent = {
         "email": {
             "open_tracking": {"valid_until": BLANK_AND_OFFSET, "metadata": first, "last_updated": BLANK_AND_OFFSET},
@@ -193,8 +208,8 @@ def test_open_metadata_of_subscriptions_is_left_alone(first, second, separators,
     assert changed["whatsapp"] == {"marketing": {"metadata": None, "created_timestamp": "2021-05-17T23:43:28Z"}}
 
 
-def test_bytes_of_subscriptions_stay_but_for_the_times():
-    """Blanks, order, repeated members and the digits of numbers."""
+def test_only_subscription_times_change():
+    """Bytes of subscriptions stay but for the times. Blanks, order, repeated members and the digits of numbers."""
     digits = b"7" * 5_000
     sent = (
         b'{ "x" : 1.10 , "last_updated":"2026-05-01 10:00:00", "x": -0, "metadata":{"a": %b}, "list_id":"x" }' % digits

@@ -52,8 +52,8 @@ def waiting_workers(permits, workers, work=lambda _ticket: None):
     return asked
 
 
-def test_closing_ends_every_wait_at_once(permits, workers):
-    """A run that is stopped must not hang for the rest of a Retry-After."""
+def test_closing_ends_permit_waits(permits, workers):
+    """Closing ends every wait at once. A run that is stopped must not hang for the rest of a Retry-After."""
     throttle(permits, 800)
     asked = waiting_workers(permits, workers)
     permits.close()
@@ -63,8 +63,11 @@ def test_closing_ends_every_wait_at_once(permits, workers):
         pass
 
 
-def test_abandoned_requests_end_and_later_ones_do_not(permits, workers):
-    """A stream that has failed must not go on asking while the next one is read; they may draw from one quota."""
+def test_abandoning_spares_later_requests(permits, workers):
+    """Abandoned requests end and later ones do not.
+
+    A stream that has failed must not go on asking while the next one is read; they may draw from one quota.
+    """
     throttle(permits, 0.3)
     asked = [workers.submit(permits.pause, permits.ticket(PROFILES), 800) for _ in range(3)]
     until_waiting(permits, 3)
@@ -77,8 +80,11 @@ def test_abandoned_requests_end_and_later_ones_do_not(permits, workers):
 
 
 @pytest.mark.req("C-19")
-def test_pause_that_outlasts_the_budget_reaches_all_who_wait(permits, workers):
-    """One of them learns it from its answer; the others must not wait for their turn to hear of it."""
+def test_long_pause_reaches_all_waiters(permits, workers):
+    """Pause that outlasts the budget reaches all who wait.
+
+    One of them learns it from its answer; the others must not wait for their turn to hear of it.
+    """
     throttle(permits, 800)
     asked = waiting_workers(permits, workers)
     last = permits.ticket(PROFILES)
@@ -91,8 +97,11 @@ def test_pause_that_outlasts_the_budget_reaches_all_who_wait(permits, workers):
 
 
 @pytest.mark.req("C-20")
-def test_only_one_thread_probes_and_each_failure_hands_the_probing_on(permits, workers):
-    """All but the last die without an answer, each while the others wait. What the last one gets ends it."""
+def test_one_thread_probes_at_once(permits, workers):
+    """Only one thread probes and each failure hands the probing on.
+
+    All but the last die without an answer, each while the others wait. What the last one gets ends it.
+    """
     throttle(permits, 0.2)
     order = []
 
@@ -111,8 +120,11 @@ def test_only_one_thread_probes_and_each_failure_hands_the_probing_on(permits, w
     assert order == sorted(order)
 
 
-def test_all_go_out_together_when_the_wait_is_over(permits, workers):
-    """Nobody waits for the answer of the one before, unless that is a probe."""
+def test_waiters_are_released_together(permits, workers):
+    """All go out together when the wait is over.
+
+    Nobody waits for the answer of the one before, unless that is a probe.
+    """
     permits.hold(permits.ticket(PROFILES), 0.2)
     together = threading.Barrier(WORKERS)
     asked = waiting_workers(permits, workers, lambda _ticket: together.wait(timeout=10))

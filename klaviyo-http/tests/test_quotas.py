@@ -47,8 +47,11 @@ def send(limiter, clock, names=(PROFILES,), journey=0.0):
 
 
 @given(st.integers(min_value=1, max_value=100), st.integers(min_value=0, max_value=60_000))
-def test_no_interval_ever_holds_more_than_its_quota(percent, phase):
-    """Nobody tells where the API's windows begin, so no second and no minute may exceed, wherever it begins."""
+def test_no_interval_exceeds_its_quota(percent, phase):
+    """No interval ever holds more than its quota.
+
+    Nobody tells where the API's windows begin, so no second and no minute may exceed, wherever it begins.
+    """
     clock = Clock(1000 + phase / 1000)
     limiter = Limiter(percent, 900, clock)
     sent = [send(limiter, clock) for _ in range(1_000)]
@@ -59,8 +62,11 @@ def test_no_interval_ever_holds_more_than_its_quota(percent, phase):
 
 
 @given(st.lists(st.floats(min_value=0, max_value=0.9), min_size=300, max_size=300))
-def test_quota_holds_however_long_requests_travel(journeys):
-    """The API counts a request when it arrives, which may be as late as its answer, and as early as it was sent."""
+def test_quota_holds_for_slow_requests(journeys):
+    """Quota holds however long requests travel.
+
+    The API counts a request when it arrives, which may be as late as its answer, and as early as it was sent.
+    """
     clock = Clock()
     limiter = Limiter(100, 900, clock)
     limiter.learn(limiter.ticket((PROFILES,)), "10, 10;w=1, 100;w=60")
@@ -81,8 +87,11 @@ def test_minute_is_used_up(clock):
 
 
 @pytest.mark.req("CS-05")
-def test_parameter_draws_from_a_bucket_of_its_own_as_well(clock):
-    """Predictive analytics cut the profile quota to a fifth, wherever they are asked for, and its share likewise."""
+def test_parameter_has_its_own_bucket(clock):
+    """Parameter draws from a bucket of its own as well.
+
+    Predictive analytics cut the profile quota to a fifth, wherever they are asked for, and its share likewise.
+    """
     limiter = Limiter(50, 900, clock)
     sent = [send(limiter, clock, PREDICTIONS) for _ in range(76)]
 
@@ -92,8 +101,11 @@ def test_parameter_draws_from_a_bucket_of_its_own_as_well(clock):
     assert sent[75] - sent[0] >= MINUTE
 
 
-def test_limits_that_the_account_states_are_taken_over(clock):
-    """With what was already sent still counted, and a daily window where there is one."""
+def test_stated_limits_are_adopted(clock):
+    """Limits that the account states are taken over.
+
+    With what was already sent still counted, and a daily window where there is one.
+    """
     limiter = Limiter(50, 900, clock)
     for _ in range(3):
         send(limiter, clock)
@@ -107,8 +119,11 @@ def test_limits_that_the_account_states_are_taken_over(clock):
     assert refused.seconds == pytest.approx(DAY, rel=0.01)
 
 
-def test_limits_of_an_answer_that_two_buckets_gave_are_taken_for_neither(clock):
-    """It is not told which of them is meant; taken for the endpoint's, the smaller one would outlast the parameter."""
+def test_ambiguous_limits_are_ignored(clock):
+    """Limits of an answer that two buckets gave are taken for neither.
+
+    It is not told which of them is meant; taken for the endpoint's, the smaller one would outlast the parameter.
+    """
     limiter = Limiter(100, 900, clock)
     limiter.learn(limiter.ticket(PREDICTIONS), "10, 10;w=1, 150;w=60")
     sent = [send(limiter, clock) for _ in range(75)]
@@ -116,8 +131,11 @@ def test_limits_of_an_answer_that_two_buckets_gave_are_taken_for_neither(clock):
     assert sent[74] == sent[0]
 
 
-def test_keeping_pace_is_no_reason_to_give_up(clock):
-    """However small the retry budget: a quota of a minute returns, a daily one does not."""
+def test_steady_pace_never_gives_up(clock):
+    """Keeping pace is no reason to give up.
+
+    However small the retry budget: a quota of a minute returns, a daily one does not.
+    """
     limiter = Limiter(1, 0, clock)
     sent = [send(limiter, clock) for _ in range(15)]
 
@@ -152,14 +170,17 @@ def test_header_without_sense_changes_nothing(clock, header):
     assert sent[750] - sent[0] >= MINUTE
 
 
-def test_limits_are_read_wherever_they_stand_in_the_header():
-    """In any order, with or without spaces."""
+def test_limits_header_order_is_irrelevant():
+    """Limits are read wherever they stand in the header. In any order, with or without spaces."""
     assert limits_in("75, 75;w=1, 750;w=60") == [(75, 1), (750, 60)]
     assert limits_in("750;w=60,75;w=1") == [(750, 60), (75, 1)]
 
 
-def test_endpoint_that_nobody_listed_has_a_quota_too(clock):
-    """A link may name a path that the table does not know; it is kept to a modest pace, not refused by a mistake."""
+def test_unlisted_endpoint_has_quota(clock):
+    """Endpoint that nobody listed has a quota too.
+
+    A link may name a path that the table does not know; it is kept to a modest pace, not refused by a mistake.
+    """
     limiter = Limiter(100, 900, clock)
     sent = [send(limiter, clock, ("GET /api/unheard-of",)) for _ in range(11)]
 
@@ -167,14 +188,20 @@ def test_endpoint_that_nobody_listed_has_a_quota_too(clock):
     assert sent[10] - sent[0] >= SECOND
 
 
-def test_slash_at_the_end_of_a_path_makes_no_endpoint_of_its_own():
-    """Klaviyo takes collections with or without one, and its links may have it: it is the same quota."""
+def test_trailing_slash_shares_endpoint():
+    """Slash at the end of a path makes no endpoint of its own.
+
+    Klaviyo takes collections with or without one, and its links may have it: it is the same quota.
+    """
     assert buckets_of("GET", "/api/profiles/", "sort=updated") == (PROFILES,)
     assert buckets_of("GET", "/api/profiles", "sort=updated") == (PROFILES,)
 
 
-def test_requests_go_out_in_the_order_asked(clock):
-    """The oldest page is the one that everything waits for; who asks later does not overtake it for the same quota."""
+def test_requests_keep_their_order(clock):
+    """Requests go out in the order asked.
+
+    The oldest page is the one that everything waits for; who asks later does not overtake it for the same quota.
+    """
     limiter = Limiter(100, 900, clock)
     limiter.learn(limiter.ticket((PROFILES,)), "1, 1;w=1")
     send(limiter, clock)

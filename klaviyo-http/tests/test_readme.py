@@ -20,8 +20,8 @@ def test_readmes_example_reads_every_page(sandbox, profiles, capsys):
     assert capsys.readouterr().out == "250 profiles\n"
 
 
-def test_readmes_filter_is_one_of_the_endpoint(sandbox, profiles):
-    """It is pasted into the example."""
+def test_readme_filter_is_valid(sandbox, profiles):
+    """README's filter is one of the endpoint. It is pasted into the example."""
     sandbox.add_profiles([*profiles(5), {"id": "ADA", "attributes": {"email": "ada@shop.example"}}])
     (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     (parameters,) = re.findall(r"`(\{\"filter\".*?\})`", README)

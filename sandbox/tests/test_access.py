@@ -37,7 +37,8 @@ def test_wrong_credentials_are_a_401(sandbox: Sandbox, authorization: str | None
 
 
 @pytest.mark.parametrize("revision", [None, "", "latest", "2026-7-15", "2026-13-01", "2023-10-15", "2026-07-15.pre"])
-def test_a_missing_or_malformed_revision_is_a_400(sandbox: Sandbox, revision: str | None) -> None:
+def test_bad_revision_is_400(sandbox: Sandbox, revision: str | None) -> None:
+    """A missing or malformed revision is a 400."""
     headers = {**GOOD, "revision": revision} if revision is not None else {"Authorization": GOOD["Authorization"]}
 
     assert get(sandbox, "/api/profiles", headers).status_code == 400
@@ -67,7 +68,8 @@ def test_a_missing_scope_is_named(sandbox: Sandbox, path: str, scope: str) -> No
 
 
 @pytest.mark.parametrize("path", ["/api/profiles", "/api/events"])
-def test_the_key_of_the_three_flows_reads_profiles_and_events(sandbox: Sandbox, path: str) -> None:
+def test_flow_key_reads_both(sandbox: Sandbox, path: str) -> None:
+    """The key of the three flows reads profiles and events."""
     headers = {**GOOD, "Authorization": f"Klaviyo-API-Key {KLAVIYO_KEY_THREE_FLOWS}"}
 
     assert get(sandbox, path, headers).status_code == 200
@@ -85,14 +87,15 @@ def test_the_key_of_the_three_flows_reads_profiles_and_events(sandbox: Sandbox, 
         "/api/metrics/X",
     ],
 )
-def test_what_does_not_exist_is_a_404(klaviyo: KlaviyoCaller, path: str) -> None:
+def test_unknown_resource_is_404(klaviyo: KlaviyoCaller, path: str) -> None:
+    """What does not exist is a 404."""
     answer = klaviyo.get(path)
 
     assert answer.status_code == answer.json()["errors"][0]["status"] == 404
 
 
-def test_a_malformed_event_id_is_a_400(klaviyo: KlaviyoCaller) -> None:
-    """As on the wire, where an id is checked before it is looked up."""
+def test_malformed_event_id_is_400(klaviyo: KlaviyoCaller) -> None:
+    """A malformed event id is a 400. As on the wire, where an id is checked before it is looked up."""
     assert klaviyo.get("/api/events/not%20an%20id").status_code == 400
     assert klaviyo.get("/api/events/4vRpBT").status_code == 404
 
@@ -126,10 +129,8 @@ def test_a_trailing_slash_is_accepted(klaviyo: KlaviyoCaller) -> None:
         ("/api/accounts", {"filter": "equals(id,'1')"}, "filter"),
     ],
 )
-def test_an_unknown_parameter_value_is_a_400(
-    klaviyo: KlaviyoCaller, path: str, parameters: dict[str, str], named: str
-) -> None:
-    """Silent acceptance would hide a tap's spelling mistakes."""
+def test_unknown_parameter_is_400(klaviyo: KlaviyoCaller, path: str, parameters: dict[str, str], named: str) -> None:
+    """An unknown parameter value is a 400. Silent acceptance would hide a tap's spelling mistakes."""
     answer = klaviyo.get(path, **parameters)
 
     assert answer.status_code == 400

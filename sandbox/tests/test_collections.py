@@ -58,8 +58,8 @@ def add_segments(sandbox: Sandbox, number: int) -> None:
 
 @pytest.mark.parametrize("size", [1, 7, 10])
 @pytest.mark.parametrize("sort", ["id", "-id", "name", "-name", "created", "-created"])
-def test_every_order_shows_each_row_once(klaviyo: KlaviyoCaller, sandbox: Sandbox, size: int, sort: str) -> None:
-    """The id breaks ties, and rows without the sort key have a place too."""
+def test_every_order_is_complete(klaviyo: KlaviyoCaller, sandbox: Sandbox, size: int, sort: str) -> None:
+    """Every order shows each row once. The id breaks ties, and rows without the sort key have a place too."""
     add_segments(sandbox, 23)
 
     rows = klaviyo.walk("/api/segments", page__size=size, sort=sort)
@@ -70,8 +70,8 @@ def test_every_order_shows_each_row_once(klaviyo: KlaviyoCaller, sandbox: Sandbo
         assert shown == sorted(shown, reverse=sort.startswith("-"))
 
 
-def test_cursor_survives_the_row_that_it_names(klaviyo: KlaviyoCaller, sandbox: Sandbox) -> None:
-    """It is a key, not a position: a row that moves away loses nobody."""
+def test_cursor_survives_its_row(klaviyo: KlaviyoCaller, sandbox: Sandbox) -> None:
+    """Cursor survives the row that it names. It is a key, not a position: a row that moves away loses nobody."""
     add_segments(sandbox, 4)
     first = klaviyo.get("/api/segments", page__size=2, sort="created").json()
 
@@ -138,8 +138,11 @@ def test_starred_is_accepted_and_ignored(klaviyo: KlaviyoCaller, sandbox: Sandbo
 
 
 @pytest.mark.usefixtures("tagged")
-def test_target_of_a_to_one_relationship_is_always_told(klaviyo: KlaviyoCaller) -> None:
-    """Those of a to-many relationship are told when they are included."""
+def test_to_one_target_is_stated(klaviyo: KlaviyoCaller) -> None:
+    """Target of a to-one relationship is always told.
+
+    Those of a to-many relationship are told when they are included.
+    """
     relationships = klaviyo.get("/api/tags/T1").json()["data"]["relationships"]
 
     assert relationships["tag-group"]["data"] == {"type": "tag-group", "id": "G1"}
@@ -147,8 +150,8 @@ def test_target_of_a_to_one_relationship_is_always_told(klaviyo: KlaviyoCaller) 
 
 
 @pytest.mark.usefixtures("tagged")
-def test_page_includes_each_related_resource_once(klaviyo: KlaviyoCaller) -> None:
-    """Both lists have the tag; its sparse fields hold for it alone."""
+def test_related_resources_included_once(klaviyo: KlaviyoCaller) -> None:
+    """Page includes each related resource once. Both lists have the tag; its sparse fields hold for it alone."""
     page = klaviyo.get("/api/lists", include="tags,tags", fields__tag="id").json()
 
     assert [one["id"] for one in page["included"]] == ["T3", "T1"]
@@ -160,8 +163,8 @@ def test_page_includes_each_related_resource_once(klaviyo: KlaviyoCaller) -> Non
 
 
 @pytest.mark.usefixtures("tagged")
-def test_related_resources_are_read_by_their_parent(klaviyo: KlaviyoCaller) -> None:
-    """Whole, or as ids."""
+def test_related_resources_by_parent(klaviyo: KlaviyoCaller) -> None:
+    """Related resources are read by their parent. Whole, or as ids."""
     whole = klaviyo.get("/api/lists/L1/tags", fields__tag="name").json()["data"]
     ids = klaviyo.get("/api/lists/L1/relationships/tags").json()["data"]
 
@@ -170,7 +173,8 @@ def test_related_resources_are_read_by_their_parent(klaviyo: KlaviyoCaller) -> N
 
 
 @pytest.mark.usefixtures("tagged")
-def test_to_one_relationship_is_one_resource_or_null(klaviyo: KlaviyoCaller, sandbox: Sandbox) -> None:
+def test_to_one_may_be_null(klaviyo: KlaviyoCaller, sandbox: Sandbox) -> None:
+    """To-one relationship is one resource or null."""
     sandbox.add_resources("tag", [{"id": "T4", "attributes": {"name": "lost"}}])
 
     assert klaviyo.get("/api/tags/T1/tag-group").json()["data"]["attributes"]["name"] == "Season"
@@ -188,8 +192,8 @@ def test_unknown_parent_is_a_404(klaviyo: KlaviyoCaller, path: str) -> None:
     assert answer.json()["errors"][0]["detail"] == "A list with id L9 does not exist."
 
 
-def test_count_of_profiles_comes_on_request(klaviyo: KlaviyoCaller, sandbox: Sandbox) -> None:
-    """From a single list only."""
+def test_profile_count_on_request(klaviyo: KlaviyoCaller, sandbox: Sandbox) -> None:
+    """Count of profiles comes on request. From a single list only."""
     sandbox.add_resources("list", [{"id": "L1", "attributes": {"name": "News", "profile_count": 7}}])
 
     counted = klaviyo.get("/api/lists/L1", additional_fields__list="profile_count").json()["data"]["attributes"]
@@ -207,8 +211,8 @@ def test_sparse_fields_reach_into_attributes(klaviyo: KlaviyoCaller) -> None:
         assert klaviyo.get("/api/accounts", fields__account=unknown).status_code == 400
 
 
-def test_numbers_stay_as_they_were_given(klaviyo: KlaviyoCaller, sandbox: Sandbox) -> None:
-    """Digit by digit, wherever they stand."""
+def test_numbers_stay_as_given(klaviyo: KlaviyoCaller, sandbox: Sandbox) -> None:
+    """Numbers stay as they were given. Digit by digit, wherever they stand."""
     from decimal import Decimal
 
     sandbox.add_resources("segment", [{"id": "S1", "attributes": {"definition": {"value": Decimal("0.1000")}}}])

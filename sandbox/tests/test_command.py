@@ -21,7 +21,8 @@ COMMAND = [sys.executable, "-m", "klaviyo_insiderone_sandbox", "serve"]
 FREE_PORTS = ["--klaviyo-port", "0", "--insiderone-port", "0", "--control-port", "0"]
 
 
-def test_it_starts_with_data_and_without_quotas_when_asked() -> None:
+def test_starts_with_data_unlimited() -> None:
+    """It starts with data and without quotas when asked."""
     with Sandbox("--profiles", "20", "--events", "100", "--seed", "5", "--no-quotas") as sandbox:
         counts = sandbox.counts()
         headers = {"Authorization": f"Klaviyo-API-Key {sandbox.KLAVIYO_KEY}", "revision": "2026-07-15"}
@@ -31,8 +32,8 @@ def test_it_starts_with_data_and_without_quotas_when_asked() -> None:
     assert "RateLimit-Limit" not in answer.headers
 
 
-def test_its_only_line_on_stdout_names_three_addresses_that_answer() -> None:
-    """Scripts wait for this line and read it."""
+def test_stdout_line_names_addresses() -> None:
+    """Its only line on stdout names three addresses that answer. Scripts wait for this line and read it."""
     with subprocess.Popen([*COMMAND, *FREE_PORTS], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         urls = json.loads(process.stdout.readline())
@@ -46,8 +47,11 @@ def test_its_only_line_on_stdout_names_three_addresses_that_answer() -> None:
 
 
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)])
-def test_signal_ends_it_where_it_was_ignored(signum: signal.Signals, code: int) -> None:
-    """A shell's ``… &`` hands SIGINT on as ignored: the server stopped, and the command then told success."""
+def test_inherited_ignored_signal_ends_it(signum: signal.Signals, code: int) -> None:
+    """Signal ends it where it was ignored.
+
+    A shell's ``… &`` hands SIGINT on as ignored: the server stopped, and the command then told success.
+    """
     command = ["sh", "-c", 'trap "" INT TERM; exec "$@"', "sh", *COMMAND, *FREE_PORTS]
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -57,7 +61,8 @@ def test_signal_ends_it_where_it_was_ignored(signum: signal.Signals, code: int) 
     assert process.returncode == code
 
 
-def test_a_taken_port_is_told_in_one_line() -> None:
+def test_taken_port_is_reported() -> None:
+    """A taken port is told in one line."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -71,8 +76,8 @@ def test_a_taken_port_is_told_in_one_line() -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_the_page_needs_nothing_from_elsewhere(sandbox: Sandbox) -> None:
-    """It works without a network, and asks for control calls that exist."""
+def test_page_is_self_contained(sandbox: Sandbox) -> None:
+    """The page needs nothing from elsewhere. It works without a network, and asks for control calls that exist."""
     answer = requests.get(sandbox.control_url, timeout=30)
 
     paths = set(re.findall(r"/control/[a-z/]+", answer.text))
@@ -82,8 +87,8 @@ def test_the_page_needs_nothing_from_elsewhere(sandbox: Sandbox) -> None:
     assert all(requests.get(sandbox.control_url + path, timeout=30).status_code == 200 for path in paths)
 
 
-def test_users_come_in_pages_lately_changed_first(sandbox: Sandbox, insiderone: InsiderOneCaller) -> None:
-    """What the page's list shows, and what its search box finds."""
+def test_users_page_by_last_change(sandbox: Sandbox, insiderone: InsiderOneCaller) -> None:
+    """Users come in pages lately changed first. What the page's list shows, and what its search box finds."""
     for name in ("ada", "ben", "cleo"):
         insiderone.upsert({"identifiers": {"email": f"{name}@example.org"}, "attributes": {"name": name.title()}})
     insiderone.upsert({"identifiers": {"email": "ada@example.org"}, "attributes": {"custom": {"Tier": "Gold"}}})
@@ -98,7 +103,8 @@ def test_users_come_in_pages_lately_changed_first(sandbox: Sandbox, insiderone: 
     assert [one["identifiers"]["email"] for one in found["users"]] == ["ada@example.org"]
 
 
-def test_status_tells_the_quotas_in_use(sandbox: Sandbox, insiderone: InsiderOneCaller) -> None:
+def test_status_shows_quotas(sandbox: Sandbox, insiderone: InsiderOneCaller) -> None:
+    """Status tells the quotas in use."""
     insiderone.upsert({"identifiers": {"email": "a@b.co"}, "attributes": {"name": "A"}})
 
     status = sandbox.status()["insiderone"]

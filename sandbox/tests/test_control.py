@@ -17,8 +17,8 @@ NUMBERS = ["12345678901234567890", "99999999999999999999", "0.1000", "1e-7", "-0
 
 
 @pytest.mark.parametrize("number", NUMBERS)
-def test_a_klaviyo_number_stays_digit_for_digit(klaviyo: KlaviyoCaller, sandbox: Sandbox, number: str) -> None:
-    """From the control plane to every answer that carries it; nested too."""
+def test_klaviyo_numbers_are_exact(klaviyo: KlaviyoCaller, sandbox: Sandbox, number: str) -> None:
+    """A Klaviyo number stays digit for digit. From the control plane to every answer that carries it; nested too."""
     text = f'{{"n":{number},"deep":[{{"n":{number}}}]}}'
     control = sandbox.control_url + "/control"
     profile = f'{{"profiles":[{{"id":"P1","attributes":{{"properties":{text}}}}}]}}'
@@ -32,10 +32,11 @@ def test_a_klaviyo_number_stays_digit_for_digit(klaviyo: KlaviyoCaller, sandbox:
 
 
 @pytest.mark.parametrize("number", NUMBERS)
-def test_an_insider_one_number_stays_digit_for_digit(
-    insiderone: InsiderOneCaller, sandbox: Sandbox, number: str
-) -> None:
-    """A target that rounds would be caught by looking at what was stored."""
+def test_insiderone_numbers_are_exact(insiderone: InsiderOneCaller, sandbox: Sandbox, number: str) -> None:
+    """An Insider One number stays digit for digit.
+
+    A target that rounds would be caught by looking at what was stored.
+    """
     stored = f'{{"a":{number}}}'
     user = (
         f'{{"identifiers":{{"email":"a@b.co"}},"attributes":{{"custom":{stored}}},'
@@ -89,8 +90,8 @@ def test_an_event_moves_its_profile(klaviyo: KlaviyoCaller, sandbox: Sandbox) ->
     assert shown["P2"]["updated"] == "2026-01-01T00:00:00+00:00"
 
 
-def test_a_late_event_appears_once_the_clock_passes(klaviyo: KlaviyoCaller, sandbox: Sandbox) -> None:
-    """Events have surfaced days after they happened."""
+def test_late_event_appears_in_time(klaviyo: KlaviyoCaller, sandbox: Sandbox) -> None:
+    """A late event appears once the clock passes. Events have surfaced days after they happened."""
     sandbox.clock(frozen="2026-05-01T00:00:00Z")
     sandbox.add_profiles([{"id": "P1", "attributes": {}}])
     late = {"datetime": "2026-04-01T00:00:00Z", "visible_after": "2026-05-04T00:00:00Z"}
@@ -128,9 +129,10 @@ def test_attributions_can_come_later(klaviyo: KlaviyoCaller, sandbox: Sandbox) -
         pytest.param("E1", [{"flow": 'F"1'}], 400, id="impossible id"),
     ],
 )
-def test_attributions_that_cannot_be_are_refused(
+def test_impossible_attributions_are_refused(
     sandbox: Sandbox, event_id: str, attributions: list[dict[str, str]], status: int
 ) -> None:
+    """Attributions that cannot be are refused."""
     sandbox.add_events([{"id": "E1", "metric": "M", "profile_id": "P1", "datetime": "2026-01-01T00:00:00Z"}])
 
     with pytest.raises(ValueError, match=str(status)):
@@ -139,7 +141,8 @@ def test_attributions_that_cannot_be_are_refused(
     assert sandbox.klaviyo_events()[0]["attributions"] == []
 
 
-def test_touch_merges_properties_key_by_key(klaviyo: KlaviyoCaller, sandbox: Sandbox) -> None:
+def test_touch_merges_properties(klaviyo: KlaviyoCaller, sandbox: Sandbox) -> None:
+    """Touch merges properties key by key."""
     sandbox.add_profiles([{"id": "P1", "attributes": {"email": "a@b.co", "properties": {"a": 1, "b": 2}}}])
 
     sandbox.touch(["P1"], {"first_name": "Ada", "properties": {"b": 3}}, at="2026-01-05T00:00:00Z")
@@ -182,7 +185,7 @@ def test_erased_profiles_leave_their_events(klaviyo: KlaviyoCaller, sandbox: San
         ("email", "NEVER_SUBSCRIBED", None, "new", None),
     ],
 )
-def test_consent_changes_state_and_leaves_an_event(
+def test_consent_change_leaves_event(
     klaviyo: KlaviyoCaller,
     sandbox: Sandbox,
     channel: str,
@@ -191,6 +194,7 @@ def test_consent_changes_state_and_leaves_an_event(
     naming: str,
     metric: str | None,
 ) -> None:
+    """Consent changes state and leaves an event."""
     sandbox.add_profiles([{"id": "P1", "attributes": {"updated": "2026-01-01T00:00:00Z"}}])
     at = "2026-02-03T04:05:06Z"
 
@@ -222,15 +226,15 @@ def test_suppression_is_independent_of_consent(klaviyo: KlaviyoCaller, sandbox: 
     assert marketing()["suppression"] == []
 
 
-def test_the_frozen_clock_rules_the_date_header(klaviyo: KlaviyoCaller, sandbox: Sandbox) -> None:
+def test_frozen_clock_sets_date_header(klaviyo: KlaviyoCaller, sandbox: Sandbox) -> None:
+    """The frozen clock rules the date header."""
     sandbox.clock(frozen="2026-06-01T12:00:00Z")
 
     assert klaviyo.get("/api/metrics").headers["Date"] == "Mon, 01 Jun 2026 12:00:00 GMT"
 
 
-def test_the_journal_keeps_what_was_asked_and_no_credentials(
-    klaviyo: KlaviyoCaller, insiderone: InsiderOneCaller, sandbox: Sandbox
-) -> None:
+def test_journal_omits_credentials(klaviyo: KlaviyoCaller, insiderone: InsiderOneCaller, sandbox: Sandbox) -> None:
+    """The journal keeps what was asked and no credentials."""
     body = {"users": [{"identifiers": {"email": "a@b.co"}, "attributes": {"name": "A"}}], "skip_hook": True}
     sandbox.seed(profiles=5, events=0)
     klaviyo.get("/api/profiles", filter="greater-than(updated,2020-01-01T00:00:00Z)")
@@ -247,7 +251,8 @@ def test_the_journal_keeps_what_was_asked_and_no_credentials(
     assert "sandbox-token" not in json.dumps(write)
 
 
-def test_a_key_has_the_scopes_it_was_given(sandbox: Sandbox) -> None:
+def test_key_has_given_scopes(sandbox: Sandbox) -> None:
+    """A key has the scopes it was given."""
     sandbox.add_key("pk_narrow", ["profiles:read"])
     headers = {"Authorization": "Klaviyo-API-Key pk_narrow", "revision": "2026-07-15"}
 
@@ -308,8 +313,8 @@ def test_another_client_can_attach(sandbox: Sandbox) -> None:
     assert sandbox.counts()["profiles"] == 1
 
 
-def test_added_list_is_listed_and_replaced_by_its_id(klaviyo: KlaviyoCaller, sandbox: Sandbox) -> None:
-    """With the times that were asked for."""
+def test_added_list_is_replaceable(klaviyo: KlaviyoCaller, sandbox: Sandbox) -> None:
+    """Added list is listed and replaced by its id. With the times that were asked for."""
     (list_id,) = sandbox.add_lists([{"name": "VIP", "created": "2026-01-01T00:00:00Z", "double_opt_in": False}])
     sandbox.add_lists([{"id": list_id, "name": "VIPs", "updated": "2026-02-01T00:00:00Z"}])
 

@@ -31,9 +31,10 @@ if TYPE_CHECKING:
     ],
 )
 @pytest.mark.parametrize("hostile", [False, True], ids=["friendly", "hostile"])
-def test_a_page_fits_the_vendors_schema(
+def test_page_fits_vendor_schema(
     klaviyo: KlaviyoCaller, sandbox: Sandbox, path: str, parameters: dict[str, Any], hostile: bool
 ) -> None:
+    """A page fits the vendors schema."""
     sandbox.seed(profiles=100, events=400, hostile=hostile)
 
     assert objections(path, "200", klaviyo.get(path, **parameters).json()) == []
@@ -57,9 +58,8 @@ def test_a_page_fits_the_vendors_schema(
         ("/api/tag-groups/{id}", "/api/tag-groups"),
     ],
 )
-def test_a_single_resource_fits_the_vendors_schema(
-    klaviyo: KlaviyoCaller, sandbox: Sandbox, path: str, collection: str
-) -> None:
+def test_resource_fits_vendor_schema(klaviyo: KlaviyoCaller, sandbox: Sandbox, path: str, collection: str) -> None:
+    """A single resource fits the vendors schema."""
     sandbox.seed(profiles=10, events=60, hostile=False)
     resource_id = klaviyo.get(collection).json()["data"][0]["id"]
 
@@ -70,7 +70,8 @@ def test_a_single_resource_fits_the_vendors_schema(
 @pytest.mark.parametrize(
     "parameters", [{"sort": "nothing"}, {"page__size": 0}, {"filter": "x"}], ids=["sort", "size", "filter"]
 )
-def test_a_refusal_fits_the_vendors_schema(klaviyo: KlaviyoCaller, parameters: dict[str, Any]) -> None:
+def test_refusal_fits_vendor_schema(klaviyo: KlaviyoCaller, parameters: dict[str, Any]) -> None:
+    """A refusal fits the vendors schema."""
     assert objections("/api/profiles", "400", klaviyo.get("/api/profiles", **parameters).json()) == []
 
 
@@ -84,7 +85,8 @@ def test_subscriptions_come_only_on_request(klaviyo: KlaviyoCaller, sandbox: San
     assert set(full) - set(plain) == {"subscriptions"}
 
 
-def test_times_are_whole_seconds_with_a_written_out_offset(klaviyo: KlaviyoCaller, sandbox: Sandbox) -> None:
+def test_times_have_numeric_offset(klaviyo: KlaviyoCaller, sandbox: Sandbox) -> None:
+    """Times are whole seconds with a written out offset."""
     stamp = "2026-01-02T03:04:05.678901Z"
     sandbox.add_profiles([{"id": "P1", "attributes": {"created": stamp, "updated": stamp}}])
     sandbox.add_events([{"metric": "M", "profile_id": "P1", "datetime": stamp, "touch": False}])
@@ -96,8 +98,8 @@ def test_times_are_whole_seconds_with_a_written_out_offset(klaviyo: KlaviyoCalle
     assert event["timestamp"] == 1767323045
 
 
-def test_the_uuid_tells_the_events_time(klaviyo: KlaviyoCaller, sandbox: Sandbox) -> None:
-    """It is of version 1, and its time part is the event's."""
+def test_uuid_contains_event_time(klaviyo: KlaviyoCaller, sandbox: Sandbox) -> None:
+    """The uuid tells the events time. It is of version 1, and its time part is the event's."""
     from uuid import UUID
 
     sandbox.add_events([{"metric": "M", "profile_id": "P1", "datetime": "2026-01-02T03:04:05Z"}])
@@ -109,7 +111,8 @@ def test_the_uuid_tells_the_events_time(klaviyo: KlaviyoCaller, sandbox: Sandbox
     assert (uuid.time - 0x01B21DD213814000) // 10_000_000 == attributes["timestamp"]
 
 
-def test_a_page_includes_each_resource_once_metrics_first(klaviyo: KlaviyoCaller, sandbox: Sandbox) -> None:
+def test_includes_are_unique_and_ordered(klaviyo: KlaviyoCaller, sandbox: Sandbox) -> None:
+    """A page includes each resource once metrics first."""
     sandbox.add_profiles([{"id": name, "attributes": {}} for name in ("P1", "P2")])
     sandbox.add_events(
         [
@@ -124,8 +127,11 @@ def test_a_page_includes_each_resource_once_metrics_first(klaviyo: KlaviyoCaller
     assert len({one["id"] for one in included}) == 4
 
 
-def test_relationships_show_data_only_when_resolved(klaviyo: KlaviyoCaller, sandbox: Sandbox) -> None:
-    """Cheap to-one relationships always do; the others when included, then empty."""
+def test_relationships_need_include(klaviyo: KlaviyoCaller, sandbox: Sandbox) -> None:
+    """Relationships show data only when resolved.
+
+    Cheap to-one relationships always do; the others when included, then empty.
+    """
     sandbox.add_profiles([{"id": "P1", "attributes": {}}])
     sandbox.add_events([{"metric": "M", "profile_id": "P1", "datetime": "2026-01-01T00:00:00Z"}])
 
@@ -138,8 +144,11 @@ def test_relationships_show_data_only_when_resolved(klaviyo: KlaviyoCaller, sand
     assert asked["data"][0]["relationships"]["attributions"]["data"] == asked["included"] == []
 
 
-def test_attributions_are_included_as_relationships_only(klaviyo: KlaviyoCaller, sandbox: Sandbox) -> None:
-    """The event refers to them; the resource has no attributes, and names its event, message, and campaign or flow."""
+def test_attributions_are_relationships_only(klaviyo: KlaviyoCaller, sandbox: Sandbox) -> None:
+    """Attributions are included as relationships only.
+
+    The event refers to them; the resource has no attributes, and names its event, message, and campaign or flow.
+    """
     sandbox.add_profiles([{"id": "P1", "attributes": {}}])
     event = {"metric": "Placed Order", "profile_id": "P1", "datetime": "2026-01-01T00:00:00Z"}
     given = [{"id": "A1", "flow": "F1", "flow-message": "M1"}, {"campaign": "C1", "attributed-event": "E0"}]

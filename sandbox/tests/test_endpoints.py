@@ -89,5 +89,6 @@ def test_includes_and_fields_are_documented(endpoint: Endpoint) -> None:
 
 
 @every_endpoint
-def test_the_key_of_every_scope_has_it(endpoint: Endpoint) -> None:
+def test_full_key_has_all_scopes(endpoint: Endpoint) -> None:
+    """The key of every scope has it."""
     assert set(endpoint.scopes) <= set(ALL_SCOPES)

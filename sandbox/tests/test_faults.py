@@ -17,7 +17,8 @@ ADA = {"identifiers": {"email": "ada@example.org"}, "attributes": {"name": "Ada"
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 429, 500, 503])
-def test_a_staged_klaviyo_status_has_the_documented_body(klaviyo: KlaviyoCaller, sandbox: Sandbox, status: int) -> None:
+def test_klaviyo_status_has_documented_body(klaviyo: KlaviyoCaller, sandbox: Sandbox, status: int) -> None:
+    """A staged Klaviyo status has the documented body."""
     sandbox.fault("klaviyo", kind="status", status=status)
 
     answer = klaviyo.get("/api/metrics")
@@ -27,7 +28,8 @@ def test_a_staged_klaviyo_status_has_the_documented_body(klaviyo: KlaviyoCaller,
     assert klaviyo.get("/api/metrics").status_code == 200
 
 
-def test_a_staged_429_says_what_the_test_wants(klaviyo: KlaviyoCaller, sandbox: Sandbox) -> None:
+def test_staged_429_is_configurable(klaviyo: KlaviyoCaller, sandbox: Sandbox) -> None:
+    """A staged 429 says what the test wants."""
     sandbox.fault("klaviyo", kind="status", status=429, headers={"Retry-After": "30"})
 
     answer = klaviyo.get("/api/metrics")
@@ -37,9 +39,8 @@ def test_a_staged_429_says_what_the_test_wants(klaviyo: KlaviyoCaller, sandbox: 
 
 
 @pytest.mark.parametrize("status", [403, 429, 500])
-def test_a_staged_insider_one_status_has_the_documented_body(
-    insiderone: InsiderOneCaller, sandbox: Sandbox, status: int
-) -> None:
+def test_insiderone_status_has_documented_body(insiderone: InsiderOneCaller, sandbox: Sandbox, status: int) -> None:
+    """A staged Insider One status has the documented body."""
     sandbox.fault("insiderone", kind="status", status=status)
 
     answer = insiderone.post("upsert", {"users": [ADA]})
@@ -50,7 +51,8 @@ def test_a_staged_insider_one_status_has_the_documented_body(
 
 
 @pytest.mark.parametrize("status", [502, 503, 504, 520])
-def test_the_edge_of_insider_one_speaks_no_json(insiderone: InsiderOneCaller, sandbox: Sandbox, status: int) -> None:
+def test_insiderone_edge_answers_html(insiderone: InsiderOneCaller, sandbox: Sandbox, status: int) -> None:
+    """The edge of Insider One speaks no JSON."""
     sandbox.fault("insiderone", kind="status", status=status)
 
     answer = insiderone.post("upsert", {"users": [ADA]})
@@ -58,7 +60,8 @@ def test_the_edge_of_insider_one_speaks_no_json(insiderone: InsiderOneCaller, sa
     assert (answer.status_code, answer.headers["Content-Type"]) == (status, "text/html")
 
 
-def test_the_edge_of_klaviyo_challenges_in_html(klaviyo: KlaviyoCaller, sandbox: Sandbox) -> None:
+def test_klaviyo_edge_challenges_in_html(klaviyo: KlaviyoCaller, sandbox: Sandbox) -> None:
+    """The edge of Klaviyo challenges in HTML."""
     sandbox.fault("klaviyo", kind="html")
 
     answer = klaviyo.get("/api/metrics")
@@ -67,7 +70,8 @@ def test_the_edge_of_klaviyo_challenges_in_html(klaviyo: KlaviyoCaller, sandbox:
     assert "<html>" in answer.text
 
 
-def test_a_reset_leaves_the_client_without_an_answer(insiderone: InsiderOneCaller, sandbox: Sandbox) -> None:
+def test_reset_leaves_no_answer(insiderone: InsiderOneCaller, sandbox: Sandbox) -> None:
+    """A reset leaves the client without an answer."""
     sandbox.fault("insiderone", kind="reset")
 
     with pytest.raises(requests.ConnectionError):
@@ -87,7 +91,8 @@ def test_a_lost_answer_was_applied(insiderone: InsiderOneCaller, sandbox: Sandbo
     assert len(sandbox.users()) == 1
 
 
-def test_a_504_may_come_after_the_write(insiderone: InsiderOneCaller, sandbox: Sandbox) -> None:
+def test_gateway_timeout_after_write(insiderone: InsiderOneCaller, sandbox: Sandbox) -> None:
+    """A 504 may come after the write."""
     sandbox.fault("insiderone", kind="answer_lost", status=504)
 
     assert insiderone.post("upsert", {"users": [ADA]}).status_code == 504
@@ -102,7 +107,8 @@ def test_a_truncated_answer_breaks_off(klaviyo: KlaviyoCaller, sandbox: Sandbox)
         klaviyo.get("/api/metrics")
 
 
-def test_half_a_document_can_come_in_well_formed_http(klaviyo: KlaviyoCaller, sandbox: Sandbox) -> None:
+def test_truncated_document_is_wellformed_http(klaviyo: KlaviyoCaller, sandbox: Sandbox) -> None:
+    """Half a document can come in well formed HTTP."""
     sandbox.fault("klaviyo", kind="truncate_ok")
 
     answer = klaviyo.get("/api/metrics")
@@ -112,7 +118,8 @@ def test_half_a_document_can_come_in_well_formed_http(klaviyo: KlaviyoCaller, sa
         answer.json()
 
 
-def test_text_can_come_instead_of_json(klaviyo: KlaviyoCaller, sandbox: Sandbox) -> None:
+def test_text_instead_of_json(klaviyo: KlaviyoCaller, sandbox: Sandbox) -> None:
+    """Text can come instead of JSON."""
     sandbox.fault("klaviyo", kind="not_json", body="maintenance")
 
     answer = klaviyo.get("/api/metrics")
@@ -120,15 +127,19 @@ def test_text_can_come_instead_of_json(klaviyo: KlaviyoCaller, sandbox: Sandbox)
     assert (answer.status_code, answer.text) == (200, "maintenance")
 
 
-def test_a_hanging_request_is_never_answered(sandbox: Sandbox) -> None:
+def test_hanging_request_stays_unanswered(sandbox: Sandbox) -> None:
+    """A hanging request is never answered."""
     sandbox.fault("klaviyo", kind="hang")
 
     with pytest.raises(requests.ReadTimeout):
         requests.get(f"{sandbox.klaviyo_url}/api/metrics", timeout=0.2)
 
 
-def test_a_dripping_answer_comes_byte_by_byte(sandbox: Sandbox) -> None:
-    """Each wait is short, so that a limit on single reads never ends it; what comes is the answer."""
+def test_slow_answer_comes_bytewise(sandbox: Sandbox) -> None:
+    """A dripping answer comes byte by byte.
+
+    Each wait is short, so that a limit on single reads never ends it; what comes is the answer.
+    """
     sandbox.fault("klaviyo", kind="drip")
     headers = {"Authorization": f"Klaviyo-API-Key {sandbox.KLAVIYO_KEY}", "revision": "2026-07-15"}
 
@@ -140,7 +151,8 @@ def test_a_dripping_answer_comes_byte_by_byte(sandbox: Sandbox) -> None:
     assert len(begun) < int(answer.headers["Content-Length"])
 
 
-def test_a_dripping_answer_comes_to_its_end(klaviyo: KlaviyoCaller, sandbox: Sandbox) -> None:
+def test_slow_answer_is_complete(klaviyo: KlaviyoCaller, sandbox: Sandbox) -> None:
+    """A dripping answer comes to its end."""
     sandbox.fault("klaviyo", kind="drip")
 
     assert klaviyo.get("/api/metrics").json()["data"] == []
@@ -161,15 +173,17 @@ def test_a_dripping_answer_comes_to_its_end(klaviyo: KlaviyoCaller, sandbox: San
         pytest.param({"probability": 0.0, "times": None}, [200, 200, 200], id="never by chance"),
     ],
 )
-def test_a_rule_meets_the_requests_it_names(
+def test_rule_matches_named_requests(
     klaviyo: KlaviyoCaller, sandbox: Sandbox, rule: dict[str, Any], hits: list[int]
 ) -> None:
+    """A rule meets the requests it names."""
     sandbox.fault("klaviyo", kind="status", status=503, **rule)
 
     assert [klaviyo.get("/api/metrics").status_code for _ in hits] == hits
 
 
-def test_a_rule_can_look_into_the_body(insiderone: InsiderOneCaller, sandbox: Sandbox) -> None:
+def test_rule_can_match_body(insiderone: InsiderOneCaller, sandbox: Sandbox) -> None:
+    """A rule can look into the body."""
     sandbox.fault("insiderone", kind="status", status=500, query="ada@example.org", times=None)
     ben = {**ADA, "identifiers": {"email": "ben@example.org"}}
 
@@ -193,8 +207,8 @@ def test_chance_is_repeatable(klaviyo: KlaviyoCaller, sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize(("seconds", "statuses"), [(0, [503, 200, 200]), (300, [503, 503, 503])])
-def test_a_fault_can_end_by_itself(klaviyo: KlaviyoCaller, sandbox: Sandbox, seconds: int, statuses: list[int]) -> None:
-    """An outage lasts for a time, however often a client asks meanwhile."""
+def test_fault_can_expire(klaviyo: KlaviyoCaller, sandbox: Sandbox, seconds: int, statuses: list[int]) -> None:
+    """A fault can end by itself. An outage lasts for a time, however often a client asks meanwhile."""
     sandbox.fault("klaviyo", kind="status", times=None, seconds=seconds)
 
     assert [klaviyo.get("/api/metrics").status_code for _ in range(3)] == statuses
@@ -208,8 +222,8 @@ def test_faults_can_be_cleared(klaviyo: KlaviyoCaller, sandbox: Sandbox) -> None
     assert klaviyo.get("/api/metrics").status_code == 200
 
 
-def test_a_request_that_breaks_off_has_no_effect(sandbox: Sandbox) -> None:
-    """Half a body is no request, even where the half is valid JSON."""
+def test_aborted_request_has_no_effect(sandbox: Sandbox) -> None:
+    """A request that breaks off has no effect. Half a body is no request, even where the half is valid JSON."""
     host, port = sandbox.insiderone_url.removeprefix("http://").split(":")
     body = b'{"users":[{"identifiers":{"email":"a@b.co"},"attributes":{"name":"A"}}]}'
     head = (

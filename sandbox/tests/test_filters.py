@@ -83,10 +83,8 @@ def expression(operator: str, field: str) -> str:
     ("path", "field", "operator"),
     [(path, field, operator) for path, fields in DOCUMENTED.items() for field in fields for operator in OPERATORS],
 )
-def test_an_operator_is_accepted_exactly_where_documented(
-    klaviyo: KlaviyoCaller, path: str, field: str, operator: str
-) -> None:
-    """A sandbox that accepted more would hide a tap's mistakes."""
+def test_operators_match_the_documents(klaviyo: KlaviyoCaller, path: str, field: str, operator: str) -> None:
+    """An operator is accepted exactly where documented. A sandbox that accepted more would hide a tap's mistakes."""
     answer = klaviyo.get(path, filter=expression(operator, field))
 
     if operator in DOCUMENTED[path][field]:
@@ -96,15 +94,15 @@ def test_an_operator_is_accepted_exactly_where_documented(
         assert answer.json()["errors"][0]["source"] == {"parameter": "filter"}
 
 
-def test_the_tables_know_the_same_fields() -> None:
-    """A field that only one side knows is a mistake in the other."""
+def test_tables_have_equal_fields() -> None:
+    """The tables know the same fields. A field that only one side knows is a mistake in the other."""
     known = {one.endpoint.path: set(one.endpoint.filters) for one in ROUTES if one.endpoint.filters}
 
     assert known == {path: set(rows) for path, rows in DOCUMENTED.items()}
 
 
-def test_a_refusal_names_the_allowed_operators(klaviyo: KlaviyoCaller) -> None:
-    """Clients show this text to people, in the API's words."""
+def test_refusal_names_allowed_operators(klaviyo: KlaviyoCaller) -> None:
+    """A refusal names the allowed operators. Clients show this text to people, in the API's words."""
     error = klaviyo.get("/api/profiles", filter="greater-or-equal(updated,2026-01-01)").json()["errors"][0]
 
     assert error["code"] == "invalid"
@@ -155,7 +153,8 @@ def test_a_broken_filter_is_refused(klaviyo: KlaviyoCaller, text: str) -> None:
         pytest.param(" greater-than( updated , 2026-01-02 ) ", id="blanks"),
     ],
 )
-def test_every_documented_way_to_write_a_time_works(klaviyo: KlaviyoCaller, sandbox: Any, text: str) -> None:
+def test_documented_time_formats_work(klaviyo: KlaviyoCaller, sandbox: Any, text: str) -> None:
+    """Every documented way to write a time works."""
     sandbox.add_profiles(
         [{"id": f"P{day}", "attributes": {"updated": f"2026-01-0{day}T00:00:00Z"}} for day in (1, 2, 3)]
     )
@@ -165,8 +164,11 @@ def test_every_documented_way_to_write_a_time_works(klaviyo: KlaviyoCaller, sand
     assert [row["id"] for row in answer.json()["data"]] == ["P3"]
 
 
-def test_a_bound_is_strict_at_the_second_shown(klaviyo: KlaviyoCaller, sandbox: Any) -> None:
-    """A profile stored half a second later shows the bound itself, and greater-than leaves it out."""
+def test_bound_is_strict_by_second(klaviyo: KlaviyoCaller, sandbox: Any) -> None:
+    """A bound is strict at the second shown.
+
+    A profile stored half a second later shows the bound itself, and greater-than leaves it out.
+    """
     sandbox.add_profiles([{"id": "P1", "attributes": {"updated": "2026-01-01T00:00:00.500000Z"}}])
 
     at_the_second = klaviyo.get("/api/profiles", filter="greater-than(updated,2026-01-01T00:00:00Z)").json()
@@ -178,17 +180,16 @@ def test_a_bound_is_strict_at_the_second_shown(klaviyo: KlaviyoCaller, sandbox: 
 
 @pytest.mark.parametrize("field", ["datetime", "timestamp"])
 @pytest.mark.parametrize("operator", sorted(BOUNDS))
-def test_event_bounds_in_the_future_are_refused(
-    klaviyo: KlaviyoCaller, sandbox: Any, field: str, operator: str
-) -> None:
-    """Connectors that asked for events up to tomorrow got a 400."""
+def test_future_bounds_are_refused(klaviyo: KlaviyoCaller, sandbox: Any, field: str, operator: str) -> None:
+    """Event bounds in the future are refused. Connectors that asked for events up to tomorrow got a 400."""
     sandbox.clock(frozen="2026-06-01T00:00:00Z")
 
     assert klaviyo.get("/api/events", filter=f"{operator}({field},2026-06-01T00:00:01Z)").status_code == 400
     assert klaviyo.get("/api/events", filter=f"{operator}({field},2026-06-01T00:00:00Z)").status_code == 200
 
 
-def test_a_custom_metric_cannot_be_filtered_by(klaviyo: KlaviyoCaller, sandbox: Any) -> None:
+def test_custom_metric_filter_is_refused(klaviyo: KlaviyoCaller, sandbox: Any) -> None:
+    """A custom metric cannot be filtered by."""
     sandbox.add_profiles([{"id": "P1", "attributes": {}}])
     sandbox.add_events(
         [{"metric": "Revenue", "integration": None, "profile_id": "P1", "datetime": "2026-01-01T00:00:00Z"}]

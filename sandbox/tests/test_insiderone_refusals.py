@@ -83,10 +83,10 @@ SALE_PRICE = "unit_sale_price parameter is required on purchase event"
         ),
     ],
 )
-def test_a_user_is_refused_word_for_word(
+def test_user_refusal_is_verbatim(
     insiderone: InsiderOneCaller, sandbox: Sandbox, user: dict[str, Any], errors: dict[str, list[str]]
 ) -> None:
-    """Targets match these keys and texts; nothing of a refused user is stored."""
+    """A user is refused word for word. Targets match these keys and texts; nothing of a refused user is stored."""
     report = insiderone.upsert(user)
 
     assert report == {"successful": {}, "fail": {"count": 1, "errors": errors}}
@@ -105,10 +105,11 @@ def test_a_user_is_refused_word_for_word(
         pytest.param({"identifiers": {"email": "a@b.co"}, "attributes": [1]}, id="attributes as a list"),
     ],
 )
-def test_what_the_documents_do_not_word_is_refused_all_the_same(
-    insiderone: InsiderOneCaller, sandbox: Sandbox, user: dict[str, Any]
-) -> None:
-    """Key and text are assumed (LIMITS.md says so); the shape of the report is not."""
+def test_undocumented_errors_are_refused(insiderone: InsiderOneCaller, sandbox: Sandbox, user: dict[str, Any]) -> None:
+    """What the documents do not word is refused all the same.
+
+    Key and text are assumed (LIMITS.md says so); the shape of the report is not.
+    """
     report = insiderone.upsert(user)
 
     assert report["successful"] == {}
@@ -117,8 +118,11 @@ def test_what_the_documents_do_not_word_is_refused_all_the_same(
     assert sandbox.users() == []
 
 
-def test_a_refused_user_spares_the_others(insiderone: InsiderOneCaller, sandbox: Sandbox) -> None:
-    """The position in the key is the only way back to the row; ``count`` counts users, not messages."""
+def test_refused_user_spares_others(insiderone: InsiderOneCaller, sandbox: Sandbox) -> None:
+    """A refused user spares the others.
+
+    The position in the key is the only way back to the row; ``count`` counts users, not messages.
+    """
     bad = {"identifiers": {"email": "nope", "phone_number": "1"}, "attributes": {"name": "x"}}
 
     report = insiderone.upsert(ADA, bad, {**ADA, "identifiers": {"email": "ben@example.org"}})
@@ -130,7 +134,8 @@ def test_a_refused_user_spares_the_others(insiderone: InsiderOneCaller, sandbox:
     assert len(sandbox.users()) == 2
 
 
-def test_full_success_has_an_empty_fail(insiderone: InsiderOneCaller) -> None:
+def test_full_success_has_empty_fail(insiderone: InsiderOneCaller) -> None:
+    """Full success has an empty fail."""
     assert insiderone.upsert(ADA) == {"successful": {"count": 1}, "fail": {}}
 
 
@@ -171,16 +176,20 @@ JSON_TYPE = {"Content-Type": "application/json"}
         pytest.param(JSON_TYPE, b"[]", 400, NO_USERS, id="a list"),
     ],
 )
-def test_a_whole_request_is_refused_word_for_word(
+def test_request_refusal_is_verbatim(
     insiderone: InsiderOneCaller, headers: dict[str, str], body: bytes, status: int, answer: dict[str, Any]
 ) -> None:
-    """Headers are looked at first, then content type, size, JSON and users."""
+    """A whole request is refused word for word.
+
+    Headers are looked at first, then content type, size, JSON and users.
+    """
     response = insiderone.post("upsert", headers=headers, data=body)
 
     assert (response.status_code, response.json()) == (status, answer)
 
 
-def test_1000_users_pass_and_1001_do_not(insiderone: InsiderOneCaller, sandbox: Sandbox) -> None:
+def test_users_per_request_are_limited(insiderone: InsiderOneCaller, sandbox: Sandbox) -> None:
+    """1000 users pass and 1001 do not."""
     users = [{"identifiers": {"uuid": f"u{n}"}, "attributes": {"name": "A"}} for n in range(1_001)]
 
     assert insiderone.post("upsert", {"users": users}).status_code == 400
@@ -188,8 +197,8 @@ def test_1000_users_pass_and_1001_do_not(insiderone: InsiderOneCaller, sandbox: 
     assert insiderone.upsert(*users[:1_000])["successful"] == {"count": 1_000}
 
 
-def test_a_body_of_exactly_the_maximum_passes(insiderone: InsiderOneCaller) -> None:
-    """The limit is decimal: 5,000,000 bytes."""
+def test_maximum_body_passes(insiderone: InsiderOneCaller) -> None:
+    """A body of exactly the maximum passes. The limit is decimal: 5,000,000 bytes."""
     body = json.dumps({"users": [ADA], "pad": ""}).encode()
     padded = body[:-2] + b"x" * (5_000_000 - len(body)) + body[-2:]
 
@@ -197,8 +206,8 @@ def test_a_body_of_exactly_the_maximum_passes(insiderone: InsiderOneCaller) -> N
     assert insiderone.post("upsert", headers=JSON_TYPE, data=padded).status_code == 200
 
 
-def test_the_partner_refusal_can_be_a_403(insiderone: InsiderOneCaller, sandbox: Sandbox) -> None:
-    """The documents name both."""
+def test_partner_refusal_can_be_403(insiderone: InsiderOneCaller, sandbox: Sandbox) -> None:
+    """The partner refusal can be a 403. The documents name both."""
     sandbox.insiderone_settings(unknown_partner_status=403)
 
     answer = insiderone.post("upsert", {"users": [ADA]}, headers={"X-PARTNER-NAME": "nobody"})
@@ -206,5 +215,6 @@ def test_the_partner_refusal_can_be_a_403(insiderone: InsiderOneCaller, sandbox:
     assert (answer.status_code, answer.json()["message"]) == (403, DENIED)
 
 
-def test_an_unknown_path_is_a_404(insiderone: InsiderOneCaller) -> None:
+def test_unknown_path_is_404(insiderone: InsiderOneCaller) -> None:
+    """An unknown path is a 404."""
     assert insiderone.post("nothing", {}).status_code == 404

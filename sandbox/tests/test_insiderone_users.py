@@ -39,7 +39,8 @@ def reasons(one: dict[str, Any]) -> list[tuple[str, str, str]]:
     return [(drop["kind"], drop["name"], drop["reason"]) for drop in one["dropped"]]
 
 
-def test_scalars_are_overwritten_and_others_stay(insiderone: InsiderOneCaller, sandbox: Sandbox) -> None:
+def test_scalars_are_overwritten_alone(insiderone: InsiderOneCaller, sandbox: Sandbox) -> None:
+    """Scalars are overwritten and others stay."""
     insiderone.upsert(user(name="Ada", city="Oslo"))
     insiderone.upsert(user(name="Eva"))
 
@@ -55,18 +56,24 @@ def test_scalars_are_overwritten_and_others_stay(insiderone: InsiderOneCaller, s
         pytest.param({"append": True, "not_append": True}, ["a", "b", "c"], id="append wins"),
     ],
 )
-def test_arrays_are_appended_to_by_default(
+def test_arrays_are_appended(
     insiderone: InsiderOneCaller, sandbox: Sandbox, flags: dict[str, bool], expected: list[str]
 ) -> None:
-    """The default that surprises: a replay of the whole array does not replace it."""
+    """Arrays are appended to by default.
+
+    The default that surprises: a replay of the whole array does not replace it.
+    """
     insiderone.upsert(user(custom={"sizes": ["a", "b"]}))
     insiderone.upsert(user(custom={"sizes": ["b", "c"]}) | flags)
 
     assert only(sandbox)["attributes"]["custom"]["sizes"] == expected
 
 
-def test_the_same_event_is_stored_once(insiderone: InsiderOneCaller, sandbox: Sandbox) -> None:
-    """Identity is profile, name, time and parameters, whatever the order of keys or the spelling of the offset."""
+def test_equal_event_is_stored_once(insiderone: InsiderOneCaller, sandbox: Sandbox) -> None:
+    """The same event is stored once.
+
+    Identity is profile, name, time and parameters, whatever the order of keys or the spelling of the offset.
+    """
     insiderone.upsert(user(None, event("page", a=1, b=2)))
     same = {**event("page", b=2, a=1), "timestamp": (NOW - timedelta(days=1)).strftime("%Y-%m-%dT%H:%M:%SZ")}
 
@@ -77,8 +84,11 @@ def test_the_same_event_is_stored_once(insiderone: InsiderOneCaller, sandbox: Sa
     assert reasons(one) == [("event", "page", "the same event is stored already")]
 
 
-def test_a_changed_parameter_makes_another_event(insiderone: InsiderOneCaller, sandbox: Sandbox) -> None:
-    """Order lines differ by product only; a corrected event is a second one."""
+def test_changed_parameter_makes_new_event(insiderone: InsiderOneCaller, sandbox: Sandbox) -> None:
+    """A changed parameter makes another event.
+
+    Order lines differ by product only; a corrected event is a second one.
+    """
     insiderone.upsert(user(None, event("page", a=1), event("page", a=2)))
 
     assert [one["event_params"] for one in only(sandbox)["events"]] == [{"a": 1}, {"a": 2}]
@@ -94,10 +104,8 @@ def test_a_changed_parameter_makes_another_event(insiderone: InsiderOneCaller, s
         ("own", 90),
     ],
 )
-def test_an_event_beyond_its_retention_vanishes(
-    insiderone: InsiderOneCaller, sandbox: Sandbox, name: str, days: int
-) -> None:
-    """Accepted, counted as successful, never written."""
+def test_expired_event_vanishes(insiderone: InsiderOneCaller, sandbox: Sandbox, name: str, days: int) -> None:
+    """An event beyond its retention vanishes. Accepted, counted as successful, never written."""
     params = {"event_group_id": "1", "unit_sale_price": 2}
 
     report = insiderone.upsert(user(None, event(name, days - 1, **params)), user(None, event(name, days + 1, **params)))
@@ -108,7 +116,8 @@ def test_an_event_beyond_its_retention_vanishes(
     assert reasons(one) == [("event", name, "older than Insider One keeps such events")]
 
 
-def test_the_retention_of_custom_events_is_a_setting(insiderone: InsiderOneCaller, sandbox: Sandbox) -> None:
+def test_custom_retention_is_configurable(insiderone: InsiderOneCaller, sandbox: Sandbox) -> None:
+    """The retention of custom events is a setting."""
     sandbox.insiderone_settings(custom_event_retention_days=700)
 
     insiderone.upsert(user(None, event("own", 600)))
@@ -131,10 +140,10 @@ def test_the_retention_of_custom_events_is_a_setting(insiderone: InsiderOneCalle
         pytest.param({"custom": {"grid": [[1], [2]]}}, "custom.grid", id="nested array"),
     ],
 )
-def test_a_value_of_the_wrong_kind_is_not_reflected(
+def test_wrong_type_is_ignored(
     insiderone: InsiderOneCaller, sandbox: Sandbox, attributes: dict[str, Any], name: str
 ) -> None:
-    """The API says success; only the profile shows that nothing arrived."""
+    """A value of the wrong kind is not reflected. The API says success; only the profile shows that nothing arrived."""
     report = insiderone.upsert(user(surname="Berg", **attributes))
 
     one = only(sandbox)
@@ -143,8 +152,8 @@ def test_a_value_of_the_wrong_kind_is_not_reflected(
     assert [(drop["kind"], drop["name"]) for drop in one["dropped"]] == [("attribute", name)]
 
 
-def test_names_not_defined_in_the_panel_vanish(insiderone: InsiderOneCaller, sandbox: Sandbox) -> None:
-    """Default events are always defined."""
+def test_undefined_names_vanish(insiderone: InsiderOneCaller, sandbox: Sandbox) -> None:
+    """Names not defined in the panel vanish. Default events are always defined."""
     sandbox.insiderone_settings(custom_attributes=["tier"], events=["own"])
 
     insiderone.upsert(
@@ -157,8 +166,11 @@ def test_names_not_defined_in_the_panel_vanish(insiderone: InsiderOneCaller, san
     assert {drop["name"] for drop in one["dropped"]} == {"custom.points", "other"}
 
 
-def test_an_identifier_that_is_not_enabled_finds_nobody(insiderone: InsiderOneCaller, sandbox: Sandbox) -> None:
-    """With uuid as the only identifier an e-mail stays a plain attribute."""
+def test_disabled_identifier_finds_nobody(insiderone: InsiderOneCaller, sandbox: Sandbox) -> None:
+    """An identifier that is not enabled finds nobody.
+
+    With uuid as the only identifier an e-mail stays a plain attribute.
+    """
     sandbox.insiderone_settings(identifiers=["uuid"])
 
     insiderone.upsert(user({"email": "ada@example.org", "uuid": "1a"}, name="Ada"))
@@ -169,10 +181,11 @@ def test_an_identifier_that_is_not_enabled_finds_nobody(insiderone: InsiderOneCa
     assert {one["attributes"]["email"] for one in users} == {"ada@example.org"}
 
 
-def test_a_user_without_a_usable_identifier_is_accepted_and_lost(
-    insiderone: InsiderOneCaller, sandbox: Sandbox
-) -> None:
-    """Blocked values such as ``undefined`` find nobody either."""
+def test_unidentified_user_is_lost(insiderone: InsiderOneCaller, sandbox: Sandbox) -> None:
+    """A user without a usable identifier is accepted and lost.
+
+    Blocked values such as ``undefined`` find nobody either.
+    """
     report = insiderone.upsert(user({"uuid": "undefined"}, name="Ada"))
 
     assert report["successful"] == {"count": 1}
@@ -180,7 +193,8 @@ def test_a_user_without_a_usable_identifier_is_accepted_and_lost(
     assert [drop["kind"] for drop in sandbox.drops()] == ["identifier", "user"]
 
 
-def test_an_account_may_refuse_what_it_cannot_resolve(insiderone: InsiderOneCaller, sandbox: Sandbox) -> None:
+def test_unresolvable_user_can_be_refused(insiderone: InsiderOneCaller, sandbox: Sandbox) -> None:
+    """An account may refuse what it cannot resolve."""
     sandbox.insiderone_settings(unresolved="refuse")
 
     report = insiderone.upsert(user({"custom": {"klaviyo_id": "01"}}, name="Ada"))
@@ -188,7 +202,8 @@ def test_an_account_may_refuse_what_it_cannot_resolve(insiderone: InsiderOneCall
     assert set(report["fail"]["errors"]) == {"users.0.identifiers.required", "users.0.insider_id.required"}
 
 
-def test_custom_identifiers_find_people_once_configured(insiderone: InsiderOneCaller, sandbox: Sandbox) -> None:
+def test_configured_identifiers_find_people(insiderone: InsiderOneCaller, sandbox: Sandbox) -> None:
+    """Custom identifiers find people once configured."""
     sandbox.insiderone_settings(custom_identifiers=["klaviyo_id"])
 
     insiderone.upsert(user({"custom": {"klaviyo_id": "01"}}, name="Ada"))
@@ -199,8 +214,11 @@ def test_custom_identifiers_find_people_once_configured(insiderone: InsiderOneCa
     assert one["attributes"] == {"name": "Ada", "city": "Oslo"}
 
 
-def test_two_profiles_with_one_person_merge(insiderone: InsiderOneCaller, sandbox: Sandbox) -> None:
-    """The identifier that counts most decides which profile stays; the newest value of an attribute wins."""
+def test_profiles_of_one_person_merge(insiderone: InsiderOneCaller, sandbox: Sandbox) -> None:
+    """Two profiles with one person merge.
+
+    The identifier that counts most decides which profile stays; the newest value of an attribute wins.
+    """
     insiderone.upsert(user({"email": "ada@example.org"}, event("page", a=1), name="Ada", city="Oslo"))
     insiderone.upsert(user({"uuid": "1a"}, event("page", a=2), name="Eva"))
     kept = sandbox.users()[0]["insider_id"]
@@ -213,7 +231,8 @@ def test_two_profiles_with_one_person_merge(insiderone: InsiderOneCaller, sandbo
     assert [stored["event_params"]["a"] for stored in one["events"]] == [1, 2]
 
 
-def test_a_full_identifier_keeps_its_value(insiderone: InsiderOneCaller, sandbox: Sandbox) -> None:
+def test_full_identifier_keeps_value(insiderone: InsiderOneCaller, sandbox: Sandbox) -> None:
+    """A full identifier keeps its value."""
     sandbox.insiderone_settings(identifiers=["uuid", "email"], max_values={"email": 1})
 
     insiderone.upsert(user({"uuid": "1a", "email": "old@example.org"}, name="Ada"))
@@ -222,8 +241,11 @@ def test_a_full_identifier_keeps_its_value(insiderone: InsiderOneCaller, sandbox
     assert only(sandbox)["identifiers"] == {"uuid": "1a", "email": "old@example.org"}
 
 
-def test_a_value_that_a_merge_has_no_room_for_finds_nobody(insiderone: InsiderOneCaller, sandbox: Sandbox) -> None:
-    """It must not lead to the profile that was merged away: the write after the next merge failed with a 500."""
+def test_unmerged_value_finds_nobody(insiderone: InsiderOneCaller, sandbox: Sandbox) -> None:
+    """A value that a merge has no room for finds nobody.
+
+    It must not lead to the profile that was merged away: the write after the next merge failed with a 500.
+    """
     sandbox.insiderone_settings(identifiers=["uuid", "email"], max_values={"email": 1})
     ada, eva = "ada@example.org", "eva@example.org"
     insiderone.upsert(user({"uuid": "1a", "email": ada}, name="Ada"), user({"uuid": "2b", "email": eva}, name="Eva"))
@@ -236,8 +258,8 @@ def test_a_value_that_a_merge_has_no_room_for_finds_nobody(insiderone: InsiderOn
     assert only(sandbox)["identifiers"] == {"uuid": "3c", "email": ada}
 
 
-def test_a_new_email_alone_makes_a_second_user(insiderone: InsiderOneCaller, sandbox: Sandbox) -> None:
-    """Why a stable identifier is recommended."""
+def test_new_email_makes_second_user(insiderone: InsiderOneCaller, sandbox: Sandbox) -> None:
+    """A new email alone makes a second user. Why a stable identifier is recommended."""
     insiderone.upsert(user({"email": "old@example.org"}, name="Ada"))
     insiderone.upsert(user({"email": "new@example.org"}, name="Ada"))
 
@@ -253,16 +275,19 @@ def test_insider_id_finds_a_user(insiderone: InsiderOneCaller, sandbox: Sandbox)
     assert only(sandbox)["attributes"] == {"name": "Ada", "city": "Oslo"}
 
 
-def test_skip_hook_stays_with_what_it_was_sent_with(insiderone: InsiderOneCaller, sandbox: Sandbox) -> None:
-    """It is request-wide, so a test can tell backfilled events from live ones."""
+def test_skip_hook_is_stored(insiderone: InsiderOneCaller, sandbox: Sandbox) -> None:
+    """Skip_hook stays with what it was sent with.
+
+    It is request-wide, so a test can tell backfilled events from live ones.
+    """
     insiderone.upsert(user(None, event("page", a=1)), skip_hook=True)
     insiderone.upsert(user(None, event("page", a=2)))
 
     assert [stored["skip_hook"] for stored in only(sandbox)["events"]] == [True, False]
 
 
-def test_attribute_delete_removes_whole_values_and_elements(insiderone: InsiderOneCaller, sandbox: Sandbox) -> None:
-    """The documented sample's shape; identifiers stay."""
+def test_attribute_delete_removes_values(insiderone: InsiderOneCaller, sandbox: Sandbox) -> None:
+    """Attribute delete removes whole values and elements. The documented sample's shape; identifiers stay."""
     insiderone.upsert(
         user(name="Ada", surname="Berg", static_segment_id=[7, 8], custom={"tier": "gold", "sizes": ["L", "M"]})
     )
@@ -295,8 +320,11 @@ def test_attribute_delete_refuses_like_upsert(insiderone: InsiderOneCaller) -> N
     }
 
 
-def test_the_profile_read_has_names_of_its_own(insiderone: InsiderOneCaller) -> None:
-    """``c_`` before custom attributes, ``gdpr`` for ``gdpr_optin``, ``iid`` for the profile id."""
+def test_profile_read_has_own_names(insiderone: InsiderOneCaller) -> None:
+    """The profile read has names of its own.
+
+    ``c_`` before custom attributes, ``gdpr`` for ``gdpr_optin``, ``iid`` for the profile id.
+    """
     insiderone.upsert(user(None, event("page", 2, a=1, custom={"b": 2}), gdpr_optin=True, custom={"tier": "gold"}))
 
     answer = insiderone.post(
@@ -320,7 +348,8 @@ def test_the_profile_read_has_names_of_its_own(insiderone: InsiderOneCaller) -> 
     assert answer["quota"]["total"] == 1_000
 
 
-def test_the_profile_of_nobody_is_a_404(insiderone: InsiderOneCaller) -> None:
+def test_unknown_profile_is_404(insiderone: InsiderOneCaller) -> None:
+    """The profile of nobody is a 404."""
     answer = insiderone.post("profile", {"identifiers": {"email": "no@example.org"}, "attributes": ["*"]})
 
     assert (answer.status_code, answer.json()) == (404, {"error": "no such user for these identifiers: no data"})

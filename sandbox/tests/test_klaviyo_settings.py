@@ -29,8 +29,8 @@ def anchored(sandbox: Sandbox) -> Sandbox:
 
 
 @pytest.mark.parametrize("sort", ["id", "updated", "-updated", "created", "email"])
-def test_a_walk_by_anchors_shows_everybody_once(klaviyo: KlaviyoCaller, sandbox: Sandbox, sort: str) -> None:
-    """As long as nobody moves, the kind of cursor makes no difference."""
+def test_anchor_walk_is_complete(klaviyo: KlaviyoCaller, sandbox: Sandbox, sort: str) -> None:
+    """A walk by anchors shows everybody once. As long as nobody moves, the kind of cursor makes no difference."""
     sandbox.seed(profiles=30, events=0)
     by_key = klaviyo.walk("/api/profiles", page__size=7, sort=sort)
     sandbox.klaviyo_settings(cursor="anchor")
@@ -39,16 +39,19 @@ def test_a_walk_by_anchors_shows_everybody_once(klaviyo: KlaviyoCaller, sandbox:
 
 
 @pytest.mark.usefixtures("anchored")
-def test_an_anchor_is_the_id_of_the_last_row(klaviyo: KlaviyoCaller) -> None:
-    """As the vendor's samples show it."""
+def test_anchor_is_last_row_id(klaviyo: KlaviyoCaller) -> None:
+    """An anchor is the id of the last row. As the vendor's samples show it."""
     answer = klaviyo.get("/api/profiles", **MAY).json()
 
     cursor = parse_qs(urlsplit(answer["links"]["next"]).query)["page[cursor]"][0]
     assert base64.b64decode(cursor) == b"next::id::P1"
 
 
-def test_the_rest_looks_empty_once_the_anchor_was_touched(klaviyo: KlaviyoCaller, anchored: Sandbox) -> None:
-    """It stands behind the filter's end now, and what follows it there is nothing: the trap for a reader."""
+def test_touched_anchor_ends_walk(klaviyo: KlaviyoCaller, anchored: Sandbox) -> None:
+    """The rest looks empty once the anchor was touched.
+
+    It stands behind the filter's end now, and what follows it there is nothing: the trap for a reader.
+    """
     first = klaviyo.get("/api/profiles", **MAY).json()
     anchored.touch(["P1"], at="2026-06-09T00:00:00Z")
     second = klaviyo.follow(first["links"]["next"])
@@ -58,8 +61,8 @@ def test_the_rest_looks_empty_once_the_anchor_was_touched(klaviyo: KlaviyoCaller
     assert second.json()["links"]["next"] is None
 
 
-def test_a_page_is_skipped_when_the_anchor_moves_within_the_window(klaviyo: KlaviyoCaller, anchored: Sandbox) -> None:
-    """The walk goes on behind its new place."""
+def test_moved_anchor_skips_page(klaviyo: KlaviyoCaller, anchored: Sandbox) -> None:
+    """A page is skipped when the anchor moves within the window. The walk goes on behind its new place."""
     first = klaviyo.get("/api/profiles", **MAY).json()
     anchored.touch(["P1"], at="2026-05-02T12:00:00Z")
     second = klaviyo.follow(first["links"]["next"]).json()
@@ -134,8 +137,11 @@ def test_filters_compare_what_is_set(
         assert found == [after, before]
 
 
-def test_every_second_page_ends_with_somebody_who_is_touched(klaviyo: KlaviyoCaller, sandbox: Sandbox) -> None:
-    """After the page was served, so it shows the old version; walks in another order touch nobody."""
+def test_page_ends_are_touched(klaviyo: KlaviyoCaller, sandbox: Sandbox) -> None:
+    """Every second page ends with somebody who is touched.
+
+    After the page was served, so it shows the old version; walks in another order touch nobody.
+    """
     sandbox.clock(frozen="2026-06-01T12:00:00Z")
     sandbox.add_profiles([{"id": f"P{n}", "attributes": {"updated": f"2026-05-0{n + 1}T00:00:00Z"}} for n in range(6)])
     sandbox.klaviyo_settings(restless=2)
@@ -148,8 +154,8 @@ def test_every_second_page_ends_with_somebody_who_is_touched(klaviyo: KlaviyoCal
     assert now == {"P3"}
 
 
-def test_somebody_at_the_end_of_a_page_can_be_erased(klaviyo: KlaviyoCaller, anchored: Sandbox) -> None:
-    """Which takes the cursor of the next page away."""
+def test_page_end_can_be_erased(klaviyo: KlaviyoCaller, anchored: Sandbox) -> None:
+    """Somebody at the end of a page can be erased. Which takes the cursor of the next page away."""
     anchored.klaviyo_settings(restless=1, fate="erased")
     first = klaviyo.get("/api/profiles", **MAY).json()
 
@@ -158,8 +164,8 @@ def test_somebody_at_the_end_of_a_page_can_be_erased(klaviyo: KlaviyoCaller, anc
     assert [row["id"] for row in anchored.klaviyo_profiles()] == ["P2", "P3"]
 
 
-def test_settings_not_named_stay_until_the_reset(sandbox: Sandbox) -> None:
-    """One can be changed without knowing the others."""
+def test_unnamed_settings_stay(sandbox: Sandbox) -> None:
+    """Settings not named stay until the reset. One can be changed without knowing the others."""
     usual = sandbox.klaviyo_settings()
     sandbox.klaviyo_settings(cursor="anchor")
     changed = sandbox.klaviyo_settings(spelling="blank")
@@ -175,8 +181,11 @@ def test_an_unknown_setting_is_refused(sandbox: Sandbox, wish: dict[str, Any]) -
         sandbox.klaviyo_settings(**wish)
 
 
-def test_the_journal_tells_how_many_requests_were_under_way(klaviyo: KlaviyoCaller, sandbox: Sandbox) -> None:
-    """So that a test can tell a reader that asks for several pages at once from one that does not."""
+def test_journal_counts_concurrent_requests(klaviyo: KlaviyoCaller, sandbox: Sandbox) -> None:
+    """The journal tells how many requests were under way.
+
+    So that a test can tell a reader that asks for several pages at once from one that does not.
+    """
     sandbox.latency("klaviyo", 0.5)
     klaviyo.get("/api/metrics")
     with ThreadPoolExecutor(3) as pool:
@@ -185,8 +194,11 @@ def test_the_journal_tells_how_many_requests_were_under_way(klaviyo: KlaviyoCall
     assert [entry["under_way"] for entry in sandbox.journal()] == [1, 1, 2, 3]
 
 
-def test_a_request_that_hangs_since_before_the_reset_is_not_counted(klaviyo: KlaviyoCaller, sandbox: Sandbox) -> None:
-    """Or the requests of one test would be counted in the next one."""
+def test_reset_forgets_hanging_request(klaviyo: KlaviyoCaller, sandbox: Sandbox) -> None:
+    """A request that hangs since before the reset is not counted.
+
+    Or the requests of one test would be counted in the next one.
+    """
     sandbox.fault("klaviyo", kind="hang")
     with socket.create_connection(("127.0.0.1", urlsplit(sandbox.klaviyo_url).port or 0), timeout=30) as hanging:
         hanging.sendall(b"GET /api/metrics HTTP/1.1\r\nHost: sandbox\r\n\r\n")

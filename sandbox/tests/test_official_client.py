@@ -60,8 +60,8 @@ def test_profiles_load_with_predictive_analytics(sandbox: Sandbox) -> None:
     assert answer.data[0].attributes.predictive_analytics.historic_clv == 93.87
 
 
-def test_profiles_walk_to_the_end_by_cursor(sandbox: Sandbox) -> None:
-    """Every profile comes once when the client follows ``links.next``."""
+def test_profiles_load_by_cursor(sandbox: Sandbox) -> None:
+    """Profiles walk to the end by cursor. Every profile comes once when the client follows ``links.next``."""
     api = seeded(sandbox)
     ids: list[str] = []
     cursor = None
@@ -93,8 +93,11 @@ def test_one_profile_loads(sandbox: Sandbox) -> None:
     assert api.Profiles.get_profile("P1").data.attributes.email == "ada@example.org"
 
 
-def test_events_load_with_metric_and_profile(sandbox: Sandbox) -> None:
-    """Rows arrive as the client's own types, included resources as plain dictionaries."""
+def test_events_load_with_includes(sandbox: Sandbox) -> None:
+    """Events load with metric and profile.
+
+    Rows arrive as the client's own types, included resources as plain dictionaries.
+    """
     api = seeded(sandbox)
 
     answer = api.Events.get_events(include=["metric", "profile"], page_size=500, sort="datetime")
@@ -123,8 +126,8 @@ def test_events_load_with_attributions(sandbox: Sandbox) -> None:
     assert [one["id"] for one in answer.included] == referred
 
 
-def test_events_filter_by_metric_and_time(sandbox: Sandbox) -> None:
-    """This is the request that the events flow makes."""
+def test_events_filter_metric_and_time(sandbox: Sandbox) -> None:
+    """Events filter by metric and time. This is the request that the events flow makes."""
     api = client(sandbox)
     sandbox.add_profiles([{"id": "P1", "attributes": {}}])
     sandbox.add_events(
@@ -143,7 +146,8 @@ def test_events_filter_by_metric_and_time(sandbox: Sandbox) -> None:
     assert [row.id for row in answer.data] == ["E1", "E2"]
 
 
-def test_events_walk_to_the_end_by_cursor(sandbox: Sandbox) -> None:
+def test_events_load_by_cursor(sandbox: Sandbox) -> None:
+    """Events walk to the end by cursor."""
     api = seeded(sandbox)
     ids: list[str] = []
     cursor = None
@@ -158,7 +162,8 @@ def test_events_walk_to_the_end_by_cursor(sandbox: Sandbox) -> None:
     assert len(ids) == len(set(ids)) == 600
 
 
-def test_one_event_and_one_metric_load(sandbox: Sandbox) -> None:
+def test_single_resources_load(sandbox: Sandbox) -> None:
+    """One event and one metric load."""
     api = client(sandbox)
     sandbox.add_profiles([{"id": "P1", "attributes": {}}])
     sandbox.add_events([{"id": "E1", "metric": "Placed Order", "profile_id": "P1", "datetime": "2026-01-01T00:00:00Z"}])
@@ -169,8 +174,8 @@ def test_one_event_and_one_metric_load(sandbox: Sandbox) -> None:
     assert api.Metrics.get_metric(event.relationships.metric.data.id).data.attributes.name == "Placed Order"
 
 
-def test_an_event_of_an_erased_profile_loads(sandbox: Sandbox) -> None:
-    """The relationship has no usable target, which the client's model permits."""
+def test_event_without_profile_loads(sandbox: Sandbox) -> None:
+    """An event of an erased profile loads. The relationship has no usable target, which the client's model permits."""
     api = client(sandbox)
     sandbox.add_profiles([{"id": "P1", "attributes": {}}])
     sandbox.add_events([{"metric": "Placed Order", "profile_id": "P1", "datetime": "2026-01-01T00:00:00Z"}])
@@ -253,8 +258,11 @@ def test_refusals_reach_the_client(sandbox: Sandbox, key: str, call: object, sta
     assert '"errors":[{' in str(caught.value.body)
 
 
-def test_the_client_waits_as_the_429_says_and_gets_through(sandbox: Sandbox) -> None:
-    """``Retry-After`` is true: whoever waits that long is served. Three calls span two windows at most."""
+def test_client_waits_after_429(sandbox: Sandbox) -> None:
+    """The client waits as the 429 says and gets through.
+
+    ``Retry-After`` is true: whoever waits that long is served. Three calls span two windows at most.
+    """
     api = client(sandbox)
     sandbox.quotas(limits={"GET /api/accounts": "1;w=1, 15;w=86400"})
 

@@ -96,8 +96,11 @@ def search(browser: Browser, words: str) -> None:
 
 
 @pytest.mark.parametrize("width", [320, 390, 619, 761, 901, 1280])
-def test_nothing_is_wider_than_the_screen(page: Browser, sandbox: Sandbox, width: int) -> None:
-    """On a phone of 390 pixels the page was 619 wide: tables and tabs stood beyond the edge."""
+def test_nothing_exceeds_the_screen(page: Browser, sandbox: Sandbox, width: int) -> None:
+    """Nothing is wider than the screen.
+
+    On a phone of 390 pixels the page was 619 wide: tables and tabs stood beyond the edge.
+    """
     page.look(width)
     widths = {}
     for name in TABS:
@@ -109,8 +112,11 @@ def test_nothing_is_wider_than_the_screen(page: Browser, sandbox: Sandbox, width
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-def test_text_stands_out_from_its_ground(page: Browser, sandbox: Sandbox, *, dark: bool) -> None:
-    """Whoever has dark screens gets a dark page; every text has the contrast of WCAG AA, 4.5 to 1, on either."""
+def test_text_has_contrast(page: Browser, sandbox: Sandbox, *, dark: bool) -> None:
+    """Text stands out from its ground.
+
+    Whoever has dark screens gets a dark page; every text has the contrast of WCAG AA, 4.5 to 1, on either.
+    """
     page.look(1280, dark=dark)
     faint = {}
     for name in TABS:
@@ -122,8 +128,11 @@ def test_text_stands_out_from_its_ground(page: Browser, sandbox: Sandbox, *, dar
     assert faint == {name: [] for name in TABS}
 
 
-def test_search_that_finds_nobody_shows_nobody(page: Browser) -> None:
-    """The person of before stayed beside "Nobody matches"; with another search, beside people who are not that one."""
+def test_failed_search_shows_nobody(page: Browser) -> None:
+    """Search that finds nobody shows nobody.
+
+    The person of before stayed beside "Nobody matches"; with another search, beside people who are not that one.
+    """
     search(page, "ada@")
     found = page.run("byId('person').querySelector('h2').textContent")
     search(page, "ben@")
@@ -149,8 +158,11 @@ def test_figures_stand_below_their_heads(page: Browser, sandbox: Sandbox) -> Non
     assert shifted == {name: [] for name in TABS[1:]}
 
 
-def test_back_returns_to_the_tab_and_person_of_before(page: Browser) -> None:
-    """The address told the tab, but nobody listened when Back changed it."""
+def test_back_restores_tab_and_person(page: Browser) -> None:
+    """Back returns to the tab and person of before.
+
+    The address told the tab, but nobody listened when Back changed it.
+    """
     page.run("[...byId('people').children].find(one => one.textContent.startsWith('Ben')).click()")
     page.wait_for("byId('person').querySelector('h2').textContent === 'Ben'")
     page.run("document.querySelector('[data-tab=klaviyo]').click()")
@@ -167,8 +179,11 @@ def test_back_returns_to_the_tab_and_person_of_before(page: Browser) -> None:
     assert selected == "klaviyo"
 
 
-def test_refusals_say_what_they_do_not_count(page: Browser, sandbox: Sandbox) -> None:
-    """The page said "Refused 0" while the target had rejected three, and not that those were never sent."""
+def test_refusals_explain_their_count(page: Browser, sandbox: Sandbox) -> None:
+    """Refusals say what they do not count.
+
+    The page said "Refused 0" while the target had rejected three, and not that those were never sent.
+    """
     open_tab(page, sandbox, "refusals")
     some = page.run("[byId('n-refusals').textContent, byId('refusals').textContent]")
     sandbox.reset()

@@ -25,8 +25,8 @@ def add_ties(sandbox: Sandbox, number: int) -> None:
 
 @pytest.mark.parametrize("size", [1, 7, 50, 1000])
 @pytest.mark.parametrize("sort", ["datetime", "-datetime"])
-def test_events_of_one_second_come_once_each(klaviyo: KlaviyoCaller, sandbox: Sandbox, size: int, sort: str) -> None:
-    """The id breaks the tie, so pages may be cut anywhere."""
+def test_tied_events_come_once(klaviyo: KlaviyoCaller, sandbox: Sandbox, size: int, sort: str) -> None:
+    """Events of one second come once each. The id breaks the tie, so pages may be cut anywhere."""
     add_ties(sandbox, 53)
 
     rows = klaviyo.walk("/api/events", page__size=size, sort=sort)
@@ -38,7 +38,8 @@ def test_events_of_one_second_come_once_each(klaviyo: KlaviyoCaller, sandbox: Sa
 
 @pytest.mark.parametrize("size", [1, 9, 100])
 @pytest.mark.parametrize("sort", ["id", "updated", "-updated", "created", "email", "-email"])
-def test_profiles_come_once_each_in_every_order(klaviyo: KlaviyoCaller, sandbox: Sandbox, size: int, sort: str) -> None:
+def test_profiles_come_once_per_order(klaviyo: KlaviyoCaller, sandbox: Sandbox, size: int, sort: str) -> None:
+    """Profiles come once each in every order."""
     sandbox.seed(profiles=30, events=0)
 
     rows = klaviyo.walk("/api/profiles", page__size=size, sort=sort)
@@ -46,8 +47,11 @@ def test_profiles_come_once_each_in_every_order(klaviyo: KlaviyoCaller, sandbox:
     assert len(rows) == len({row["id"] for row in rows}) == 30
 
 
-def test_the_event_cursor_is_a_position_not_a_page_number(klaviyo: KlaviyoCaller, sandbox: Sandbox) -> None:
-    """Base64 of epoch second and id of the last row, as recordings of the API show."""
+def test_event_cursor_is_a_position(klaviyo: KlaviyoCaller, sandbox: Sandbox) -> None:
+    """The event cursor is a position not a page number.
+
+    Base64 of epoch second and id of the last row, as recordings of the API show.
+    """
     add_ties(sandbox, 3)
 
     answer = klaviyo.get("/api/events", page__size=2).json()
@@ -56,7 +60,8 @@ def test_the_event_cursor_is_a_position_not_a_page_number(klaviyo: KlaviyoCaller
     assert json.loads(base64.b64decode(cursor)) == [1767225600, answer["data"][-1]["id"], True]
 
 
-def test_the_next_link_is_absolute_and_repeats_every_parameter(klaviyo: KlaviyoCaller, sandbox: Sandbox) -> None:
+def test_next_link_repeats_parameters(klaviyo: KlaviyoCaller, sandbox: Sandbox) -> None:
+    """The next link is absolute and repeats every parameter."""
     add_ties(sandbox, 3)
 
     answer = klaviyo.get(
@@ -74,15 +79,18 @@ def test_the_next_link_is_absolute_and_repeats_every_parameter(klaviyo: KlaviyoC
     assert query["include"] == ["metric"]
 
 
-def test_the_last_page_has_a_null_link(klaviyo: KlaviyoCaller, sandbox: Sandbox) -> None:
-    """Also where the rows fill the page exactly."""
+def test_last_page_link_is_null(klaviyo: KlaviyoCaller, sandbox: Sandbox) -> None:
+    """The last page has a null link. Also where the rows fill the page exactly."""
     add_ties(sandbox, 2)
 
     assert klaviyo.get("/api/events", page__size=2).json()["links"]["next"] is None
 
 
-def test_a_profile_touched_during_a_walk_comes_again_at_the_end(klaviyo: KlaviyoCaller, sandbox: Sandbox) -> None:
-    """Sorting by ``updated`` gives no snapshot, as in reality."""
+def test_touched_profile_comes_again(klaviyo: KlaviyoCaller, sandbox: Sandbox) -> None:
+    """A profile touched during a walk comes again at the end.
+
+    Sorting by ``updated`` gives no snapshot, as in reality.
+    """
     sandbox.add_profiles(
         [{"id": f"P{day}", "attributes": {"updated": f"2026-01-0{day}T00:00:00Z"}} for day in (1, 2, 3)]
     )
@@ -97,8 +105,8 @@ def test_a_profile_touched_during_a_walk_comes_again_at_the_end(klaviyo: Klaviyo
     assert seen == ["P1", "P2", "P3", "P1"]
 
 
-def test_a_cursor_outlives_the_row_it_names(klaviyo: KlaviyoCaller, sandbox: Sandbox) -> None:
-    """The position is a key, so an erased row does not derail a walk."""
+def test_cursor_outlives_its_row(klaviyo: KlaviyoCaller, sandbox: Sandbox) -> None:
+    """A cursor outlives the row it names. The position is a key, so an erased row does not derail a walk."""
     sandbox.add_profiles([{"id": f"P{n}", "attributes": {}} for n in range(3)])
     first = klaviyo.get("/api/profiles", page__size=1).json()
 
@@ -121,9 +129,10 @@ def test_a_foreign_cursor_is_refused(klaviyo: KlaviyoCaller, path: str, cursor: 
 @pytest.mark.parametrize(
     ("path", "default", "largest"), [("/api/profiles", 20, 100), ("/api/events", 200, 1000)], ids=["profiles", "events"]
 )
-def test_page_sizes_are_those_of_the_endpoint(
+def test_page_sizes_match_endpoint(
     klaviyo: KlaviyoCaller, sandbox: Sandbox, path: str, default: int, largest: int
 ) -> None:
+    """Page sizes are those of the endpoint."""
     sandbox.seed(profiles=largest + 1, events=largest + 1, hostile=False)
 
     assert len(klaviyo.get(path).json()["data"]) == default

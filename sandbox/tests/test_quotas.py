@@ -33,7 +33,8 @@ def counters() -> tuple[Quotas, Hands]:
     return Quotas(monotonic=hands), hands
 
 
-def test_the_burst_window_refuses_the_76th_call_and_opens_with_the_next_second() -> None:
+def test_burst_window_is_limited() -> None:
+    """The burst window refuses the 76th call and opens with the next second."""
     quotas, hands = counters()
 
     waits = [quotas.take([PROFILES]) for _ in range(76)]
@@ -43,8 +44,11 @@ def test_the_burst_window_refuses_the_76th_call_and_opens_with_the_next_second()
     assert quotas.take([PROFILES]) == 0
 
 
-def test_the_minute_refuses_the_751st_call_until_it_is_over() -> None:
-    """``Retry-After`` names the rest of the minute, and coming early is refused again."""
+def test_minute_window_is_limited() -> None:
+    """The minute refuses the 751st call until it is over.
+
+    ``Retry-After`` names the rest of the minute, and coming early is refused again.
+    """
     quotas, hands = counters()
     for second in range(10):
         hands.seconds = 600.25 + second
@@ -59,7 +63,8 @@ def test_the_minute_refuses_the_751st_call_until_it_is_over() -> None:
     assert quotas.take([PROFILES]) == 0
 
 
-def test_a_spent_day_asks_for_hours() -> None:
+def test_daily_quota_asks_for_hours() -> None:
+    """A spent day asks for hours."""
     quotas, hands = counters()
     reports = Bucket("reports", {SECOND: 1, MINUTE: 2, DAY: 2})
     for minute in range(2):
@@ -71,8 +76,11 @@ def test_a_spent_day_asks_for_hours() -> None:
     assert quotas.take([reports]) == DAY - 120
 
 
-def test_a_shared_bucket_is_drawn_from_by_both_and_refuses_both() -> None:
-    """Predictive analytics has one quota, whichever endpoint is asked."""
+def test_shared_bucket_limits_both() -> None:
+    """A shared bucket is drawn from by both and refuses both.
+
+    Predictive analytics has one quota, whichever endpoint is asked.
+    """
     quotas, _ = counters()
     shared, other = Bucket("predictive", {SECOND: 1}), Bucket("members", {SECOND: 10})
 
@@ -81,8 +89,11 @@ def test_a_shared_bucket_is_drawn_from_by_both_and_refuses_both() -> None:
     assert quotas.take([other]) == 0
 
 
-def test_the_longest_wait_of_several_spent_windows_counts() -> None:
-    """Coming back after the second would be refused for the rest of the minute."""
+def test_longest_wait_is_stated() -> None:
+    """The longest wait of several spent windows counts.
+
+    Coming back after the second would be refused for the rest of the minute.
+    """
     quotas, _ = counters()
     one = Bucket("one", {SECOND: 1, MINUTE: 1})
 
@@ -132,8 +143,8 @@ def get(sandbox: Sandbox, path: str, key: str = KLAVIYO_KEY) -> requests.Respons
         ("/api/tags", "3, 3;w=1, 60;w=60"),
     ],
 )
-def test_an_ok_answer_tells_the_documented_quota(sandbox: Sandbox, path: str, limits: str) -> None:
-    """The burst quota first, and a remainder counted against it."""
+def test_answer_states_documented_quota(sandbox: Sandbox, path: str, limits: str) -> None:
+    """An ok answer tells the documented quota. The burst quota first, and a remainder counted against it."""
     headers = get(sandbox, path).headers
 
     assert headers["RateLimit-Limit"] == limits
@@ -141,7 +152,8 @@ def test_an_ok_answer_tells_the_documented_quota(sandbox: Sandbox, path: str, li
     assert headers["RateLimit-Reset"] == "0"
 
 
-def test_a_throttled_answer_has_retry_after_and_no_quota_headers(sandbox: Sandbox) -> None:
+def test_throttled_answer_has_retry_after(sandbox: Sandbox) -> None:
+    """A throttled answer has Retry-After and no quota headers."""
     sandbox.quotas(limits={"GET /api/metrics": "1;w=86400"})
     get(sandbox, "/api/metrics")
 
@@ -157,16 +169,19 @@ def test_a_throttled_answer_has_retry_after_and_no_quota_headers(sandbox: Sandbo
     assert error["source"] == {"pointer": "/data"}
 
 
-def test_keys_of_one_account_share_the_quota(sandbox: Sandbox) -> None:
-    """The three flows run with one account, whatever their keys."""
+def test_account_keys_share_quota(sandbox: Sandbox) -> None:
+    """Keys of one account share the quota. The three flows run with one account, whatever their keys."""
     sandbox.quotas(limits={"GET /api/events": "1;w=86400"})
     get(sandbox, "/api/events")
 
     assert get(sandbox, "/api/events", KLAVIYO_KEY_THREE_FLOWS).status_code == 429
 
 
-def test_all_ids_of_a_path_share_the_quota(sandbox: Sandbox) -> None:
-    """Quotas belong to endpoints: the tags of one list and those of another draw from the same."""
+def test_path_ids_share_quota(sandbox: Sandbox) -> None:
+    """All ids of a path share the quota.
+
+    Quotas belong to endpoints: the tags of one list and those of another draw from the same.
+    """
     sandbox.add_resources("list", [{"id": "A"}, {"id": "B"}])
     sandbox.quotas(limits={"GET /api/lists/{id}/tags": "1;w=86400"})
 
@@ -175,15 +190,16 @@ def test_all_ids_of_a_path_share_the_quota(sandbox: Sandbox) -> None:
     assert statuses == [200, 429, 200]
 
 
-def test_a_refused_key_sees_no_quota(sandbox: Sandbox) -> None:
+def test_refused_key_sees_no_quota(sandbox: Sandbox) -> None:
+    """A refused key sees no quota."""
     answer = get(sandbox, "/api/profiles", "pk_wrong")
 
     assert answer.status_code == 401
     assert "RateLimit-Limit" not in answer.headers
 
 
-def test_upsert_and_attribute_delete_share_their_quota(sandbox: Sandbox, insiderone: InsiderOneCaller) -> None:
-    """25,000 a minute together; scaled down here to one."""
+def test_writes_share_their_quota(sandbox: Sandbox, insiderone: InsiderOneCaller) -> None:
+    """Upsert and attribute delete share their quota. 25,000 a minute together; scaled down here to one."""
     sandbox.quotas(1 / 25_000)
     user = {"identifiers": {"email": "a@b.co"}, "attributes": {"name": "A"}}
     statuses = [insiderone.post("upsert", {"users": [user]}).status_code for _ in range(2)]
@@ -196,7 +212,8 @@ def test_upsert_and_attribute_delete_share_their_quota(sandbox: Sandbox, insider
     assert "Retry-After" not in throttled.headers
 
 
-def test_insider_one_sometimes_says_when_to_come_back(sandbox: Sandbox, insiderone: InsiderOneCaller) -> None:
+def test_insiderone_retry_after_is_optional(sandbox: Sandbox, insiderone: InsiderOneCaller) -> None:
+    """Insider One sometimes says when to come back."""
     sandbox.quotas(1 / 25_000)
     sandbox.insiderone_settings(retry_after=True)
     answers = [insiderone.post("upsert", {"users": []}) for _ in range(3)]

@@ -32,21 +32,24 @@ def first_cells(heading: str) -> list[str]:
     return [cell.strip("`") for cell in rows[2:]]
 
 
-def test_every_control_call_stands_in_the_table() -> None:
+def test_control_calls_are_documented() -> None:
+    """Every control call stands in the table."""
     routes = [route for route in control_plane(Sandbox(Clock())).routes if isinstance(route, Route)]
     calls = {f"{method} {route.path}" for route in routes for method in route.methods or () if method != "HEAD"}
 
     assert sorted(first_cells("Control plane")) == sorted(calls - {"GET /"})
 
 
-def test_every_python_method_stands_in_the_table() -> None:
+def test_python_methods_are_documented() -> None:
+    """Every python method stands in the table."""
     named = set(re.findall(r"^\| `[A-Z]+ /control[^|]*\| `(\w+)` \|", README, flags=re.MULTILINE))
     methods = {name for name in vars(testing.Sandbox) if not name.startswith("_") and name.islower()}
 
     assert named == methods - {"attach", "close"}
 
 
-def test_every_option_stands_in_the_table() -> None:
+def test_options_are_documented() -> None:
+    """Every option stands in the table."""
     text = parser().format_help() + README
 
     assert set(first_cells("Start")) == {
@@ -62,19 +65,22 @@ def test_every_option_stands_in_the_table() -> None:
     assert "serve" in text
 
 
-def test_every_setting_stands_in_the_table() -> None:
+def test_settings_are_documented() -> None:
+    """Every setting stands in the table."""
     assert first_cells("Settings of the Klaviyo account") == list(KlaviyoSettings.__struct_fields__)
     assert first_cells("Settings of the Insider One account") == list(Settings.__struct_fields__)
 
 
-def test_every_kind_of_fault_stands_in_the_table() -> None:
+def test_faults_are_documented() -> None:
+    """Every kind of fault stands in the table."""
     (kind,) = [one for one in msgspec.structs.fields(Rule) if one.name == "kind"]
 
     assert set(first_cells("Faults")) == set(kind.type.__args__)
 
 
 @pytest.mark.parametrize("credential", [testing.KLAVIYO_KEY, testing.KLAVIYO_KEY_THREE_FLOWS, PARTNER, TOKEN])
-def test_every_credential_stands_in_the_readme(credential: str) -> None:
+def test_credentials_are_documented(credential: str) -> None:
+    """Every credential stands in the README."""
     assert f"`{credential}`" in README
 
 
@@ -85,8 +91,8 @@ def test_every_endpoint_is_named() -> None:
     assert named == {path for path in first_cells("Klaviyo side") if path.startswith("/api/")}
 
 
-def test_family_in_the_readme_is_the_real_one() -> None:
-    """Whoever adds one copies it from there."""
+def test_readme_family_is_real() -> None:
+    """Family in the README is the real one. Whoever adds one copies it from there."""
     source = PACKAGE / "klaviyo_insiderone_sandbox" / "klaviyo" / "families" / "tags.py"
 
     assert source.read_text(encoding="utf-8").endswith(f"\n\n{PYTHON[0]}")

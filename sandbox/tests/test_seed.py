@@ -22,7 +22,8 @@ def seeded(sandbox: Sandbox, **wishes: Any) -> tuple[list[dict[str, Any]], list[
     return sandbox.klaviyo_profiles(), sandbox.klaviyo_events()
 
 
-def test_the_same_seed_makes_the_same_data(sandbox: Sandbox) -> None:
+def test_seed_is_deterministic(sandbox: Sandbox) -> None:
+    """The same seed makes the same data."""
     assert seeded(sandbox, seed=3) == seeded(sandbox, seed=3)
 
 
@@ -94,8 +95,11 @@ def test_hostile_events_are_awkward(sandbox: Sandbox) -> None:
     assert any(line["ItemPrice"] == 0 for one in orders for line in one.get("Items", []) if isinstance(line, dict))
 
 
-def test_some_orders_are_credited_to_a_campaign_or_a_flow(sandbox: Sandbox) -> None:
-    """One in eight; to a campaign where its e-mail came to the same person before the order, or else to a flow."""
+def test_some_orders_are_credited(sandbox: Sandbox) -> None:
+    """Some orders are credited to a campaign or a flow.
+
+    One in eight; to a campaign where its e-mail came to the same person before the order, or else to a flow.
+    """
     _, events = seeded(sandbox, hostile=False)
     by_id = {one["resource"]["id"]: one for one in events}
     orders = [one for one in events if one["metric_name"] == "Placed Order"]
@@ -110,8 +114,8 @@ def test_some_orders_are_credited_to_a_campaign_or_a_flow(sandbox: Sandbox) -> N
         assert email is None or email["metric_name"].endswith("Email")
 
 
-def test_a_metric_name_stands_twice_with_two_integrations(sandbox: Sandbox) -> None:
-    """Names are no keys."""
+def test_metric_name_is_ambiguous(sandbox: Sandbox) -> None:
+    """A metric name stands twice with two integrations. Names are no keys."""
     _, events = seeded(sandbox)
 
     assert {one["integration"] for one in events if one["metric_name"] == "Placed Order"} == {"Shopify", "API"}
@@ -124,7 +128,8 @@ def test_a_metric_name_stands_twice_with_two_integrations(sandbox: Sandbox) -> N
         ("old", "Subscribed to SMS Marketing", "Subscribed to Text Messaging Marketing"),
     ],
 )
-def test_consent_metrics_come_in_either_family(sandbox: Sandbox, naming: str, there: str, not_there: str) -> None:
+def test_consent_metrics_have_both_names(sandbox: Sandbox, naming: str, there: str, not_there: str) -> None:
+    """Consent metrics come in either family."""
     _, events = seeded(sandbox, naming=naming)
     names = {one["metric_name"] for one in events}
 

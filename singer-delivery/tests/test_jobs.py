@@ -93,8 +93,11 @@ def ordeal(toybox, api, job_file, tmp_path):
     return begin(toybox, api, job_file, tmp_path / "ordeal")
 
 
-def test_job_that_is_lost_fails_the_run_and_its_rows_go_again(ordeal, ideal, toybox):
-    """What became of them is open, so the next run sends the same bytes and counts them uncertain."""
+def test_lost_job_fails_run(ordeal, ideal, toybox):
+    """Job that is lost fails the run and its rows go again.
+
+    What became of them is open, so the next run sends the same bytes and counts them uncertain.
+    """
     toybox.forgotten.add("1")
 
     failed = ordeal.run()
@@ -108,13 +111,16 @@ def test_job_that_is_lost_fails_the_run_and_its_rows_go_again(ordeal, ideal, toy
     assert set(ordeal.verdict(ideal).broken) <= {"delivered_twice"}
 
 
-def test_every_point_of_a_job_is_struck():
-    """The parameters of the test below, which asserts that its kills took place."""
+def test_every_job_point_is_struck():
+    """Every point of a job is struck. The parameters of the test below, which asserts that its kills took place."""
     assert {strike.point for strikes in ORDEALS for strike in strikes} == set(JOB_POINTS)
 
 
-def test_rows_refused_on_several_pages_become_rejects(ideal, ordeal, toybox):
-    """All pages of a job's errors are read, and what was not refused is delivered."""
+def test_paged_refusals_become_rejects(ideal, ordeal, toybox):
+    """Rows refused on several pages become rejects.
+
+    All pages of a job's errors are read, and what was not refused is delivered.
+    """
     ended = ordeal.run()
 
     assert ended.succeeded, ended.log
@@ -124,8 +130,11 @@ def test_rows_refused_on_several_pages_become_rejects(ideal, ordeal, toybox):
 
 
 @pytest.mark.parametrize("strikes", ORDEALS, ids=lambda strikes: "-".join(strike.point for strike in strikes))
-def test_killed_runs_come_to_the_undisturbed_end(ordeal, ideal, strikes):
-    """A job that was noted is followed before anything new is sent, and its rows do not go again."""
+def test_killed_jobs_end_undisturbed(ordeal, ideal, strikes):
+    """Killed runs come to the undisturbed end.
+
+    A job that was noted is followed before anything new is sent, and its rows do not go again.
+    """
     ordeal.run_to_success(strikes)
 
     assert ordeal.struck() == strikes

@@ -16,8 +16,8 @@ from toybox import NOWHERE, ORDERS, PEOPLE, UNSTORABLE, order, person, state
 README = Path(__file__).resolve().parent.parent / "README.md"
 
 
-def test_target_has_fewer_than_a_hundred_lines(target_file):
-    """As it stands in the README, its docstrings and spaces included."""
+def test_target_is_under_100_lines(target_file):
+    """Target has fewer than a hundred lines. As it stands in the README, its docstrings and spaces included."""
     assert len(target_file.read_text().splitlines()) < 100
 
 
@@ -50,8 +50,8 @@ def test_readmes_test_works(target_file, tmp_path):
     assert "3 passed, 13 deselected" in done.stdout
 
 
-def test_records_are_delivered_and_accounted_for(run, toybox):
-    """Both kinds, in one run, and the STATE behind them."""
+def test_records_are_delivered_and_counted(run, toybox):
+    """Records are delivered and accounted for. Both kinds, in one run, and the STATE behind them."""
     ended = run([PEOPLE, ORDERS, person(1), person(2), order(1), state(3)])
 
     assert ended.code == 0, ended.log
@@ -62,8 +62,11 @@ def test_records_are_delivered_and_accounted_for(run, toybox):
     assert ended.streams["orders"]["delivered"] == 1
 
 
-def test_refused_rows_become_rejects_with_remedies(run, toybox):
-    """By the mapping, by position, and by a 400 that names no row; the others arrive."""
+def test_refused_rows_become_rejects(run, toybox):
+    """Refused rows become rejects with remedies.
+
+    By the mapping, by position, and by a 400 that names no row; the others arrive.
+    """
     bad = [person(2, email=None), order(2, street=NOWHERE), order(3, street=UNSTORABLE)]
 
     ended = run([PEOPLE, ORDERS, person(1), *bad, order(1), state(5)], max_rejects=3)
@@ -110,8 +113,8 @@ def test_ledger_keeps_from_sending_twice(run, api):
     assert ended.streams["orders"]["duplicate"] == 1
 
 
-def test_older_version_never_follows_a_newer_one(run, toybox):
-    """Whatever order the tap reads them in."""
+def test_older_version_never_follows(run, toybox):
+    """Older version never follows a newer one. Whatever order the tap reads them in."""
     newer = {**person(1, street="2 New Road"), "time_extracted": "2026-06-01T12:00:00Z"}
     older = {**person(1), "time_extracted": "2026-06-01T10:00:00Z"}
     run([PEOPLE, newer])
@@ -122,8 +125,8 @@ def test_older_version_never_follows_a_newer_one(run, toybox):
     assert "New Road" in toybox.people["P1"]
 
 
-def test_dry_run_writes_requests_to_a_file(run, api):
-    """Nothing is sent, no STATE is written, and the ledger is left alone."""
+def test_dry_run_writes_file(run, api):
+    """Dry run writes requests to a file. Nothing is sent, no STATE is written, and the ledger is left alone."""
     ended = run([ORDERS, order(1), state(1)], dry_run=True)
 
     (file,) = ended.data_dir.rglob("dry-run-*.jsonl")
@@ -133,8 +136,8 @@ def test_dry_run_writes_requests_to_a_file(run, api):
     assert run([ORDERS, order(1)]).streams["orders"]["delivered"] == 1
 
 
-def test_preview_shows_rows_and_sends_nothing(run, api):
-    """What each record would become, and why it would not be sent."""
+def test_preview_sends_nothing(run, api):
+    """Preview shows rows and sends nothing. What each record would become, and why it would not be sent."""
     ended = run([PEOPLE, ORDERS, person(1), person(2, email=None), order(1)], "preview", "--format=json")
 
     shown = {one["key"]: one for one in map(json.loads, ended.output.splitlines())}
@@ -145,8 +148,8 @@ def test_preview_shows_rows_and_sends_nothing(run, api):
     assert shown["P2"]["outcome"] == "rejected"
 
 
-def test_forget_takes_a_person_out_of_what_is_kept(run):
-    """Rejects and the ledger know an address; afterwards neither does."""
+def test_forget_removes_person(run):
+    """Forget takes a person out of what is kept. Rejects and the ledger know an address; afterwards neither does."""
     run([PEOPLE, ORDERS, person(1), order(1), order(2, street=NOWHERE, person_id="p1@toys.example")])
 
     ended = run(["p1@toys.example"], "forget")
@@ -184,8 +187,11 @@ def test_endings_have_their_exit_codes(run, api, fault, more, code, told):
     assert ended.states == ([state(2)["value"]] if code == 3 else [])
 
 
-def test_state_waits_for_the_records_before_it(run, api):
-    """The first batch is taken, the second refused as such: the STATE between them passes, the last one does not."""
+def test_state_waits_for_records(run, api):
+    """State waits for the records before it.
+
+    The first batch is taken, the second refused as such: the STATE between them passes, the last one does not.
+    """
     api.fault("status", status=403, skip=1)
 
     ended = run([ORDERS, order(1), state(1), order(2), state(2)], batch_size_rows=1, max_parallel_requests=1)

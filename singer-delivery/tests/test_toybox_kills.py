@@ -45,16 +45,19 @@ def ordeal(toybox, api, target_file, tmp_path):
 
 
 @pytest.mark.parametrize("strikes", ORDEALS, ids=lambda strikes: "-".join(strike.point for strike in strikes))
-def test_killed_runs_come_to_the_undisturbed_end(ordeal, ideal, strikes):
-    """Nothing lost, nothing delivered twice but with the same bytes, accounts balanced, every STATE true."""
+def test_killed_runs_end_undisturbed(ordeal, ideal, strikes):
+    """Killed runs come to the undisturbed end.
+
+    Nothing lost, nothing delivered twice but with the same bytes, accounts balanced, every STATE true.
+    """
     ordeal.run_to_success(strikes)
 
     assert ordeal.struck() == strikes
     assert ordeal.verdict(ideal).broken == {}
 
 
-def test_faults_of_every_kind_come_to_the_undisturbed_end(ordeal, api, ideal):
-    """One after the other, in a single run."""
+def test_faulty_runs_end_undisturbed(ordeal, api, ideal):
+    """Faults of every kind come to the undisturbed end. One after the other, in a single run."""
     for place, fault in enumerate(FAULTS.values()):
         api.fault(**fault, skip=2 * place)
 
@@ -65,8 +68,10 @@ def test_faults_of_every_kind_come_to_the_undisturbed_end(ordeal, api, ideal):
     assert ordeal.verdict(ideal).broken == {}
 
 
-def test_kill_of_an_order_that_was_taken_is_noticed_where_the_ledger_is_off(toybox, api, target_file, tmp_path, ideal):
-    """The harness itself: without its ledger the target repeats what was delivered, and says nothing of it.
+def test_harness_notices_missing_ledger(toybox, api, target_file, tmp_path, ideal):
+    """Kill of an order that was taken is noticed where the ledger is off.
+
+    The harness itself: without its ledger the target repeats what was delivered, and says nothing of it.
 
     Orders alone: so the first STATE that is due has some before it, however the batches fall.
     """

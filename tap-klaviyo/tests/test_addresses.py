@@ -64,8 +64,11 @@ def test_address_is_taken(address):
     assert mistake_in(address) is None
 
 
-def test_odd_address_ends_the_run_as_configuration(tap):
-    """Through the command line, and without showing what is wrong: it may hold a password."""
+def test_odd_address_ends_run(tap):
+    """Odd address ends the run as configuration.
+
+    Through the command line, and without showing what is wrong: it may hold a password.
+    """
     outcome = tap(streams=["profiles"], api_url="https://user:hushhush@a.klaviyo.com")
 
     assert outcome.code == 2
@@ -115,15 +118,21 @@ OWN = (
 
 
 @pytest.mark.parametrize("link", FOREIGN)
-def test_link_that_leads_elsewhere_is_not_followed(link):
-    """Joined to `api_url` as text, ``@host/…`` made that address a user name, and the key went to the host."""
+def test_foreign_link_is_not_followed(link):
+    """Link that leads elsewhere is not followed.
+
+    Joined to `api_url` as text, ``@host/…`` made that address a user name, and the key went to the host.
+    """
     with pytest.raises(ForeignLinkError):
         target_of(link, origin_of("https://a.example"))
 
 
 @pytest.mark.parametrize("link", OWN)
-def test_link_of_the_api_is_followed(link):
-    """In each way in which it can be written; what a gateway passes on names Klaviyo's own host."""
+def test_api_link_is_followed(link):
+    """Link of the API is followed.
+
+    In each way in which it can be written; what a gateway passes on names Klaviyo's own host.
+    """
     assert target_of(link, origin_of("https://a.example")) == ("/api/profiles", "page%5Bcursor%5D=x")
 
 
@@ -132,8 +141,8 @@ def test_link_of_the_api_is_followed(link):
     [*OWN[3:], "https://a.example/klaviyo/api/profiles?page%5Bcursor%5D=x", OWN[0]],
     ids=["Klaviyo", "path", "gateway", "host"],
 )
-def test_gateway_may_put_a_path_before_the_apis(link):
-    """Whether it writes its own path into the links or passes on Klaviyo's."""
+def test_gateway_path_is_kept(link):
+    """Gateway may put a path before the API's. Whether it writes its own path into the links or passes on Klaviyo's."""
     gateway = base_of("https://a.example/klaviyo/")
 
     assert gateway.url == "https://a.example/klaviyo"

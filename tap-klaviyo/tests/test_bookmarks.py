@@ -39,8 +39,11 @@ def bookmark(saved: SavedBookmark | None = None, *, versioned: bool = True, over
 
 @pytest.mark.req("IN-47", "BX-12")
 @given(offsets, st.integers(min_value=0, max_value=60), st.booleans())
-def test_resumed_after_any_record_nothing_is_lost_or_repeated(seconds, cut, versioned):
-    """Stop after any number of records, go on from the state: every record comes exactly once, ties or not."""
+def test_resuming_anywhere_is_complete(seconds, cut, versioned):
+    """Resumed after any record nothing is lost or repeated.
+
+    Stop after any number of records, go on from the state: every record comes exactly once, ties or not.
+    """
     positions = [at(second, f"K{n}") for n, second in enumerate(sorted(seconds, reverse=True))]
     first = bookmark(versioned=versioned)
     for position in positions[:cut]:
@@ -56,8 +59,11 @@ def test_resumed_after_any_record_nothing_is_lost_or_repeated(seconds, cut, vers
 
 @pytest.mark.req("C-1", "C-2", "BX-11")
 @given(st.lists(st.integers(min_value=-500, max_value=500), min_size=1, max_size=30))
-def test_bookmark_never_goes_back_nor_past_the_start_of_the_run(seconds):
-    """Whatever arrives in whatever order, late or dated in the future."""
+def test_bookmark_is_monotone_and_bounded(seconds):
+    """Bookmark never goes back nor past the start of the run.
+
+    Whatever arrives in whatever order, late or dated in the future.
+    """
     subject = bookmark(SavedBookmark(START - timedelta(seconds=100), {}))
     values = []
     for number, second in enumerate(seconds):
@@ -71,8 +77,11 @@ def test_bookmark_never_goes_back_nor_past_the_start_of_the_run(seconds):
 
 @pytest.mark.req("IN-47")
 @given(offsets)
-def test_state_remembers_the_overlap_and_no_more(seconds):
-    """What the next run reads again is known; what it does not is not carried along."""
+def test_state_remembers_only_overlap(seconds):
+    """State remembers the overlap and no more.
+
+    What the next run reads again is known; what it does not is not carried along.
+    """
     subject = bookmark()
     for number, second in enumerate(sorted(seconds, reverse=True)):
         subject.note([at(second, f"K{number}")])
@@ -84,8 +93,11 @@ def test_state_remembers_the_overlap_and_no_more(seconds):
     }
 
 
-def test_new_version_of_a_known_profile_is_new():
-    """A profile comes again when it has changed; an event, which cannot change its time, does not."""
+def test_new_profile_version_is_new():
+    """New version of a known profile is new.
+
+    A profile comes again when it has changed; an event, which cannot change its time, does not.
+    """
     profiles, events = bookmark(versioned=True), bookmark(versioned=False)
     for subject in (profiles, events):
         subject.note([at(50)])
@@ -94,8 +106,11 @@ def test_new_version_of_a_known_profile_is_new():
     assert (events.fresh([at(50)]), events.fresh([at(40)])) == ([], [])
 
 
-def test_record_that_stands_on_a_page_twice_is_new_once():
-    """An event that is there twice, a profile in one version; two versions of a profile are two records."""
+def test_duplicate_on_page_counts_once():
+    """Record that stands on a page twice is new once.
+
+    An event that is there twice, a profile in one version; two versions of a profile are two records.
+    """
     profiles, events = bookmark(versioned=True), bookmark(versioned=False)
     page = [at(50), at(50), at(40)]
 
@@ -103,8 +118,11 @@ def test_record_that_stands_on_a_page_twice_is_new_once():
     assert events.fresh(page) == [at(50)]
 
 
-def test_state_is_capped_and_says_so():
-    """Above the cap the oldest go; that a run may repeat them is true only as long as it would read them again."""
+def test_capped_state_is_logged():
+    """State is capped and says so.
+
+    Above the cap the oldest go; that a run may repeat them is true only as long as it would read them again.
+    """
     subject = bookmark()
     for number in range(SEEN_LIMIT + 5):
         subject.note([at(0 if number >= 5 else 30, f"K{number}")])
@@ -115,8 +133,11 @@ def test_state_is_capped_and_says_so():
     assert not {f"K{number}" for number in range(5)} & {key for key, _ in seen}
 
 
-def test_what_was_forgotten_long_before_the_end_of_a_run_is_no_reason_to_warn():
-    """An import of many thousands in a minute, in the middle of a long read: the next run begins far behind it."""
+def test_old_forgotten_records_are_silent():
+    """What was forgotten long before the end of a run is no reason to warn.
+
+    An import of many thousands in a minute, in the middle of a long read: the next run begins far behind it.
+    """
     subject = bookmark()
     subject.note([at(3_600, f"K{number}") for number in range(SEEN_LIMIT + 5)])
     subject.to_state("updated")
@@ -127,8 +148,11 @@ def test_what_was_forgotten_long_before_the_end_of_a_run_is_no_reason_to_warn():
     assert not subject.may_repeat
 
 
-def test_stop_amid_more_ties_than_the_state_can_hold_is_refused():
-    """Else `max_pages` would stop every run at the same place for ever."""
+def test_stop_among_ties_is_refused():
+    """Stop amid more ties than the state can hold is refused.
+
+    Else `max_pages` would stop every run at the same place for ever.
+    """
     tied, untied = bookmark(), bookmark()
     for number in range(SEEN_LIMIT + 1):
         tied.note([at(5, f"K{number}")])
@@ -143,8 +167,11 @@ def test_stop_amid_more_ties_than_the_state_can_hold_is_refused():
     "value",
     ["2026-05-01T10:00:00Z", "2026-05-01 10:00:00+00:00", "2026-05-01T12:00:00.75+02:00", "2026-05-01T10:00:00"],
 )
-def test_state_of_other_tools_is_read_whatever_the_spelling(value):
-    """A state may come from the SDK, from another tap, or from a person's editor."""
+def test_foreign_state_spellings_are_read(value):
+    """State of other tools is read whatever the spelling.
+
+    A state may come from the SDK, from another tap, or from a person's editor.
+    """
     saved = read_state({"replication_key": "updated", "replication_key_value": value}, "updated")
 
     assert saved is not None
@@ -161,8 +188,8 @@ def test_state_of_other_tools_is_read_whatever_the_spelling(value):
     ],
     ids=["number", "word", "seen of no shape", "another key"],
 )
-def test_state_that_is_none_is_refused(state):
-    """Without printing what stands in it."""
+def test_invalid_state_is_refused(state):
+    """State that is none is refused. Without printing what stands in it."""
     with pytest.raises(UnreadableStateError) as caught:
         read_state(state, "updated")
 

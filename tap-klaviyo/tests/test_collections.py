@@ -87,8 +87,11 @@ def lists(count: int) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("stream", [one for one in STREAMS if issubclass(one, Collection)], ids=lambda one: one.name)
-def test_declaration_is_possible_at_its_endpoint(stream):
-    """The order is that of the replication key, so that the bookmark may follow it; what is included exists."""
+def test_declarations_fit_their_endpoints(stream):
+    """Declaration is possible at its endpoint.
+
+    The order is that of the replication key, so that the bookmark may follow it; what is included exists.
+    """
     key = vars(stream).get("replication_key")
 
     assert key is None or key in stream.endpoint.sorts
@@ -96,8 +99,8 @@ def test_declaration_is_possible_at_its_endpoint(stream):
     assert all(set(conditions) <= set(stream.endpoint.filters) for conditions in stream.variants)
 
 
-def test_readme_shows_a_stream_as_it_is():
-    """Whoever adds one copies it from there."""
+def test_readme_stream_is_real():
+    """README shows a stream as it is. Whoever adds one copies it from there."""
     (shown,) = re.findall(r"^```python\n(class .+?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
     source = (ROOT / "tap_klaviyo" / "streams" / "lists.py").read_text()
 
@@ -105,8 +108,11 @@ def test_readme_shows_a_stream_as_it_is():
     assert len(source.splitlines()) - source.splitlines().index("class Lists(Collection):") <= 15
 
 
-def test_collections_are_read_only_if_they_are_selected(tap, sandbox):
-    """The three flows need none of them, and their keys may lack the scopes."""
+def test_collections_need_selection(tap, sandbox):
+    """Collections are read only if they are selected.
+
+    The three flows need none of them, and their keys may lack the scopes.
+    """
     sandbox.seed(profiles=3, events=3)
     selected = {
         stream["tap_stream_id"]
@@ -119,8 +125,11 @@ def test_collections_are_read_only_if_they_are_selected(tap, sandbox):
     assert not {"/api/lists"} & {entry["path"] for entry in sandbox.journal()}
 
 
-def test_lists_are_read_page_by_page_and_later_the_changed_ones_alone(tap, sandbox, queries):
-    """Flat, in the order of their change, tags and flows as ids; one chain, since the endpoint has no upper bound."""
+def test_lists_are_read_incrementally(tap, sandbox, queries):
+    """Lists are read page by page and later the changed ones alone.
+
+    Flat, in the order of their change, tags and flows as ids; one chain, since the endpoint has no upper bound.
+    """
     sandbox.clock(frozen="2026-06-01T12:00:00Z")
     sandbox.add_lists(lists(24))
     first = tap(streams=["lists"])
@@ -146,8 +155,11 @@ def test_lists_are_read_page_by_page_and_later_the_changed_ones_alone(tap, sandb
     assert "sort=updated" in resumed
 
 
-def test_list_changed_while_lists_are_read_comes_with_the_next_run(tap, sandbox):
-    """What is newer than the run's start is left to it, as in every stream."""
+def test_changed_list_comes_next_run(tap, sandbox):
+    """List changed while lists are read comes with the next run.
+
+    What is newer than the run's start is left to it, as in every stream.
+    """
     sandbox.clock(frozen="2026-06-01T12:00:00Z")
     sandbox.add_lists([*lists(2), {"id": "L99", "name": "Late", "updated": "2026-06-01T11:59:58Z"}])
     first = tap(streams=["lists"])
@@ -157,8 +169,11 @@ def test_list_changed_while_lists_are_read_comes_with_the_next_run(tap, sandbox)
     assert (first.ids("lists"), second.ids("lists")) == (["L00", "L01"], ["L99"])
 
 
-def test_metrics_are_read_whole_in_every_run(tap, sandbox):
-    """The API neither filters nor sorts them by time, so that there is no bookmark."""
+def test_metrics_are_always_read_whole(tap, sandbox):
+    """Metrics are read whole in every run.
+
+    The API neither filters nor sorts them by time, so that there is no bookmark.
+    """
     sandbox.seed(profiles=20, events=50)
     runs = [tap(streams=["metrics"]) for _ in range(2)]
 
@@ -171,8 +186,8 @@ def test_metrics_are_read_whole_in_every_run(tap, sandbox):
     assert runs[0].records("metrics")[0]["flow_trigger_ids"] == []
 
 
-def test_relationship_that_is_deselected_is_not_asked_for(tap, sandbox, catalog):
-    """It may need a scope of its own."""
+def test_deselected_relationship_is_not_requested(tap, sandbox, catalog):
+    """Relationship that is deselected is not asked for. It may need a scope of its own."""
     sandbox.add_lists(lists(1))
     chosen = catalog(["lists"])
     (stream,) = (one for one in chosen["streams"] if one["tap_stream_id"] == "lists")
@@ -187,8 +202,11 @@ def test_relationship_that_is_deselected_is_not_asked_for(tap, sandbox, catalog)
     assert asked
 
 
-def test_variants_are_merged_in_the_order_of_time(declared, sandbox):
-    """One chain each; a bookmark that followed one of them would pass over the other."""
+def test_variants_are_merged_by_time(declared, sandbox):
+    """Variants are merged in the order of time.
+
+    One chain each; a bookmark that followed one of them would pass over the other.
+    """
     sandbox.clock(frozen="2026-06-01T12:00:00Z")
     sandbox.add_lists([one | {"name": "AB"[number % 2]} for number, one in enumerate(lists(22))])
     code, records, state = declared(Halves)
@@ -198,8 +216,11 @@ def test_variants_are_merged_in_the_order_of_time(declared, sandbox):
     assert sum("equals(name" in entry["query"] for entry in sandbox.journal() if "cursor" not in entry["query"]) == 2
 
 
-def test_endpoint_with_both_bounds_is_read_in_windows(declared, sandbox, profiles):
-    """So that latency does not hold it up; the windows are told by their bounds."""
+def test_bounded_endpoint_uses_windows(declared, sandbox, profiles):
+    """Endpoint with both bounds is read in windows.
+
+    So that latency does not hold it up; the windows are told by their bounds.
+    """
     sandbox.quotas(None)
     sandbox.clock(frozen="2026-06-01T12:00:00Z")
     people = profiles(1_400)
@@ -221,8 +242,11 @@ def served(sandbox, path: str, rows: Sequence[tuple[str, str]]) -> None:
     sandbox.fault("klaviyo", kind="status", status=200, body=json.dumps(page), path=path, times=None)
 
 
-def test_each_parent_has_a_bookmark_of_its_own(declared, sandbox):
-    """A list whose members could not be found at first is read from its beginning when they are."""
+def test_each_parent_has_a_bookmark(declared, sandbox):
+    """Each parent has a bookmark of its own.
+
+    A list whose members could not be found at first is read from its beginning when they are.
+    """
     sandbox.clock(frozen="2026-06-01T12:00:00Z")
     sandbox.add_lists(lists(2))
     members = [("P1", "2026-05-01 08:00:00+00:00"), ("P2", "2026-05-02T08:00:00+00:00")]
@@ -246,8 +270,11 @@ def test_each_parent_has_a_bookmark_of_its_own(declared, sandbox):
     assert "greater-or-equal" not in asked["/api/lists/L01/profiles"]
 
 
-def test_page_limit_counts_the_pages_of_all_parents(declared, sandbox):
-    """It is a limit of the run; the next one goes on with the parents that were left out."""
+def test_page_limit_counts_all_parents(declared, sandbox):
+    """Page limit counts the pages of all parents.
+
+    It is a limit of the run; the next one goes on with the parents that were left out.
+    """
     sandbox.clock(frozen="2026-06-01T12:00:00Z")
     sandbox.add_lists(lists(2))
     for key in ("L00", "L01"):

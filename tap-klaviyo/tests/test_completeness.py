@@ -75,8 +75,11 @@ def once(*parts):
 @pytest.mark.parametrize(
     ("stream", "number"), [("profiles", 5_000), ("events", 3_000), ("subscription_changes", 1_200)]
 )
-def test_import_of_one_second_crosses_pages_and_windows(tap, account, stream, number):
-    """A bulk import between ordinary days, with latency, so that windows begin before it, in it and behind it."""
+def test_tied_import_crosses_pages(tap, account, stream, number):
+    """Import of one second crosses pages and windows.
+
+    A bulk import between ordinary days, with latency, so that windows begin before it, in it and behind it.
+    """
     moments = [*hours(400), *[DENSE] * number, *hours(200, "2026-05-22T00:00:00Z")]
     ids = add(account, stream, moments)
     account.latency("klaviyo", 0.01)
@@ -92,8 +95,11 @@ def test_import_of_one_second_crosses_pages_and_windows(tap, account, stream, nu
 
 @pytest.mark.req("BX-10", "C-5", "IN-47")
 @pytest.mark.parametrize("stream", ["profiles", "events", "subscription_changes"])
-def test_run_that_ends_inside_an_import_leaves_the_rest_to_the_next(tap, account, stream):
-    """One second lies half before the run and half after it, the next second wholly after: each comes once."""
+def test_interrupted_import_is_continued(tap, account, stream):
+    """Run that ends inside an import leaves the rest to the next.
+
+    One second lies half before the run and half after it, the next second wholly after: each comes once.
+    """
     early = add(account, stream, [LAST_SECOND] * 500, "EARLY")
     account.latency("klaviyo", 0.01)
     first = tap(streams=[stream])
@@ -109,8 +115,11 @@ def test_run_that_ends_inside_an_import_leaves_the_rest_to_the_next(tap, account
 
 @pytest.mark.req("BX-10", "IN-35")
 @pytest.mark.parametrize("stream", ["profiles", "events", "subscription_changes"])
-def test_page_limit_inside_equal_times_makes_way(tap, account, stream):
-    """Runs of four pages each, through a second of 600 between others; the limit holds, and nothing is repeated."""
+def test_page_limit_skips_ties(tap, account, stream):
+    """Page limit inside equal times makes way.
+
+    Runs of four pages each, through a second of 600 between others; the limit holds, and nothing is repeated.
+    """
     ids = add(account, stream, [*hours(150), *[DENSE] * 600, *hours(150, "2026-05-22T00:00:00Z")])
     runs, state = [], None
     for _ in range(4):
@@ -141,8 +150,10 @@ def assert_latest_versions(account, *outcomes):
 @pytest.mark.req("BX-10", "C-17")
 @pytest.mark.parametrize("cursor", ["keyset", "anchor"])
 @pytest.mark.parametrize("limit", [{}, {"max_pages": 100}], ids=["windows", "one chain"])
-def test_people_touched_and_erased_while_being_read_are_not_lost(tap, account, cursor, limit):
-    """Somebody works in the account during the run. Whoever is there afterwards has come in this run or the next.
+def test_moving_people_are_not_lost(tap, account, cursor, limit):
+    """People touched and erased while being read are not lost.
+
+    Somebody works in the account during the run. Whoever is there afterwards has come in this run or the next.
 
     Where cursors name profiles, a touched one takes its cursor along to the end, and an erased one takes it away.
     """
@@ -189,8 +200,10 @@ def test_people_touched_and_erased_while_being_read_are_not_lost(tap, account, c
     ],
     ids=["keyset", "anchor, every page", "anchor, every other page", "anchor, one chain"],
 )
-def test_person_at_the_end_of_a_page_who_is_touched_hides_nobody(tap, account, cursor, restless, limit):
-    """The worst moment: between the page that shows them last and the one that follows it. Every page, or every other.
+def test_touched_page_end_hides_nobody(tap, account, cursor, restless, limit):
+    """Person at the end of a page who is touched hides nobody.
+
+    The worst moment: between the page that shows them last and the one that follows it. Every page, or every other.
 
     A stream may fail where a second is denser than a page and stirred all the time; it may not close over a gap.
     """
@@ -209,8 +222,11 @@ def test_person_at_the_end_of_a_page_who_is_touched_hides_nobody(tap, account, c
 
 @pytest.mark.req("BX-10", "C-17")
 @pytest.mark.parametrize("limit", [{}, {"max_pages": 1_000}], ids=["windows", "one chain"])
-def test_cursor_of_an_erased_person_costs_a_question_more(tap, account, limit):
-    """The API refuses it (400); the rest of its window is still there, and comes."""
+def test_erased_cursor_costs_one_request(tap, account, limit):
+    """Cursor of an erased person costs a question more.
+
+    The API refuses it (400); the rest of its window is still there, and comes.
+    """
     add(account, "profiles", [*hours(300), *[DENSE] * 250, *hours(200, "2026-05-21T00:00:00Z")])
     account.latency("klaviyo", 0.01)
     account.klaviyo_settings(cursor="anchor", restless=2, fate="erased")
@@ -224,8 +240,11 @@ def test_cursor_of_an_erased_person_costs_a_question_more(tap, account, limit):
 
 
 @pytest.mark.req("C-17", "C-26")
-def test_empty_page_that_names_a_next_one_is_not_the_end(tap, account):
-    """Rows may be filtered out behind the page; only a missing link ends a walk."""
+def test_empty_page_with_link_continues(tap, account):
+    """Empty page that names a next one is not the end.
+
+    Rows may be filtered out behind the page; only a missing link ends a walk.
+    """
     ids = add(account, "profiles", hours(250))
     cursor = base64.b64encode(b'next::updated::[0, ""]').decode()
     link = f"/api/profiles?page%5Bcursor%5D={cursor}&page%5Bsize%5D=100&sort=updated"
@@ -254,8 +273,11 @@ MALFORMED = {
     [("profiles", list(MALFORMED.values())[:4]), ("events", list(MALFORMED.values())[4:])],
     ids=["profiles", "events"],
 )
-def test_malformed_answer_is_never_taken_for_the_end(tap, account, stream, bodies):
-    """Each with status 200, at pages of windows that are under way; every page is asked for again."""
+def test_malformed_answer_is_no_end(tap, account, stream, bodies):
+    """Malformed answer is never taken for the end.
+
+    Each with status 200, at pages of windows that are under way; every page is asked for again.
+    """
     ids = add(account, stream, hours(740))
     account.latency("klaviyo", 0.02)
     for place, body in enumerate(bodies):
@@ -274,8 +296,11 @@ def test_malformed_answer_is_never_taken_for_the_end(tap, account, stream, bodie
     [{"spelling": "blank"}, {"spelling": "offset"}, {"spelling": "fraction", "precision": "microsecond"}],
     ids=["space", "offset", "fraction"],
 )
-def test_times_may_be_spelt_in_any_way(tap, account, setting):
-    """All records come once, in order and in RFC 3339; the bookmark is normalised, and the next run starts from it."""
+def test_any_time_spelling_works(tap, account, setting):
+    """Times may be spelt in any way.
+
+    All records come once, in order and in RFC 3339; the bookmark is normalised, and the next run starts from it.
+    """
     account.klaviyo_settings(**setting)
     moments = [*hours(150), *[DENSE[:-1] + f".{n:03}Z" for n in range(250)], *[LAST_SECOND] * 20]
     people = add(account, "profiles", moments)
@@ -298,8 +323,11 @@ def test_times_may_be_spelt_in_any_way(tap, account, setting):
 
 @pytest.mark.req("BX-13", "CS-02")
 @pytest.mark.parametrize("precision", ["second", "microsecond"])
-def test_bounds_hold_whatever_the_api_compares(tap, account, precision):
-    """From the very first second of `start_date` to the last before `end_date`, fractions and all."""
+def test_bounds_hold_with_any_comparison(tap, account, precision):
+    """Bounds hold whatever the API compares.
+
+    From the very first second of `start_date` to the last before `end_date`, fractions and all.
+    """
     account.klaviyo_settings(spelling="fraction", precision=precision)
     moments = ["2026-05-09T23:59:59.5Z", "2026-05-10T00:00:00Z", "2026-05-10T00:00:00.5Z", "2026-05-10T00:00:01Z"]
     moments += ["2026-05-11T23:59:59Z", "2026-05-11T23:59:59.9Z", "2026-05-12T00:00:00Z", "2026-05-12T00:00:00.1Z"]
@@ -311,8 +339,11 @@ def test_bounds_hold_whatever_the_api_compares(tap, account, precision):
 
 @pytest.mark.req("C-1", "C-2", "BX-11")
 @pytest.mark.parametrize("stream", ["events", "subscription_changes"])
-def test_future_dated_events_hold_nobody_up(tap, account, queries, stream):
-    """Whole pages of them, months ahead; what is due comes, run after run, and each of them once it is due."""
+def test_future_events_block_nobody(tap, account, queries, stream):
+    """Future dated events hold nobody up.
+
+    Whole pages of them, months ahead; what is due comes, run after run, and each of them once it is due.
+    """
     due = add(account, stream, hours(120), "DUE")
     future = add(account, stream, ["2026-07-01T12:00:00Z"] * 120, "FUTURE")
     runs, state = [], None
@@ -332,8 +363,11 @@ def test_future_dated_events_hold_nobody_up(tap, account, queries, stream):
 
 
 @pytest.mark.req("C-3", "C-4", "CS-03", "IN-47")
-def test_lookback_is_read_in_windows_too(tap, account):
-    """Seven days again, with latency: what surfaced late is there, each event once, and the bookmark only moves on."""
+def test_lookback_uses_windows(tap, account):
+    """Lookback is read in windows too.
+
+    Seven days again, with latency: what surfaced late is there, each event once, and the bookmark only moves on.
+    """
     known = add(account, "events", hours(700))
     account.add_events(
         [
@@ -425,8 +459,11 @@ FAILURES = {
 
 @pytest.mark.req("C-32", "IN-04")
 @pytest.mark.parametrize("failure", FAILURES.values(), ids=FAILURES.keys())
-def test_key_is_in_no_output_however_a_run_fails(tap, account, failure):
-    """Standard output and log together, at the level that tells most, with requests of windows under way."""
+def test_key_stays_out_of_failures(tap, account, failure):
+    """Key is in no output however a run fails.
+
+    Standard output and log together, at the level that tells most, with requests of windows under way.
+    """
     account.add_key(CANARY, ["profiles:read", "events:read", "metrics:read"])
     add(account, "profiles", hours(400))
     account.latency("klaviyo", 0.01)
@@ -441,8 +478,11 @@ def test_key_is_in_no_output_however_a_run_fails(tap, account, failure):
 
 
 @pytest.mark.req("C-32")
-def test_key_is_in_no_output_when_nobody_answers(tap):
-    """Where the address leads nowhere, the library's own error holds the whole request."""
+def test_key_stays_out_of_timeouts(tap):
+    """Key is in no output when nobody answers.
+
+    Where the address leads nowhere, the library's own error holds the whole request.
+    """
     outcome = tap(api_key=CANARY, api_url="http://127.0.0.1:9", streams=["profiles"], max_retry_seconds=0)
 
     assert outcome.code == 1

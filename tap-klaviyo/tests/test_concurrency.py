@@ -29,26 +29,32 @@ def rounds(*durations):
 
 
 @given(st.lists(st.floats(0.0, 100.0), max_size=200), st.integers(1, 16), st.floats(0.0, 10.0))
-def test_there_is_one_at_least_and_never_more_than_allowed(durations, most, emission):
-    """Whatever the durations."""
+def test_concurrency_stays_in_bounds(durations, most, emission):
+    """There is one at least and never more than allowed. Whatever the durations."""
     assert 1 <= noted(*durations, most=most).useful(emission) <= most
 
 
-def test_as_long_as_requests_stay_quick_there_are_four_times_as_many():
-    """The second round tells of four at once, the third of sixteen."""
+def test_quick_requests_quadruple_concurrency():
+    """As long as requests stay quick there are four times as many.
+
+    The second round tells of four at once, the third of sixteen.
+    """
     assert rounds(0.2, 0.2 * EASE, 0.2) == [4, 16, 16]
 
 
-def test_requests_that_take_longer_for_being_many_are_halved():
-    """Up to twice the quickest there may be more; beyond three times there are fewer; between the two it stays."""
+def test_slow_requests_halve_concurrency():
+    """Requests that take longer for being many are halved.
+
+    Up to twice the quickest there may be more; beyond three times there are fewer; between the two it stays.
+    """
     strained = 0.2 * STRAIN * DECAY**60
 
     assert rounds(0.2, 0.2, strained, strained) == [4, 16, 8, 4]
     assert rounds(0.2, 0.2 * (EASE + STRAIN) / 2) == [4, 4]
 
 
-def test_one_slow_request_of_a_round_is_not_held_against_the_others():
-    """A round is judged by its median."""
+def test_single_slow_request_is_ignored():
+    """One slow request of a round is not held against the others. A round is judged by its median."""
     assert noted(0.2, 0.2, 0.2, 0.2, 30.0).useful(INSTANT) == MOST
 
 
@@ -75,6 +81,9 @@ def test_quickest_time_is_forgotten():
         (0.01, 16),
     ],
 )
-def test_as_many_are_of_use_as_hide_a_request_behind_emission(emission, useful):
-    """Ten pages are emitted while one request is under way: eleven of them, and nobody waits."""
+def test_concurrency_hides_fetch_time(emission, useful):
+    """As many are of use as hide a request behind emission.
+
+    Ten pages are emitted while one request is under way: eleven of them, and nobody waits.
+    """
     assert noted(0.2, 0.2, 0.2, 0.2, 0.2).useful(emission) == useful

@@ -45,8 +45,11 @@ STORMS = {
 
 @pytest.mark.req("C-20", "C-26", "C-27")
 @pytest.mark.parametrize("storm", STORMS.values(), ids=STORMS.keys())
-def test_storm_of_faults_costs_nothing_but_time(tap, account, storm):
-    """One kind after the other, at every other request or so, whichever window that is of."""
+def test_fault_storm_loses_nothing(tap, account, storm):
+    """Storm of faults costs nothing but time.
+
+    One kind after the other, at every other request or so, whichever window that is of.
+    """
     for number, fault in enumerate(storm):
         account.fault("klaviyo", path="/api/profiles", skip=2 + number, **fault)
     outcome = tap(streams=["profiles"], request_timeout_seconds=1)
@@ -64,8 +67,11 @@ NO_PAGES = {
 
 @pytest.mark.req("C-26")
 @pytest.mark.parametrize(("query", "bodies"), NO_PAGES.values(), ids=NO_PAGES.keys())
-def test_answer_that_is_no_page_is_asked_for_again(tap, account, query, bodies):
-    """Taken for a last page, it would lose all that is behind it, without a word."""
+def test_invalid_page_is_requested_again(tap, account, query, bodies):
+    """Answer that is no page is asked for again.
+
+    Taken for a last page, it would lose all that is behind it, without a word.
+    """
     for skip, body in enumerate(bodies):
         account.fault("klaviyo", kind="status", status=200, body=body, path="/api/profiles", query=query, skip=skip)
     outcome = tap(streams=["profiles"])
@@ -76,8 +82,11 @@ def test_answer_that_is_no_page_is_asked_for_again(tap, account, query, bodies):
 
 
 @pytest.mark.parametrize("links", ['{"next":null}', "{}", '{"next":""}'])
-def test_account_without_anybody_is_read_to_its_end(tap, account, links):
-    """An empty page with links is whole, whether it says null or nothing about the next one."""
+def test_empty_account_is_read(tap, account, links):
+    """Account without anybody is read to its end.
+
+    An empty page with links is whole, whether it says null or nothing about the next one.
+    """
     body = f'{{"data":[],"links":{links}}}'
     account.fault("klaviyo", kind="status", status=200, body=body, path="/api/profiles", query="updated,", times=None)
     outcome = tap(streams=["profiles"])
@@ -88,8 +97,11 @@ def test_account_without_anybody_is_read_to_its_end(tap, account, links):
 
 
 @pytest.mark.req("C-20")
-def test_throttling_now_and_then_slows_the_run_and_no_more(tap, account):
-    """Each 429 holds back all windows, and never for less than it asks."""
+def test_occasional_throttling_only_slows(tap, account):
+    """Throttling now and then slows the run and no more.
+
+    Each 429 holds back all windows, and never for less than it asks.
+    """
     throttled = {"kind": "status", "status": 429, "headers": {"Retry-After": "1"}}
     for skip in (4, 6):
         account.fault("klaviyo", path="/api/profiles", skip=skip, **throttled)
@@ -122,8 +134,11 @@ LASTING = {
 
 @pytest.mark.req("C-19", "C-24", "BX-12")
 @pytest.mark.parametrize(("fault", "reason"), LASTING.values(), ids=LASTING.keys())
-def test_stream_that_fails_between_its_windows_is_continued_without_a_gap(tap, account, fault, reason):
-    """What later windows had brought already must not move the bookmark over what is missing."""
+def test_failed_windows_resume_without_gap(tap, account, fault, reason):
+    """Stream that fails between its windows is continued without a gap.
+
+    What later windows had brought already must not move the bookmark over what is missing.
+    """
     account.fault("klaviyo", path="/api/profiles", skip=5, times=None, **fault)
     failed = tap(max_retry_seconds=1)
     account.clear_faults()
@@ -138,8 +153,11 @@ def test_stream_that_fails_between_its_windows_is_continued_without_a_gap(tap, a
 
 
 @pytest.mark.req("C-27")
-def test_lasting_fault_of_one_window_ends_the_run_soon(tap, account):
-    """The others are not read to the end first, and a black hole does not outlast its timeouts."""
+def test_lasting_fault_ends_run_soon(tap, account):
+    """Lasting fault of one window ends the run soon.
+
+    The others are not read to the end first, and a black hole does not outlast its timeouts.
+    """
     account.fault("klaviyo", kind="hang", path="/api/profiles", skip=3, times=None)
     outcome = tap(streams=["profiles"], request_timeout_seconds=1, max_retry_seconds=0)
 

@@ -64,8 +64,11 @@ def metrics_of(outcome, stream):
 
 @pytest.mark.parametrize("stream", STREAMS)
 @pytest.mark.parametrize("key", [{}, {"api_key": KLAVIYO_KEY_THREE_FLOWS}], ids=["all scopes", "no metrics:read"])
-def test_unknown_metric_that_is_corrected_is_read_from_the_beginning(tap, account, stream, key):
-    """The bookmark moved although nothing of it was read; with that state nothing of it ever came."""
+def test_corrected_metric_is_read_completely(tap, account, stream, key):
+    """Unknown metric that is corrected is read from the beginning.
+
+    The bookmark moved although nothing of it was read; with that state nothing of it ever came.
+    """
     setting, (name, _) = STREAMS[stream]
     first, second, third = runs(
         tap, account, stream, {setting: [f"Whatever is not {name}"]}, {setting: [name]}, {setting: [name]}, **key
@@ -82,8 +85,11 @@ def test_unknown_metric_that_is_corrected_is_read_from_the_beginning(tap, accoun
     [(False, {}), (True, {"api_key": KLAVIYO_KEY_THREE_FLOWS})],
     ids=["misspelt among others", "added later, no metrics:read"],
 )
-def test_metric_beside_others_is_read_from_the_first_bound(tap, account, stream, key, added):
-    """Those that were read go on at their bookmark; the new one begins where the first run did. Nothing comes twice."""
+def test_added_metric_starts_at_bound(tap, account, stream, key, added):
+    """Metric beside others is read from the first bound.
+
+    Those that were read go on at their bookmark; the new one begins where the first run did. Nothing comes twice.
+    """
     setting, (name, other) = STREAMS[stream]
     before_it = [name] if added else [name, other.upper()]
     first, second, third = runs(
@@ -104,8 +110,11 @@ def test_metric_beside_others_is_read_from_the_first_bound(tap, account, stream,
     assert not any("was not read before" in line for line in [*first.warnings(), *third.warnings()])
 
 
-def test_metric_that_a_shop_does_not_have_is_a_warning_once(tap, account):
-    """The shipped list names more than most shops have: each was a WARNING in every run, every 15 minutes."""
+def test_absent_metric_warns_once(tap, account):
+    """Metric that a shop does not have is a warning once.
+
+    The shipped list names more than most shops have: each was a WARNING in every run, every 15 minutes.
+    """
     shipped = {"event_metrics": ["Placed Order", "Refunded Order", "Viewed Collection"]}
     misspelt = {"event_metrics": ["Placed Order", "viewed product"]}
     first, second, third = runs(tap, account, "events", shipped, shipped, misspelt)
@@ -119,16 +128,19 @@ def test_metric_that_a_shop_does_not_have_is_a_warning_once(tap, account):
     assert "did you mean `Viewed Product`" in near
 
 
-def test_settings_that_name_nothing_known_are_a_warning_in_every_run(tap, account):
-    """Nothing is read then, which must not go unseen."""
+def test_unknown_metrics_always_warn(tap, account):
+    """Settings that name nothing known are a warning in every run. Nothing is read then, which must not go unseen."""
     nothing = {"event_metrics": ["Refunded Order"]}
 
     for outcome in runs(tap, account, "events", nothing, nothing):
         assert any("has no metric `Refunded Order`" in line for line in outcome.warnings())
 
 
-def test_first_bound_is_that_of_the_first_run_although_it_read_nothing(tap, account):
-    """`initial_sync_lookback_hours` counts from the run that was misconfigured, not from the one that is right."""
+def test_first_bound_survives_empty_run(tap, account):
+    """First bound is that of the first run although it read nothing.
+
+    `initial_sync_lookback_hours` counts from the run that was misconfigured, not from the one that is right.
+    """
     outcomes = runs(
         tap,
         account,
@@ -155,8 +167,11 @@ ALL: dict[str, list[str]] = {}
     ],
     ids=["one, all, one, all", "all, one, two, all", "two, one, all, all"],
 )
-def test_whatever_the_settings_named_in_the_end_every_event_came_once(tap, account, settings, key):
-    """A metric that is left out for a while goes on where it stopped; so do custom ones, which are read with others."""
+def test_changing_settings_lose_no_event(tap, account, settings, key):
+    """Whatever the settings named in the end every event came once.
+
+    A metric that is left out for a while goes on where it stopped; so do custom ones, which are read with others.
+    """
     account.add_events(
         [one for name in ("Placed Order", "Joined the club") for one in daily(name, range(1, 4), month=6)]
     )
@@ -170,8 +185,11 @@ def test_whatever_the_settings_named_in_the_end_every_event_came_once(tap, accou
 
 
 @pytest.mark.parametrize("stream", STREAMS)
-def test_catching_up_may_stop_at_any_page(tap, account, stream):
-    """The state tells how far the new metric has come; the bookmark of the others stays where it is meanwhile."""
+def test_catching_up_can_stop_anywhere(tap, account, stream):
+    """Catching up may stop at any page.
+
+    The state tells how far the new metric has come; the bookmark of the others stays where it is meanwhile.
+    """
     setting, names = STREAMS[stream]
     (state,) = (outcome.state for outcome in runs(tap, account, stream, {setting: names[:1]}))
     bookmarks, ids = [], []
@@ -189,8 +207,8 @@ def test_catching_up_may_stop_at_any_page(tap, account, stream):
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGKILL])
-def test_killed_while_catching_up_a_run_goes_on_there(tap, interrupted, account, signum):
-    """Nothing is lost; what is repeated followed the last STATE."""
+def test_killed_catching_up_is_continued(tap, interrupted, account, signum):
+    """Killed while catching up a run goes on there. Nothing is lost; what is repeated followed the last STATE."""
     (first,) = runs(tap, account, "events", {"event_metrics": ["Placed Order"]})
     options = {"streams": ["events"], "event_metrics": ["Placed Order", "Viewed Product"], "events_page_size": 5}
     killed = interrupted(6, signum, state=first.state, **options)
@@ -206,8 +224,11 @@ def test_killed_while_catching_up_a_run_goes_on_there(tap, interrupted, account,
 
 @pytest.mark.usefixtures("account")
 @pytest.mark.parametrize("stream", STREAMS)
-def test_metric_that_stopped_half_way_repeats_nothing_after_runs_of_others(tap, stream):
-    """What was seen before its mark was forgotten by the run of another metric, and came again."""
+def test_stopped_metric_repeats_nothing(tap, stream):
+    """Metric that stopped half way repeats nothing after runs of others.
+
+    What was seen before its mark was forgotten by the run of another metric, and came again.
+    """
     setting, (name, other) = STREAMS[stream]
     options = {"streams": [stream], "events_page_size": 5, "overlap_seconds": 90_000}
     ids, state = [], None
@@ -227,8 +248,11 @@ def test_metric_that_stopped_half_way_repeats_nothing_after_runs_of_others(tap, 
 
 
 @pytest.mark.parametrize("stream", STREAMS)
-def test_slice_before_the_bookmark_forgets_nothing(tap, account, stream):
-    """A backfill with `end_date` and the state of the flow: what the next run reads again is remembered still."""
+def test_early_slice_forgets_nothing(tap, account, stream):
+    """Slice before the bookmark forgets nothing.
+
+    A backfill with `end_date` and the state of the flow: what the next run reads again is remembered still.
+    """
     setting, (name, _) = STREAMS[stream]
     common = {setting: [name], "overlap_seconds": 172_800, "streams": [stream]}
     account.clock(frozen="2026-05-31T11:00:00Z")
@@ -242,8 +266,11 @@ def test_slice_before_the_bookmark_forgets_nothing(tap, account, stream):
 
 @pytest.mark.usefixtures("account")
 @pytest.mark.parametrize("stream", ["profiles", *STREAMS])
-def test_first_run_that_is_stopped_before_it_has_read_anything_claims_nothing(interrupted, stream):
-    """A bookmark there would pass what nobody read, and `since` would tell a target of an earlier run."""
+def test_stopped_first_run_claims_nothing(interrupted, stream):
+    """First run that is stopped before it has read anything claims nothing.
+
+    A bookmark there would pass what nobody read, and `since` would tell a target of an earlier run.
+    """
     settings = dict(STREAMS.values())
     stopped = interrupted(1, signal.SIGTERM, streams=[stream], **settings)
 
@@ -253,8 +280,11 @@ def test_first_run_that_is_stopped_before_it_has_read_anything_claims_nothing(in
 
 
 @pytest.mark.usefixtures("account")
-def test_state_of_the_first_version_goes_on_at_its_bookmark(tap):
-    """It does not say which metrics had been read: all of them, then; what is added later begins there."""
+def test_first_version_state_continues(tap):
+    """State of the first version goes on at its bookmark.
+
+    It does not say which metrics had been read: all of them, then; what is added later begins there.
+    """
     seen = {"replication_key": "datetime", "replication_key_value": "2026-05-25T00:00:00Z", "seen": []}
     first = tap(streams=["events"], state={"bookmarks": {"events": seen}}, event_metrics=["Placed Order", "nothing"])
     second = tap(streams=["events"], state=first.state, event_metrics=["Placed Order", "Viewed Product"])
@@ -265,8 +295,11 @@ def test_state_of_the_first_version_goes_on_at_its_bookmark(tap):
 
 @pytest.mark.parametrize("bound", [{"start_date": "2026-05-28"}, {"initial_sync_lookback_hours": 108}])
 @pytest.mark.parametrize("stream", STREAMS)
-def test_lookback_never_undercuts_the_first_bound(tap, account, stream, bound):
-    """Seven days before the bookmark lie days that the first run was told to leave alone, hours later as well."""
+def test_lookback_respects_first_bound(tap, account, stream, bound):
+    """Lookback never undercuts the first bound.
+
+    Seven days before the bookmark lie days that the first run was told to leave alone, hours later as well.
+    """
     setting, (name, _) = STREAMS[stream]
     first, second = runs(tap, account, stream, {setting: [name]}, {setting: [name]}, lookback_window_days=7, **bound)
 
@@ -277,8 +310,11 @@ def test_lookback_never_undercuts_the_first_bound(tap, account, stream, bound):
 
 
 @pytest.mark.usefixtures("account")
-def test_state_without_a_first_bound_is_held_to_start_date(tap):
-    """One of version 0.1.0, or of another tap; the setting is still there."""
+def test_boundless_state_respects_start_date(tap):
+    """State without a first bound is held to `start_date`.
+
+    One of version 0.1.0, or of another tap; the setting is still there.
+    """
     saved = {"replication_key": "datetime", "replication_key_value": "2026-05-31T00:00:00Z"}
     outcome = tap(
         streams=["events"], state={"bookmarks": {"events": saved}}, start_date="2026-05-30", lookback_window_days=7
@@ -298,8 +334,8 @@ def test_state_without_a_first_bound_is_held_to_start_date(tap):
     ],
     ids=["year 1", "year 0, in UTC", "look-back", "overlap"],
 )
-def test_reach_beyond_the_calendar_reads_everything(tap, queries, value, settings):
-    """No bound is better than one that the API refuses, or an overflow."""
+def test_lookback_beyond_calendar_reads_everything(tap, queries, value, settings):
+    """Reach beyond the calendar reads everything. No bound is better than one that the API refuses, or an overflow."""
     saved = {"replication_key": "datetime", "replication_key_value": value}
     outcome = tap(streams=["events"], state={"bookmarks": {"events": saved}}, **settings)
 
@@ -308,8 +344,11 @@ def test_reach_beyond_the_calendar_reads_everything(tap, queries, value, setting
     assert not [query for query in queries("/api/events") if "datetime,0" in query or "datetime,1-" in query]
 
 
-def test_first_run_that_ends_before_it_begins_says_so_and_claims_nothing_else(tap, account):
-    """`end_date` before the look-back of the first run: the next one begins where that would have begun."""
+def test_inverted_first_run_claims_nothing(tap, account):
+    """First run that ends before it begins says so and claims nothing else.
+
+    `end_date` before the look-back of the first run: the next one begins where that would have begun.
+    """
     settings = [{"end_date": "2026-05-15"}, {}]
     first, second = runs(tap, account, "events", *settings, initial_sync_lookback_hours=72)
 
@@ -337,8 +376,11 @@ def test_bound_before_a_bookmark(reach, since, bound):
     assert before(MOMENT, reach, since) == bound
 
 
-def test_marks_move_only_where_they_were_read_from():
-    """A metric that the run does not read keeps its mark; one without a mark takes that of every metric."""
+def test_marks_move_only_when_read():
+    """Marks move only where they were read from.
+
+    A metric that the run does not read keeps its mark; one without a mark takes that of every metric.
+    """
     saved = SavedBookmark(MOMENT, {}, None, tells_since=True, metrics={EVERY: MOMENT - timedelta(days=9), "A": MOMENT})
     coverage = coverage_of(saved, None, timedelta(0))
     coverage.advance(["B"], "2026-05-30T00:00:00")
@@ -370,7 +412,10 @@ def test_marks_move_only_where_they_were_read_from():
     ],
     ids=str,
 )
-def test_state_that_cannot_be_understood_is_refused(broken):
-    """Beginning anew instead would bring everything again; and so would an error after records had been written."""
+def test_unintelligible_state_is_refused(broken):
+    """State that cannot be understood is refused.
+
+    Beginning anew instead would bring everything again; and so would an error after records had been written.
+    """
     with pytest.raises(UnreadableStateError):
         read_state({"replication_key_value": NOON, **broken}, "datetime")

@@ -81,8 +81,11 @@ def test_event_carries_its_attributions(tap, account, maps):
 
 @pytest.mark.req("CS-13", "C-8")
 @pytest.mark.parametrize("metrics", [None, ["Placed Order", "Viewed Product"]], ids=["one chain", "two"])
-def test_attributions_of_a_whole_account_arrive_without_a_further_call(tap, sandbox, metrics):
-    """Made-up data credits one order in eight; what the sandbox holds is what comes."""
+def test_attributions_cost_no_extra_call(tap, sandbox, metrics):
+    """Attributions of a whole account arrive without a further call.
+
+    Made-up data credits one order in eight; what the sandbox holds is what comes.
+    """
     sandbox.seed(profiles=100, events=1_500, hostile=False)
     sandbox.clock(now="2030-01-01T00:00:00Z")
     outcome = tap(streams=["events"], **({"event_metrics": metrics} if metrics else {}))
@@ -95,8 +98,11 @@ def test_attributions_of_a_whole_account_arrive_without_a_further_call(tap, sand
 
 
 @pytest.mark.req("CS-13")
-def test_attributions_are_switched_off_by_deselecting_them(tap, account, catalog, queries):
-    """As every property of a Singer stream; then they are not asked for either."""
+def test_attributions_can_be_deselected(tap, account, catalog, queries):
+    """Attributions are switched off by deselecting them.
+
+    As every property of a Singer stream; then they are not asked for either.
+    """
     account.add_events([event("E1", "2026-05-30T10:00:00Z", attributions=[CREDIT])])
     selected = catalog(["events"])
     for entry in (entry for stream in selected["streams"] for entry in stream["metadata"]):
@@ -131,8 +137,11 @@ def test_refused_attributions_are_done_without(tap, account, metrics):
     assert [entry["fault"] for entry in account.journal() if entry["status"] == 400] == ["status"]
 
 
-def test_refusal_of_everything_that_is_included_ends_the_stream(tap, account):
-    """Without metric and profile a record would lack what it is for."""
+def test_refused_includes_end_stream(tap, account):
+    """Refusal of everything that is included ends the stream.
+
+    Without metric and profile a record would lack what it is for.
+    """
     account.fault(
         "klaviyo", kind="status", status=400, body=refusal("include"), path="/api/events", query="include", times=9
     )
@@ -151,8 +160,11 @@ def test_refusal_of_everything_that_is_included_ends_the_stream(tap, account):
     ],
     ids=["not filled", "null", "named, not included"],
 )
-def test_include_that_is_ignored_leaves_what_is_known(tap, account, relationship, attributions):
-    """A stand-in may accept the parameter and do nothing; no event is held up by that."""
+def test_ignored_include_keeps_known_data(tap, account, relationship, attributions):
+    """Include that is ignored leaves what is known.
+
+    A stand-in may accept the parameter and do nothing; no event is held up by that.
+    """
     resource = {
         "type": "event",
         "id": "E1",
@@ -167,8 +179,11 @@ def test_include_that_is_ignored_leaves_what_is_known(tap, account, relationship
 
 
 @pytest.mark.req("C-8", "C-14", "CS-11", "C-17")
-def test_thousands_of_events_take_a_call_per_thousand(tap, sandbox):
-    """All that is due arrives once, in the order of time, without a call per record."""
+def test_thousand_events_per_call(tap, sandbox):
+    """Thousands of events take a call per thousand.
+
+    All that is due arrives once, in the order of time, without a call per record.
+    """
     sandbox.clock(frozen=NOON)
     sandbox.seed(profiles=300, events=4_000, hostile=True)
     outcome = tap(streams=["events"])
@@ -188,8 +203,8 @@ def test_thousands_of_events_take_a_call_per_thousand(tap, sandbox):
 
 
 @pytest.mark.req("C-17", "IN-49")
-def test_what_the_server_counts_is_what_is_emitted(tap, sandbox):
-    """Without events that hide or lie ahead, every one is there."""
+def test_emitted_matches_server_count(tap, sandbox):
+    """What the server counts is what is emitted. Without events that hide or lie ahead, every one is there."""
     sandbox.seed(profiles=100, events=1_500, hostile=False)
     sandbox.clock(now="2030-01-01T00:00:00Z")
     outcome = tap(streams=["events"])
@@ -198,8 +213,11 @@ def test_what_the_server_counts_is_what_is_emitted(tap, sandbox):
 
 
 @pytest.mark.req("C-31", "IN-44")
-def test_named_metrics_are_filtered_at_the_api_one_chain_each(tap, account, queries):
-    """By exact name or by id; the chains are merged in the order of time."""
+def test_named_metrics_are_filtered_remotely(tap, account, queries):
+    """Named metrics are filtered at the API one chain each.
+
+    By exact name or by id; the chains are merged in the order of time.
+    """
     moments = [f"2026-05-30T10:{minute:02}:00Z" for minute in range(30)]
     names = ["Placed Order", "Viewed Product", "Opened Email"]
     account.add_events([event(f"E{n:02}", moment, metric=names[n % 3]) for n, moment in enumerate(moments)])
@@ -214,8 +232,11 @@ def test_named_metrics_are_filtered_at_the_api_one_chain_each(tap, account, quer
 
 
 @pytest.mark.req("IN-22")
-def test_metric_names_are_exact_and_a_near_miss_is_suggested(tap, account):
-    """`placed order` is not `Placed Order`, and nobody should have to guess why nothing comes."""
+def test_near_metric_name_is_suggested(tap, account):
+    """Metric names are exact and a near miss is suggested.
+
+    `placed order` is not `Placed Order`, and nobody should have to guess why nothing comes.
+    """
     account.add_events([event("E1", "2026-05-30T10:00:00Z")])
     outcome = tap(streams=["events"], event_metrics=["placed order", "Opened Email"])
     others = tap(streams=["events"], event_metrics=["placed order", "Placed Order"])
@@ -225,8 +246,11 @@ def test_metric_names_are_exact_and_a_near_miss_is_suggested(tap, account):
     assert (others.code, others.ids("events")) == (0, ["E1"])
 
 
-def test_metrics_that_are_all_misspelt_are_a_mistake_in_the_settings(tap, account):
-    """Such jobs delivered nothing and were green, in every run. The connection test tells it, too."""
+def test_all_misspelt_metrics_are_refused(tap, account):
+    """Metrics that are all misspelt are a mistake in the settings.
+
+    Such jobs delivered nothing and were green, in every run. The connection test tells it, too.
+    """
     account.add_events([event("E1", "2026-05-30T10:00:00Z")])
     outcome = tap("--test", event_metrics=["Placed Ordr", "Opened Email"])
 
@@ -237,8 +261,11 @@ def test_metrics_that_are_all_misspelt_are_a_mistake_in_the_settings(tap, accoun
     assert "is empty" not in outcome.output
 
 
-def test_metrics_that_an_account_has_not_yet_are_a_warning(tap, account):
-    """A young shop has had no order; nothing says that it reads everything then, or that a bookmark stays."""
+def test_future_metrics_warn(tap, account):
+    """Metrics that an account has not yet are a warning.
+
+    A young shop has had no order; nothing says that it reads everything then, or that a bookmark stays.
+    """
     account.add_events([event("E1", "2026-05-30T10:00:00Z")])
     outcome = tap(streams=["events"], event_metrics=["Refunded Order"])
 
@@ -248,8 +275,11 @@ def test_metrics_that_an_account_has_not_yet_are_a_warning(tap, account):
 
 
 @pytest.mark.req("C-31")
-def test_name_that_stands_twice_reads_both_unless_qualified(tap, account):
-    """A WARNING lists the candidates; `Name (Integration)` picks one."""
+def test_ambiguous_name_reads_both(tap, account):
+    """Name that stands twice reads both unless qualified.
+
+    A WARNING lists the candidates; `Name (Integration)` picks one.
+    """
     account.add_events(
         [
             event("E1", "2026-05-30T10:00:00Z", integration="Shopify"),
@@ -264,8 +294,11 @@ def test_name_that_stands_twice_reads_both_unless_qualified(tap, account):
     assert one.ids("events") == ["E2"]
 
 
-def test_custom_metric_is_found_by_reading_everything(tap, account):
-    """The API cannot filter it (400); the cost is said, and nothing is lost."""
+def test_custom_metric_is_filtered_locally(tap, account):
+    """Custom metric is found by reading everything.
+
+    The API cannot filter it (400); the cost is said, and nothing is lost.
+    """
     account.add_events(
         [
             event("E1", "2026-05-30T10:00:00Z", metric="Big spender", integration=None),
@@ -279,8 +312,11 @@ def test_custom_metric_is_found_by_reading_everything(tap, account):
     assert any("cannot filter the metric `Big spender`" in line for line in outcome.warnings())
 
 
-def test_refusal_of_a_metric_that_blames_nothing_does_not_shrink_the_pages(tap, account, queries):
-    """Smaller pages are tried, and do not help; kept, they would make five requests of each for the whole run."""
+def test_unrelated_refusal_keeps_page_size(tap, account, queries):
+    """Refusal of a metric that blames nothing does not shrink the pages.
+
+    Smaller pages are tried, and do not help; kept, they would make five requests of each for the whole run.
+    """
     fault = {"kind": "status", "status": 400, "body": refusal(None), "query": "metric_id", "times": 2}
     account.fault("klaviyo", path="/api/events", **fault)
     account.add_events([event("E1", "2026-05-30T10:00:00Z")])
@@ -293,8 +329,11 @@ def test_refusal_of_a_metric_that_blames_nothing_does_not_shrink_the_pages(tap, 
 
 
 @pytest.mark.req("IN-02", "CS-01")
-def test_key_with_two_scopes_serves_the_three_flows(tap, account):
-    """Profiles and events (read) are enough; one WARNING names the missing scope and what it costs."""
+def test_two_scopes_serve_all_flows(tap, account):
+    """Key with two scopes serves the three flows.
+
+    Profiles and events (read) are enough; one WARNING names the missing scope and what it costs.
+    """
     account.add_events(
         [event("E1", "2026-05-30T10:00:00Z"), event("E2", "2026-05-30T11:00:00Z", metric="Opened Email")]
     )
@@ -311,8 +350,11 @@ def test_key_with_two_scopes_serves_the_three_flows(tap, account):
 
 
 @pytest.mark.req("C-1", "BX-11")
-def test_future_dated_event_holds_nothing_up_and_comes_when_it_is_due(tap, account):
-    """It neither moves the bookmark past now, nor is it lost."""
+def test_future_event_comes_when_due(tap, account):
+    """Future dated event holds nothing up and comes when it is due.
+
+    It neither moves the bookmark past now, nor is it lost.
+    """
     account.add_events([event("E1", "2026-05-30T10:00:00Z"), event("FUTURE", "2026-07-01T12:00:00Z")])
     first = tap(streams=["events"])
     account.clock(frozen="2026-06-02T12:00:00Z")
@@ -327,8 +369,11 @@ def test_future_dated_event_holds_nothing_up_and_comes_when_it_is_due(tap, accou
 
 @pytest.mark.req("C-3", "CS-03", "IN-47")
 @pytest.mark.parametrize(("days", "found"), [(7, True), (0, False)])
-def test_event_that_appears_three_days_late_is_found_by_the_lookback(tap, account, days, found):
-    """Klaviyo indexes some events days after they occurred."""
+def test_lookback_finds_late_event(tap, account, days, found):
+    """Event that appears three days late is found by the lookback.
+
+    Klaviyo indexes some events days after they occurred.
+    """
     account.add_events([event("LATE", "2026-05-29T12:00:00Z", visible_after="2026-06-01T12:30:00Z")])
     first = tap(streams=["events"], lookback_window_days=days)
     account.clock(frozen="2026-06-01T13:00:00Z")
@@ -339,8 +384,8 @@ def test_event_that_appears_three_days_late_is_found_by_the_lookback(tap, accoun
 
 
 @pytest.mark.req("IN-47", "C-5")
-def test_event_thirty_seconds_late_is_found_by_the_overlap(tap, account):
-    """Its neighbour, which was emitted in time, is not repeated."""
+def test_overlap_finds_late_event(tap, account):
+    """Event thirty seconds late is found by the overlap. Its neighbour, which was emitted in time, is not repeated."""
     account.add_events(
         [
             event("INTIME", "2026-06-01T11:59:50Z"),
@@ -371,8 +416,11 @@ def test_lookback_emits_known_events_again(tap, account):
 
 
 @pytest.mark.req("C-31")
-def test_slices_by_end_date_join_without_gap_or_overlap(tap, account, queries):
-    """A backfill in slices: each run ends before `end_date`, the next one goes on there."""
+def test_date_slices_join_seamlessly(tap, account, queries):
+    """Slices by `end_date` join without gap or overlap.
+
+    A backfill in slices: each run ends before `end_date`, the next one goes on there.
+    """
     account.add_events([event(f"E{day}", f"2026-05-{day}T00:00:00Z") for day in range(10, 20)])
     first = tap(streams=["events"], start_date="2026-05-12", end_date="2026-05-15")
     second = tap(streams=["events"], end_date="2026-05-18", state=first.state)
@@ -386,8 +434,11 @@ def test_slices_by_end_date_join_without_gap_or_overlap(tap, account, queries):
     )
 
 
-def test_page_of_a_thousand_falls_back_to_two_hundred(tap, account):
-    """Where the API refuses the larger page, the smaller one serves, by itself."""
+def test_page_size_falls_back(tap, account):
+    """Page of a thousand falls back to two hundred.
+
+    Where the API refuses the larger page, the smaller one serves, by itself.
+    """
     account.fault(
         "klaviyo",
         kind="status",
@@ -405,8 +456,8 @@ def test_page_of_a_thousand_falls_back_to_two_hundred(tap, account):
 
 
 @pytest.mark.req("CS-11")
-def test_event_of_an_erased_person_keeps_its_place(tap, account):
-    """The profile is gone, the event is not: it comes with nulls."""
+def test_erased_persons_event_stays(tap, account):
+    """Event of an erased person keeps its place. The profile is gone, the event is not: it comes with nulls."""
     account.add_profiles([{"id": "GONE", "attributes": {"email": "g@shop.example", "updated": "2026-01-01T00:00:00Z"}}])
     account.add_events([event("E1", "2026-05-30T10:00:00Z", profile_id="GONE")])
     account.erase(["GONE"])
@@ -420,8 +471,11 @@ def test_event_of_an_erased_person_keeps_its_place(tap, account):
 @pytest.mark.parametrize(
     "metrics", [None, ["Placed Order", "Viewed Product", "Opened Email"]], ids=["one chain", "three"]
 )
-def test_page_limit_loses_nothing_however_many_chains(tap, account, metrics):
-    """Runs of one page each, over ties and chains of unlike length, add up to everything, once."""
+def test_page_limit_loses_nothing(tap, account, metrics):
+    """Page limit loses nothing however many chains.
+
+    Runs of one page each, over ties and chains of unlike length, add up to everything, once.
+    """
     names = ["Placed Order"] * 5 + ["Viewed Product"] * 2 + ["Opened Email"]
     account.add_events(
         [event(f"E{n:03}", f"2026-05-30T10:{n // 60:02}:00Z", metric=names[n % len(names)]) for n in range(200)]
@@ -440,8 +494,11 @@ def test_page_limit_loses_nothing_however_many_chains(tap, account, metrics):
 
 
 @pytest.mark.req("IN-35")
-def test_page_limit_makes_way_through_a_lookback(tap, account):
-    """Pages that only repeat what was read do not count, or a long look-back would hold every run in place."""
+def test_page_limit_advances_through_lookback(tap, account):
+    """Page limit makes way through a lookback.
+
+    Pages that only repeat what was read do not count, or a long look-back would hold every run in place.
+    """
     account.add_events([event(f"E{n:03}", f"2026-05-30T10:{n // 60:02}:{n % 60:02}Z") for n in range(120)])
     settings = {"events_page_size": 40, "max_pages": 1, "overlap_seconds": 5}
     first = tap(streams=["events"], **settings)
@@ -453,8 +510,8 @@ def test_page_limit_makes_way_through_a_lookback(tap, account):
 
 
 @pytest.mark.req("CS-11")
-def test_stream_maps_and_flattening_still_work(tap, account):
-    """Nested values are decoded where a map looks into them."""
+def test_sdk_maps_still_work(tap, account):
+    """Stream maps and flattening still work. Nested values are decoded where a map looks into them."""
     account.add_events([event("E1", "2026-05-30T10:00:00Z", properties={"Total": 10.10})])
     outcome = tap(
         streams=["events"],
@@ -466,8 +523,8 @@ def test_stream_maps_and_flattening_still_work(tap, account):
     assert "profile" not in record
 
 
-def test_page_in_several_lines_still_makes_one_line_a_record(tap, account):
-    """An answer may be indented; a Singer message is one line."""
+def test_multiline_page_makes_single_lines(tap, account):
+    """Page in several lines still makes one line a record. An answer may be indented; a Singer message is one line."""
     attributes = {
         "timestamp": 1,
         "datetime": "2026-05-30T10:00:00+00:00",
@@ -487,8 +544,11 @@ def test_page_in_several_lines_still_makes_one_line_a_record(tap, account):
 
 
 @pytest.mark.req("CS-11")
-def test_time_extracted_is_when_the_page_was_asked_for(tap, account):
-    """All records of one page share the moment its request was sent: a slow answer shows an old truth."""
+def test_time_extracted_is_request_time(tap, account):
+    """`time_extracted` is when the page was asked for.
+
+    All records of one page share the moment its request was sent: a slow answer shows an old truth.
+    """
     account.clock()
     account.add_events([event(f"E{n}", "2026-05-30T10:00:00Z") for n in range(5)])
     account.latency("klaviyo", 0.3)

@@ -50,8 +50,11 @@ TRANSIENT = {
 
 @pytest.mark.req("C-26", "C-27", "C-20")
 @pytest.mark.parametrize("fault", TRANSIENT.values(), ids=TRANSIENT.keys())
-def test_transient_fault_on_the_second_page_costs_nothing_but_time(tap, account, fault):
-    """A page is repeated until it is whole; a cut body is never taken for the end."""
+def test_transient_fault_costs_only_time(tap, account, fault):
+    """Transient fault on the second page costs nothing but time.
+
+    A page is repeated until it is whole; a cut body is never taken for the end.
+    """
     account.fault("klaviyo", path="/api/profiles", query="cursor", times=1, **fault)
     outcome = tap(streams=["profiles"], request_timeout_seconds=1)
 
@@ -83,8 +86,11 @@ def test_retry_after_is_never_undercut(tap, account):
     ],
     ids=["daily quota", "no recovery", "missing scope", "gone"],
 )
-def test_failing_stream_is_named_and_the_others_complete(tap, account, fault, reason):
-    """Exit code 4, the bookmark of the failed streams unmoved, and the reason in an ERROR line."""
+def test_failing_stream_is_named(tap, account, fault, reason):
+    """Failing stream is named and the others complete.
+
+    Exit code 4, the bookmark of the failed streams unmoved, and the reason in an ERROR line.
+    """
     account.fault("klaviyo", path="/api/events", times=None, **fault)
     state = {"bookmarks": {"events": {"replication_key": "datetime", "replication_key_value": "2026-04-01T00:00:00Z"}}}
     outcome = tap(max_retry_seconds=1, state=state)
@@ -107,8 +113,11 @@ def test_missing_scope_is_named(tap, account):
     assert "stream events failed: GET /api/events: the `api_key` lacks the scope events:read (403)" in outcome.log
 
 
-def test_metrics_that_cannot_be_read_fail_every_stream_that_needs_them(tap, account):
-    """Reading all events instead is for keys that lack the scope, and said; an outage is not that."""
+def test_unreadable_metrics_fail_dependent_streams(tap, account):
+    """Metrics that cannot be read fail every stream that needs them.
+
+    Reading all events instead is for keys that lack the scope, and said; an outage is not that.
+    """
     account.fault("klaviyo", kind="status", status=500, path="/api/metrics", times=None)
     outcome = tap(max_retry_seconds=1, event_metrics=["Placed Order"])
 
@@ -116,16 +125,19 @@ def test_metrics_that_cannot_be_read_fail_every_stream_that_needs_them(tap, acco
     assert "streams that failed: events, subscription_changes; streams that completed: profiles" in outcome.log
 
 
-def test_run_of_which_nothing_completes_exits_1(tap, account):
-    """There is no partial success without a success."""
+def test_complete_failure_exits_1(tap, account):
+    """Run of which nothing completes exits with 1. There is no partial success without a success."""
     account.fault("klaviyo", kind="status", status=404, times=None)
 
     assert tap().code == 1
 
 
 @pytest.mark.req("IN-07", "IN-04", "C-32")
-def test_rejected_key_ends_the_run_at_once_and_is_not_shown(tap, account):
-    """401 concerns every stream; the key appears nowhere, at any level of logging."""
+def test_rejected_key_ends_run(tap, account):
+    """Rejected key ends the run at once and is not shown.
+
+    401 concerns every stream; the key appears nowhere, at any level of logging.
+    """
     outcome = tap(api_key=CANARY, variables={"TAP_KLAVIYO_LOGLEVEL": "DEBUG"})
 
     assert outcome.code == 2
@@ -136,8 +148,11 @@ def test_rejected_key_ends_the_run_at_once_and_is_not_shown(tap, account):
 
 
 @pytest.mark.req("IN-04", "C-32")
-def test_key_and_people_stay_out_of_the_log_of_a_passing_run(tap, account):
-    """At DEBUG, with faults, stream maps and an API that puts an address into its error."""
+def test_passing_run_logs_no_secrets(tap, account):
+    """Key and people stay out of the log of a passing run.
+
+    At DEBUG, with faults, stream maps and an API that puts an address into its error.
+    """
     account.add_key(CANARY, ["profiles:read", "events:read", "metrics:read"])
     error = {"id": "1", "status": 400, "code": "invalid", "title": "leak@shop.example", "detail": "leak@shop.example"}
     body = json.dumps({"errors": [error]})
@@ -178,8 +193,11 @@ def started(command, environment):
 
 @pytest.mark.req("BX-12")
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=["TERM", "INT"])
-def test_signal_during_a_wait_ends_the_run_with_the_state_of_what_was_emitted(tap, started, account, signum, code):
-    """Also in the middle of a long Retry-After; whole lines only, and the next run brings exactly the rest."""
+def test_signal_while_waiting_keeps_state(tap, started, account, signum, code):
+    """Signal during a wait ends the run with the state of what was emitted.
+
+    Also in the middle of a long Retry-After; whole lines only, and the next run brings exactly the rest.
+    """
     throttled = {"kind": "status", "status": 429, "headers": {"Retry-After": "600"}}
     account.fault("klaviyo", path="/api/profiles", query="cursor", skip=1, **throttled)
     process = started(streams=["profiles"])
@@ -202,8 +220,11 @@ def test_signal_during_a_wait_ends_the_run_with_the_state_of_what_was_emitted(ta
 
 
 @pytest.mark.req("BX-12")
-def test_signals_while_the_reader_is_slow_tear_no_line_and_repeat_nothing(sandbox, started):
-    """A full pipe is where a signal finds the tap most of the time, in the middle of a write."""
+def test_signals_tear_no_line(sandbox, started):
+    """Signals while the reader is slow tear no line and repeat nothing.
+
+    A full pipe is where a signal finds the tap most of the time, in the middle of a write.
+    """
     sandbox.quotas(None)
     sandbox.seed(profiles=100, events=3_000, hostile=False)
     sandbox.clock(now="2030-01-01T00:00:00Z")
@@ -225,8 +246,11 @@ def test_signals_while_the_reader_is_slow_tear_no_line_and_repeat_nothing(sandbo
 @pytest.mark.parametrize(
     "settings", [{}, {"stream_maps": {"profiles": {"kind": "'person'"}}}], ids=["at once", "one by one"]
 )
-def test_signal_between_records_and_their_notes_waits_for_the_notes(settings, monkeypatch):
-    """Else the records are out, the last STATE does not know them, and the next run emits them again."""
+def test_signal_waits_for_notes(settings, monkeypatch):
+    """Signal between records and their notes waits for the notes.
+
+    Else the records are out, the last STATE does not know them, and the next run emits them again.
+    """
     from tap_klaviyo.tap import TapKlaviyo
 
     tap = TapKlaviyo(config={"api_key": "pk_0123456789", **settings})
@@ -246,8 +270,11 @@ def test_signal_between_records_and_their_notes_waits_for_the_notes(settings, mo
 
 
 @pytest.mark.req("BX-12")
-def test_killed_run_repeats_at_most_what_followed_its_last_state(tap, sandbox, started):
-    """SIGKILL leaves no time for a last word; the STATEs on the way are enough."""
+def test_kill_repeats_little(tap, sandbox, started):
+    """Killed run repeats at most what followed its last state.
+
+    SIGKILL leaves no time for a last word; the STATEs on the way are enough.
+    """
     sandbox.clock(frozen=NOON)
     sandbox.quotas(None)
     moments = [f"2026-05-01T{n // 200:02}:00:00Z" for n in range(3_000)]
@@ -270,8 +297,11 @@ def test_killed_run_repeats_at_most_what_followed_its_last_state(tap, sandbox, s
 
 
 @pytest.mark.req("BX-12")
-def test_state_comes_at_least_every_ten_thousand_records_and_passes_nothing(tap, sandbox):
-    """Every STATE on the way is one to resume from: no record at or before its bookmark follows, but for known ties."""
+def test_state_frequency_and_truth(tap, sandbox):
+    """State comes at least every ten thousand records and passes nothing.
+
+    Every STATE on the way is one to resume from: no record at or before its bookmark follows, but for known ties.
+    """
     sandbox.seed(profiles=100, events=6_000, hostile=False)
     outcome = tap(streams=["events"])
     bookmark, seen, since = "", set(), 0
@@ -290,8 +320,11 @@ def test_state_comes_at_least_every_ten_thousand_records_and_passes_nothing(tap,
     assert len(outcome.states) >= 6
 
 
-def test_reader_that_goes_away_ends_the_run_without_a_traceback(started, sandbox):
-    """The target failed: its error matters, not a stack of ours."""
+def test_lost_reader_ends_quietly(started, sandbox):
+    """Reader that goes away ends the run without a traceback.
+
+    The target failed: its error matters, not a stack of ours.
+    """
     sandbox.quotas(None)
     sandbox.seed(profiles=100, events=6_000, hostile=False)
     process = started(streams=["events"])
@@ -304,8 +337,11 @@ def test_reader_that_goes_away_ends_the_run_without_a_traceback(started, sandbox
     assert "Traceback" not in log
 
 
-def test_next_link_to_another_host_never_gets_the_key(tap, account, sandbox):
-    """Nor is it followed anywhere else: whoever changes the answers is not asked for more."""
+def test_foreign_next_link_gets_nothing(tap, account, sandbox):
+    """Next link to another host never gets the key.
+
+    Nor is it followed anywhere else: whoever changes the answers is not asked for more.
+    """
     page = {"data": [], "links": {"next": "@elsewhere.invalid/api/profiles?page%5Bcursor%5D=x&sort=updated"}}
     sandbox.fault("klaviyo", kind="status", status=200, body=json.dumps(page), path="/api/profiles", query="updated,")
     outcome = tap(streams=["profiles"])
@@ -317,8 +353,8 @@ def test_next_link_to_another_host_never_gets_the_key(tap, account, sandbox):
 
 
 @pytest.mark.parametrize("cycle", ["x", "xy", "xyz"])
-def test_pages_that_name_each_other_as_the_next_do_not_hold_the_run_for_ever(tap, account, cycle):
-    """A loop is an error, not a long run."""
+def test_cyclic_pages_end_run(tap, account, cycle):
+    """Pages that name each other as the next do not hold the run forever. A loop is an error, not a long run."""
     for query, cursor in zip(["updated,", *(f"cursor]={one}" for one in cycle)], cycle + cycle[0], strict=True):
         page = {"data": [], "links": {"next": f"/api/profiles?page%5Bcursor%5D={cursor}"}}
         fault = {"kind": "status", "status": 200, "body": json.dumps(page), "times": None}
@@ -329,8 +365,11 @@ def test_pages_that_name_each_other_as_the_next_do_not_hold_the_run_for_ever(tap
     assert "names one as the next that was read before" in outcome.log
 
 
-def test_property_nested_deep_is_passed_on(tap, sandbox):
-    """Nobody looks into it: 5,000 levels ended the stream, since the decoder had room for fewer."""
+def test_deep_property_is_passed_on(tap, sandbox):
+    """Property nested deep is passed on.
+
+    Nobody looks into it: 5,000 levels ended the stream, since the decoder had room for fewer.
+    """
     deep = "[" * 5_000 + "]" * 5_000
     people = [
         f'{{"type":"profile","id":"{key}","attributes":{{"updated":"2026-05-01T00:00:00Z","properties":{{"x":{value}}}}}}}'

@@ -47,8 +47,11 @@ def take_all(fetcher):
 
 
 @pytest.mark.req("C-9")
-def test_as_many_tasks_run_at_once_as_there_are_threads(fetcher, held):
-    """And no more: the fourth waits, though it was asked for, and there is no room for it."""
+def test_tasks_use_all_threads(fetcher, held):
+    """As many tasks run at once as there are threads.
+
+    And no more: the fourth waits, though it was asked for, and there is no room for it.
+    """
     others = set(threading.enumerate())
     tasks = [fetcher.ask(held) for _ in range(4)]
     started = set(threading.enumerate()) - others
@@ -63,8 +66,11 @@ def test_as_many_tasks_run_at_once_as_there_are_threads(fetcher, held):
     assert {task.result() for task in tasks} == {thread.name for thread in started}
 
 
-def test_task_counts_as_under_way_until_it_is_taken(fetcher, held):
-    """What has finished unseen still takes room; the emitting thread has not decided what to make of it."""
+def test_untaken_task_counts_as_running(fetcher, held):
+    """Task counts as under way until it is taken.
+
+    What has finished unseen still takes room; the emitting thread has not decided what to make of it.
+    """
     held.free.set()
     for _ in range(3):
         fetcher.ask(held)
@@ -77,8 +83,8 @@ def test_task_counts_as_under_way_until_it_is_taken(fetcher, held):
 
 
 @pytest.mark.parametrize("error", [RetriesSpentError("given up"), SystemExit(3)], ids=["ours", "not even an Exception"])
-def test_error_travels_to_who_asks_for_the_result(fetcher, error):
-    """And ends no thread: the next task is run."""
+def test_error_reaches_the_caller(fetcher, error):
+    """Error travels to who asks for the result. And ends no thread: the next task is run."""
 
     def fail():
         raise error
@@ -94,8 +100,8 @@ def test_error_travels_to_who_asks_for_the_result(fetcher, error):
     assert answered.result() is None
 
 
-def test_taking_without_patience_waits_for_nothing(fetcher, held):
-    """It tells that there was nothing, and no time counts as waited."""
+def test_taking_without_waiting_returns(fetcher, held):
+    """Taking without patience waits for nothing. It tells that there was nothing, and no time counts as waited."""
     fetcher.ask(held)
 
     assert fetcher.take(0) is False
@@ -116,8 +122,8 @@ def test_time_spent_waiting_is_counted(fetcher, held, monkeypatch):
     assert fetcher.waited == 2.0
 
 
-def test_closed_fetcher_lets_its_threads_end(fetcher, held):
-    """After what was asked for before, and without being waited for."""
+def test_closed_fetcher_ends_threads(fetcher, held):
+    """Closed fetcher lets its threads end. After what was asked for before, and without being waited for."""
     for _ in range(3):
         fetcher.ask(held)
     for _ in range(3):
@@ -131,8 +137,8 @@ def test_closed_fetcher_lets_its_threads_end(fetcher, held):
     assert all(thread.daemon for thread in held.threads)
 
 
-def test_no_more_threads_are_started_than_there_are_errands(fetcher, held):
-    """One after the other needs one thread."""
+def test_threads_never_exceed_tasks(fetcher, held):
+    """No more threads are started than there are errands. One after the other needs one thread."""
     held.free.set()
     for _ in range(5):
         fetcher.ask(held)

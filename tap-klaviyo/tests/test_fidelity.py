@@ -219,8 +219,11 @@ def violations(messages: list[dict[str, Any]]) -> list[str]:
 
 
 @pytest.mark.req("CS-10", "CS-11", "CS-12", "CS-24", "C-11", "C-23")
-def test_record_holds_whatever_came_byte_by_byte(read):
-    """Every declared attribute, and every undeclared one at any depth; only declared times are spelt anew."""
+def test_record_is_passed_bytewise(read):
+    """Record holds whatever came byte by byte.
+
+    Every declared attribute, and every undeclared one at any depth; only declared times are spelt anew.
+    """
     messages, output = read()
 
     assert records_of(messages) == records_to_come()
@@ -255,8 +258,10 @@ NESTED = [("location", "zip"), ("profile", "location", "zip"), ("subscriptions",
         pytest.param({"stream_maps": {stream: {"id": "id"} for stream in STREAMS}}, [], id="stream maps"),
     ],
 )
-def test_record_is_the_same_whichever_way_it_takes(read, settings, absent):
-    """Deselection and stream maps have the tap decode what it otherwise passes on unread: nothing else may differ.
+def test_all_paths_give_equal_records(read, settings, absent):
+    """Record is the same whichever way it takes.
+
+    Deselection and stream maps have the tap decode what it otherwise passes on unread: nothing else may differ.
 
     Attributes that the catalog lacks have no switch of their own: they come with the object they stand in.
     """
@@ -293,8 +298,11 @@ ODD_TIMES = {"updated": "soon", "created": "2026-13-45T99:00:00+00:00", "last_ev
 
 
 @pytest.mark.req("BX-13", "CS-24")
-def test_what_is_no_date_passes_unchanged_and_holds_nothing_up(tap, sandbox):
-    """No record is lost for it, and no bookmark follows it. A target that checks formats, as ours, rejects it alone."""
+def test_non_dates_pass_unchanged(tap, sandbox):
+    """What is no date passes unchanged and holds nothing up.
+
+    No record is lost for it, and no bookmark follows it. A target that checks formats, as ours, rejects it alone.
+    """
     consent = {"email": {"marketing": {"consent_timestamp": "yesterday", "last_updated": None}}}
     odd = {"type": "profile", "id": "P7", "attributes": {**ODD_TIMES, "subscriptions": consent}}
     sound = {"type": "profile", "id": "P8", "attributes": {"updated": "2026-05-20T10:00:00+00:00"}}

@@ -15,8 +15,11 @@ METRICS = [
 ]
 
 
-def test_names_ids_and_qualified_names_find_their_metric_once():
-    """Several ways to name one metric do not read it several times."""
+def test_metric_spellings_find_one_metric():
+    """Names ids and qualified names find their metric once.
+
+    Several ways to name one metric do not read it several times.
+    """
     resolution = resolve(["Viewed Product", "C3", "Placed Order (API)", "nothing"], METRICS)
 
     assert [metric.id for metric in resolution.metrics] == ["C3", "B2"]
@@ -24,16 +27,16 @@ def test_names_ids_and_qualified_names_find_their_metric_once():
     assert resolution.ambiguous == []
 
 
-def test_name_that_stands_twice_is_reported_with_its_candidates():
-    """Both are taken: nothing is dropped silently."""
+def test_ambiguous_name_lists_candidates():
+    """Name that stands twice is reported with its candidates. Both are taken: nothing is dropped silently."""
     resolution = resolve(["Placed Order"], METRICS)
 
     assert [metric.id for metric in resolution.metrics] == ["A1", "B2"]
     assert resolution.ambiguous == [("Placed Order", METRICS[:2])]
 
 
-def test_suggestion_prefers_a_difference_in_case():
-    """The mistake that people make most."""
+def test_suggestion_prefers_case_difference():
+    """Suggestion prefers a difference in case. The mistake that people make most."""
     assert suggestion("viewed product", METRICS) == "Viewed Product"
     assert suggestion("Placed Ordre", METRICS) == "Placed Order"
     assert suggestion("Something else entirely", METRICS) is None
@@ -52,8 +55,11 @@ def test_suggestion_prefers_a_difference_in_case():
         ("?", None),
     ],
 )
-def test_suggestion_is_found_in_other_spellings(name, meant):
-    """Case, division and order are people's mistakes; a name that Klaviyo itself gives is none."""
+def test_suggestion_handles_other_spellings(name, meant):
+    """Suggestion is found in other spellings.
+
+    Case, division and order are people's mistakes; a name that Klaviyo itself gives is none.
+    """
     metrics = [*METRICS, Metric("D4", "Unsubscribed from Text Messaging Marketing", "Klaviyo")]
 
     assert suggestion(name, metrics) == meant
@@ -67,8 +73,8 @@ def test_consent_metrics_hold_both_families():
 
 
 @given(st.text())
-def test_texts_in_filters_cannot_break_out(text):
-    """Quotes and backslashes of a name are escaped."""
+def test_filter_strings_are_escaped(text):
+    """Texts in filters cannot break out. Quotes and backslashes of a name are escaped."""
     import json
 
     assert json.loads(equals("name", text).removeprefix("equals(name,").removesuffix(")")) == text

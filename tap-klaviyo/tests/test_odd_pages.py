@@ -57,8 +57,10 @@ def answer_with(sandbox: Sandbox, path: str, document: dict[str, Any]) -> None:
 @pytest.mark.req("BX-10", "C-26")
 @pytest.mark.parametrize("shown", ["2026-06-01T11:00:00+00:00", "2026-06-01T12:00:00+00:00"])
 @pytest.mark.parametrize("limit", [{}, {"max_pages": 100}], ids=["windows", "one chain"])
-def test_person_who_shows_a_newer_time_at_the_end_of_a_page_hides_nobody(tap, account, shown, limit):
-    """An index that lags behind the records sorts them by their old time; the page goes on all the same.
+def test_late_timed_person_hides_nobody(tap, account, shown, limit):
+    """Person who shows a newer time at the end of a page hides nobody.
+
+    An index that lags behind the records sorts them by their old time; the page goes on all the same.
 
     Such a time lies behind the window. Taken for a sign that the window has been read, it would lose what follows.
     """
@@ -76,8 +78,11 @@ def test_person_who_shows_a_newer_time_at_the_end_of_a_page_hides_nobody(tap, ac
 
 
 @pytest.mark.req("C-26")
-def test_event_whose_references_cannot_be_resolved_holds_up_nobody(tap, account):
-    """Klaviyo says that a profile which is gone may leave a reference without a usable target."""
+def test_unresolved_references_block_nobody(tap, account):
+    """Event whose references cannot be resolved holds up nobody.
+
+    Klaviyo says that a profile which is gone may leave a reference without a usable target.
+    """
     events = page(account, "/api/events?include=metric,profile&sort=datetime")
     events["data"][0]["relationships"]["profile"]["data"] = {"type": "profile", "id": None}
     events["data"][0]["relationships"]["attributions"] = {"data": [{"type": "attribution", "id": None}]}
@@ -92,8 +97,11 @@ def test_event_whose_references_cannot_be_resolved_holds_up_nobody(tap, account)
 
 
 @pytest.mark.req("C-26")
-def test_metric_without_a_name_holds_up_nobody(tap, account):
-    """Its name is nullable in the OpenAPI document; events have none then, and settings can still mean it by its id."""
+def test_nameless_metric_blocks_nobody(tap, account):
+    """Metric without a name holds up nobody.
+
+    Its name is nullable in the OpenAPI document; events have none then, and settings can still mean it by its id.
+    """
     events = page(account, "/api/events?include=metric,profile&sort=datetime")
     metrics = page(account, "/api/metrics")
     for metric in (*metrics["data"], *(one for one in events["included"] if one["type"] == "metric")):
@@ -107,8 +115,11 @@ def test_metric_without_a_name_holds_up_nobody(tap, account):
 
 
 @pytest.mark.parametrize("stream", ["profiles", "events"])
-def test_attribute_named_id_does_not_rename_its_record(tap, account, stream):
-    """The resource's id is the key; two records under one key would be one, further on."""
+def test_id_attribute_keeps_record_id(tap, account, stream):
+    """Attribute named id does not rename its record.
+
+    The resource's id is the key; two records under one key would be one, further on.
+    """
     asked = {
         "profiles": "/api/profiles?sort=updated&page[size]=100",
         "events": "/api/events?sort=datetime&include=metric,profile",
@@ -171,8 +182,11 @@ def test_odd_resource_costs_itself_alone(tap, account, stream, change):
     assert outcome.state["bookmarks"][stream]["replication_key_value"] == "2026-06-01T11:59:55Z"
 
 
-def test_odd_resource_that_comes_alone_does_not_hold_the_stream(tap, account):
-    """A quiet run reads one page of one record: if that one is odd, nothing of the page can be read, for ever."""
+def test_single_odd_resource_blocks_nothing(tap, account):
+    """Odd resource that comes alone does not hold the stream.
+
+    A quiet run reads one page of one record: if that one is odd, nothing of the page can be read, for ever.
+    """
     document = page(account, "/api/events?sort=datetime&include=metric,profile")
     document["data"] = [document["data"][0] | {"attributes": None}]
     account.fault(
@@ -185,8 +199,11 @@ def test_odd_resource_that_comes_alone_does_not_hold_the_stream(tap, account):
     assert '"unreadable":1' in outcome.log
 
 
-def test_page_of_which_nothing_can_be_read_is_asked_for_again(tap, account):
-    """Many resources that all cannot be read are a fault of the answer, which may pass."""
+def test_unreadable_page_is_requested_again(tap, account):
+    """Page of which nothing can be read is asked for again.
+
+    Many resources that all cannot be read are a fault of the answer, which may pass.
+    """
     document = page(account, "/api/profiles?sort=updated&page%5Bsize%5D=100")
     document["data"] = [one | {"attributes": None} for one in document["data"]]
     answer_with(account, "/api/profiles", document)
@@ -198,8 +215,11 @@ def test_page_of_which_nothing_can_be_read_is_asked_for_again(tap, account):
     assert "unreadable" not in outcome.log
 
 
-def test_odd_included_resource_leaves_its_event(tap, account):
-    """The event comes without the fields of its profile, as if the profile were gone; the others are whole."""
+def test_odd_included_leaves_its_event(tap, account):
+    """Odd included resource leaves its event.
+
+    The event comes without the fields of its profile, as if the profile were gone; the others are whole.
+    """
     document = page(account, "/api/events?sort=datetime&include=metric,profile")
     odd = next(one for one in document["included"] if one["type"] == "profile")
     odd["attributes"] = None

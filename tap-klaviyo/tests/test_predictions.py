@@ -29,8 +29,11 @@ def schema(outcome):
 
 
 @pytest.mark.req("CS-05")
-def test_field_is_absent_unless_it_is_switched_on(tap, queries):
-    """From the schema, from the records, and from the requests, whose quota it would cut to a fifth."""
+def test_predictions_are_off_by_default(tap, queries):
+    """Field is absent unless it is switched on.
+
+    From the schema, from the records, and from the requests, whose quota it would cut to a fifth.
+    """
     outcome = tap(streams=["profiles"])
 
     assert FIELD not in schema(outcome)
@@ -40,8 +43,8 @@ def test_field_is_absent_unless_it_is_switched_on(tap, queries):
 
 @pytest.mark.req("CS-05")
 @pytest.mark.parametrize("maps", [None, {"profiles": {"copy": "email"}}], ids=["opaque", "stream maps"])
-def test_field_is_fetched_when_it_is_switched_on(tap, queries, maps):
-    """Digit by digit, its declared time in RFC 3339; on every page."""
+def test_predictions_can_be_enabled(tap, queries, maps):
+    """Field is fetched when it is switched on. Digit by digit, its declared time in RFC 3339; on every page."""
     settings = {"stream_maps": maps} if maps else {}
     outcome = tap(streams=["profiles"], fetch_predictive_analytics=True, **settings)
 
@@ -56,8 +59,11 @@ def test_field_is_fetched_when_it_is_switched_on(tap, queries, maps):
 
 
 @pytest.mark.req("CS-05")
-def test_field_is_no_part_of_subscription_changes(tap, account, queries):
-    """Who waits for a change of consent shall not wait for a smaller quota."""
+def test_predictions_skip_subscription_changes(tap, account, queries):
+    """Field is no part of subscription changes.
+
+    Who waits for a change of consent shall not wait for a smaller quota.
+    """
     account.consent("P00001", "email", "UNSUBSCRIBED", at="2026-05-30T10:00:00Z")
     outcome = tap(streams=["subscription_changes"], fetch_predictive_analytics=True)
 
@@ -66,8 +72,11 @@ def test_field_is_no_part_of_subscription_changes(tap, account, queries):
 
 
 @pytest.mark.req("CS-05", "C-20")
-def test_smaller_quota_of_the_field_is_kept_without_a_single_429(tap, account, profiles):
-    """Ten requests a second instead of 75; the sandbox refuses the eleventh."""
+def test_predictions_keep_smaller_quota(tap, account, profiles):
+    """Smaller quota of the field is kept without a single 429.
+
+    Ten requests a second instead of 75; the sandbox refuses the eleventh.
+    """
     account.add_profiles(profiles(2_100, updated=OLD))
     outcome = tap(streams=["profiles"], fetch_predictive_analytics=True)
 
@@ -88,8 +97,11 @@ def test_failure_under_load_is_retried(tap, account):
 
 
 @pytest.mark.req("CS-05", "C-10")
-def test_run_goes_on_without_the_field_when_the_retries_are_spent(tap, account):
-    """From the failing page on, nobody lost and nobody twice; said once, and counted."""
+def test_predictions_are_dropped_on_failure(tap, account):
+    """Run goes on without the field when the retries are spent.
+
+    From the failing page on, nobody lost and nobody twice; said once, and counted.
+    """
     account.fault("klaviyo", kind="status", status=503, query=FIELD, skip=1, times=None)
     outcome = tap(streams=["profiles"], fetch_predictive_analytics=True, max_retry_seconds=1)
 
@@ -103,8 +115,8 @@ def test_run_goes_on_without_the_field_when_the_retries_are_spent(tap, account):
 
 
 @pytest.mark.req("C-10", "C-24")
-def test_outage_of_the_profiles_themselves_still_fails_the_stream(tap, account):
-    """Giving up the field is no way out of that."""
+def test_profile_outage_still_fails(tap, account):
+    """Outage of the profiles themselves still fails the stream. Giving up the field is no way out of that."""
     account.fault("klaviyo", kind="status", status=503, path="/api/profiles", skip=1, times=None)
     outcome = tap(streams=["profiles"], fetch_predictive_analytics=True, max_retry_seconds=0)
 
@@ -113,8 +125,11 @@ def test_outage_of_the_profiles_themselves_still_fails_the_stream(tap, account):
 
 
 @pytest.mark.req("CS-05")
-def test_catalog_of_a_time_before_the_field_does_not_hide_it(tap, catalog):
-    """The setting decides; a catalog that somebody keeps may be older."""
+def test_old_catalog_keeps_predictions(tap, catalog):
+    """Catalog of a time before the field does not hide it.
+
+    The setting decides; a catalog that somebody keeps may be older.
+    """
     older = catalog(["profiles"])
     assert FIELD not in json.dumps(older)
 
@@ -127,8 +142,8 @@ def test_catalog_of_a_time_before_the_field_does_not_hide_it(tap, catalog):
     st.dictionaries(st.text(min_size=1), st.text()),
     st.lists(st.text("abc,&=+% ü", min_size=1).filter(lambda one: "," not in one), unique=True),
 )
-def test_query_keeps_everything_but_the_value_left_out(others, values):
-    """Above all the cursor, whatever it looks like."""
+def test_query_keeps_other_values(others, values):
+    """Query keeps everything but the value left out. Above all the cursor, whatever it looks like."""
     parameters = {**others, "list": ",".join([*values, "gone"])}
     kept = {**others, "list": ",".join(values)}
 

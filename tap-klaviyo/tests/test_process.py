@@ -15,8 +15,8 @@ from tap_klaviyo.process import PIPE_BYTES, prepare_process
 
 
 @pytest.mark.req("C-21")
-def test_collector_is_spared_the_pages_that_wait():
-    """Its first generation takes as many objects as a few pages hold."""
+def test_collector_skips_waiting_pages():
+    """Collector is spared the pages that wait. Its first generation takes as many objects as a few pages hold."""
     before = gc.get_threshold()
     try:
         prepare_process()
@@ -46,8 +46,8 @@ def test_fork_matches_console_script(command, environment, sandbox, profiles):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems size their pipes themselves")
-def test_pipe_that_is_written_to_holds_a_page():
-    """It holds 64 kB by itself, and a page of events has 1 MB."""
+def test_output_pipe_holds_a_page():
+    """Pipe that is written to holds a page. It holds 64 kB by itself, and a page of events has 1 MB."""
     reading, writing = os.pipe()
     with os.fdopen(reading, "rb") as end:
         with os.fdopen(writing, "wb") as output:

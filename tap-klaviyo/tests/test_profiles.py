@@ -19,8 +19,11 @@ def bounds(query: str) -> dict[str, str]:
 
 
 @pytest.mark.req("IN-32", "IN-43", "IN-49", "CS-10", "C-25")
-def test_first_run_reads_everything_and_the_next_only_changes(tap, sandbox, queries):
-    """Without a bookmark there is no lower bound, with one there is; every bound ends in Z."""
+def test_second_run_reads_changes(tap, sandbox, queries):
+    """First run reads everything and the next only changes.
+
+    Without a bookmark there is no lower bound, with one there is; every bound ends in Z.
+    """
     sandbox.clock(now="2026-06-01T00:00:00Z")
     sandbox.seed(profiles=230, events=0, hostile=True)
     first = tap(streams=["profiles"])
@@ -60,8 +63,11 @@ def test_initial_lookback_counts_once(tap, sandbox, queries, profiles, stream):
 
 @pytest.mark.req("CS-02")
 @pytest.mark.parametrize("start", ["2026-05-20", "2026-05-20T00:00:00Z", "2026-05-20 02:00:00+02:00"])
-def test_start_date_is_inclusive_however_it_is_spelt(tap, sandbox, start):
-    """`updated` is compared strictly by the API, which must not cost the profile of the very first second."""
+def test_start_date_is_inclusive(tap, sandbox, start):
+    """`start_date` is inclusive however it is spelt.
+
+    `updated` is compared strictly by the API, which must not cost the profile of the very first second.
+    """
     sandbox.clock(frozen=NOON)
     moments = ["2026-05-19T23:59:58Z", "2026-05-20T00:00:00Z", "2026-05-21T00:00:00Z"]
     sandbox.add_profiles(
@@ -72,8 +78,11 @@ def test_start_date_is_inclusive_however_it_is_spelt(tap, sandbox, start):
 
 
 @pytest.mark.req("IN-35", "IN-36")
-def test_page_limit_stops_cleanly_and_the_next_run_continues(tap, sandbox, profiles):
-    """Exactly 200 of 250, a bookmark at the last one emitted, and no repeat although all share one second."""
+def test_page_limit_is_resumable(tap, sandbox, profiles):
+    """Page limit stops cleanly and the next run continues.
+
+    Exactly 200 of 250, a bookmark at the last one emitted, and no repeat although all share one second.
+    """
     sandbox.clock(frozen=NOON)
     sandbox.add_profiles(profiles(250, updated="2026-05-20T10:00:00Z"))
     first = tap(streams=["profiles"], max_pages=2)
@@ -88,8 +97,11 @@ def test_page_limit_stops_cleanly_and_the_next_run_continues(tap, sandbox, profi
 
 
 @pytest.mark.req("BX-10", "IN-35")
-def test_import_of_thousands_in_one_second_arrives_once_across_runs(tap, sandbox, profiles):
-    """A bulk import gives 5,000 profiles one `updated`: ties cross every page and run, none is lost or repeated."""
+def test_tied_thousands_arrive_once(tap, sandbox, profiles):
+    """Import of thousands in one second arrives once across runs.
+
+    A bulk import gives 5,000 profiles one `updated`: ties cross every page and run, none is lost or repeated.
+    """
     sandbox.quotas(None)
     sandbox.clock(frozen=NOON)
     sandbox.add_profiles(profiles(5_000, updated="2026-05-20T10:00:00Z"))
@@ -105,8 +117,11 @@ def test_import_of_thousands_in_one_second_arrives_once_across_runs(tap, sandbox
 
 
 @pytest.mark.req("C-5", "IN-47")
-def test_profile_of_the_bookmarks_second_that_appears_later_is_emitted_alone(tap, sandbox, profiles):
-    """The overlap is read again, and what was emitted there is known."""
+def test_late_tied_profile_comes_alone(tap, sandbox, profiles):
+    """Profile of the bookmarks second that appears later is emitted alone.
+
+    The overlap is read again, and what was emitted there is known.
+    """
     sandbox.clock(frozen=NOON)
     early, late = profiles(2, updated=JUST_BEFORE_NOON.replace("55", "54"))
     sandbox.add_profiles([early])
@@ -120,8 +135,8 @@ def test_profile_of_the_bookmarks_second_that_appears_later_is_emitted_alone(tap
 
 
 @pytest.mark.req("IN-47", "BX-10")
-def test_profile_touched_after_it_was_read_comes_again_in_its_new_version(tap, sandbox, profiles):
-    """The state remembers versions, not people."""
+def test_touched_profile_comes_anew(tap, sandbox, profiles):
+    """Profile touched after it was read comes again in its new version. The state remembers versions, not people."""
     sandbox.clock(frozen=NOON)
     sandbox.add_profiles(profiles(3, updated="2026-06-01T11:59:50Z"))
     first = tap(streams=["profiles"])
@@ -134,8 +149,11 @@ def test_profile_touched_after_it_was_read_comes_again_in_its_new_version(tap, s
 
 
 @pytest.mark.req("IN-50")
-def test_empty_account_leaves_bookmarks_and_no_records(tap):
-    """So that "first run only" is over after the first run, data or not."""
+def test_empty_account_writes_bookmarks(tap):
+    """Empty account leaves bookmarks and no records.
+
+    So that "first run only" is over after the first run, data or not.
+    """
     outcome = tap()
 
     assert outcome.code == 0
@@ -149,8 +167,11 @@ def test_empty_account_leaves_bookmarks_and_no_records(tap):
 
 @pytest.mark.req("C-2", "BX-11")
 @pytest.mark.parametrize("stream", ["profiles", "events", "subscription_changes"])
-def test_state_dated_tomorrow_is_brought_back(tap, sandbox, queries, profiles, stream):
-    """A cursor in the future would be a 400 for ever; no bound lies after the server's now less 5 s."""
+def test_future_state_is_brought_back(tap, sandbox, queries, profiles, stream):
+    """State dated tomorrow is brought back.
+
+    A cursor in the future would be a 400 for ever; no bound lies after the server's now less 5 s.
+    """
     sandbox.clock(frozen=NOON)
     sandbox.add_profiles(profiles(1, updated="2026-06-01T11:59:54Z"))
     key = {"profiles": "updated", "events": "datetime", "subscription_changes": "changed_at"}[stream]
@@ -166,8 +187,11 @@ def test_state_dated_tomorrow_is_brought_back(tap, sandbox, queries, profiles, s
 
 
 @pytest.mark.req("C-11", "C-23", "CS-10")
-def test_record_holds_all_that_the_server_sends(tap, sandbox):
-    """Every attribute and every leaf of `subscriptions`, values untouched; only declared times are spelt anew."""
+def test_record_has_all_server_data(tap, sandbox):
+    """Record holds all that the server sends.
+
+    Every attribute and every leaf of `subscriptions`, values untouched; only declared times are spelt anew.
+    """
     sandbox.seed(profiles=40, events=100, hostile=True)
     outcome = tap(streams=["profiles"])
     truth = {profile["id"]: profile["attributes"] for profile in sandbox.klaviyo_profiles()}
@@ -199,8 +223,11 @@ PAGE = r"""{"data":[{"type":"profile","id":"P1","attributes":{
 
 @pytest.mark.req("BX-13", "C-23", "CS-10")
 @pytest.mark.parametrize("maps", [None, {"profiles": {"copy": "email"}}], ids=["opaque", "stream maps"])
-def test_values_survive_to_the_digit_and_declared_times_become_rfc3339(tap, sandbox, maps):
-    """Numbers, key order, unicode and unknown attributes are passed on; nothing inside `properties` is touched."""
+def test_values_are_exact(tap, sandbox, maps):
+    """Values survive to the digit and declared times become RFC 3339.
+
+    Numbers, key order, unicode and unknown attributes are passed on; nothing inside `properties` is touched.
+    """
     sandbox.clock(frozen=NOON)
     sandbox.fault("klaviyo", kind="status", status=200, body=PAGE, path="/api/profiles", query="sort=updated")
     settings = {"stream_maps": maps} if maps else {}
@@ -225,8 +252,11 @@ def test_values_survive_to_the_digit_and_declared_times_become_rfc3339(tap, sand
 
 
 @pytest.mark.req("CS-06")
-def test_full_table_reads_everything_and_leaves_the_bookmark_alone(tap, sandbox, profiles, full_table):
-    """The catalog decides; the state of the incremental reading stays for later."""
+def test_full_table_ignores_bookmark(tap, sandbox, profiles, full_table):
+    """FULL_TABLE reads everything and leaves the bookmark alone.
+
+    The catalog decides; the state of the incremental reading stays for later.
+    """
     sandbox.add_profiles(profiles(5, updated=OLD))
     first = tap(streams=["profiles"])
     full = tap(catalog=full_table, state=first.state)
@@ -264,16 +294,19 @@ def test_deselected_properties_are_left_out(tap, sandbox, profiles, full_table):
 
 
 @pytest.mark.req("C-8")
-def test_calls_stay_within_ten_per_thousand_profiles(tap, sandbox):
-    """Pages of 100, and one call for the server's clock."""
+def test_calls_per_thousand_are_bounded(tap, sandbox):
+    """Calls stay within ten per thousand profiles. Pages of 100, and one call for the server's clock."""
     sandbox.seed(profiles=1_000, events=0)
     tap(streams=["profiles"])
 
     assert len(sandbox.journal()) <= 10 + 2
 
 
-def test_limits_stated_by_the_account_replace_the_documented_ones(tap, sandbox, profiles):
-    """An account may have a smaller quota than the documented one: it is heeded without a single 429."""
+def test_stated_limits_replace_documented(tap, sandbox, profiles):
+    """Limits stated by the account replace the documented ones.
+
+    An account may have a smaller quota than the documented one: it is heeded without a single 429.
+    """
     sandbox.quotas(1.0, {"GET /api/profiles": "3;w=1, 60;w=60"})
     sandbox.add_profiles(profiles(600, updated=OLD))
     outcome = tap(streams=["profiles"])
@@ -283,8 +316,11 @@ def test_limits_stated_by_the_account_replace_the_documented_ones(tap, sandbox, 
 
 
 @pytest.mark.req("C-26")
-def test_half_an_emoji_costs_one_character(tap, sandbox):
-    """A name cut in the middle of a surrogate pair is grammatical JSON; it must not hold the stream up for ever."""
+def test_half_emoji_costs_one_character(tap, sandbox):
+    """Half an emoji costs one character.
+
+    A name cut in the middle of a surrogate pair is grammatical JSON; it must not hold the stream up for ever.
+    """
     body = (
         r'{"data":[{"type":"profile","id":"P1","attributes":{"updated":"2026-01-01T00:00:00+00:00",'
         r'"first_name":"Ada \ud83e","last_name":"\ud83e\udde6 \\ud83e","title":"\udde6x"}}],"links":{"next":null}}'

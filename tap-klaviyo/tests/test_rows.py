@@ -38,8 +38,11 @@ def bookmark():
 
 @pytest.mark.req("C-9")
 @given(st.lists(st.lists(st.integers(-3, 3), max_size=4), max_size=12), st.integers(1, 5))
-def test_pages_with_something_new_are_counted_up_to_the_limit(pages, limit):
-    """One with nothing, or nothing but what lies before the bookmark, is free: a look-back must not hold a run up."""
+def test_new_pages_count_towards_limit(pages, limit):
+    """Pages with something new are counted up to the limit.
+
+    One with nothing, or nothing but what lies before the bookmark, is free: a look-back must not hold a run up.
+    """
     subject = bookmark()
     budget = PageBudget(limit, subject)
     begun = []
@@ -61,16 +64,19 @@ def test_pages_with_something_new_are_counted_up_to_the_limit(pages, limit):
 
 
 @given(st.lists(st.lists(st.integers(-3, 3), max_size=4), max_size=12))
-def test_without_a_limit_every_page_may_be_begun(pages):
-    """`max_pages` is off by default."""
+def test_no_limit_allows_all_pages(pages):
+    """Without a limit every page may be begun. `max_pages` is off by default."""
     budget = PageBudget(None, bookmark())
     for offsets in pages:
         budget.begin([at(offset) for offset in offsets])
         budget.check()
 
 
-def test_limit_makes_way_where_the_state_could_not_hold_the_ties():
-    """A stop amid more records of one second than a state remembers would be the same stop, run after run."""
+def test_limit_yields_to_ties():
+    """Limit makes way where the state could not hold the ties.
+
+    A stop amid more records of one second than a state remembers would be the same stop, run after run.
+    """
     subject = bookmark()
     budget = PageBudget(1, subject)
     budget.begin([at(1)])
@@ -93,8 +99,8 @@ def test_limit_makes_way_where_the_state_could_not_hold_the_ties():
     ],
     ids=["another zone", "space for T", "null", "a number", "a word"],
 )
-def test_time_of_a_record_is_read_to_the_second(encoded, version, moment):
-    """What is no time has no place in the order."""
+def test_record_time_has_seconds(encoded, version, moment):
+    """Time of a record is read to the second. What is no time has no place in the order."""
     from klaviyo_http.moments import rfc3339_json
 
     assert moment_of(msgspec.Raw(encoded)) == moment
@@ -114,7 +120,10 @@ def test_time_of_a_record_is_read_to_the_second(encoded, version, moment):
     ],
     ids=["before", "first", "last", "behind", "without a time"],
 )
-def test_slice_holds_its_first_second_and_not_its_end(second, held):
-    """A record without a time counts where it is met, or it would count nowhere."""
+def test_slice_is_half_open(second, held):
+    """Slice holds its first second and not its end.
+
+    A record without a time counts where it is met, or it would count nowhere.
+    """
     assert Slice(None, "2026-06-01T10:00:00", "2026-06-01T11:00:00").holds(second) is held
     assert Slice(None, "", "2026-06-01T11:00:00").holds(second) is (held or second < "2026-06-01T10")

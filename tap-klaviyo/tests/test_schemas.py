@@ -74,8 +74,11 @@ def attributes(resource: str, components: dict) -> Leaves:
 
 
 @pytest.mark.req("CS-10", "CS-24", "C-11")
-def test_profile_schema_holds_every_documented_field(components):
-    """Names, types and date-times agree; what only the wire has is listed by name."""
+def test_profile_schema_is_complete(components):
+    """Profile schema holds every documented field.
+
+    Names, types and date-times agree; what only the wire has is listed by name.
+    """
     wanted = attributes("ProfileResponsePluralConversationsObjectResource", components)
     wanted |= leaves(components["Subscriptions"], components, ("subscriptions",))
     declared = leaves({"properties": ours("profiles")}, components)
@@ -85,16 +88,19 @@ def test_profile_schema_holds_every_documented_field(components):
 
 
 @pytest.mark.req("CS-05", "CS-24")
-def test_schema_of_predictive_analytics_holds_every_documented_field(components):
-    """It stands in a file of its own, since it is part of the profile only on wish."""
+def test_predictions_schema_is_complete(components):
+    """Schema of predictive analytics holds every documented field.
+
+    It stands in a file of its own, since it is part of the profile only on wish.
+    """
     assert leaves({"properties": ours("predictive_analytics")}, components) == leaves(
         components["PredictiveAnalytics"], components
     )
 
 
 @pytest.mark.req("CS-11", "CS-24")
-def test_event_schema_holds_every_documented_field(components):
-    """Attributes as they are, relationships joined."""
+def test_event_schema_is_complete(components):
+    """Event schema holds every documented field. Attributes as they are, relationships joined."""
     wanted = attributes("EventResponseObjectResource", components)
     joined = {"id", "metric_id", "metric_name", "profile_id", "profile", "attributions"}
     declared = leaves({"properties": ours("events")}, components)
@@ -112,8 +118,11 @@ TIMES_BY_DESCRIPTION_ALONE = {"metrics": {("created",), ("updated",)}}
     [(Lists, "ListListResponseObjectResource"), (Metrics, "MetricResponseObjectResource")],
     ids=["lists", "metrics"],
 )
-def test_collection_schema_holds_attributes_and_included_ids(components, stream, resource):
-    """What is documented, and the relationships that the stream asks for."""
+def test_collection_schema_is_complete(components, stream, resource):
+    """Collection schema holds attributes and included ids.
+
+    What is documented, and the relationships that the stream asks for.
+    """
     wanted = attributes(resource, components)
     for path in TIMES_BY_DESCRIPTION_ALONE.get(stream.name, ()):
         wanted[path] = wanted[path] | {"date-time"}
@@ -126,8 +135,11 @@ def test_collection_schema_holds_attributes_and_included_ids(components, stream,
 
 
 @pytest.mark.req("CS-11", "CS-24")
-def test_profile_of_an_event_is_declared_as_profiles_are():
-    """But for the id, which the event has itself, and the subscriptions, which events cannot bring."""
+def test_event_profile_matches_profiles():
+    """Profile of an event is declared as profiles are.
+
+    But for the id, which the event has itself, and the subscriptions, which events cannot bring.
+    """
     profile = ours("events")["profile"]["properties"]
 
     assert profile == {name: field for name, field in ours("profiles").items() if name not in {"id", "subscriptions"}}
@@ -135,8 +147,11 @@ def test_profile_of_an_event_is_declared_as_profiles_are():
 
 @pytest.mark.req("CS-24")
 @pytest.mark.parametrize("stream", STREAMS)
-def test_schema_refuses_neither_null_nor_what_it_does_not_know(stream):
-    """Klaviyo leaves fields empty that it documents as filled, and adds fields without notice."""
+def test_schema_accepts_null_and_unknown(stream):
+    """Schema refuses neither null nor what it does not know.
+
+    Klaviyo leaves fields empty that it documents as filled, and adds fields without notice.
+    """
     every = list(objects(document(stream)))
 
     assert len(every) > 0
@@ -164,8 +179,8 @@ def test_attribution_holds_every_documented_relationship(components):
 
 
 @pytest.mark.req("CS-12")
-def test_subscription_change_is_a_profile_and_two_fields():
-    """The two files must not drift apart."""
+def test_subscription_change_extends_profile():
+    """Subscription change is a profile and two fields. The two files must not drift apart."""
     changes = ours("subscription_changes")
     assert {changes.pop("changed_at")["format"], changes.pop("changed_by")["type"][0]} == {"date-time", "array"}
 

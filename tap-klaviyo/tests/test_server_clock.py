@@ -31,13 +31,19 @@ def told(*answers: tuple[float, float, float]) -> ServerClock:
         pytest.param([(86_400, 0, 2), (3, 2, 4)], 4, 4, id="forgotten with the next right one"),
     ],
 )
-def test_records_are_dated_by_the_request(answers, sent, moment):
-    """The own clock is corrected by what the answers bear out, and put forward by the tolerance at most."""
+def test_records_are_dated_by_request(answers, sent, moment):
+    """Records are dated by the request.
+
+    The own clock is corrected by what the answers bear out, and put forward by the tolerance at most.
+    """
     assert told(*answers).moment_of(NOW + sent * SECOND) == NOW + moment * SECOND
 
 
-def test_run_reads_no_further_than_either_clock_bears_out():
-    """The smaller of both clocks counts, with the tolerance: what nobody has read must not lie before a bookmark."""
+def test_run_respects_both_clocks():
+    """Run reads no further than either clock bears out.
+
+    The smaller of both clocks counts, with the tolerance: what nobody has read must not lie before a bookmark.
+    """
     assert told((-600, 0, 2)).latest(TOLERANCE, NOW) == NOW - 600 * SECOND
     assert told((30, 0, 2)).latest(TOLERANCE, NOW) == NOW + 30 * SECOND
     assert told((86_400, 0, 2)).latest(7 * TOLERANCE, NOW) == NOW + TOLERANCE
@@ -45,8 +51,11 @@ def test_run_reads_no_further_than_either_clock_bears_out():
 
 @pytest.mark.parametrize("stream", ["profiles", "events", "subscription_changes"])
 @pytest.mark.parametrize("overlap", [0, 10])
-def test_bookmark_is_ahead_of_this_machine_by_no_more_than_is_read_again(tap, sandbox, profiles, stream, overlap):
-    """Without an overlap, what happened until the own clock had reached the bookmark was never read."""
+def test_bookmark_is_barely_ahead(tap, sandbox, profiles, stream, overlap):
+    """Bookmark is ahead of this machine by no more than is read again.
+
+    Without an overlap, what happened until the own clock had reached the bookmark was never read.
+    """
     sandbox.clock(now="2036-01-01T00:00:00Z")
     sandbox.add_profiles(profiles(1, updated="2026-06-01T11:00:00Z"))
     sandbox.add_events(
@@ -61,8 +70,11 @@ def test_bookmark_is_ahead_of_this_machine_by_no_more_than_is_read_again(tap, sa
 
 @pytest.mark.parametrize("status", [503, 429, 403], ids=str)
 @pytest.mark.parametrize("ahead", [timedelta(minutes=10), timedelta(days=1)], ids=str)
-def test_date_of_a_failed_answer_moves_no_bookmark(tap, sandbox, profiles, status, ahead):
-    """A proxy's 503 that was ten minutes ahead moved the bookmark past changes that nobody had read."""
+def test_failed_answers_date_is_ignored(tap, sandbox, profiles, status, ahead):
+    """Date of a failed answer moves no bookmark.
+
+    A proxy's 503 that was ten minutes ahead moved the bookmark past changes that nobody had read.
+    """
     sandbox.clock(frozen="2026-06-01T12:00:00Z")
     sandbox.add_profiles(profiles(3, updated="2026-06-01T11:00:00Z"))
     date = format_datetime(NOW + ahead, usegmt=True)
@@ -75,8 +87,11 @@ def test_date_of_a_failed_answer_moves_no_bookmark(tap, sandbox, profiles, statu
 
 
 @pytest.mark.parametrize("stream", ["profiles", "events", "subscription_changes"])
-def test_server_that_falls_behind_does_not_bring_the_bookmark_back(tap, sandbox, profiles, stream):
-    """One Date of the day before took the bookmark back there, and the next run emitted that day once more."""
+def test_slow_server_keeps_bookmark(tap, sandbox, profiles, stream):
+    """Server that falls behind does not bring the bookmark back.
+
+    One Date of the day before took the bookmark back there, and the next run emitted that day once more.
+    """
     sandbox.clock(frozen="2026-06-01T12:00:00Z")
     sandbox.add_profiles(profiles(3, updated="2026-06-01T11:00:00Z"))
     for number in range(3):
@@ -94,8 +109,11 @@ def test_server_that_falls_behind_does_not_bring_the_bookmark_back(tap, sandbox,
     assert any("the server's clock is behind the bookmark" in line for line in behind.warnings())
 
 
-def test_server_that_is_ahead_of_this_machine_is_not_believed(tap, sandbox, profiles):
-    """One odd Date in a good answer moves the bookmark by no more than the tolerance, and a WARNING says so."""
+def test_fast_server_is_distrusted(tap, sandbox, profiles):
+    """Server that is ahead of this machine is not believed.
+
+    One odd Date in a good answer moves the bookmark by no more than the tolerance, and a WARNING says so.
+    """
     sandbox.clock(now="2036-01-01T00:00:00Z")
     sandbox.add_profiles(profiles(1, updated="2026-06-01T11:00:00Z"))
 

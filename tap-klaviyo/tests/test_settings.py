@@ -51,8 +51,8 @@ MISTAKES = {
 
 @pytest.mark.req("IN-07", "CS-02", "IN-04")
 @pytest.mark.parametrize(("setting", "told"), MISTAKES.values(), ids=MISTAKES.keys())
-def test_mistake_is_told_with_its_path_and_without_its_value(setting, told):
-    """A value may be a secret that stands in the wrong place."""
+def test_mistake_is_reported_without_value(setting, told):
+    """Mistake is told with its path and without its value. A value may be a secret that stands in the wrong place."""
     found = problems({"api_key": "pk_0123456789", **setting}, SETTINGS, NOW)
 
     assert [line for line in found if told in line]
@@ -73,8 +73,8 @@ def test_settings_that_are_right_pass():
 
 
 @pytest.mark.req("IN-07", "IN-04", "C-32")
-def test_public_key_is_refused_before_any_call(tap, sandbox):
-    """Exit code 2, the hint, and not a single request."""
+def test_public_key_is_refused_early(tap, sandbox):
+    """Public key is refused before any call. Exit code 2, the hint, and not a single request."""
     outcome = tap(api_key="AbC123")
 
     assert outcome.code == 2
@@ -97,8 +97,11 @@ def test_unusable_file_is_named(tap, tmp_path, option, content):
     assert "Traceback" not in outcome.log
 
 
-def test_unknown_setting_is_refused_with_a_suggestion(tap, sandbox):
-    """`start-date` was passed over with a warning, and everything was read; a null, which Meltano may pass, is none."""
+def test_unknown_setting_gets_suggestion(tap, sandbox):
+    """Unknown setting is refused with a suggestion.
+
+    `start-date` was passed over with a warning, and everything was read; a null, which Meltano may pass, is none.
+    """
     outcome = tap(**{"start-date": "2026-01-01", "pk_0123456789abcdef": 1, "nothing": None})
 
     assert outcome.code == 2
@@ -108,8 +111,11 @@ def test_unknown_setting_is_refused_with_a_suggestion(tap, sandbox):
     assert sandbox.journal() == []
 
 
-def test_variable_of_the_wrong_type_is_named(tap):
-    """`--config ENV` converts text; what cannot be converted is a configuration error, without the text."""
+def test_mistyped_variable_is_named(tap):
+    """Variable of the wrong type is named.
+
+    `--config ENV` converts text; what cannot be converted is a configuration error, without the text.
+    """
     outcome = tap("--config", "ENV", variables={"TAP_KLAVIYO_MAX_PAGES": "plenty"})
 
     assert outcome.code == 2
@@ -132,8 +138,11 @@ def test_settings_come_from_the_environment(tap, sandbox, profiles):
     assert all("predictive_analytics" in record for record in outcome.records("profiles"))
 
 
-def test_broken_bookmark_is_an_error_of_its_stream(tap, sandbox, profiles):
-    """Starting from the beginning instead would be a surprise of a million records."""
+def test_broken_bookmark_fails_its_stream(tap, sandbox, profiles):
+    """Broken bookmark is an error of its stream.
+
+    Starting from the beginning instead would be a surprise of a million records.
+    """
     sandbox.add_profiles(profiles(1, updated="2026-01-01T00:00:00Z"))
     state = {"bookmarks": {"events": {"replication_key": "datetime", "replication_key_value": "yesterday"}}}
     outcome = tap(streams=["profiles", "events"], state=state)
@@ -155,16 +164,22 @@ CATALOGS = {
 
 
 @pytest.mark.parametrize("broken", CATALOGS.values(), ids=CATALOGS)
-def test_catalog_that_cannot_be_used_is_refused(broken):
-    """The SDK met it with a KeyError or TypeError, some of them after other streams had been written."""
+def test_invalid_catalog_is_refused(broken):
+    """Catalog that cannot be used is refused.
+
+    The SDK met it with a KeyError or TypeError, some of them after other streams had been written.
+    """
     (mistake,) = mistakes_in(broken)
 
     assert mistake.startswith("--catalog: ")
 
 
 @pytest.mark.usefixtures("sandbox")
-def test_catalog_is_looked_at_before_anything_is_read(tap, catalog):
-    """A stream that the tap does not have is said; what cannot be used ends the run."""
+def test_catalog_is_checked_first(tap, catalog):
+    """Catalog is looked at before anything is read.
+
+    A stream that the tap does not have is said; what cannot be used ends the run.
+    """
     unknown = catalog(["profiles"])
     unknown["streams"].append({"tap_stream_id": "people", "stream": "people", "schema": {}, "metadata": []})
     said, refused = tap(catalog=unknown), tap(catalog=CATALOGS["renamed"])
@@ -174,8 +189,11 @@ def test_catalog_is_looked_at_before_anything_is_read(tap, catalog):
 
 
 @pytest.mark.parametrize("expression", ["emial.lower()", "1 / 0", "email.foo()", "first_name.lower()"])
-def test_stream_map_that_fails_for_a_record_is_a_mistake_in_the_settings(tap, sandbox, profiles, expression):
-    """It was "unexpected"; the state of what was written before that record was lost."""
+def test_failing_stream_map_exits_2(tap, sandbox, profiles, expression):
+    """Stream map that fails for a record is a mistake in the settings.
+
+    It was "unexpected"; the state of what was written before that record was lost.
+    """
     sandbox.add_profiles(profiles(1, first_name=None, updated="2026-01-01T00:00:00Z"))
     outcome = tap(streams=["profiles"], stream_maps={"profiles": {"made": expression}})
 
@@ -185,8 +203,8 @@ def test_stream_map_that_fails_for_a_record_is_a_mistake_in_the_settings(tap, sa
     assert outcome.state == {"bookmarks": {"profiles": {}}}
 
 
-def test_waits_are_no_longer_than_a_socket_can(tap, sandbox, profiles):
-    """A timeout beyond 300 years was an OverflowError in every request."""
+def test_waits_fit_a_socket(tap, sandbox, profiles):
+    """Waits are no longer than a socket can. A timeout beyond 300 years was an OverflowError in every request."""
     sandbox.add_profiles(profiles(1, updated="2026-01-01T00:00:00Z"))
     outcome = tap(streams=["profiles"], request_timeout_seconds=10**400, max_retry_seconds=10**400)
 
@@ -194,8 +212,11 @@ def test_waits_are_no_longer_than_a_socket_can(tap, sandbox, profiles):
 
 
 @pytest.mark.parametrize("wrapping", ["singer_state", "completed", "value"])
-def test_state_inside_something_else_is_refused(tap, wrapping):
-    """`meltano state get` wraps it, and so does a STATE line: so no bookmark was found, and all came again."""
+def test_wrapped_state_is_refused(tap, wrapping):
+    """State inside something else is refused.
+
+    `meltano state get` wraps it, and so does a STATE line: so no bookmark was found, and all came again.
+    """
     state = {"bookmarks": {"profiles": {"replication_key": "updated", "replication_key_value": "2026-06-01T00:00:00Z"}}}
     outcome = tap(streams=["profiles"], state={wrapping: state})
 
@@ -204,8 +225,8 @@ def test_state_inside_something_else_is_refused(tap, wrapping):
 
 
 @pytest.mark.req("IN-04")
-def test_description_and_discovery_work_without_settings(tap, tmp_path):
-    """Meltano discovers before anybody has a key."""
+def test_discovery_needs_no_settings(tap, tmp_path):
+    """Description and discovery work without settings. Meltano discovers before anybody has a key."""
     empty = tmp_path / "empty.json"
     empty.write_text("{}")
     about = json.loads(tap("--about", "--format", "json").output)
@@ -246,8 +267,11 @@ def test_connection_test_covers_every_stream(tap, sandbox):
     assert (empty.code, empty.output.count("and is empty")) == (0, 3)
 
 
-def test_catalog_that_selects_nothing_is_said(tap):
-    """A pattern in `select` that matches no stream would otherwise be a green run that reads nothing, for ever."""
+def test_empty_selection_is_reported(tap):
+    """Catalog that selects nothing is said.
+
+    A pattern in `select` that matches no stream would otherwise be a green run that reads nothing, for ever.
+    """
     outcome = tap(streams=["profile"])
 
     assert outcome.code == 0
@@ -259,8 +283,11 @@ def test_catalog_that_selects_nothing_is_said(tap):
 
 
 @pytest.mark.req("IN-05")
-def test_summary_names_the_settings_by_a_hash_that_no_secret_moves(tap):
-    """Who compares two runs sees whether they were configured alike."""
+def test_settings_hash_excludes_secrets(tap):
+    """Summary names the settings by a hash that no secret moves.
+
+    Who compares two runs sees whether they were configured alike.
+    """
     hashes = [
         tap(streams=["profiles"], **settings).summary("profiles")["settings"] for settings in ({}, {"max_pages": 5})
     ]
@@ -289,8 +316,11 @@ def test_readme_explains_the_exit_codes():
     assert sorted(map(int, explained)) == [0, 1, 2, 4, 130, 143]
 
 
-def test_plugin_does_not_offer_what_would_break_its_promises():
-    """The SDK's BATCH and version messages know nothing of the bookmark."""
+def test_unsafe_capabilities_are_absent():
+    """Plugin does not offer what would break its promises.
+
+    The SDK's BATCH and version messages know nothing of the bookmark.
+    """
     schema = json.loads(json.dumps(SETTINGS))
     TapKlaviyo.append_builtin_config(schema)
 

@@ -26,8 +26,11 @@ def unsubscription(number, moment, metric="Unsubscribed from Email Marketing", *
 
 
 @pytest.mark.req("IN-45", "CS-12")
-def test_two_changes_of_one_profile_make_one_record_of_the_latest_state(changes, account, queries):
-    """The profile is read again in full, once; the events tell when and by what."""
+def test_two_changes_make_one_record(changes, account, queries):
+    """Two changes of one profile make one record of the latest state.
+
+    The profile is read again in full, once; the events tell when and by what.
+    """
     account.consent("P00001", "email", "SUBSCRIBED", at="2026-05-30T10:00:00Z")
     account.consent("P00001", "email", "UNSUBSCRIBED", at="2026-05-30T11:00:00Z")
     outcome = changes()
@@ -45,8 +48,11 @@ def test_two_changes_of_one_profile_make_one_record_of_the_latest_state(changes,
 @pytest.mark.req("IN-45", "CS-12")
 @pytest.mark.parametrize("naming", ["new", "old"])
 @pytest.mark.parametrize("channel", ["email", "sms"])
-def test_metrics_of_both_naming_families_are_known(changes, account, naming, channel):
-    """In July 2026 Klaviyo renamed the SMS metrics; accounts hold either family, or both."""
+def test_both_metric_families_are_known(changes, account, naming, channel):
+    """Metrics of both naming families are known.
+
+    In July 2026 Klaviyo renamed the SMS metrics; accounts hold either family, or both.
+    """
     for number, consent in enumerate(["SUBSCRIBED", "UNSUBSCRIBED"]):
         account.consent(f"P{number:05}", channel, "SUBSCRIBED", at="2026-05-29T10:00:00Z", event=False)
         account.consent(f"P{number:05}", channel, consent, at="2026-05-30T10:00:00Z", naming=naming)
@@ -57,8 +63,8 @@ def test_metrics_of_both_naming_families_are_known(changes, account, naming, cha
 
 
 @pytest.mark.req("IN-45", "IN-49", "CS-12")
-def test_next_run_reads_only_later_changes(changes, account):
-    """Records come in the order of the changes, and not twice."""
+def test_next_run_reads_later_changes(changes, account):
+    """Next run reads only later changes. Records come in the order of the changes, and not twice."""
     account.add_events([unsubscription(n, f"2026-05-30T1{n}:00:00Z") for n in (3, 1, 2)])
     first = changes()
     account.clock(frozen="2026-06-02T12:00:00Z")
@@ -74,8 +80,11 @@ def test_next_run_reads_only_later_changes(changes, account):
 
 
 @pytest.mark.req("CS-12", "IN-45")
-def test_people_who_are_gone_are_counted(changes, account):
-    """Merged or erased people leave a number, not silence: known as such by the event, or by the re-read."""
+def test_gone_people_are_counted(changes, account):
+    """People who are gone are counted.
+
+    Merged or erased people leave a number, not silence: known as such by the event, or by the re-read.
+    """
     account.add_events([unsubscription(n, "2026-05-30T10:00:00Z") for n in range(3)])
     account.erase(["P00001"])
     erased = changes()
@@ -90,8 +99,11 @@ def test_people_who_are_gone_are_counted(changes, account):
 
 
 @pytest.mark.req("CS-03", "C-3")
-def test_lookback_finds_late_changes_and_leaves_known_ones_alone(changes, account):
-    """With 7 days, a change that surfaced late has its profile read; the others are remembered by their event."""
+def test_lookback_finds_only_new_changes(changes, account):
+    """Lookback finds late changes and leaves known ones alone.
+
+    With 7 days, a change that surfaced late has its profile read; the others are remembered by their event.
+    """
     account.add_events(
         [
             unsubscription(1, "2026-05-30T10:00:00Z"),
@@ -108,8 +120,8 @@ def test_lookback_finds_late_changes_and_leaves_known_ones_alone(changes, accoun
 
 
 @pytest.mark.req("CS-12")
-def test_state_forgets_changes_that_the_lookback_no_longer_reaches(changes, account):
-    """Or it would grow with every run."""
+def test_state_forgets_old_changes(changes, account):
+    """State forgets changes that the lookback no longer reaches. Or it would grow with every run."""
     account.add_events([unsubscription(1, "2026-05-30T10:00:00Z")])
     state = None
     for moment in ("2026-06-01T12:00:00Z", "2026-06-05T12:00:00Z", "2026-06-10T12:00:00Z", "2026-06-10T12:30:00Z"):
@@ -120,8 +132,8 @@ def test_state_forgets_changes_that_the_lookback_no_longer_reaches(changes, acco
 
 
 @pytest.mark.req("C-8", "IN-45")
-def test_profiles_are_read_again_a_hundred_at_a_time(changes, sandbox, profiles, queries):
-    """No call per profile."""
+def test_profiles_reread_in_hundreds(changes, sandbox, profiles, queries):
+    """Profiles are read again a hundred at a time. No call per profile."""
     sandbox.clock(frozen=NOON)
     sandbox.add_profiles(profiles(250, updated="2026-01-01T00:00:00Z"))
     sandbox.add_events([unsubscription(n, "2026-05-30T10:00:00Z", touch=False) for n in range(250)])
@@ -132,8 +144,8 @@ def test_profiles_are_read_again_a_hundred_at_a_time(changes, sandbox, profiles,
 
 
 @pytest.mark.req("IN-35", "CS-12")
-def test_page_limit_counts_pages_of_consent_events(changes, account):
-    """Whatever the stop, all changes arrive in the end, each once."""
+def test_page_limit_counts_consent_pages(changes, account):
+    """Page limit counts pages of consent events. Whatever the stop, all changes arrive in the end, each once."""
     account.add_events([unsubscription(n, "2026-05-30T10:00:00Z") for n in range(25)])
     ids, state = [], None
     for _ in range(4):
@@ -146,8 +158,8 @@ def test_page_limit_counts_pages_of_consent_events(changes, account):
 
 
 @pytest.mark.req("CS-12")
-def test_metrics_can_be_chosen_and_an_unknown_one_is_reported(changes, account):
-    """The setting replaces the built-in list."""
+def test_consent_metrics_can_be_chosen(changes, account):
+    """Metrics can be chosen and an unknown one is reported. The setting replaces the built-in list."""
     account.add_events(
         [
             unsubscription(1, "2026-05-30T10:00:00Z"),
@@ -161,8 +173,11 @@ def test_metrics_can_be_chosen_and_an_unknown_one_is_reported(changes, account):
 
 
 @pytest.mark.req("CS-01", "C-24")
-def test_missing_scope_of_the_second_endpoint_is_named(changes, account):
-    """The consent events can be read, the profiles cannot; the bookmark stays where it was."""
+def test_second_missing_scope_is_named(changes, account):
+    """Missing scope of the second endpoint is named.
+
+    The consent events can be read, the profiles cannot; the bookmark stays where it was.
+    """
     account.add_key("pk_events_only", ["events:read", "metrics:read"])
     account.add_events([unsubscription(1, "2026-05-30T10:00:00Z")])
     outcome = changes(api_key="pk_events_only")
@@ -173,8 +188,11 @@ def test_missing_scope_of_the_second_endpoint_is_named(changes, account):
 
 
 @pytest.mark.req("CS-12", "IN-45")
-def test_change_older_than_the_re_read_is_not_read_again(changes, sandbox):
-    """Windows of profiles are read again one after the other; who came up in an earlier one is up to date."""
+def test_older_change_is_not_reread(changes, sandbox):
+    """Change older than the re-read is not read again.
+
+    Windows of profiles are read again one after the other; who came up in an earlier one is up to date.
+    """
     sandbox.quotas(None)
     sandbox.clock(frozen=NOON)
     sandbox.add_profiles([{"id": f"P{n:05}", "attributes": {"updated": "2026-01-01T00:00:00Z"}} for n in range(2_001)])

@@ -29,8 +29,8 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("name", "value", "words"), REFUSED.values(), ids=REFUSED)
-def test_variable_that_cannot_be_read_is_named(name, value, words):
-    """A flag that was not understood was false; the message holds no value."""
+def test_unreadable_variable_is_named(name, value, words):
+    """Variable that cannot be read is named. A flag that was not understood was false; the message holds no value."""
     with pytest.raises(UnreadableError) as refused:
         settings_of_variables({PREFIX + name: value}, SETTINGS["properties"], PREFIX)
 
@@ -42,15 +42,18 @@ def test_variable_that_cannot_be_read_is_named(name, value, words):
 @pytest.mark.parametrize(
     "value", ["Placed Order,Viewed Product", "Placed Order, Viewed Product", '["Placed Order","Viewed Product"]']
 )
-def test_list_of_names_stands_in_json_or_between_commas(value):
-    """Both were right, and stay so."""
+def test_name_lists_allow_both_notations(value):
+    """List of names stands in JSON or between commas. Both were right, and stay so."""
     read = settings_of_variables({f"{PREFIX}EVENT_METRICS": value}, SETTINGS["properties"], PREFIX)
 
     assert read == {"event_metrics": ["Placed Order", "Viewed Product"]}
 
 
-def test_names_between_commas_pass_through_meltano(tmp_path, monkeypatch):
-    """The README offers them for variables; Meltano broke off at them. In a file by hand they are a slip."""
+def test_comma_names_pass_meltano(tmp_path, monkeypatch):
+    """Names between commas pass through Meltano.
+
+    The README offers them for variables; Meltano broke off at them. In a file by hand they are a slip.
+    """
     path = tmp_path / "config.json"
     path.write_text('{"event_metrics": "Placed Order, Viewed Product"}')
     by_hand = TapKlaviyo.cb_config(None, None, (str(path),)).config
@@ -73,8 +76,11 @@ def test_names_between_commas_pass_through_meltano(tmp_path, monkeypatch):
         ("TAP_KLAVIYO_STREAM_MAP", "TAP_KLAVIYO_STREAM_MAPS"),
     ],
 )
-def test_misspelt_variable_ends_a_run_of_meltano(tmp_path, monkeypatch, variable, meant):
-    """A run whose settings Meltano writes into a file passed over it, and read everything."""
+def test_misspelt_variable_ends_meltano_run(tmp_path, monkeypatch, variable, meant):
+    """Misspelt variable ends a run of Meltano.
+
+    A run whose settings Meltano writes into a file passed over it, and read everything.
+    """
     path = tmp_path / "config.json"
     path.write_text("{}")
     monkeypatch.setenv("MELTANO_EXTRACTOR_NAME", "tap-klaviyo-events")
@@ -84,8 +90,11 @@ def test_misspelt_variable_ends_a_run_of_meltano(tmp_path, monkeypatch, variable
         TapKlaviyo.cb_config(None, None, (str(path),))
 
 
-def test_messages_name_the_variable_of_the_flow(tmp_path, monkeypatch):
-    """The account's was blamed alone; Meltano sets both to the same text, so both are named."""
+def test_messages_name_flow_variable(tmp_path, monkeypatch):
+    """Messages name the variable of the flow.
+
+    The account's was blamed alone; Meltano sets both to the same text, so both are named.
+    """
     path = tmp_path / "config.json"
     path.write_text('{"rate_limit_percent": "ten"}')
     monkeypatch.setenv("MELTANO_EXTRACTOR_NAME", "tap-klaviyo-events")
@@ -99,8 +108,11 @@ def test_messages_name_the_variable_of_the_flow(tmp_path, monkeypatch):
     assert "ten" not in str(refused.value).partition("setting")[2]
 
 
-def test_missing_key_is_named_by_the_variable_of_the_account(monkeypatch):
-    """A key that a second shop lacks is none of the first shop's."""
+def test_missing_key_names_account_variable(monkeypatch):
+    """Missing key is named by the variable of the account.
+
+    A key that a second shop lacks is none of the first shop's.
+    """
     monkeypatch.setenv("MELTANO_EXTRACTOR_NAME", "tap-klaviyo-us-events")
 
     assert problems({}, SETTINGS) == [
@@ -117,8 +129,11 @@ def test_no_dotenv_is_read(tap, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
-def test_files_are_read_in_the_encoding_they_were_written_in(tap, sandbox, profiles, tmp_path, catalog, encoding):
-    """Settings, state and catalog, as PowerShell's `>` and some editors write them."""
+def test_file_encodings_are_detected(tap, sandbox, profiles, tmp_path, catalog, encoding):
+    """Files are read in the encoding they were written in.
+
+    Settings, state and catalog, as PowerShell's `>` and some editors write them.
+    """
     sandbox.add_profiles(profiles(2, updated="2026-01-01T00:00:00Z"))
     files = {
         "config": {"max_pages": 1},
@@ -137,8 +152,8 @@ def test_files_are_read_in_the_encoding_they_were_written_in(tap, sandbox, profi
 
 
 @pytest.mark.parametrize("option", ["--config", "--state", "--catalog"])
-def test_file_in_an_unknown_encoding_is_named(tap, tmp_path, option):
-    """Exit code 2; it ended in a traceback or in "unexpected"."""
+def test_unknown_file_encoding_is_named(tap, tmp_path, option):
+    """File in an unknown encoding is named. Exit code 2; it ended in a traceback or in "unexpected"."""
     path = tmp_path / "given.json"
     path.write_bytes('{"user_agent": "€"}'.encode("cp1252"))
 
@@ -148,8 +163,8 @@ def test_file_in_an_unknown_encoding_is_named(tap, tmp_path, option):
     assert f"{option}: {path}: is not UTF-8" in outcome.log.replace("\n", "")
 
 
-def test_text_in_a_file_is_read_by_the_same_words(tap):
-    """Meltano hands texts over as they stand in meltano.yml."""
+def test_file_strings_parse_like_variables(tap):
+    """Text in a file is read by the same words. Meltano hands texts over as they stand in meltano.yml."""
     outcome = tap(streams=["profiles"], fetch_predictive_analytics="ture", max_pages="one")
 
     assert outcome.code == 2
@@ -157,8 +172,8 @@ def test_text_in_a_file_is_read_by_the_same_words(tap):
     assert "setting max_pages: is not a whole number" in outcome.log
 
 
-def test_fraction_in_a_state_is_no_hindrance(tap, sandbox, profiles):
-    """Another tool may have put its own numbers there."""
+def test_state_accepts_fractions(tap, sandbox, profiles):
+    """Fraction in a state is no hindrance. Another tool may have put its own numbers there."""
     sandbox.add_profiles(profiles(1, updated="2026-01-01T00:00:00Z"))
     state = {"bookmarks": {"profiles": {"seen": 1764323900.25}, "other": {"at": 0.1}}}
 

@@ -120,10 +120,10 @@ faults = st.lists(
 @example(
     stretches=[(SECOND, 900), (0, 350), (DAY, 100)], faults=[("truncate_ok", 7)], latency=0.04, concurrency=16, size=50
 )
-def test_everything_comes_once_in_order_whatever_the_density(
-    tap, running, queries, stream, stretches, faults, latency, concurrency, size
-):
-    """Dense seconds, bursts and empty years; any number of windows, any page size; with latency and faults.
+def test_any_density_is_complete(tap, running, queries, stream, stretches, faults, latency, concurrency, size):
+    """Everything comes once in order whatever the density.
+
+    Dense seconds, bursts and empty years; any number of windows, any page size; with latency and faults.
 
     What is asked for ends five seconds before the server's now, and the windows share out the time without a gap.
     """
@@ -176,8 +176,11 @@ def test_concurrency_is_never_exceeded(tap, sandbox):
 
 @pytest.mark.req("C-8")
 @pytest.mark.parametrize("stream", ["profiles", "events"])
-def test_sparse_year_costs_a_handful_of_calls(tap, sandbox, stream):
-    """A hundred records of a year are a page or two, also where latency asks for windows."""
+def test_sparse_year_costs_few_calls(tap, sandbox, stream):
+    """Sparse year costs a handful of calls.
+
+    A hundred records of a year are a page or two, also where latency asks for windows.
+    """
     known = fill(sandbox, stream, moments_of([(3 * DAY + HOUR, 100)]))
     sandbox.latency("klaviyo", 0.05)
     outcome = tap(streams=[stream])
@@ -187,8 +190,11 @@ def test_sparse_year_costs_a_handful_of_calls(tap, sandbox, stream):
 
 
 @pytest.mark.req("C-8", "BX-10")
-def test_burst_in_an_empty_year_costs_no_call_per_day(tap, sandbox):
-    """The density changes a hundred thousandfold from one window to the next; windows cut too fine cost little."""
+def test_burst_costs_few_calls(tap, sandbox):
+    """Burst in an empty year costs no call per day.
+
+    The density changes a hundred thousandfold from one window to the next; windows cut too fine cost little.
+    """
     known = fill(sandbox, "events", moments_of([(3 * DAY, 60), (SECOND, 2_000), (3 * DAY, 60)]))
     sandbox.latency("klaviyo", 0.03)
     outcome = tap(streams=["events"], events_page_size=100)
@@ -199,8 +205,11 @@ def test_burst_in_an_empty_year_costs_no_call_per_day(tap, sandbox):
 
 @pytest.mark.req("C-31", "C-8")
 @pytest.mark.parametrize("stream", ["profiles", "events", "subscription_changes"])
-def test_end_date_is_honoured_by_every_window(tap, sandbox, queries, stream):
-    """A slice of the past asks for nothing outside it, and brings all that lies in it."""
+def test_every_window_respects_end_date(tap, sandbox, queries, stream):
+    """`end_date` is honoured by every window.
+
+    A slice of the past asks for nothing outside it, and brings all that lies in it.
+    """
     known = fill(sandbox, stream, moments_of([(HOUR, 1_500)]))
     sandbox.latency("klaviyo", 0.02)
     first, last = "2026-05-01T00:00:00Z", "2026-05-25T00:00:00Z"
@@ -213,8 +222,11 @@ def test_end_date_is_honoured_by_every_window(tap, sandbox, queries, stream):
 
 
 @pytest.mark.req("C-31")
-def test_chains_of_several_metrics_are_read_in_windows_and_merged(tap, sandbox, queries):
-    """Only the metrics named are asked for, and their events come in one order."""
+def test_metric_chains_use_windows(tap, sandbox, queries):
+    """Chains of several metrics are read in windows and merged.
+
+    Only the metrics named are asked for, and their events come in one order.
+    """
     known = fill(sandbox, "events", [])
     moments = moments_of([(HOUR, 1_200), (0, 120), (MINUTE, 300)])
     names = ["Placed Order", "Viewed Product", "Opened Email"]
@@ -240,8 +252,11 @@ def test_chains_of_several_metrics_are_read_in_windows_and_merged(tap, sandbox, 
 @pytest.mark.req("BX-12")
 @pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGTERM], ids=["KILL", "TERM"])
 @pytest.mark.parametrize("stream", ["profiles", "events", "subscription_changes"])
-def test_runs_ended_at_any_request_add_up_to_everything(tap, interrupted, sandbox, stream, signum):
-    """With windows under way. What was out before the last STATE never comes again; after SIGTERM nothing does."""
+def test_interrupted_runs_add_up(tap, interrupted, sandbox, stream, signum):
+    """Runs ended at any request add up to everything.
+
+    With windows under way. What was out before the last STATE never comes again; after SIGTERM nothing does.
+    """
     known = fill(sandbox, stream, moments_of([(HOUR, 900), (0, 700), (MINUTE, 900)]))
     sandbox.latency("klaviyo", 0.02)
     options = {"streams": [stream], "events_page_size": 100}
@@ -276,8 +291,11 @@ def test_runs_ended_at_any_request_add_up_to_everything(tap, interrupted, sandbo
     ids=["outage", "daily quota", "refusal"],
 )
 @pytest.mark.parametrize("stream", ["profiles", "events"])
-def test_page_that_cannot_be_had_ends_the_stream_before_the_gap(tap, sandbox, stream, fault, reason):
-    """However many later windows were read already: nothing behind the gap is emitted, and the next run fills it."""
+def test_failed_page_stops_before_gap(tap, sandbox, stream, fault, reason):
+    """Page that cannot be had ends the stream before the gap.
+
+    However many later windows were read already: nothing behind the gap is emitted, and the next run fills it.
+    """
     known = fill(sandbox, stream, moments_of([(HOUR, 1_500)]))
     sandbox.latency("klaviyo", 0.02)
     sandbox.fault("klaviyo", kind="status", path=f"/api/{stream}", skip=11, times=None, **fault)
@@ -294,8 +312,11 @@ def test_page_that_cannot_be_had_ends_the_stream_before_the_gap(tap, sandbox, st
 
 
 @pytest.mark.req("C-20")
-def test_one_refusal_for_load_holds_all_windows_back(tap, sandbox):
-    """A second and a half of 429: only what was under way already is refused, and the run succeeds."""
+def test_refused_load_slows_all_windows(tap, sandbox):
+    """One refusal for load holds all windows back.
+
+    A second and a half of 429: only what was under way already is refused, and the run succeeds.
+    """
     known = fill(sandbox, "profiles", moments_of([(HOUR, 4_000)]))
     sandbox.latency("klaviyo", 0.05)
     throttled = {"kind": "status", "status": 429, "headers": {"Retry-After": "2"}}

@@ -36,8 +36,8 @@ def account(sandbox):
 @pytest.mark.usefixtures("account")
 @pytest.mark.parametrize("notes", [{}, NOTES_OF_THE_SDK], ids=["as it is", "with the SDK's notes"])
 @pytest.mark.parametrize("run", ["finished", "slice"])
-def test_state_goes_on_where_it_ended(tap, run, notes):
-    """Everything comes once, in the runs before and after an upgrade taken together."""
+def test_old_state_continues(tap, run, notes):
+    """State goes on where it ended. Everything comes once, in the runs before and after an upgrade taken together."""
     left = json.loads((HERE / f"{run}.json").read_text())
     state = {"bookmarks": {stream: bookmark | notes for stream, bookmark in left["state"]["bookmarks"].items()}}
 

@@ -25,8 +25,11 @@ CANARY = "canary.person@secret.example"
         pytest.param({"id": None}, "missing_key", "id", id="no key"),
     ],
 )
-def test_a_bad_record_costs_itself_only(load, fields, code, field):
-    """The SDK would end the run, print the value, and send nothing of the batch (S1 to S3)."""
+def test_bad_record_costs_itself(load, fields, code, field):
+    """A bad record costs itself only.
+
+    The SDK would end the run, print the value, and send nothing of the batch (S1 to S3).
+    """
     bad = profile(1, email=CANARY) | fields
     good = [record("profiles", profile(number)) for number in (2, 3)]
 
@@ -39,8 +42,11 @@ def test_a_bad_record_costs_itself_only(load, fields, code, field):
     assert CANARY not in ended.logs
 
 
-def test_a_mistake_of_ours_costs_one_record(load, sandbox, tmp_path, monkeypatch):
-    """The run goes on, the record is kept, and the log tells the place without quoting the record."""
+def test_our_bug_costs_one_record(load, sandbox, tmp_path, monkeypatch):
+    """A mistake of ours costs one record.
+
+    The run goes on, the record is kept, and the log tells the place without quoting the record.
+    """
     (tmp_path / "sitecustomize.py").write_text(
         "import singer_delivery.sink as sinks\n"
         "original = sinks.read_time\n"
@@ -81,8 +87,11 @@ def test_a_mistake_of_ours_costs_one_record(load, sandbox, tmp_path, monkeypatch
         pytest.param('{"type": "RECORD", "stream": "profiles", "record": {"n": NaN}}', id="NaN"),
     ],
 )
-def test_a_broken_line_is_counted_and_kept(load, line):
-    """It is no record of any stream, but it must not vanish either, nor show up in a log."""
+def test_broken_line_is_kept(load, line):
+    """A broken line is counted and kept.
+
+    It is no record of any stream, but it must not vanish either, nor show up in a log.
+    """
     ended = load([schema("profiles"), line, record("profiles", profile(2)), state({"n": 1})])
 
     assert ended.code == 0, ended.logs
@@ -93,8 +102,11 @@ def test_a_broken_line_is_counted_and_kept(load, line):
     assert CANARY not in ended.logs
 
 
-def test_byte_order_marks_between_lines_are_no_records(load):
-    """Files that were joined hold several, also on lines of their own; these were rejects."""
+def test_lone_byte_order_marks_pass(load):
+    """Byte order marks between lines are no records.
+
+    Files that were joined hold several, also on lines of their own; these were rejects.
+    """
     mark = "\ufeff"
     ended = load(
         [mark, schema("profiles"), mark, mark * 2 + json.dumps(record("profiles", profile(1))), state({"n": 1})]
@@ -104,8 +116,11 @@ def test_byte_order_marks_between_lines_are_no_records(load):
     assert ended.counts("profiles") == {"read": 1, "delivered": 1}
 
 
-def test_a_record_before_its_schema_ends_the_run(load, sandbox):
-    """Its type is unknown, so nothing about it can be promised; what stood before it is settled."""
+def test_record_needs_schema(load, sandbox):
+    """A record before its schema ends the run.
+
+    Its type is unknown, so nothing about it can be promised; what stood before it is settled.
+    """
     ended = load([schema("profiles"), record("profiles", profile(1)), state({"n": 1}), record("events", order(1))])
 
     assert ended.code == 1
@@ -114,8 +129,11 @@ def test_a_record_before_its_schema_ends_the_run(load, sandbox):
     assert len(sandbox.users()) == 1
 
 
-def test_an_unknown_stream_is_refused_at_its_schema(load):
-    """Guessing whether a stream holds people or events would write nonsense."""
+def test_unknown_stream_is_refused(load):
+    """An unknown stream is refused at its schema.
+
+    Guessing whether a stream holds people or events would write nonsense.
+    """
     unknown = {**schema("profiles"), "stream": "campaigns"}
 
     ended = load([unknown, {**record("profiles", profile(1)), "stream": "campaigns"}])
@@ -125,8 +143,8 @@ def test_an_unknown_stream_is_refused_at_its_schema(load):
     assert "deselect it in the tap" in ended.logs
 
 
-def test_a_stream_can_be_given_a_kind(load):
-    """Other taps name their streams otherwise."""
+def test_stream_kind_can_be_set(load):
+    """A stream can be given a kind. Other taps name their streams otherwise."""
     renamed = [{**schema("profiles"), "stream": "people"}, {**record("profiles", profile(1)), "stream": "people"}]
 
     ended = load(renamed, stream_kinds={"people": "profile"})
@@ -143,8 +161,8 @@ def test_a_stream_can_be_given_a_kind(load):
         pytest.param(2, {"properties": {"id": json.loads('{"not":' * 300 + "{}" + "}" * 300)}}, id="nested deep"),
     ],
 )
-def test_a_schema_that_cannot_be_used_ends_the_run(load, code, declared):
-    """Without a schema nothing can be validated."""
+def test_invalid_schema_ends_run(load, code, declared):
+    """A schema that cannot be used ends the run. Without a schema nothing can be validated."""
     ended = load([{"type": "SCHEMA", "stream": "profiles", "schema": declared}, record("profiles", profile(1))])
 
     assert ended.code == code
@@ -163,8 +181,11 @@ ELSEWHERE = {
 
 
 @pytest.mark.parametrize("declared", ELSEWHERE.values(), ids=ELSEWHERE.keys())
-def test_nothing_is_fetched_that_a_schema_names(tmp_path, declared):
-    """Whoever writes the input could have the target ask any address of its network, or read any file."""
+def test_schema_references_are_not_fetched(tmp_path, declared):
+    """Nothing is fetched that a schema names.
+
+    Whoever writes the input could have the target ask any address of its network, or read any file.
+    """
     (tmp_path / "a.json").write_text('{"type": "string"}')
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -178,8 +199,8 @@ def test_nothing_is_fetched_that_a_schema_names(tmp_path, declared):
             listener.accept()
 
 
-def test_a_schema_that_names_another_document_ends_the_run(load):
-    """With the name of the stream, as a mistake to correct."""
+def test_schema_reference_ends_run(load):
+    """A schema that names another document ends the run. With the name of the stream, as a mistake to correct."""
     declared = {"properties": {"id": {"$ref": "http://127.0.0.1:9/id.json"}}}
 
     ended = load([{"type": "SCHEMA", "stream": "profiles", "schema": declared}, record("profiles", profile(1))])
@@ -188,8 +209,11 @@ def test_a_schema_that_names_another_document_ends_the_run(load):
     assert "stream profiles: its SCHEMA cannot be used" in ended.logs
 
 
-def test_records_nested_to_the_limit_of_what_can_be_read_are_rejects(load):
-    """What could just be read could not be decoded again a few calls deeper, to be kept as a reject: the run ended."""
+def test_deepest_records_are_rejects(load):
+    """Records nested to the limit of what can be read are rejects.
+
+    What could just be read could not be decoded again a few calls deeper, to be kept as a reject: the run ended.
+    """
     bad = [profile(number, first_name=7, properties={"deep": "DEEP"}) for number in range(940, 1_000)]
     lines = [
         json.dumps(record("profiles", fields)).replace('"DEEP"', "[" * number + "]" * number)
@@ -222,8 +246,11 @@ def test_rejects_nested_deep_are_replayed(load, target_command, tmp_path):
     assert "replayed 1 reject" in done.stdout
 
 
-def test_messages_that_singer_does_not_define_are_passed_over(load):
-    """Taps add their own; one warning a type, and no end of the run (S11)."""
+def test_unknown_messages_are_skipped(load):
+    """Messages that Singer does not define are passed over.
+
+    Taps add their own; one warning a type, and no end of the run (S11).
+    """
     odd = {"type": "PROGRESS", "percent": 10}
 
     ended = load([schema("profiles"), odd, odd, record("profiles", profile(1))])
@@ -233,8 +260,11 @@ def test_messages_that_singer_does_not_define_are_passed_over(load):
     assert ended.counts("profiles") == {"read": 1, "delivered": 1}
 
 
-def test_a_type_in_other_letters_is_read(load):
-    """A line of type `record` was passed over, with a warning and exit code 0, and the STATE passed it."""
+def test_other_type_spellings_are_read(load):
+    """A type in other letters is read.
+
+    A line of type `record` was passed over, with a warning and exit code 0, and the STATE passed it.
+    """
     lines = [
         schema("profiles") | {"type": "schema"},
         record("profiles", profile(1)) | {"type": "record"},
@@ -264,8 +294,8 @@ def test_empty_input_succeeds(load):
     assert ended.states == []
 
 
-def test_two_schemas_of_one_stream_continue_it(load):
-    """A tap may send its SCHEMA again, also changed, in the middle."""
+def test_second_schema_continues_stream(load):
+    """Two schemas of one stream continue it. A tap may send its SCHEMA again, also changed, in the middle."""
     changed = schema("profiles")
     changed["schema"] = {"type": "object", "properties": {"id": {"type": "string"}}}
 
@@ -283,8 +313,11 @@ def test_two_schemas_of_one_stream_continue_it(load):
     assert ended.counts("profiles") == {"read": 2, "delivered": 2}
 
 
-def test_too_many_rejects_fail_the_run(load):
-    """More than a tenth rejected, by default, is a mistake in the mapping and not in the data."""
+def test_too_many_rejects_fail_run(load):
+    """Too many rejects fail the run.
+
+    More than a tenth rejected, by default, is a mistake in the mapping and not in the data.
+    """
     good = [record("profiles", profile(number)) for number in range(100)]
     bad = [record("profiles", profile(number, first_name=1)) for number in range(100, 120)]
 
@@ -299,8 +332,8 @@ def test_too_many_rejects_fail_the_run(load):
     assert strict.code == 3
 
 
-def test_a_percentage_needs_rows_to_count(load):
-    """One bad record of three is no verdict on the mapping."""
+def test_percentage_needs_many_rows(load):
+    """A percentage needs rows to count. One bad record of three is no verdict on the mapping."""
     ended = load([schema("profiles"), record("profiles", profile(1, first_name=1)), record("profiles", profile(2))])
 
     assert ended.code == 0
@@ -322,8 +355,11 @@ def test_numbers_survive_exactly(load, sandbox, config):
     assert str(user["attributes"]["custom"]["price"]) == "0.1000"
 
 
-def test_input_that_is_no_file_is_read_all_the_same(monkeypatch):
-    """Programs that embed the target, and test runners, put a text of their own in the place of standard input."""
+def test_nonfile_input_is_read(monkeypatch):
+    """Input that is no file is read all the same.
+
+    Programs that embed the target, and test runners, put a text of their own in the place of standard input.
+    """
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"a line\n")))
 
     assert MessageReader().default_input.readline() == b"a line\n"
@@ -340,8 +376,11 @@ def test_input_that_is_no_file_is_read_all_the_same(monkeypatch):
         pytest.param("1e9999999999999999999", id="an exponent of 19 digits"),
     ],
 )
-def test_a_number_beyond_a_double_costs_nobody_else(load, sandbox, number):
-    """Insider One calls a request with one no JSON: 20 people got nothing, in every run again."""
+def test_huge_number_costs_itself(load, sandbox, number):
+    """A number beyond a double costs nobody else.
+
+    Insider One calls a request with one no JSON: 20 people got nothing, in every run again.
+    """
     at = "0.25"
     odd = record("profiles", profile(1, properties={"tier": at}))
     order_line = record("events", order(1, event_properties={"OrderId": "O", "Items": [{"ItemPrice": 0.25}]}))
@@ -358,8 +397,8 @@ def test_a_number_beyond_a_double_costs_nobody_else(load, sandbox, number):
 
 
 @pytest.mark.parametrize("number", ["1e400", "9" * 5_000], ids=["beyond a double", "5,000 digits"])
-def test_a_number_as_key_costs_its_record(load, number):
-    """The SCHEMA wants a text: the record is kept as it came, with every digit."""
+def test_numeric_key_costs_its_record(load, number):
+    """A number as key costs its record. The SCHEMA wants a text: the record is kept as it came, with every digit."""
     odd = json.dumps(record("profiles", profile(1, id="odd"))).replace('"odd"', number)
 
     ended = load([schema("profiles"), odd, record("profiles", profile(2)), state({"n": 1})])

@@ -12,8 +12,11 @@ RECORD, STATE = "record", "state"
 
 @pytest.mark.req("IN-61")
 @given(st.lists(st.sampled_from([RECORD, STATE]), max_size=40), st.randoms(use_true_random=False))
-def test_no_state_passes_an_open_record_and_the_last_one_comes(steps, random):
-    """Whatever settles first: at each moment the newest STATE written has no open record before it."""
+def test_state_waits_for_open_records(steps, random):
+    """No state passes an open record and the last one comes.
+
+    Whatever settles first: at each moment the newest STATE written has no open record before it.
+    """
     written: list[int] = []
     checkpoints = Checkpoints(lambda value: written.append(value["n"]))
     opened = []

@@ -57,8 +57,8 @@ def test_refusals_are_read_by_place(path, place, refusal):
 
 
 @pytest.mark.req("IN-59")
-def test_one_user_with_several_objections_counts_once():
-    """`fail.count` counts users, not messages."""
+def test_several_objections_count_once():
+    """One user with several objections counts once. `fail.count` counts users, not messages."""
     errors = {"users.0.identifiers.required": ["a"], "users.0.insider_id.required": ["a", "b"]}
 
     answer = answer_of({"data": {"successful": {}, "fail": {"count": 1, "errors": errors}}}, 1)
@@ -67,15 +67,18 @@ def test_one_user_with_several_objections_counts_once():
 
 
 @pytest.mark.parametrize("answer", [{}, [], None, {"data": None}, {"data": {"successful": {"count": 1}}}])
-def test_an_answer_of_unknown_shape_is_no_success(answer):
-    """Only attribute/delete may answer an empty object."""
+def test_unknown_answer_is_no_success(answer):
+    """An answer of unknown shape is no success. Only attribute/delete may answer an empty object."""
     with pytest.raises(AnswerMismatchError):
         answer_of(answer, 1)
 
 
 @pytest.mark.parametrize("texts", [[], "", None])
-def test_a_refusal_without_words_is_a_refusal(texts):
-    """It left no objection, so the user counted as delivered while it was refused."""
+def test_wordless_refusal_counts(texts):
+    """A refusal without words is a refusal.
+
+    It left no objection, so the user counted as delivered while it was refused.
+    """
     fail = {"count": 1, "errors": {"users.0.name": texts}}
 
     answer = answer_of({"data": {"successful": {"count": 1}, "fail": fail}}, 2)
@@ -89,8 +92,11 @@ def test_a_fraction_is_no_count():
         answer_of({"data": {"successful": {"count": 1.5}, "fail": {}}}, 1)
 
 
-def test_attribute_delete_may_answer_an_empty_object():
-    """The documents show `{}`, a capture shows counts: both are success."""
+def test_deletion_may_answer_empty_object():
+    """Attribute delete may answer an empty object.
+
+    The documents show `{}`, a capture shows counts: both are success.
+    """
     assert answer_of({}, 3, empty_is_success=True) == Answer({})
 
 
@@ -128,14 +134,20 @@ def test_retry_after_as_a_date():
     assert retry_after_seconds(format_datetime(now - timedelta(hours=1), usegmt=True)) == 0.0
 
 
-def test_retry_after_as_a_date_counts_from_the_date_of_the_answer():
-    """A clock of ours that is an hour ahead must not undercut it."""
+def test_retry_date_uses_answers_date():
+    """Retry-After as a date counts from the date of the answer.
+
+    A clock of ours that is an hour ahead must not undercut it.
+    """
     assert retry_after_seconds("Mon, 01 Jun 2026 12:00:25 GMT", "Mon, 01 Jun 2026 12:00:00 GMT") == 25
 
 
 @pytest.mark.req("IN-60")
-def test_the_rate_limit_counts_all_requests_of_a_minute():
-    """The account's limit is shared by all lanes: the fourth of three waits until the first is a minute old."""
+def test_rate_limit_counts_all_requests():
+    """The rate limit counts all requests of a minute.
+
+    The account's limit is shared by all lanes: the fourth of three waits until the first is a minute old.
+    """
     limit = RateLimit(3)
 
     delays = [limit.reserve() for _ in range(5)]
@@ -145,8 +157,11 @@ def test_the_rate_limit_counts_all_requests_of_a_minute():
 
 
 @pytest.mark.req("IN-60")
-def test_a_pause_reaches_those_that_hold_a_place_already():
-    """A 429 in one lane concerns them all, also one that was about to send."""
+def test_pause_reaches_reserved_slots():
+    """A pause reaches those that hold a place already.
+
+    A 429 in one lane concerns them all, also one that was about to send.
+    """
     limit = RateLimit(10)
     assert limit.reserve() == 0.0
 
@@ -171,23 +186,29 @@ def answered(monkeypatch, *answers: tuple[int, bytes], headers=None, seconds=5) 
 
 
 @pytest.mark.parametrize("status", [500, 507, 509, 524, 525, 529, 530, 599])
-def test_what_ails_a_server_is_tried_again(monkeypatch, status):
-    """529 (overloaded) and others of its kind ended the run as a mistake of the settings."""
+def test_server_errors_are_retried(monkeypatch, status):
+    """What ails a server is tried again.
+
+    529 (overloaded) and others of its kind ended the run as a mistake of the settings.
+    """
     good = (200, b'{"data":{"successful":{"count":1},"fail":{}}}')
 
     assert answered(monkeypatch, (status, b"<html>"), good) == (Answer({}, doubtful=True), 2)
 
 
 @pytest.mark.parametrize("status", [202, 207, 302, 401, 511])
-def test_what_no_second_attempt_changes_ends_the_run(monkeypatch, status):
-    """It concerns the request, whatever its rows."""
+def test_lasting_errors_end_run(monkeypatch, status):
+    """What no second attempt changes ends the run. It concerns the request, whatever its rows."""
     with pytest.raises(StopSendingError):
         answered(monkeypatch, (status, b""))
 
 
 @pytest.mark.parametrize("status", [403, 404, 406, 413, 415, 422, 501])
-def test_a_refusal_that_may_be_a_rows_fault_is_told_apart(monkeypatch, status):
-    """A firewall that disliked one row ended every run at it. A 413 says what to do about it."""
+def test_row_refusals_are_recognized(monkeypatch, status):
+    """A refusal that may be a rows fault is told apart.
+
+    A firewall that disliked one row ended every run at it. A 413 says what to do about it.
+    """
     with pytest.raises(UnclearRefusalError) as refused:
         answered(monkeypatch, (status, b"<html>"))
 
@@ -198,7 +219,10 @@ def test_a_refusal_that_may_be_a_rows_fault_is_told_apart(monkeypatch, status):
 @pytest.mark.parametrize(
     ("status", "header", "is_unclear"), [(500, {}, True), (503, {"Retry-After": "7200"}, False), (429, {}, False)]
 )
-def test_what_fails_for_a_row_is_told_from_what_fails_for_all(monkeypatch, status, header, is_unclear):
-    """A server that breaks at one row ended every run; one that is too busy says so, and is left alone."""
+def test_row_and_request_errors_differ(monkeypatch, status, header, is_unclear):
+    """What fails for a row is told from what fails for all.
+
+    A server that breaks at one row ended every run; one that is too busy says so, and is left alone.
+    """
     with pytest.raises(UnclearRefusalError if is_unclear else GaveUpError):
         answered(monkeypatch, *[(status, b"")] * 99, headers=header, seconds=0)

@@ -75,8 +75,11 @@ def test_about_lists_the_settings(target_command):
         pytest.param({"ledger_url": "nosuchdb://user:canary-password@host/db"}, "ledger_url", id="ledger"),
     ],
 )
-def test_wrong_settings_end_with_code_2_before_any_request(load, sandbox, settings, words):
-    """The message names the setting and what to do, never its value."""
+def test_wrong_settings_exit_2(load, sandbox, settings, words):
+    """Wrong settings end with code 2 before any request.
+
+    The message names the setting and what to do, never its value.
+    """
     ended = load([schema("profiles"), record("profiles", profile(1))], **settings)
 
     assert ended.code == 2
@@ -91,8 +94,8 @@ def test_wrong_settings_end_with_code_2_before_any_request(load, sandbox, settin
     [(None, "no such file"), ('{"partner_name": "canary', "invalid JSON at line 1")],
     ids=["missing", "broken"],
 )
-def test_a_config_file_that_cannot_be_read(target_command, tmp_path, text, words):
-    """The most frequent mistake of all deserves one clear line."""
+def test_unreadable_config_file(target_command, tmp_path, text, words):
+    """A config file that cannot be read. The most frequent mistake of all deserves one clear line."""
     path = tmp_path / "config.json"
     if text is not None:
         path.write_text(text)
@@ -118,8 +121,11 @@ def test_a_config_file_that_cannot_be_read(target_command, tmp_path, text, words
         pytest.param({"identifier_mappings": [{"identifier_type": KEY, "source_field": "a"}]}, id="an identifier type"),
     ],
 )
-def test_a_key_that_was_pasted_into_a_name_is_not_shown(load, settings):
-    """It stood in the paths of the log and of the summary, and in the words of findings."""
+def test_pasted_key_is_hidden(load, settings):
+    """A key that was pasted into a name is not shown.
+
+    It stood in the paths of the log and of the summary, and in the words of findings.
+    """
     ended = load([schema("profiles"), record("profiles", profile(1))], **settings)
 
     assert KEY not in ended.logs.lower()
@@ -127,8 +133,8 @@ def test_a_key_that_was_pasted_into_a_name_is_not_shown(load, settings):
 
 
 @pytest.mark.req("IN-06")
-def test_the_integration_name_stands_in_every_log_line(load):
-    """The lines of several pipelines end up in one log."""
+def test_log_lines_name_integration(load):
+    """The integration name stands in every log line. The lines of several pipelines end up in one log."""
     ended = load([schema("profiles"), record("profiles", profile(1))], integration_name="shop-tr", skip_hook=True)
 
     lines = [line for line in ended.logs.splitlines() if " | " in line]
@@ -137,8 +143,11 @@ def test_the_integration_name_stands_in_every_log_line(load):
 
 
 @pytest.mark.req("IN-06")
-def test_integrations_with_different_names_share_nothing(load, tmp_path):
-    """Neither ledger nor rejects nor summaries, though the data folder is one."""
+def test_integrations_share_nothing(load, tmp_path):
+    """Integrations with different names share nothing.
+
+    Neither ledger nor rejects nor summaries, though the data folder is one.
+    """
     messages = [schema("events"), record("events", order(1)), record("events", order(2, profile={"email": "x"}))]
 
     first = load(messages, integration_name="one")
@@ -162,16 +171,16 @@ def test_files_are_private(load, tmp_path):
 
 
 @pytest.mark.req("IN-05")
-def test_the_summary_names_the_settings_by_a_hash(load):
-    """Who changed what is visible; secrets do not go in."""
+def test_summary_has_settings_hash(load):
+    """The summary names the settings by a hash. Who changed what is visible; secrets do not go in."""
     first = load([]).summary["settings_hash"]
 
     assert load([], api_key="another").summary["settings_hash"] == first
     assert load([], skip_hook=True).summary["settings_hash"] != first
 
 
-def test_a_terminal_gets_the_summary_as_a_table(config, tmp_path, target_command):
-    """People read rows and columns; machines get the JSON line."""
+def test_terminal_summary_is_a_table(config, tmp_path, target_command):
+    """A terminal gets the summary as a table. People read rows and columns; machines get the JSON line."""
     path = tmp_path / "config.json"
     path.write_text(json.dumps(config))
     lines = [schema("profiles"), record("profiles", profile(1)), record("profiles", profile(2, first_name=1))]
@@ -206,8 +215,8 @@ def test_a_terminal_gets_the_summary_as_a_table(config, tmp_path, target_command
         pytest.param({"kind": "reset"}, id="reset"),
     ],
 )
-def test_no_secret_and_no_person_in_logs_or_state(load, sandbox, fault):
-    """At the DEBUG level, too, and however the run ends."""
+def test_logs_contain_no_secrets(load, sandbox, fault):
+    """No secret and no person in logs or state. At the DEBUG level, too, and however the run ends."""
     if fault:
         sandbox.fault("insiderone", times=None, **fault)
     email, phone, name, _ = CANARIES
@@ -226,8 +235,11 @@ def test_no_secret_and_no_person_in_logs_or_state(load, sandbox, fault):
 
 
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=["TERM", "INT"])
-def test_a_signal_settles_what_is_under_way_and_says_so(config, tmp_path, target_command, signum, code):
-    """The SDK's target exits 0 and drops the batch (S8); ours keeps the STATE that is true and names the signal."""
+def test_signal_settles_requests_in_flight(config, tmp_path, target_command, signum, code):
+    """A signal settles what is under way and says so.
+
+    The SDK's target exits 0 and drops the batch (S8); ours keeps the STATE that is true and names the signal.
+    """
     path = tmp_path / "config.json"
     path.write_text(json.dumps(config | {"batch_size_rows": 10, "max_parallel_requests": 1}))
     process = subprocess.Popen(
@@ -255,8 +267,11 @@ def test_a_signal_settles_what_is_under_way_and_says_so(config, tmp_path, target
     assert (figures["read"], figures["delivered"], figures["pending"]) == (15, 10, 5)
 
 
-def test_a_second_run_of_the_same_stream_ends_at_once(config, tmp_path, target_command, load):
-    """Two runs of one pipeline at a time would double its work and mix its order."""
+def test_second_run_ends_at_once(config, tmp_path, target_command, load):
+    """A second run of the same stream ends at once.
+
+    Two runs of one pipeline at a time would double its work and mix its order.
+    """
     path = tmp_path / "first.json"
     path.write_text(json.dumps(config | {"batch_size_rows": 1}))
     first = subprocess.Popen(
@@ -310,8 +325,8 @@ def test_settings_come_from_the_environment(config, sandbox, target_command):
         pytest.param({"profiles": None}, {}, id="removed"),
     ],
 )
-def test_stream_maps_work_and_are_accounted_for(load, sandbox, maps, outcome):
-    """The SDK's maps stay usable, and what they take out is counted."""
+def test_stream_maps_are_accounted_for(load, sandbox, maps, outcome):
+    """Stream maps work and are accounted for. The SDK's maps stay usable, and what they take out is counted."""
     ended = load([schema("profiles"), record("profiles", profile(1))], stream_maps=maps)
 
     assert ended.code == 0, ended.logs
@@ -321,8 +336,8 @@ def test_stream_maps_work_and_are_accounted_for(load, sandbox, maps, outcome):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems size their pipes themselves")
-def test_pipe_that_is_read_from_holds_a_page(target_command, config, tmp_path):
-    """It holds 64 kB by itself, and a page of events has 1 MB."""
+def test_input_pipe_holds_a_page(target_command, config, tmp_path):
+    """Pipe that is read from holds a page. It holds 64 kB by itself, and a page of events has 1 MB."""
     path = tmp_path / "config.json"
     path.write_text(json.dumps(config))
     reading, writing = os.pipe()

@@ -44,8 +44,11 @@ def command(target_command, config, tmp_path):
     return run
 
 
-def test_check_finds_nothing_in_good_settings_and_writes_nothing(command, sandbox):
-    """It asks for a profile that does not exist, which reads only."""
+def test_check_of_good_settings_passes(command, sandbox):
+    """Check finds nothing in good settings and writes nothing.
+
+    It asks for a profile that does not exist, which reads only.
+    """
     code, told = command("check", default_currency="EUR")
 
     assert code == 0, told
@@ -93,8 +96,11 @@ TO_DEFINE = [
 ]
 
 
-def test_check_lists_all_names_that_must_be_defined(command):
-    """Fixed values, the event's id, the line and custom identifiers were not among them: what is missing is dropped."""
+def test_check_lists_names_to_define(command):
+    """Check lists all names that must be defined.
+
+    Fixed values, the event's id, the line and custom identifiers were not among them: what is missing is dropped.
+    """
     code, told = command("check", "--format", "csv", **NAMES)
     rows = list(csv.DictReader(line for line in told.splitlines() if line.count(",") >= 3))
 
@@ -104,13 +110,19 @@ def test_check_lists_all_names_that_must_be_defined(command):
     assert "`properties.*` makes an attribute of every property; give Singer lines with --input" in told
 
 
-def test_the_type_of_every_transform_is_known():
-    """`check` tells it to whoever defines the name; the others pass on what they are given."""
+def test_transform_types_are_known():
+    """The type of every transform is known.
+
+    `check` tells it to whoever defines the name; the others pass on what they are given.
+    """
     assert transforms.NAMES - TYPES.keys() == {"first", "default", "map"}
 
 
-def test_check_reads_the_names_of_properties_from_records(command, tmp_path):
-    """Only the shop's records know them; five attributes of 401 people were dropped unseen."""
+def test_check_reads_property_names(command, tmp_path):
+    """Check reads the names of properties from records.
+
+    Only the shop's records know them; five attributes of 401 people were dropped unseen.
+    """
     lines = [
         schema("profiles"),
         record("profiles", profile(1, properties={"Shoe Size": 42, "Tags": ["a"], "VIP": True, "since": "2026-01-02"})),
@@ -157,8 +169,11 @@ def test_check_says_what_to_correct(command, settings, words):
     assert words in told
 
 
-def test_check_finds_what_the_records_call_otherwise(command, tmp_path):
-    """It was said on standard error alone, above "nothing to correct" and exit code 0."""
+def test_check_finds_misspelt_sources(command, tmp_path):
+    """Check finds what the records call otherwise.
+
+    It was said on standard error alone, above "nothing to correct" and exit code 0.
+    """
     mapping = {
         "identifier_mappings": [{"identifier_type": "email", "source_field": "emial"}, BY_ID[0]],
         "attribute_mappings": [
@@ -195,8 +210,11 @@ def test_check_finds_what_the_records_call_otherwise(command, tmp_path):
     assert "Turkey" not in told
 
 
-def test_check_finds_that_no_metric_of_the_records_is_mapped(command, tmp_path):
-    """Nothing would be delivered, and no name is near enough to be suggested."""
+def test_check_finds_unmapped_metrics(command, tmp_path):
+    """Check finds that no metric of the records is mapped.
+
+    Nothing would be delivered, and no name is near enough to be suggested.
+    """
     path = tmp_path / "lines.jsonl"
     lines = [schema("events"), record("events", {**order(1, items=1), "metric_name": "Bought"})]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
@@ -208,8 +226,11 @@ def test_check_finds_that_no_metric_of_the_records_is_mapped(command, tmp_path):
     assert "`Bought`" in told
 
 
-def test_check_holds_the_taps_settings_against_ours(command, tmp_path):
-    """A ledger that forgets before the tap's look-back ends would let events through twice."""
+def test_check_compares_tap_settings(command, tmp_path):
+    """Check holds the taps settings against ours.
+
+    A ledger that forgets before the tap's look-back ends would let events through twice.
+    """
     tap = tmp_path / "tap.json"
     tap.write_text(json.dumps({"lookback_window_days": 40, "event_metrics": ["Placed Order", "viewed product"]}))
 
@@ -221,8 +242,8 @@ def test_check_holds_the_taps_settings_against_ours(command, tmp_path):
     assert "did you mean `viewed product`? Names are compared exactly" in told
 
 
-def test_preview_shows_what_would_be_sent_and_what_not(command, sandbox):
-    """A person judges a mapping by it; nothing is sent."""
+def test_preview_shows_left_out(command, sandbox):
+    """Preview shows what would be sent and what not. A person judges a mapping by it; nothing is sent."""
     lines = [
         schema("profiles"),
         record("profiles", profile(1, phone_number="12", organization="Acme", properties={"tier": "gold", "odd": 1})),
@@ -254,8 +275,11 @@ def test_preview_shows_what_would_be_sent_and_what_not(command, sandbox):
         (3, None),
     ],
 )
-def test_preview_is_readable_as_text_and_stops_at_its_limit(command, limit, said):
-    """The default form is for people; with `--limit 1` two stood there, and it was said that one "are shown"."""
+def test_preview_respects_its_limit(command, limit, said):
+    """Preview is readable as text and stops at its limit.
+
+    The default form is for people; with `--limit 1` two stood there, and it was said that one "are shown".
+    """
     people = [profile(number) for number in range(3)] + [profile(3, email=None)]
     lines = [schema("profiles"), *(record("profiles", person) for person in people)]
 
@@ -281,8 +305,8 @@ def shown(command, tmp_path):
     return run
 
 
-def test_preview_does_what_a_run_would_do(shown):
-    """It knew neither stream maps nor SCHEMA, and its key was always `id`."""
+def test_preview_matches_run(shown):
+    """Preview does what a run would do. It knew neither stream maps nor SCHEMA, and its key was always `id`."""
     renamed = {"people": {"__source__": "profiles", "first_name": "'Mapped'"}, "profiles": None}
     kinds = {"people": "profile", "profiles": "profile"}
 
@@ -307,8 +331,11 @@ def test_preview_does_what_a_run_would_do(shown):
     assert invalid[1]["reason"] == "stream_map"
 
 
-def test_preview_of_a_record_without_schema_ends_as_a_run_would(shown, load, command):
-    """Unless an earlier run has left one: so single lines can be tried."""
+def test_preview_needs_schema(shown, load, command):
+    """Preview of a record without schema ends as a run would.
+
+    Unless an earlier run has left one: so single lines can be tried.
+    """
     line = record("profiles", profile(1, first_name=5))
     code, rows, told = shown([line])
     load([schema("profiles")])
@@ -329,8 +356,11 @@ def test_preview_of_a_record_without_schema_ends_as_a_run_would(shown, load, com
         pytest.param(["--limit", "1"], ["E1", "E2", "P1"], id="limit"),
     ],
 )
-def test_preview_shows_what_was_asked_for(shown, words, keys):
-    """The first records of an account are all page views; somebody wants to see an order, or one person."""
+def test_preview_options_choose_records(shown, words, keys):
+    """Preview shows what was asked for.
+
+    The first records of an account are all page views; somebody wants to see an order, or one person.
+    """
     events = [order(1), order(2, metric_name="Opened Email"), order(3, metric_name="Viewed Product")]
     lines = [schema("events"), *(record("events", event) for event in events), schema("profiles")]
 
@@ -350,16 +380,16 @@ def test_preview_shows_what_was_asked_for(shown, words, keys):
         (["--key", "nobody"], "none of the 1 records of the input is chosen"),
     ],
 )
-def test_preview_says_that_nothing_was_chosen(shown, words, said):
-    """An empty screen and exit code 0 would tell that nothing is to be sent."""
+def test_preview_reports_empty_choice(shown, words, said):
+    """Preview says that nothing was chosen. An empty screen and exit code 0 would tell that nothing is to be sent."""
     code, rows, told = shown([schema("events"), record("events", order(1))], *words)
 
     assert (code, rows) == (2, [])
     assert said in told
 
 
-def test_preview_names_sources_that_no_record_has(shown):
-    """The place to find a wrong letter is before the first run."""
+def test_preview_names_missing_sources(shown):
+    """Preview names sources that no record has. The place to find a wrong letter is before the first run."""
     misspelt = [{"identifier_type": "email", "source_field": "emial"}]
 
     _, rows, told = shown([schema("profiles"), record("profiles", profile(1))], identifier_mappings=misspelt)
@@ -368,8 +398,11 @@ def test_preview_names_sources_that_no_record_has(shown):
     assert "`emial`: found in 0 of 1 record; did you mean `email`?" in told
 
 
-def test_preview_reads_to_the_end_though_nobody_looks(target_command, config, tmp_path):
-    """`tap | preview | head` ended with errors of both, because each closed the pipe that the other wrote to."""
+def test_preview_survives_closed_output(target_command, config, tmp_path):
+    """Preview reads to the end though nobody looks.
+
+    `tap | preview | head` ended with errors of both, because each closed the pipe that the other wrote to.
+    """
     path = tmp_path / "command.json"
     path.write_text(json.dumps(config))
     lines = [schema("profiles"), *(record("profiles", profile(number)) for number in range(2_000))]
@@ -385,8 +418,8 @@ def test_preview_reads_to_the_end_though_nobody_looks(target_command, config, tm
     assert "profiles: sent 2,000" in done.stderr
 
 
-def test_replay_delivers_rejects_after_the_mapping_was_corrected(command, load, sandbox):
-    """And once: the second replay finds nothing left to do."""
+def test_replay_delivers_after_correction(command, load, sandbox):
+    """Replay delivers rejects after the mapping was corrected. And once: the second replay finds nothing left to do."""
     number = "0532 123 45 67"
     people = [
         record("profiles", {"id": f"P{n}", "phone_number": number[:-1] + str(n), "first_name": "A"}) for n in (1, 2)
@@ -404,8 +437,11 @@ def test_replay_delivers_rejects_after_the_mapping_was_corrected(command, load, 
     assert [reject["replayed"]["outcome"] for reject in before.rejects] == ["delivered", "delivered"]
 
 
-def test_of_replays_at_the_same_time_one_sends_and_the_others_wait(target_command, load, config, sandbox, tmp_path):
-    """Three at once sent none of 300 rejects: each took the others' stream for one that is being loaded."""
+def test_concurrent_replays_wait(target_command, load, config, sandbox, tmp_path):
+    """Of replays at the same time one sends and the others wait.
+
+    Three at once sent none of 300 rejects: each took the others' stream for one that is being loaded.
+    """
     people = [record("profiles", {"id": f"P{n}", "phone_number": f"0532 123 45 {n}"}) for n in range(10, 60)]
     people = [one | {"record": one["record"] | {"first_name": "A"}} for one in people]
     before = load([schema("profiles"), *people])
@@ -434,8 +470,8 @@ def test_of_replays_at_the_same_time_one_sends_and_the_others_wait(target_comman
     assert [reject["replayed"]["outcome"] for reject in before.rejects] == ["delivered"] * 50
 
 
-def test_replay_sends_only_the_line_that_was_rejected(command, load, sandbox):
-    """The other lines of the order arrived long ago."""
+def test_replay_sends_rejected_line_only(command, load, sandbox):
+    """Replay sends only the line that was rejected. The other lines of the order arrived long ago."""
     bought = order(1, items=2)
     del bought["event_properties"]["Items"][1]["ItemPrice"], bought["event_properties"]["$value"]
     load([schema("events"), record("events", bought)])
@@ -467,8 +503,8 @@ def test_replay_never_overwrites_newer_data(command, load, sandbox):
     assert sandbox.users()[0]["attributes"]["name"] == "Newer"
 
 
-def test_what_is_refused_again_becomes_a_new_reject(command, load):
-    """Its attempts add up, and the old one is not tried a third time."""
+def test_second_refusal_makes_new_reject(command, load):
+    """What is refused again becomes a new reject. Its attempts add up, and the old one is not tried a third time."""
     ended = load([schema("profiles"), record("profiles", profile(1, first_name=1))])
 
     command("replay", "--key", "P1")
@@ -478,8 +514,11 @@ def test_what_is_refused_again_becomes_a_new_reject(command, load):
     assert ["replayed" in reject for reject in ended.rejects] == [True, True, False]
 
 
-def test_a_failing_stream_map_costs_one_record_which_replays_through_the_mended_map(command, load, sandbox):
-    """A map that does not foresee one record must not end the run, and a replay goes through the maps, too."""
+def test_failing_map_costs_one_record(command, load, sandbox):
+    """A failing stream map costs one record which replays through the mended map.
+
+    A map that does not foresee one record must not end the run, and a replay goes through the maps, too.
+    """
     people = [
         record("profiles", profile(1, properties={})),
         record("profiles", profile(2, properties={"tier": "gold"})),
@@ -509,8 +548,11 @@ def test_a_failing_stream_map_costs_one_record_which_replays_through_the_mended_
         pytest.param(["--key", "ada@shop.example"], "no reject has the key `(a name of 16 characters)`", id="address"),
     ],
 )
-def test_replay_refuses_a_choice_that_nothing_can_meet(command, load, words, said):
-    """`replayed 0 reject(s)` and exit code 0 told somebody who mistyped that all was done."""
+def test_replay_refuses_impossible_choice(command, load, words, said):
+    """Replay refuses a choice that nothing can meet.
+
+    `replayed 0 reject(s)` and exit code 0 told somebody who mistyped that all was done.
+    """
     load([schema("profiles"), record("profiles", profile(1, email="nonsense", phone_number="1"))])
 
     code, told = command("replay", *words)
@@ -519,15 +561,21 @@ def test_replay_refuses_a_choice_that_nothing_can_meet(command, load, words, sai
     assert said in told
 
 
-def test_replay_of_a_known_code_that_no_reject_has_is_no_mistake(command):
-    """A nightly `replay --code too_large` may well find nothing."""
+def test_replay_accepts_unused_code(command):
+    """Replay of a known code that no reject has is no mistake.
+
+    A nightly `replay --code too_large` may well find nothing.
+    """
     code, told = command("replay", "--code", "too_large")
 
     assert (code, "replayed 0 reject(s)" in told) == (0, True)
 
 
-def test_replay_brings_who_was_filtered_for_want_of_an_identifier(command, load, sandbox):
-    """They stood nowhere: after the correction neither a replay nor the next run brought them."""
+def test_replay_delivers_unidentified(command, load, sandbox):
+    """Replay brings who was filtered for want of an identifier.
+
+    They stood nowhere: after the correction neither a replay nor the next run brought them.
+    """
     wrong = [{"identifier_type": "email", "source_field": "emial"}]
     people = [record("profiles", profile(number)) for number in range(3)]
     orders = [record("events", order(number)) for number in range(2)]
@@ -563,24 +611,30 @@ def test_replay_wants_a_choice(command):
     assert "--unidentified" in told
 
 
-def test_a_mistyped_command_is_named_with_the_one_meant(command):
-    """It was an `unexpected extra argument` of the loader, which nobody had called."""
+def test_mistyped_command_gets_suggestion(command):
+    """A mistyped command is named with the one meant.
+
+    It was an `unexpected extra argument` of the loader, which nobody had called.
+    """
     code, told = command("chek")
 
     assert code == 2
     assert "no command `chek`; did you mean `check`?" in told
 
 
-def test_preview_of_what_is_no_singer_line_says_so(command):
-    """The reason was cut to its first word: `rejected 3 (a)`."""
+def test_preview_reports_broken_line(command):
+    """Preview of what is no Singer line says so. The reason was cut to its first word: `rejected 3 (a)`."""
     _, told = command("preview", given="not Singer\n" * 3)
 
     assert "(unreadable): rejected 3 (unreadable)" in told
     assert "the line is not a valid Singer message" in told
 
 
-def test_forget_removes_a_person_from_everything_kept(command, load, tmp_path):
-    """A deletion request covers rejects, ledger and dry runs; other people stay, also those with a similar address."""
+def test_forget_removes_person_everywhere(command, load, tmp_path):
+    """Forget removes a person from everything kept.
+
+    A deletion request covers rejects, ledger and dry runs; other people stay, also those with a similar address.
+    """
     people = [("P1", "ann@shop.example", "+90 532 111 11 11"), ("P2", "joann@shop.example", None)]
     rejected = [record("profiles", profile(0, id=key, email=mail, first_name=1)) for key, mail, _ in people]
     delivered = [
@@ -599,8 +653,8 @@ def test_forget_removes_a_person_from_everything_kept(command, load, tmp_path):
     assert '"joann@shop.example"' in left
 
 
-def test_forget_finds_a_phone_number_in_any_spelling(command, load):
-    """People write the separators as they like."""
+def test_forget_finds_number_spellings(command, load):
+    """Forget finds a phone number in any spelling. People write the separators as they like."""
     load([schema("profiles"), record("profiles", profile(1, phone_number="+90 (532) 111-11-11", first_name=1))])
 
     _, told = command("forget", given="+905321111111\n")
@@ -629,8 +683,11 @@ def test_forget_finds_a_phone_number_in_any_spelling(command, load):
         pytest.param("+490301234567", "+49301234567", id="a trunk zero behind the country"),
     ],
 )
-def test_addresses_are_found_in_any_spelling(given, kept):
-    """A reject holds what the shop wrote, and a person gives it as it stands in a letter."""
+def test_address_spellings_are_found(given, kept):
+    """Addresses are found in any spelling.
+
+    A reject holds what the shop wrote, and a person gives it as it stands in a letter.
+    """
     addresses = Addresses(["nobody@shop.example", given], "TR")
 
     assert addresses.found_in(json.dumps({"record": {"properties": [kept]}}).encode()) == {2}
@@ -645,8 +702,11 @@ def test_other_people_are_not_found(kept):
     assert addresses.found_in(json.dumps([kept]).encode()) == set()
 
 
-def test_forget_copes_with_odd_lines_and_says_what_it_did_not_find(command, tmp_path):
-    """A U+2028 in a dry run ended it, and the address stayed; of other accounts it said that nothing is kept."""
+def test_forget_reports_odd_lines(command, tmp_path):
+    """Forget copes with odd lines and says what it did not find.
+
+    A U+2028 in a dry run ended it, and the address stayed; of other accounts it said that nothing is kept.
+    """
     folder = tmp_path / "data" / "klaviyo"
     folder.mkdir(parents=True)
     odd = '{"name":"a\u2028b\u0085c","email":"ann@shop.example"}\n{"torn":"ann@shop.ex'
@@ -670,8 +730,8 @@ def test_forget_copes_with_odd_lines_and_says_what_it_did_not_find(command, tmp_
     assert "bob@" not in told
 
 
-def test_forget_takes_the_bytes_of_events_of_unknown_outcome(command, tmp_path):
-    """They hold the identifiers as they were sent."""
+def test_forget_drops_unsettled_events(command, tmp_path):
+    """Forget takes the bytes of events of unknown outcome. They hold the identifiers as they were sent."""
     folder = tmp_path / "data" / "klaviyo"
     folder.mkdir(parents=True)
     ledger = Ledger(f"sqlite:///{folder}/ledger.sqlite", "insiderone")
@@ -685,8 +745,11 @@ def test_forget_takes_the_bytes_of_events_of_unknown_outcome(command, tmp_path):
     assert not [path for path in folder.iterdir() if b"ann@shop" in path.read_bytes()]
 
 
-def test_replay_goes_on_past_what_it_cannot_take(command, load, sandbox):
-    """One reject of a stream that is no more, or a foreign line, ended it: none of the others went."""
+def test_replay_skips_unusable_entries(command, load, sandbox):
+    """Replay goes on past what it cannot take.
+
+    One reject of a stream that is no more, or a foreign line, ended it: none of the others went.
+    """
     ended = load([schema("profiles"), record("profiles", profile(1, first_name=1))])
     (path,) = ended.data_dir.glob("*/rejects.jsonl")
     good = path.read_text().replace('"first_name":1', '"first_name":"Good"')
@@ -704,8 +767,11 @@ def test_replay_goes_on_past_what_it_cannot_take(command, load, sandbox):
     assert len(sandbox.users()) == 1
 
 
-def test_replay_keeps_the_renaming_of_a_stream_map(command, load, sandbox):
-    """The reject stood under the new name, for which there is no map: its fields were not renamed any more."""
+def test_replay_keeps_renamed_streams(command, load, sandbox):
+    """Replay keeps the renaming of a stream map.
+
+    The reject stood under the new name, for which there is no map: its fields were not renamed any more.
+    """
     maps = {"people": {"__alias__": "profiles", "first_name": "str(given)"}}
     fields = {"id": "P1", "email": "a@shop.example", "given": 5}
     first = [{**schema("profiles"), "stream": "people"}, record("people", fields)]
@@ -719,8 +785,11 @@ def test_replay_keeps_the_renaming_of_a_stream_map(command, load, sandbox):
     assert sandbox.users()[0]["attributes"]["name"] == "5"
 
 
-def test_a_refused_record_without_a_read_time_is_no_duplicate_of_itself(command, load):
-    """Its reject was dated to the second, and what the ledger kept of it to the microsecond, and thus later."""
+def test_undated_reject_can_be_replayed(command, load):
+    """A refused record without a read time is no duplicate of itself.
+
+    Its reject was dated to the second, and what the ledger kept of it to the microsecond, and thus later.
+    """
     bad = record("profiles", profile(1, email="a@x", phone_number="+905"))
     del bad["time_extracted"]
     ended = load([schema("profiles"), bad])
@@ -739,8 +808,11 @@ def test_help_names_the_commands(target_command):
     assert all(name in done.stdout for name in ("check", "preview", "replay", "forget"))
 
 
-def test_a_dry_run_replays_what_a_run_would_and_marks_nothing(command, load, sandbox):
-    """It looked for rejects in its own new file: `replayed 0`, or a key that no reject had."""
+def test_dry_run_replay_marks_nothing(command, load, sandbox):
+    """A dry run replays what a run would and marks nothing.
+
+    It looked for rejects in its own new file: `replayed 0`, or a key that no reject had.
+    """
     load(
         [
             schema("profiles"),
@@ -758,16 +830,22 @@ def test_a_dry_run_replays_what_a_run_would_and_marks_nothing(command, load, san
     assert (code, "replayed 2 reject(s): delivered 2" in told) == (0, True), told
 
 
-def test_replay_refuses_a_code_that_the_unidentified_never_have(command):
-    """`--unidentified --code invalid_email` replayed 0, in green."""
+def test_unidentified_excludes_other_codes(command):
+    """Replay refuses a code that the unidentified never have.
+
+    `--unidentified --code invalid_email` replayed 0, in green.
+    """
     code, told = command("replay", "--unidentified", "--code", "invalid_email")
 
     assert code == 2
     assert "`no_identifier`" in told
 
 
-def test_a_preview_of_less_than_nothing_is_refused(command):
-    """It showed nothing of each stream, and said that -5 records are shown."""
+def test_negative_preview_limit_is_refused(command):
+    """A preview of less than nothing is refused.
+
+    It showed nothing of each stream, and said that -5 records are shown.
+    """
     code, told = command("preview", "--limit", "-5")
 
     assert code == 2
@@ -785,8 +863,10 @@ def test_a_preview_of_less_than_nothing_is_refused(command):
     ],
     ids=["401", "unknown partner", "413", "400 in unknown words", "API down"],
 )
-def test_check_blames_the_setting_that_an_answer_speaks_of(monkeypatch, config, error, path):
-    """A 413 was blamed on the key; a 400 in words that are not documented ended `check` without any.
+def test_check_blames_right_setting(monkeypatch, config, error, path):
+    """Check blames the setting that an answer speaks of.
+
+    A 413 was blamed on the key; a 400 in words that are not documented ended `check` without any.
 
     Where the API is down, it told of a STATE, as if there had been a run.
     """
@@ -814,13 +894,16 @@ def test_check_blames_the_setting_that_an_answer_speaks_of(monkeypatch, config, 
         pytest.param("ada@shop.example, person1@shop.example", id="one line"),
     ],
 )
-def test_addresses_are_read_as_people_export_them(listed):
-    """`forget` said that nothing is kept of them, and kept them."""
+def test_exported_address_lists_are_read(listed):
+    """Addresses are read as people export them. `forget` said that nothing is kept of them, and kept them."""
     assert Addresses([listed], None).found_in(json.dumps({"email": "person1@shop.example"}).encode()) == {1}
 
 
-def test_forget_reads_a_table_with_line_ends_of_any_system(command, load):
-    """With CR alone the whole list was one address that nobody has."""
+def test_forget_reads_any_line_end(command, load):
+    """Forget reads a table with line ends of any system.
+
+    With CR alone the whole list was one address that nobody has.
+    """
     load([schema("profiles"), record("profiles", profile(1, first_name=1)), record("profiles", profile(2))])
 
     code, told = command("forget", given='email;name\r"person1@shop.example";Ada\r')
@@ -839,8 +922,11 @@ def test_forget_reads_a_table_with_line_ends_of_any_system(command, load):
         pytest.param("crm-12345678\n12345\n", ["line 1 is not an address", "line 2 is not an address"], id="keys"),
     ],
 )
-def test_forget_says_what_is_no_address(command, load, given, said):
-    """`email` alone, the head of a table, removed the reject of which it named the field; a word was "not kept"."""
+def test_forget_reports_non_addresses(command, load, given, said):
+    """Forget says what is no address.
+
+    `email` alone, the head of a table, removed the reject of which it named the field; a word was "not kept".
+    """
     ended = load([schema("profiles"), record("profiles", profile(1, first_name=1))])
     (path,) = ended.data_dir.glob("*/rejects.jsonl")
     before = path.read_bytes()
@@ -852,8 +938,8 @@ def test_forget_says_what_is_no_address(command, load, given, said):
     assert "removed" not in told
 
 
-def test_forget_finds_in_the_ledger_a_domain_in_other_letters(command, load):
-    """The ledger knows digests of the address as it was sent."""
+def test_forget_finds_international_domains(command, load):
+    """Forget finds in the ledger a domain in other letters. The ledger knows digests of the address as it was sent."""
     load([schema("profiles"), record("profiles", profile(1, email="ada@xn--mnchen-3ya.example"))])
 
     _, told = command("forget", given="Ada@münchen.example\n")
@@ -862,15 +948,18 @@ def test_forget_finds_in_the_ledger_a_domain_in_other_letters(command, load):
 
 
 @pytest.mark.parametrize("other", ["neil@shop.example", "+491234567", "1234567"])
-def test_a_table_of_addresses_names_nobody_else(other):
-    """A number of a customer is no phone number, and a part of a local part no address."""
+def test_address_table_names_nobody_else(other):
+    """A table of addresses names nobody else.
+
+    A number of a customer is no phone number, and a part of a local part no address.
+    """
     listed = ["o'neil@shop.example,1234567", "a=neil@shop.example"]
 
     assert Addresses(listed, "DE").found_in(json.dumps({"x": other}).encode()) == set()
 
 
-def test_forget_cleans_all_else_where_the_ledger_is_damaged(command, load, tmp_path):
-    """It broke off there, and left the rejects as they were."""
+def test_forget_survives_damaged_ledger(command, load, tmp_path):
+    """Forget cleans all else where the ledger is damaged. It broke off there, and left the rejects as they were."""
     load([schema("profiles"), record("profiles", profile(1, first_name=1))])
     for path in (tmp_path / "data").glob("*/ledger.sqlite*"):
         path.unlink()

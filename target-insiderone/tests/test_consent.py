@@ -20,8 +20,11 @@ def sent_optins(sandbox):
 
 
 @pytest.mark.req("CO-05")
-def test_an_opt_in_is_sent_once_so_that_an_opt_out_inside_insider_one_stands(load, sandbox):
-    """An unrelated change of the profile must not opt somebody in again who opted out over there."""
+def test_optin_is_sent_once(load, sandbox):
+    """An opt-in is sent once so that an opt-out inside Insider One stands.
+
+    An unrelated change of the profile must not opt somebody in again who opted out over there.
+    """
     for name in ("First", "Second"):
         load([schema("profiles"), record("profiles", profile(1, first_name=name, subscriptions=consent()))])
 
@@ -30,8 +33,8 @@ def test_an_opt_in_is_sent_once_so_that_an_opt_out_inside_insider_one_stands(loa
 
 
 @pytest.mark.req("CO-05")
-def test_a_new_consent_is_sent_again(load, sandbox):
-    """Its timestamp differs, so the person has agreed anew."""
+def test_new_consent_is_sent(load, sandbox):
+    """A new consent is sent again. Its timestamp differs, so the person has agreed anew."""
     for at in ("2026-05-01T10:00:00+00:00", "2026-05-02T10:00:00+00:00"):
         load([schema("profiles"), record("profiles", profile(1, subscriptions=consent(at=at)))])
 
@@ -39,8 +42,8 @@ def test_a_new_consent_is_sent_again(load, sandbox):
 
 
 @pytest.mark.req("CO-05")
-def test_an_opt_out_is_always_sent(load, sandbox):
-    """Consent is law: a repeated opt-out harms nobody, a missing one does."""
+def test_optout_is_always_sent(load, sandbox):
+    """An opt-out is always sent. Consent is law: a repeated opt-out harms nobody, a missing one does."""
     for name in ("First", "Second"):
         load(
             [schema("profiles"), record("profiles", profile(1, first_name=name, subscriptions=consent("UNSUBSCRIBED")))]
@@ -50,8 +53,11 @@ def test_an_opt_out_is_always_sent(load, sandbox):
 
 
 @pytest.mark.req("CO-05")
-def test_an_opt_in_after_an_opt_out_is_sent(load, sandbox):
-    """If it was decided later: a copy of the profile that is not up to date may be read after the opt-out."""
+def test_optin_after_optout_is_sent(load, sandbox):
+    """An opt-in after an opt-out is sent.
+
+    If it was decided later: a copy of the profile that is not up to date may be read after the opt-out.
+    """
     opted_out, again = (f"2026-05-0{day}T10:00:00+00:00" for day in (3, 4))
     for subscriptions in (consent(), consent("UNSUBSCRIBED", opted_out), consent(), consent(at=again)):
         ended = load([schema("profiles"), record("profiles", profile(1, subscriptions=subscriptions))])
@@ -62,8 +68,11 @@ def test_an_opt_in_after_an_opt_out_is_sent(load, sandbox):
 
 
 @pytest.mark.req("CO-05", "CO-02")
-def test_an_opt_in_is_sent_again_once_its_suppression_is_lifted(load, sandbox):
-    """The consent never changed, but what was delivered last is the opt-out that the suppression caused."""
+def test_lifted_suppression_resends_optin(load, sandbox):
+    """An opt-in is sent again once its suppression is lifted.
+
+    The consent never changed, but what was delivered last is the opt-out that the suppression caused.
+    """
     suppressed = consent(suppression=[{"reason": "HARD_BOUNCE", "timestamp": "2026-05-02T10:00:00+00:00"}])
     for subscriptions in (consent(), suppressed, consent()):
         load([schema("profiles"), record("profiles", profile(1, subscriptions=subscriptions))])
@@ -72,8 +81,11 @@ def test_an_opt_in_is_sent_again_once_its_suppression_is_lifted(load, sandbox):
 
 
 @pytest.mark.req("CO-05", "CO-02")
-def test_an_opt_in_is_sent_again_if_an_opt_out_may_have_arrived(load, sandbox):
-    """Its answer was lost. If it did arrive, the opt-in of before is no longer what Insider One has."""
+def test_uncertain_optout_resends_optin(load, sandbox):
+    """An opt-in is sent again if an opt-out may have arrived.
+
+    Its answer was lost. If it did arrive, the opt-in of before is no longer what Insider One has.
+    """
     suppressed = consent(suppression=[{"reason": "HARD_BOUNCE", "timestamp": "2026-05-02T10:00:00+00:00"}])
     load([schema("profiles"), record("profiles", profile(1, subscriptions=consent()))])
     sandbox.fault("insiderone", kind="answer_lost", times=None)
@@ -86,8 +98,11 @@ def test_an_opt_in_is_sent_again_if_an_opt_out_may_have_arrived(load, sandbox):
 
 
 @pytest.mark.req("CO-05")
-def test_an_opt_in_that_a_lost_request_left_alone_is_not_sent_again(load, sandbox):
-    """An opt-out made inside Insider One survives also the failure of a run."""
+def test_unsent_optin_stays_unsent(load, sandbox):
+    """An opt-in that a lost request left alone is not sent again.
+
+    An opt-out made inside Insider One survives also the failure of a run.
+    """
     load([schema("profiles"), record("profiles", profile(1, subscriptions=consent()))])
     changed = [schema("profiles"), record("profiles", profile(1, first_name="Else", subscriptions=consent()))]
     sandbox.fault("insiderone", kind="answer_lost", times=None)
@@ -100,8 +115,11 @@ def test_an_opt_in_that_a_lost_request_left_alone_is_not_sent_again(load, sandbo
 
 
 @pytest.mark.req("CO-06")
-def test_an_older_read_never_overwrites_a_newer_one(load, sandbox):
-    """Profile and subscription flow may bring one person in any order; what was read later counts."""
+def test_older_read_never_overwrites(load, sandbox):
+    """An older read never overwrites a newer one.
+
+    Profile and subscription flow may bring one person in any order; what was read later counts.
+    """
     newer = record("subscription_changes", profile(1, subscriptions=consent("UNSUBSCRIBED")), "2026-06-01T10:05:00Z")
     older = record("profiles", profile(1, subscriptions=consent()), "2026-06-01T10:00:00Z")
 
@@ -119,8 +137,11 @@ def test_an_older_read_never_overwrites_a_newer_one(load, sandbox):
     [("email", "new.address@shop.example"), ("phone_number", "+905321234567")],
     ids=["email", "phone"],
 )
-def test_a_changed_identifier_is_counted_and_logged_by_id(load, field, value):
-    """An upsert would make a second user; who reads the log must learn of it, but not the address."""
+def test_changed_identifier_is_logged(load, field, value):
+    """A changed identifier is counted and logged by id.
+
+    An upsert would make a second user; who reads the log must learn of it, but not the address.
+    """
     load([schema("profiles"), record("profiles", profile(1, phone_number="+905320000000"))])
 
     ended = load(
@@ -133,8 +154,8 @@ def test_a_changed_identifier_is_counted_and_logged_by_id(load, field, value):
 
 
 @pytest.mark.req("CO-08")
-def test_an_identifier_that_is_new_or_gone_is_no_change(load):
-    """Only another value of the same kind makes a second user."""
+def test_new_identifier_is_no_change(load):
+    """An identifier that is new or gone is no change. Only another value of the same kind makes a second user."""
     load([schema("profiles"), record("profiles", profile(1))])
 
     ended = load([schema("profiles"), record("profiles", profile(1, phone_number="+905320000000"))])
@@ -143,8 +164,11 @@ def test_an_identifier_that_is_new_or_gone_is_no_change(load):
 
 
 @pytest.mark.req("CO-07")
-def test_the_global_unsubscribe_list_is_left_alone(load, sandbox):
-    """Opt-ins are attributes; nothing but the upsert endpoint is ever called for them."""
+def test_global_unsubscribes_stay(load, sandbox):
+    """The global unsubscribe list is left alone.
+
+    Opt-ins are attributes; nothing but the upsert endpoint is ever called for them.
+    """
     load([schema("profiles"), record("profiles", profile(1, subscriptions=consent("UNSUBSCRIBED")))])
 
     assert {request["path"] for request in sandbox.journal("insiderone")} == {"/api/user/v1/upsert"}

@@ -41,8 +41,11 @@ def held(sandbox):
 
 @pytest.mark.req("CO-05")
 @pytest.mark.parametrize("place", [0, 1], ids=["before the SCHEMA", "after it"])
-def test_with_a_lost_memory_opt_ins_of_before_are_withheld(load, sandbox, place):
-    """Ada opted out inside Insider One; nobody knows that any more, and her profile changes."""
+def test_lost_memory_withholds_optins(load, sandbox, place):
+    """With a lost memory opt-ins of before are withheld.
+
+    Ada opted out inside Insider One; nobody knows that any more, and her profile changes.
+    """
     messages = person(YES)
     messages.insert(place, BOOKMARK)
 
@@ -56,8 +59,11 @@ def test_with_a_lost_memory_opt_ins_of_before_are_withheld(load, sandbox, place)
 
 
 @pytest.mark.req("CO-05")
-def test_with_a_lost_memory_opt_outs_and_later_opt_ins_go(load, sandbox):
-    """What was decided after the memory began cannot have been delivered before."""
+def test_lost_memory_sends_later_decisions(load, sandbox):
+    """With a lost memory opt-outs and later opt-ins go.
+
+    What was decided after the memory began cannot have been delivered before.
+    """
     load([BOOKMARK, *person(YES)])
     load(person(NO, LATER))
     load(person(YES, from_now(seconds=30)))
@@ -66,8 +72,8 @@ def test_with_a_lost_memory_opt_outs_and_later_opt_ins_go(load, sandbox):
 
 
 @pytest.mark.req("CO-05")
-def test_a_setting_sends_what_was_withheld(load, sandbox):
-    """Who knows that nobody opts out over there may say so, also afterwards."""
+def test_setting_sends_withheld_optins(load, sandbox):
+    """A setting sends what was withheld. Who knows that nobody opts out over there may say so, also afterwards."""
     load([BOOKMARK, *person(YES)])
 
     load([BOOKMARK, *person(YES)], optins_without_memory="send", skip_unchanged=True)
@@ -81,8 +87,8 @@ def test_a_setting_sends_what_was_withheld(load, sandbox):
     [state({}), state({"events": {"replication_key_value": "2026"}}), state({"profiles": {}}), None],
     ids=["empty", "of another stream", "empty for the stream", "none"],
 )
-def test_a_first_sync_sends_opt_ins(load, sandbox, first):
-    """Also in later runs, whose STATE is not new."""
+def test_first_sync_sends_optins(load, sandbox, first):
+    """A first sync sends opt-ins. Also in later runs, whose STATE is not new."""
     load([*([first] if first else []), *person(YES)])
 
     load([BOOKMARK, schema("profiles"), record("profiles", profile(2, subscriptions=consent(YES)))])
@@ -92,8 +98,11 @@ def test_a_first_sync_sends_opt_ins(load, sandbox, first):
 
 @pytest.mark.req("CO-05")
 @pytest.mark.parametrize("nobody", [None, profile(9, email=None)], ids=["no record", "a record without identifier"])
-def test_a_first_sync_that_found_nobody_withholds_nothing(load, sandbox, nobody):
-    """Its own bookmark was taken for that of an earlier run, and every opt-in of before was withheld for ever."""
+def test_empty_first_sync_withholds_nothing(load, sandbox, nobody):
+    """A first sync that found nobody withholds nothing.
+
+    Its own bookmark was taken for that of an earlier run, and every opt-in of before was withheld for ever.
+    """
     records = [record("profiles", nobody)] if nobody else []
     load([schema("profiles"), *records, BOOKMARK], on_nothing_delivered="warn")
 
@@ -103,8 +112,11 @@ def test_a_first_sync_that_found_nobody_withholds_nothing(load, sandbox, nobody)
 
 
 @pytest.mark.req("CO-05")
-def test_a_lost_ledger_is_missed_whatever_the_name_of_the_stream(load, sandbox, config):
-    """Summaries hold names as they may be shown, and were asked for others; the log showed the name itself."""
+def test_lost_ledger_is_noticed(load, sandbox, config):
+    """A lost ledger is missed whatever the name of the stream.
+
+    Summaries hold names as they may be shown, and were asked for others; the log showed the name itself.
+    """
     stream = "clients 05321234567"
     messages = [message | {"stream": stream} for message in person(YES)]
     load(messages, stream_kinds={stream: "profile"})
@@ -120,8 +132,8 @@ def test_a_lost_ledger_is_missed_whatever_the_name_of_the_stream(load, sandbox, 
 
 
 @pytest.mark.req("CO-05")
-def test_a_ledger_that_is_gone_is_missed_without_a_state(load, sandbox, config):
-    """Other files of the data_dir tell of earlier runs."""
+def test_lost_ledger_without_state(load, sandbox, config):
+    """A ledger that is gone is missed without a state. Other files of the data_dir tell of earlier runs."""
     load(person(YES))
     Path(config["data_dir"], "klaviyo", "ledger.sqlite").unlink()
 
@@ -131,8 +143,8 @@ def test_a_ledger_that_is_gone_is_missed_without_a_state(load, sandbox, config):
 
 
 @pytest.mark.req("CO-05")
-def test_a_dry_run_is_no_earlier_run(load, sandbox):
-    """Trying it out before the first sync must not keep the opt-ins back."""
+def test_dry_run_is_no_run(load, sandbox):
+    """A dry run is no earlier run. Trying it out before the first sync must not keep the opt-ins back."""
     load(person(YES), dry_run=True)
 
     load(person(YES))
@@ -141,8 +153,8 @@ def test_a_dry_run_is_no_earlier_run(load, sandbox):
 
 
 @pytest.mark.req("CO-05", "CO-01")
-def test_words_that_are_no_consent_are_counted_and_said_once(load):
-    """Neither the word nor the person is shown."""
+def test_unknown_consent_warns_once(load):
+    """Words that are no consent are counted and said once. Neither the word nor the person is shown."""
     messages = [*person("OPTED_OUT"), record("profiles", profile(2, subscriptions=consent("OPTED_OUT")))]
 
     ended = load(messages)
@@ -153,8 +165,8 @@ def test_words_that_are_no_consent_are_counted_and_said_once(load):
 
 
 @pytest.mark.req("CO-05")
-def test_an_opt_in_replayed_with_a_lost_ledger_is_withheld(load, sandbox, config, tmp_path, target_command):
-    """A reject tells of earlier runs, too."""
+def test_replayed_optin_is_withheld(load, sandbox, config, tmp_path, target_command):
+    """An opt-in replayed with a lost ledger is withheld. A reject tells of earlier runs, too."""
     load(person(YES, email="none", first_name="Ada"))
     shutil.copy(tmp_path / "config.json", tmp_path / "lost.json")
     Path(config["data_dir"], "klaviyo", "ledger.sqlite").unlink()
@@ -170,8 +182,11 @@ def test_an_opt_in_replayed_with_a_lost_ledger_is_withheld(load, sandbox, config
 
 
 @pytest.mark.req("CO-06")
-def test_a_version_in_doubt_makes_no_opt_out_a_duplicate(load, sandbox):
-    """The newer version's run got no answer; it may never come again, and the opt-out's STATE passes."""
+def test_uncertain_version_blocks_no_optout(load, sandbox):
+    """A version in doubt makes no opt-out a duplicate.
+
+    The newer version's run got no answer; it may never come again, and the opt-out's STATE passes.
+    """
     sandbox.fault("insiderone", kind="status", status=500, times=None)
     load(person(YES, read_at="2026-06-01T10:05:00Z"), max_retry_seconds=1)
     sandbox.clear_faults()
@@ -182,8 +197,8 @@ def test_a_version_in_doubt_makes_no_opt_out_a_duplicate(load, sandbox):
 
 
 @pytest.mark.req("CO-06")
-def test_an_older_opt_in_does_not_undo_an_opt_out_in_doubt(load, sandbox):
-    """It has arrived, though no answer said so."""
+def test_uncertain_optout_resists_older_optin(load, sandbox):
+    """An older opt-in does not undo an opt-out in doubt. It has arrived, though no answer said so."""
     sandbox.fault("insiderone", kind="answer_lost", times=None)
     load(person(NO, LATER, read_at="2026-06-01T10:05:00Z"), max_retry_seconds=1)
     sandbox.clear_faults()
@@ -196,8 +211,11 @@ def test_an_older_opt_in_does_not_undo_an_opt_out_in_doubt(load, sandbox):
 
 @pytest.mark.req("CO-06")
 @pytest.mark.parametrize("ahead", [{"days": 3650}, {"minutes": 30}], ids=["years", "half an hour"])
-def test_a_reading_dated_ahead_of_now_freezes_nobody(load, sandbox, ahead):
-    """All later opt-outs were older than it, and dropped without a word."""
+def test_future_read_blocks_nobody(load, sandbox, ahead):
+    """A reading dated ahead of now freezes nobody.
+
+    All later opt-outs were older than it, and dropped without a word.
+    """
     first = load(person(YES, read_at=from_now(**ahead)))
 
     load(person(NO, LATER, read_at=from_now()))
@@ -208,8 +226,11 @@ def test_a_reading_dated_ahead_of_now_freezes_nobody(load, sandbox, ahead):
 
 
 @pytest.mark.req("CO-06")
-def test_a_ledger_whose_times_lie_ahead_freezes_nobody(load, sandbox, config):
-    """The clock was wrong when they were written, and has jumped back since."""
+def test_future_ledger_blocks_nobody(load, sandbox, config):
+    """A ledger whose times lie ahead freezes nobody.
+
+    The clock was wrong when they were written, and has jumped back since.
+    """
     load(person(YES))
     database = Database(f"sqlite:///{config['data_dir']}/klaviyo/ledger.sqlite", "insiderone")
     with database.transaction() as connection:
@@ -225,8 +246,11 @@ def test_a_ledger_whose_times_lie_ahead_freezes_nobody(load, sandbox, config):
 
 @pytest.mark.req("CO-06")
 @pytest.mark.parametrize("together", [True, False], ids=["in one batch", "in two runs"])
-def test_an_opt_out_is_not_dropped_for_a_clock_that_jumped_back(load, sandbox, together):
-    """It was decided later than the opt-in, whatever the clocks say of the readings; nothing else of it goes."""
+def test_clock_jump_keeps_optout(load, sandbox, together):
+    """An opt-out is not dropped for a clock that jumped back.
+
+    It was decided later than the opt-in, whatever the clocks say of the readings; nothing else of it goes.
+    """
     first = person(YES, read_at="2026-06-01T10:00:30Z", first_name="First")
     second = person(NO, LATER, read_at="2026-06-01T10:00:00Z", first_name="Second")
 
@@ -242,8 +266,8 @@ def test_an_opt_out_is_not_dropped_for_a_clock_that_jumped_back(load, sandbox, t
 
 @pytest.mark.req("CO-05", "CO-06")
 @pytest.mark.parametrize("at", ["2026-05-01T10:00:00+00:00", None], ids=["older", "without a time"])
-def test_a_stale_copy_in_one_batch_undoes_no_opt_out(load, sandbox, at):
-    """The version read last superseded the opt-out, which never went."""
+def test_stale_copy_keeps_optout(load, sandbox, at):
+    """A stale copy in one batch undoes no opt-out. The version read last superseded the opt-out, which never went."""
     stale = person(YES, at, read_at="2026-06-01T10:07:00Z", first_name="Stale")[1]
 
     load([*person(NO, LATER, read_at="2026-06-01T10:05:00Z"), stale])
@@ -254,8 +278,8 @@ def test_a_stale_copy_in_one_batch_undoes_no_opt_out(load, sandbox, at):
 
 
 @pytest.mark.req("CO-06")
-def test_an_older_opt_out_that_was_taken_back_stays_a_duplicate(load, sandbox):
-    """The newer reading knows a later decision."""
+def test_withdrawn_optout_stays_duplicate(load, sandbox):
+    """An older opt-out that was taken back stays a duplicate. The newer reading knows a later decision."""
     load(person(YES, LATER, read_at="2026-06-01T10:05:00Z"))
 
     late = load(person(NO))
@@ -320,8 +344,11 @@ NEWER = person(NO, LATER, read_at="2026-06-01T10:05:00Z", stream="subscription_c
         pytest.param(NEWER, OLDER, [None, False, False], id="the opt-out arrives last"),
     ],
 )
-def test_of_two_overlapping_requests_the_opt_out_stands(load, insider_one, first, second, arrived):
-    """Each looks once more after its answer; the second runs as a whole while the first waits for its answer."""
+def test_overlapping_requests_keep_optout(load, insider_one, first, second, arrived):
+    """Of two overlapping requests the opt-out stands.
+
+    Each looks once more after its answer; the second runs as a whole while the first waits for its answer.
+    """
     insider_one.during = staticmethod(lambda: load(second, api_url=insider_one.url))
 
     ended = load(first, api_url=insider_one.url)
@@ -331,8 +358,11 @@ def test_of_two_overlapping_requests_the_opt_out_stands(load, insider_one, first
 
 
 @pytest.mark.req("CO-06")
-def test_a_retry_looks_whether_a_newer_version_was_delivered_meanwhile(load, insider_one):
-    """The first attempt came to nothing, and the other flow delivered in between: the second must not go (CO-06)."""
+def test_retry_checks_for_newer_version(load, insider_one):
+    """A retry looks whether a newer version was delivered meanwhile.
+
+    The first attempt came to nothing, and the other flow delivered in between: the second must not go (CO-06).
+    """
     insider_one.status = 503
     insider_one.during = staticmethod(lambda: load(NEWER, api_url=insider_one.url))
 
@@ -345,8 +375,11 @@ def test_a_retry_looks_whether_a_newer_version_was_delivered_meanwhile(load, ins
 # -- the file
 
 
-def test_what_is_committed_outlives_a_crash_and_what_is_deleted_is_overwritten(tmp_path):
-    """Bytes of events are personal data, and their outcome must not be forgotten after a power failure."""
+def test_committed_survives_deleted_is_overwritten(tmp_path):
+    """What is committed outlives a crash and what is deleted is overwritten.
+
+    Bytes of events are personal data, and their outcome must not be forgotten after a power failure.
+    """
     database = Database(f"sqlite:///{tmp_path}/ledger.sqlite", "insiderone")
     with database.transaction() as connection:
         pragmas = {
@@ -358,8 +391,11 @@ def test_what_is_committed_outlives_a_crash_and_what_is_deleted_is_overwritten(t
     assert pragmas == {"synchronous": 1, "secure_delete": 1, "journal_mode": "wal"}
 
 
-def test_bytes_of_events_are_gone_from_the_file_once_their_outcome_is_known(tmp_path):
-    """What SQLite deletes it leaves in the file, unless it is told to overwrite it."""
+def test_settled_event_bytes_are_erased(tmp_path):
+    """Bytes of events are gone from the file once their outcome is known.
+
+    What SQLite deletes it leaves in the file, unless it is told to overwrite it.
+    """
     ledger = Ledger(f"sqlite:///{tmp_path}/ledger.sqlite", "insiderone")
     ledger.events.intend([(bytes([number]) * 16, b"c" * 16, b"canary" * 500) for number in range(20)])
     ledger.events.settle([bytes([number]) * 16 for number in range(20)], [])

@@ -65,16 +65,19 @@ def test_consent_decides_the_optin(channel, consent, transform, sent):
     [("OPTED_OUT", True), (0, True), (["UNSUBSCRIBED"], True), ("PENDING", False), ("", False), (None, False)],
     ids=repr,
 )
-def test_consent_in_unknown_words_is_noted(consent, is_noted):
-    """Opt-outs were lost without a word where somebody wrote them in words of their own."""
+def test_unknown_consent_is_noted(consent, is_noted):
+    """Consent in unknown words is noted.
+
+    Opt-outs were lost without a word where somebody wrote them in words of their own.
+    """
     notes = map_profile(agreed("email", consent), optin("email")).notes
 
     assert notes == ((("unknown_consent", "subscriptions.email.marketing"),) if is_noted else ())
 
 
 @pytest.mark.req("CO-01")
-def test_consent_in_a_property_can_be_translated():
-    """As the hint of `unknown_consent` says."""
+def test_property_consent_can_be_translated():
+    """Consent in a property can be translated. As the hint of `unknown_consent` says."""
     row = {"source_field": "agreed", "attribute": "email_optin"}
     row["transform"] = ['map:{"OPTED_OUT": "UNSUBSCRIBED", "*": "PENDING"}', "consent"]
 
@@ -84,8 +87,8 @@ def test_consent_in_a_property_can_be_translated():
 
 
 @pytest.mark.req("CO-01")
-def test_consent_may_be_named_by_its_own_path():
-    """``...marketing.consent`` reads as naturally as ``...marketing``."""
+def test_consent_path_may_be_named():
+    """Consent may be named by its own path. ``...marketing.consent`` reads as naturally as ``...marketing``."""
     row = optin("email", source="subscriptions.{}.marketing.consent")
 
     mapped = map_profile(agreed("email", "SUBSCRIBED"), row)
@@ -96,8 +99,11 @@ def test_consent_may_be_named_by_its_own_path():
 @pytest.mark.req("CO-02")
 @pytest.mark.parametrize("source", ["subscriptions.{}.marketing", "subscriptions.{}.marketing.consent"])
 @pytest.mark.parametrize("reason", ["HARD_BOUNCE", "INVALID_EMAIL", "SPAM_COMPLAINT", "UNSUBSCRIBE", "USER_SUPPRESSED"])
-def test_suppression_is_an_optout_whatever_the_consent(source, reason):
-    """Klaviyo would not write to that person either; ``can_receive_...`` may still say otherwise."""
+def test_suppression_is_an_optout(source, reason):
+    """Suppression is an optout whatever the consent.
+
+    Klaviyo would not write to that person either; ``can_receive_...`` may still say otherwise.
+    """
     record = agreed(
         "email", "SUBSCRIBED", can_receive_email_marketing=True, suppression=[{"reason": reason, "timestamp": "2026"}]
     )
@@ -134,8 +140,11 @@ def test_no_subscriptions_no_optin(record, null_handling):
 
 @pytest.mark.req("CO-03")
 @pytest.mark.parametrize("phone", [None, "", "12"], ids=["none", "empty", "invalid"])
-def test_sms_optin_needs_a_phone_identifier(phone):
-    """A permission without a number would pass to the next number that the profile gets."""
+def test_sms_optin_needs_phone(phone):
+    """`sms_optin` needs a phone identifier.
+
+    A permission without a number would pass to the next number that the profile gets.
+    """
     mapped = map_profile({**agreed("sms", "SUBSCRIBED"), "phone_number": phone}, optin("sms"))
 
     assert "sms_optin" not in mapped.user["attributes"]
@@ -144,8 +153,8 @@ def test_sms_optin_needs_a_phone_identifier(phone):
 
 
 @pytest.mark.req("CO-03")
-def test_sms_optout_is_sent_without_a_phone_identifier():
-    """A no harms nobody."""
+def test_sms_optout_needs_no_phone():
+    """`sms_optin: false` is sent without a phone identifier. A no harms nobody."""
     mapped = map_profile({**agreed("sms", "UNSUBSCRIBED"), "phone_number": None}, optin("sms"))
 
     assert mapped.user["attributes"]["sms_optin"] is False
@@ -164,8 +173,11 @@ def test_gdpr_optin_is_never_derived(consent):
     assert set(attributes["custom"]) == {"klaviyo_id"}
 
 
-def test_optins_carry_what_tells_one_decision_from_the_next():
-    """The caller sends an opt-in again only when value or time differ from what was delivered."""
+def test_optins_identify_their_decision():
+    """Optins carry what tells one decision from the next.
+
+    The caller sends an opt-in again only when value or time differ from what was delivered.
+    """
     record = {
         "subscriptions": {
             "email": {"marketing": {"consent": "SUBSCRIBED", "consent_timestamp": "2026-08-14T09:12:40+00:00"}},
@@ -183,16 +195,22 @@ def test_optins_carry_what_tells_one_decision_from_the_next():
 
 
 @pytest.mark.parametrize("given", ["true", "yes", 1, "SUBSCRIBED", [True]], ids=repr)
-def test_optin_without_a_transform_takes_booleans_only(given):
-    """An opt-in is not guessed: ``transform: boolean`` says what a word means."""
+def test_plain_optin_needs_boolean(given):
+    """Optin without a transform takes booleans only.
+
+    An opt-in is not guessed: ``transform: boolean`` says what a word means.
+    """
     mapped = map_profile({"properties": {"agreed": given}}, {"source_field": "agreed", "attribute": "email_optin"})
 
     assert "email_optin" not in mapped.user["attributes"]
     assert mapped.notes == (("not_a_boolean", "agreed"),)
 
 
-def test_optin_from_a_property_counts_as_a_decision_too():
-    """Shops that keep consent in a property get the same protection of later opt-outs."""
+def test_property_optin_is_a_decision():
+    """Optin from a property counts as a decision too.
+
+    Shops that keep consent in a property get the same protection of later opt-outs.
+    """
     row = {"source_field": "agreed", "attribute": "email_optin", "transform": "boolean"}
 
     mapped = map_profile({"properties": {"agreed": "yes"}}, row)

@@ -21,8 +21,11 @@ def body_sizes(sandbox):
 
 
 @pytest.mark.req("IN-57", "IN-59")
-def test_batches_hold_a_thousand_users_and_all_arrive(load, sandbox):
-    """The API takes 1,000 users a request: fewer requests would be refused, more would be slow."""
+def test_batches_hold_thousand_users(load, sandbox):
+    """Batches hold a thousand users and all arrive.
+
+    The API takes 1,000 users a request: fewer requests would be refused, more would be slow.
+    """
     profiles = [record("profiles", profile(number)) for number in range(2_500)]
 
     ended = load([schema("profiles"), *profiles, state({"n": 1})], max_parallel_requests=1)
@@ -34,8 +37,11 @@ def test_batches_hold_a_thousand_users_and_all_arrive(load, sandbox):
 
 
 @pytest.mark.req("IN-57")
-def test_batches_are_cut_by_bytes_of_the_encoded_body(load, sandbox):
-    """5,000,000 bytes of UTF-8 are the limit, whatever the number of users; text of two-byte letters counts double."""
+def test_batches_are_limited_by_bytes(load, sandbox):
+    """Batches are cut by bytes of the encoded body.
+
+    5,000,000 bytes of UTF-8 are the limit, whatever the number of users; text of two-byte letters counts double.
+    """
     profiles = [record("profiles", profile(number, first_name="ş" * 40_000)) for number in range(100)]
 
     ended = load([schema("profiles"), *profiles], max_parallel_requests=1)
@@ -46,8 +52,8 @@ def test_batches_are_cut_by_bytes_of_the_encoded_body(load, sandbox):
 
 
 @pytest.mark.req("IN-57")
-def test_batch_size_bytes_is_never_exceeded(load, sandbox):
-    """A smaller limit than the API's is kept to the byte as well."""
+def test_batch_bytes_are_never_exceeded(load, sandbox):
+    """`batch_size_bytes` is never exceeded. A smaller limit than the API's is kept to the byte as well."""
     profiles = [record("profiles", profile(number, first_name="ş" * (number * 37 % 900))) for number in range(400)]
 
     load([schema("profiles"), *profiles], batch_size_bytes=10_000, max_parallel_requests=2)
@@ -56,8 +62,8 @@ def test_batch_size_bytes_is_never_exceeded(load, sandbox):
     assert 5_000 < max(body_sizes(sandbox)) <= 10_000
 
 
-def test_a_user_larger_than_a_request_is_rejected_alone(load):
-    """Nothing can carry it, so it must not stop the others."""
+def test_oversized_user_is_rejected(load):
+    """A user larger than a request is rejected alone. Nothing can carry it, so it must not stop the others."""
     records = [record("profiles", profile(1, first_name="x" * 5_100_000)), record("profiles", profile(2))]
 
     ended = load([schema("profiles"), *records])
@@ -67,8 +73,11 @@ def test_a_user_larger_than_a_request_is_rejected_alone(load):
 
 
 @pytest.mark.req("IN-58", "IN-59")
-def test_users_refused_by_position_become_rejects(load, sandbox, config):
-    """A 200 can hide refusals; they are read by position, and the others of the batch count as delivered."""
+def test_refused_users_become_rejects(load, sandbox, config):
+    """Users refused by position become rejects.
+
+    A 200 can hide refusals; they are read by position, and the others of the batch count as delivered.
+    """
     config["identifier_mappings"] = [{"identifier_type": "custom.klaviyo_id", "source_field": "id"}]
     refusal = {
         "data": {
@@ -103,8 +112,11 @@ def test_users_refused_by_position_become_rejects(load, sandbox, config):
         pytest.param({}, id="no counts at all"),
     ],
 )
-def test_an_answer_that_does_not_add_up_fails_the_run(load, sandbox, data):
-    """What became of the rows is unknown then, and unknown must not pass as success."""
+def test_mismatched_answer_fails_run(load, sandbox, data):
+    """An answer that does not add up fails the run.
+
+    What became of the rows is unknown then, and unknown must not pass as success.
+    """
     sandbox.fault("insiderone", kind="status", status=200, body=json.dumps({"data": data}))
 
     records = [record("profiles", profile(1)), record("profiles", profile(2))]
@@ -117,8 +129,11 @@ def test_an_answer_that_does_not_add_up_fails_the_run(load, sandbox, data):
     assert "exit code 1" in ended.logs
 
 
-def test_a_refused_event_spares_the_users_other_events(load, sandbox):
-    """One invalid event fails its whole user, so the others have to go again without it."""
+def test_refused_event_spares_others(load, sandbox):
+    """A refused event spares the users other events.
+
+    One invalid event fails its whole user, so the others have to go again without it.
+    """
     refusal = {
         "data": {
             "successful": {},
@@ -141,8 +156,11 @@ def test_a_refused_event_spares_the_users_other_events(load, sandbox):
     assert [(reject["event_type"], reject["line"]) for reject in ended.rejects] == [("purchase", 2)]
 
 
-def test_an_answer_that_names_one_event_at_a_time_costs_few_requests(load):
-    """The rest went again as a whole for each event that was refused: 5,200 bad lines made as many requests of 5 MB."""
+def test_piecemeal_refusals_cost_few_requests(load):
+    """An answer that names one event at a time costs few requests.
+
+    The rest went again as a whole for each event that was refused: 5,200 bad lines made as many requests of 5 MB.
+    """
 
     def refuse_first(_method: str, _path: str, body: dict[str, Any]) -> tuple[int, Any]:
         bad = {f"users.{place}.events.0.event_params": ["no"] for place in range(len(body["users"]))}
@@ -156,8 +174,11 @@ def test_an_answer_that_names_one_event_at_a_time_costs_few_requests(load):
 
 
 @pytest.mark.req("IN-60")
-def test_a_400_that_names_no_row_is_narrowed_down(load, sandbox):
-    """One bad row of 64 costs itself only, and at most 2 * log2(64) + 1 requests more."""
+def test_nameless_400_is_bisected(load, sandbox):
+    """A 400 that names no row is narrowed down.
+
+    One bad row of 64 costs itself only, and at most 2 * log2(64) + 1 requests more.
+    """
     sandbox.fault(
         "insiderone", kind="status", status=400, body='{"error": "cannot be stored"}', query="person40@", times=None
     )
@@ -172,8 +193,11 @@ def test_a_400_that_names_no_row_is_narrowed_down(load, sandbox):
 
 
 @pytest.mark.req("IN-60")
-def test_many_bad_rows_with_one_text_do_not_block_their_stream(load, sandbox):
-    """Twenty rows with one text were taken for the fault of the request, although half of it would have passed."""
+def test_bad_rows_block_no_stream(load, sandbox):
+    """Many bad rows with one text do not block their stream.
+
+    Twenty rows with one text were taken for the fault of the request, although half of it would have passed.
+    """
     sandbox.fault(
         "insiderone", kind="status", status=400, body='{"error": "cannot be stored"}', query="odd", times=None
     )
@@ -189,8 +213,11 @@ def test_many_bad_rows_with_one_text_do_not_block_their_stream(load, sandbox):
 @pytest.mark.req("IN-60")
 @pytest.mark.parametrize("lanes", [1, 3])
 @pytest.mark.parametrize("stream", ["profiles", "events"])
-def test_bad_rows_that_fill_whole_small_batches_do_not_block_their_stream(load, sandbox, stream, lanes):
-    """Each batch was judged alone: the fifth of five rows stopped the run, and every run after it."""
+def test_bad_small_batches_block_nothing(load, sandbox, stream, lanes):
+    """Bad rows that fill whole small batches do not block their stream.
+
+    Each batch was judged alone: the fifth of five rows stopped the run, and every run after it.
+    """
     sandbox.fault(
         "insiderone", kind="status", status=400, body='{"error": "cannot be stored"}', query="odd", times=None
     )
@@ -212,8 +239,11 @@ def order_of(number, email):
 
 
 @pytest.mark.req("IN-60")
-def test_twenty_rows_with_one_text_are_not_the_rows_fault(load, sandbox):
-    """Then the request as such is refused, and turning the whole input into rejects would lose it."""
+def test_uniform_refusals_blame_request(load, sandbox):
+    """Twenty rows with one text are not the rows fault.
+
+    Then the request as such is refused, and turning the whole input into rejects would lose it.
+    """
     sandbox.fault("insiderone", kind="status", status=400, body='{"error": "no such thing"}', times=None)
     profiles = [record("profiles", profile(number)) for number in range(100)]
 
@@ -226,8 +256,11 @@ def test_twenty_rows_with_one_text_are_not_the_rows_fault(load, sandbox):
 
 @pytest.mark.req("IN-60")
 @pytest.mark.parametrize("lanes", [1, 3])
-def test_small_batches_that_are_all_refused_stop_the_run(load, sandbox, lanes):
-    """They wait for one that is accepted until the input ends, and no longer."""
+def test_refused_small_batches_stop_run(load, sandbox, lanes):
+    """Small batches that are all refused stop the run.
+
+    They wait for one that is accepted until the input ends, and no longer.
+    """
     sandbox.fault("insiderone", kind="status", status=400, body='{"error": "no such thing"}', times=None)
     profiles = [record("profiles", profile(number)) for number in range(300)]
 
@@ -249,8 +282,11 @@ def test_small_batches_that_are_all_refused_stop_the_run(load, sandbox, lanes):
         pytest.param(400, '{"error":"users must be defined: bad request"}', "no users", id="no users"),
     ],
 )
-def test_refused_requests_stop_at_once_with_advice(load, sandbox, status, body, advice):
-    """Insider One asks to stop sending; every further request would be refused, and none of it is the rows' fault."""
+def test_refused_request_stops_with_advice(load, sandbox, status, body, advice):
+    """Refused requests stop at once with advice.
+
+    Insider One asks to stop sending; every further request would be refused, and none of it is the rows' fault.
+    """
     sandbox.fault("insiderone", kind="status", status=status, body=body, times=None)
 
     ended = load(
@@ -269,8 +305,11 @@ def test_refused_requests_stop_at_once_with_advice(load, sandbox, status, body, 
 @pytest.mark.parametrize(
     ("status", "advice"), [pytest.param(403, "allow-list", id="403"), pytest.param(404, "api_url", id="wrong address")]
 )
-def test_a_status_that_meets_everything_stops_soon_with_advice(load, sandbox, status, advice):
-    """It is no row's fault then: no rejects, no STATE, and few requests."""
+def test_general_refusal_stops_soon(load, sandbox, status, advice):
+    """A status that meets everything stops soon with advice.
+
+    It is no row's fault then: no rejects, no STATE, and few requests.
+    """
     sandbox.fault("insiderone", kind="status", status=status, body="no", times=None)
 
     ended = load([schema("profiles"), *(record("profiles", profile(number)) for number in range(10)), state({})])
@@ -285,8 +324,11 @@ def test_a_status_that_meets_everything_stops_soon_with_advice(load, sandbox, st
     ("stream", "status", "code"),
     [("profiles", 403, "refused_request"), ("profiles", 500, "unanswered"), ("events", 500, "unanswered")],
 )
-def test_a_row_that_meets_another_status_does_not_block_its_stream(load, sandbox, stream, status, code):
-    """A firewall, or a server that breaks at one row, ended this run with nothing delivered, and every run after it."""
+def test_odd_status_blocks_no_stream(load, sandbox, stream, status, code):
+    """A row that meets another status does not block its stream.
+
+    A firewall, or a server that breaks at one row, ended this run with nothing delivered, and every run after it.
+    """
     sandbox.fault("insiderone", kind="status", status=status, body="<html>", query="odd", times=None)
     made = {"profiles": lambda number, email: profile(number, email=email), "events": order_of}[stream]
     records = [record(stream, made(number, f"{'odd' * (number == 3)}{number}@shop.example")) for number in range(40)]
@@ -319,8 +361,11 @@ def test_a_row_that_meets_another_status_does_not_block_its_stream(load, sandbox
         pytest.param({"kind": "answer_lost"}, id="applied, but the answer was lost"),
     ],
 )
-def test_passing_faults_are_retried_and_nothing_is_stored_twice(load, sandbox, fault):
-    """A fault of a moment is not the user's business; the same bytes go again, which Insider One stores once."""
+def test_temporary_faults_store_once(load, sandbox, fault):
+    """Passing faults are retried and nothing is stored twice.
+
+    A fault of a moment is not the user's business; the same bytes go again, which Insider One stores once.
+    """
     sandbox.fault("insiderone", **fault)
 
     ended = load([schema("events"), record("events", order(1, items=2)), state({"n": 1})])
@@ -334,8 +379,11 @@ def test_passing_faults_are_retried_and_nothing_is_stored_twice(load, sandbox, f
 
 
 @pytest.mark.req("IN-60")
-def test_a_retry_after_beyond_the_budget_ends_the_run_and_names_the_time(load, sandbox):
-    """Waiting for hours blocks an orchestrator; the message says when to come back."""
+def test_long_retry_after_ends_run(load, sandbox):
+    """A Retry-After beyond the budget ends the run and names the time.
+
+    Waiting for hours blocks an orchestrator; the message says when to come back.
+    """
     sandbox.fault("insiderone", kind="status", status=429, headers={"Retry-After": "7200"}, times=None)
 
     ended = load([schema("profiles"), record("profiles", profile(1)), state({})])
@@ -347,8 +395,8 @@ def test_a_retry_after_beyond_the_budget_ends_the_run_and_names_the_time(load, s
 
 
 @pytest.mark.req("IN-37", "IN-38")
-def test_skip_hook_is_on_every_request_and_its_condition_is_said_once(load, sandbox):
-    """A request without the flag would start journeys."""
+def test_skip_hook_on_every_request(load, sandbox):
+    """Skip_hook is on every request and its condition is said once. A request without the flag would start journeys."""
     records = [record("profiles", profile(number)) for number in range(30)]
 
     ended = load([schema("profiles"), *records], skip_hook=True, batch_size_rows=5)
@@ -358,8 +406,11 @@ def test_skip_hook_is_on_every_request_and_its_condition_is_said_once(load, sand
 
 
 @pytest.mark.req("IN-37")
-def test_old_events_travel_apart_with_skip_hook(load, sandbox):
-    """A backfill, or an event that arrives late, starts no journey; a fresh one does."""
+def test_old_events_are_sent_apart(load, sandbox):
+    """Old events travel apart with skip_hook.
+
+    A backfill, or an event that arrives late, starts no journey; a fresh one does.
+    """
     fresh, late = order(1), order(2, datetime=hours_ago(30))
 
     ended = load([schema("events"), record("events", fresh), record("events", late)], max_parallel_requests=1)
@@ -381,8 +432,11 @@ def test_old_events_travel_apart_with_skip_hook(load, sandbox):
         pytest.param({"updated": hours_ago(30)}, {"skip_hook_older_than_hours": 48}, False, id="within two days"),
     ],
 )
-def test_profiles_that_changed_long_ago_travel_apart_with_skip_hook(load, sandbox, fields, settings, flag):
-    """A backfill of profiles started the journeys of everybody: only events carried the flag."""
+def test_old_profiles_are_sent_apart(load, sandbox, fields, settings, flag):
+    """Profiles that changed long ago travel apart with skip_hook.
+
+    A backfill of profiles started the journeys of everybody: only events carried the flag.
+    """
     people = [record("profiles", profile(1, **fields)), record("profiles", profile(2, updated=hours_ago(1)))]
 
     ended = load([schema("profiles"), *people], max_parallel_requests=1, **settings)
@@ -396,8 +450,10 @@ def test_profiles_that_changed_long_ago_travel_apart_with_skip_hook(load, sandbo
     assert "WARNING" not in "".join(line for line in ended.logs.splitlines() if "must have enabled" in line)
 
 
-def test_versions_of_a_profile_keep_their_order_across_requests(load, sandbox):
-    """Old and new versions travel in requests of their own, which must not pass one another.
+def test_version_order_across_requests(load, sandbox):
+    """Versions of a profile keep their order across requests.
+
+    Old and new versions travel in requests of their own, which must not pass one another.
 
     The batch of the new ones is begun first here, so without care it would go before or after the others.
     """
@@ -419,16 +475,19 @@ def test_versions_of_a_profile_keep_their_order_across_requests(load, sandbox):
     assert names == ["Old", "New", "Older"]
 
 
-def test_a_profile_field_that_events_lack_is_said_once(load):
-    """Without it people are not recognised by their phone number, and only the tap's settings can change that."""
+def test_missing_profile_field_warns_once(load):
+    """A profile field that events lack is said once.
+
+    Without it people are not recognised by their phone number, and only the tap's settings can change that.
+    """
     ended = load([schema("events"), *(record("events", order(number)) for number in range(5))])
 
     assert ended.logs.count("add it to the tap's event_profile_fields") == 1
     assert ended.summary["streams"]["events"]["notes"]["profile_field_missing phone_number"] == 5
 
 
-def test_more_custom_attributes_than_insider_one_keeps_are_said_once(load, config):
-    """It drops what exceeds its limit without a word."""
+def test_attribute_excess_warns_once(load, config):
+    """More custom attributes than Insider One keeps are said once. It drops what exceeds its limit without a word."""
     config["attribute_mappings"] = [{"source_field": "properties.*", "attribute": "*"}]
     people = [profile(number, properties={f"p{place}": place for place in range(81)}) for number in range(3)]
 
@@ -438,8 +497,8 @@ def test_more_custom_attributes_than_insider_one_keeps_are_said_once(load, confi
     assert ended.counts("profiles") == {"read": 3, "delivered": 3}
 
 
-def test_a_missing_currency_is_said_once(load):
-    """A purchase without one is accepted, and of little use."""
+def test_missing_currency_warns_once(load):
+    """A missing currency is said once. A purchase without one is accepted, and of little use."""
     bought = [order(number) for number in range(3)]
     for one in bought:
         del one["event_properties"]["$value_currency"]
@@ -454,16 +513,19 @@ def test_a_missing_currency_is_said_once(load):
     assert "set default_currency" not in helped.logs
 
 
-def test_old_events_go_plainly_when_the_limit_is_off(load, sandbox):
-    """0 switches the separation off."""
+def test_disabled_limit_sends_plainly(load, sandbox):
+    """Old events go plainly when the limit is off. 0 switches the separation off."""
     load([schema("events"), record("events", order(2, datetime=hours_ago(30)))], skip_hook_older_than_hours=0)
 
     assert [body.get("skip_hook") for body in upserts(sandbox)] == [None]
 
 
 @pytest.mark.req("IN-61")
-def test_states_wait_for_the_records_before_them(load, sandbox):
-    """A STATE that passes an unsettled record would lose it: here the second batch is never taken."""
+def test_states_wait_for_their_records(load, sandbox):
+    """States wait for the records before them.
+
+    A STATE that passes an unsettled record would lose it: here the second batch is never taken.
+    """
     sandbox.fault("insiderone", kind="status", status=403, skip=1, times=None)
     first = [record("profiles", profile(number)) for number in range(10)]
     second = [record("profiles", profile(number)) for number in range(10, 20)]
@@ -480,8 +542,11 @@ def test_states_wait_for_the_records_before_them(load, sandbox):
 
 
 @pytest.mark.req("IN-61")
-def test_no_more_than_ten_thousand_records_wait_for_their_state(load, sandbox):
-    """A run that dies has to repeat little: with a slow API, too, a STATE follows its records closely."""
+def test_waiting_records_are_bounded(load, sandbox):
+    """No more than ten thousand records wait for their state.
+
+    A run that dies has to repeat little: with a slow API, too, a STATE follows its records closely.
+    """
     sandbox.latency("insiderone", 0.05)
     sandbox.fault("insiderone", kind="status", status=401, skip=14, times=None)
     messages = [schema("profiles")]
@@ -499,8 +564,8 @@ def test_no_more_than_ten_thousand_records_wait_for_their_state(load, sandbox):
     assert ended.states[-1]["bookmarks"]["n"] > counts["read"] - 10_000
 
 
-def test_unmapped_and_equal_states_are_not_repeated(load):
-    """Orchestrators store every line; an unchanged STATE says nothing."""
+def test_equal_states_are_written_once(load):
+    """Unmapped and equal states are not repeated. Orchestrators store every line; an unchanged STATE says nothing."""
     ended = load(
         [schema("profiles"), state({"n": 1}), state({"n": 1}), record("profiles", profile(1)), state({"n": 2})]
     )
@@ -508,8 +573,11 @@ def test_unmapped_and_equal_states_are_not_repeated(load):
     assert ended.states == [{"bookmarks": {"n": 1}}, {"bookmarks": {"n": 2}}]
 
 
-def test_the_later_of_two_versions_in_a_batch_is_written_once(load, sandbox):
-    """Two versions of one profile in one request would race inside Insider One."""
+def test_later_version_is_written_once(load, sandbox):
+    """The later of two versions in a batch is written once.
+
+    Two versions of one profile in one request would race inside Insider One.
+    """
     versions = [record("profiles", profile(1, first_name=name)) for name in ("Old", "New")]
 
     ended = load([schema("profiles"), *versions])
@@ -519,8 +587,11 @@ def test_the_later_of_two_versions_in_a_batch_is_written_once(load, sandbox):
     assert sum(len(body["users"]) for body in upserts(sandbox)) == 1
 
 
-def test_a_person_keeps_the_order_over_many_parallel_requests(load, sandbox):
-    """The newest version of everybody must be the one that stays."""
+def test_parallel_requests_keep_order(load, sandbox):
+    """A person keeps the order over many parallel requests.
+
+    The newest version of everybody must be the one that stays.
+    """
     rounds = [
         record("profiles", profile(number, first_name=f"Version {version}"), f"2026-06-01T10:{version:02}:00Z")
         for version in range(20)
@@ -546,8 +617,11 @@ def test_same_record_same_bytes(load, sandbox):
 
 
 @pytest.mark.req("IN-47", "C-3")
-def test_delivered_events_are_known_in_the_next_run(load, sandbox):
-    """The tap's look-back reads events again on purpose; the ledger keeps them from reaching Insider One again."""
+def test_next_run_knows_delivered_events(load, sandbox):
+    """Delivered events are known in the next run.
+
+    The tap's look-back reads events again on purpose; the ledger keeps them from reaching Insider One again.
+    """
     messages = [schema("events"), record("events", order(1, items=2))]
     load(messages)
 
@@ -558,8 +632,11 @@ def test_delivered_events_are_known_in_the_next_run(load, sandbox):
 
 
 @pytest.mark.req("C-4")
-def test_an_event_that_changed_after_delivery_is_counted_not_repeated(load, sandbox):
-    """Klaviyo fills attributions in later; a second purchase would be worse than a missing detail."""
+def test_changed_event_is_only_counted(load, sandbox):
+    """An event that changed after delivery is counted not repeated.
+
+    Klaviyo fills attributions in later; a second purchase would be worse than a missing detail.
+    """
     load([schema("events"), record("events", order(1))])
     changed = order(1)
     changed["event_properties"]["Items"][0]["Quantity"] = 9
@@ -572,8 +649,11 @@ def test_an_event_that_changed_after_delivery_is_counted_not_repeated(load, sand
 
 
 @pytest.mark.req("IN-15")
-def test_profiles_are_written_on_every_sync_unless_skip_unchanged(load):
-    """Insider One's own integration writes always; whoever wants less traffic says so."""
+def test_profiles_are_written_every_sync(load):
+    """Profiles are written on every sync unless `skip_unchanged`.
+
+    Insider One's own integration writes always; whoever wants less traffic says so.
+    """
     messages = [schema("profiles"), record("profiles", profile(1))]
     load(messages)
 
@@ -587,8 +667,11 @@ def test_profiles_are_written_on_every_sync_unless_skip_unchanged(load):
 
 
 @pytest.mark.req("IN-15")
-def test_a_version_whose_answer_was_lost_counts_as_unknown(load, sandbox):
-    """It may have arrived: so what was delivered before it is no longer what Insider One has."""
+def test_lost_answer_means_unknown(load, sandbox):
+    """A version whose answer was lost counts as unknown.
+
+    It may have arrived: so what was delivered before it is no longer what Insider One has.
+    """
     old, new = ([schema("profiles"), record("profiles", profile(1, first_name=name))] for name in ("Old", "New"))
     load(old)
     sandbox.fault("insiderone", kind="answer_lost", times=None)
@@ -602,8 +685,11 @@ def test_a_version_whose_answer_was_lost_counts_as_unknown(load, sandbox):
     assert sandbox.users()[0]["attributes"]["name"] == "Old"
 
 
-def test_dry_run_writes_the_requests_that_would_be_sent(load, sandbox, tmp_path):
-    """Byte for byte what the real run sends; no STATE, no request, and the ledger does not learn from it."""
+def test_dry_run_writes_requests(load, sandbox, tmp_path):
+    """Dry run writes the requests that would be sent.
+
+    Byte for byte what the real run sends; no STATE, no request, and the ledger does not learn from it.
+    """
     messages = [
         schema("profiles"),
         *(record("profiles", profile(number)) for number in range(5)),
@@ -625,8 +711,11 @@ def test_dry_run_writes_the_requests_that_would_be_sent(load, sandbox, tmp_path)
 
 
 @pytest.mark.req("IN-19")
-def test_deleting_what_became_null_uses_the_delete_api(load, sandbox):
-    """An upsert cannot clear an attribute; absent and null are cleared alike with null_handling: delete."""
+def test_nulls_use_delete_api(load, sandbox):
+    """Deleting what became null uses the delete API.
+
+    An upsert cannot clear an attribute; absent and null are cleared alike with null_handling: delete.
+    """
     load([schema("profiles"), record("profiles", profile(1))])
 
     ended = load([schema("profiles"), record("profiles", profile(1, first_name=None))], null_handling="delete")

@@ -75,8 +75,11 @@ def figures(tmp_path):
     return json.loads(summary.read_text())["streams"]["profiles"]
 
 
-def test_a_wake_up_call_that_is_not_our_own_means_nothing(started):
-    """SIGUSR1 wakes the reading thread when a lane fails; from outside it ended the run with 0, and records pending."""
+def test_foreign_wake_is_ignored(started):
+    """A wake up call that is not our own means nothing.
+
+    SIGUSR1 wakes the reading thread when a lane fails; from outside it ended the run with 0, and records pending.
+    """
     process = started(batch_size_rows=1)
     process.stdout.readline()
 
@@ -88,8 +91,8 @@ def test_a_wake_up_call_that_is_not_our_own_means_nothing(started):
     assert '"read": 2, "delivered": 2' in logs
 
 
-def test_requests_under_way_have_time_to_end_after_a_signal(started, sandbox, tmp_path):
-    """Ended at once, they would be in doubt, and go again."""
+def test_signal_leaves_time_for_requests(started, sandbox, tmp_path):
+    """Requests under way have time to end after a signal. Ended at once, they would be in doubt, and go again."""
     sandbox.latency("insiderone", 1.0)
     process = started(batch_size_rows=1)
     while not sandbox.status()["insiderone"]["requests"]:
@@ -112,8 +115,11 @@ def silent_server():
         yield listener, f"postgresql+psycopg://tester@127.0.0.1:{listener.getsockname()[1]}/postgres"
 
 
-def test_a_signal_is_heard_while_the_ledger_does_not_answer(started):
-    """The main thread opens the ledger, and no handler can run: the run was held for minutes."""
+def test_signal_beats_silent_ledger(started):
+    """A signal is heard while the ledger does not answer.
+
+    The main thread opens the ledger, and no handler can run: the run was held for minutes.
+    """
     with silent_server() as (listener, url):
         process = started(ending_seconds=0.5, ledger_url=url)
         connection, _ = listener.accept()
@@ -125,8 +131,11 @@ def test_a_signal_is_heard_while_the_ledger_does_not_answer(started):
     assert "did not answer within 0.5 s of the signal" in logs
 
 
-def test_a_signal_is_heard_while_the_ledger_is_locked(started, load, tmp_path):
-    """SQLite waits for a minute, within one call: a signal that came during it was heard after that minute only."""
+def test_signal_beats_locked_ledger(started, load, tmp_path):
+    """A signal is heard while the ledger is locked.
+
+    SQLite waits for a minute, within one call: a signal that came during it was heard after that minute only.
+    """
     load(MESSAGES)
     blocking = sqlite3.connect(tmp_path / "data/klaviyo/ledger.sqlite", isolation_level=None)
     blocking.execute("BEGIN IMMEDIATE")
@@ -155,15 +164,21 @@ def open_files(pid):
     return found
 
 
-def test_a_server_that_never_answers_is_no_ledger(monkeypatch):
-    """It takes the connection, as a port that is forwarded to nowhere does."""
+def test_silent_server_is_no_ledger(monkeypatch):
+    """A server that never answers is no ledger.
+
+    It takes the connection, as a port that is forwarded to nowhere does.
+    """
     monkeypatch.setattr(database, "CONNECT_SECONDS", 2)  # the least that libpq knows
     with silent_server() as (_, url), pytest.raises(LedgerError, match="cannot be opened"):
         Ledger(url, "insiderone")
 
 
-def test_a_transaction_that_is_not_answered_fails(postgres_url, monkeypatch):
-    """The driver waits for ever, be the server stopped or the way to it cut."""
+def test_unanswered_transaction_fails(postgres_url, monkeypatch):
+    """A transaction that is not answered fails.
+
+    The driver waits for ever, be the server stopped or the way to it cut.
+    """
     monkeypatch.setattr(database, "TRANSACTION_SECONDS", 0.3)
     ledger = Database(postgres_url, "insiderone")
 
@@ -175,8 +190,8 @@ def test_a_transaction_that_is_not_answered_fails(postgres_url, monkeypatch):
     ledger.close()
 
 
-def test_a_connection_that_died_while_it_was_idle_is_replaced(postgres_url):
-    """Servers restart between two batches."""
+def test_dead_idle_connection_is_replaced(postgres_url):
+    """A connection that died while it was idle is replaced. Servers restart between two batches."""
     ledger = Database(postgres_url, "insiderone")
     with ledger.transaction() as connection:
         pid = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar()
@@ -201,8 +216,11 @@ CLOSED = {
 
 
 @pytest.mark.parametrize(("closed", "code", "said"), CLOSED.values(), ids=CLOSED.keys())
-def test_closed_streams_are_no_unforeseen_ending(config, tmp_path, target_command, closed, code, said):
-    """The ledger took the number of standard output, and STATE went into it."""
+def test_closed_streams_end_properly(config, tmp_path, target_command, closed, code, said):
+    """Closed streams are no unforeseen ending.
+
+    The ledger took the number of standard output, and STATE went into it.
+    """
     (tmp_path / "config.json").write_text(json.dumps(config | {"batch_size_rows": 1}))
     (tmp_path / "input").write_text(LINES)
     done = subprocess.run(
@@ -222,8 +240,11 @@ def test_closed_streams_are_no_unforeseen_ending(config, tmp_path, target_comman
         assert path.read_bytes()[:6] == b"SQLite"
 
 
-def test_no_state_passes_rejects_for_which_there_was_no_room(config, tmp_path, target_command):
-    """The disk is full from one moment on: no file may grow beyond 400 kB."""
+def test_full_disk_holds_state(config, tmp_path, target_command):
+    """No state passes rejects for which there was no room.
+
+    The disk is full from one moment on: no file may grow beyond 400 kB.
+    """
     lines = [schema("profiles")]
     for number in range(40):
         lines.append(record("profiles", profile(number, email="odd", properties={"x": "y" * 30_000})))
@@ -275,8 +296,8 @@ def reaching(sandbox, config, timeout):
 
 
 @pytest.mark.req("IN-60")
-def test_the_next_attempt_waits_as_long_as_retry_after_says(sandbox, config, monkeypatch):
-    """An account that is asked again too soon stays throttled."""
+def test_next_attempt_respects_retry_after(sandbox, config, monkeypatch):
+    """The next attempt waits as long as Retry-After says. An account that is asked again too soon stays throttled."""
     monkeypatch.setattr(transport.random, "uniform", lambda *_: 0.0)
     sandbox.fault("insiderone", kind="status", status=429, headers={"Retry-After": "0.2"})
     waits = Waits()
@@ -287,8 +308,11 @@ def test_the_next_attempt_waits_as_long_as_retry_after_says(sandbox, config, mon
     assert 0.2 in waits.seconds
 
 
-def test_an_answer_that_drips_in_is_given_up_and_asked_for_again(sandbox, config):
-    """A read timeout starts anew with every byte, so such an answer held a lane, and its STATE, for ever."""
+def test_slow_answer_is_abandoned(sandbox, config):
+    """An answer that drips in is given up and asked for again.
+
+    A read timeout starts anew with every byte, so such an answer held a lane, and its STATE, for ever.
+    """
     sandbox.fault("insiderone", kind="drip")
     way = HttpTransport(reaching(sandbox, config, timeout=0.1), threading.Event())
 
@@ -297,8 +321,11 @@ def test_an_answer_that_drips_in_is_given_up_and_asked_for_again(sandbox, config
     assert (answer.refused, attempts, answer.doubtful) == ({}, 2, True)
 
 
-def test_control_c_before_the_input_is_read_is_no_unforeseen_ending():
-    """Click makes an exception of its own of it, and the run ended with 1 and "please report it"."""
+def test_early_interrupt_ends_properly():
+    """Ctrl-C before the input is read is no unforeseen ending.
+
+    Click makes an exception of its own of it, and the run ended with 1 and "please report it".
+    """
 
     def command(**_):
         raise click.Abort
@@ -309,6 +336,9 @@ def test_control_c_before_the_input_is_read_is_no_unforeseen_ending():
     assert ended.value.code == 130
 
 
-def test_a_run_has_less_time_to_end_than_those_give_who_stop_it():
-    """Ten seconds, as Docker and Kubernetes of old: then they kill."""
+def test_ending_beats_supervisors():
+    """A run has less time to end than those give who stop it.
+
+    Ten seconds, as Docker and Kubernetes of old: then they kill.
+    """
     assert interruption.GRACE_SECONDS < interruption.ENDING_SECONDS < 10

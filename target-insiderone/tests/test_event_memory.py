@@ -36,8 +36,11 @@ def lose_the_answer(load, sandbox, messages):
     assert ended.code == 1
 
 
-def test_an_event_of_unknown_outcome_goes_again_with_its_users_identifiers(load, sandbox):
-    """Its person's address has changed since: with the new one, the event would stand with two users."""
+def test_uncertain_event_keeps_identifiers(load, sandbox):
+    """An event of unknown outcome goes again with its users identifiers.
+
+    Its person's address has changed since: with the new one, the event would stand with two users.
+    """
     lose_the_answer(load, sandbox, bought(10, 20))
 
     ended = load(bought(10, 20, email="new@shop.example"))
@@ -50,8 +53,11 @@ def test_an_event_of_unknown_outcome_goes_again_with_its_users_identifiers(load,
     assert prices_of(sandbox) == [10, 20]
 
 
-def test_only_what_is_in_doubt_goes_again_as_it_was(load, sandbox):
-    """What its record has besides goes to the user that it names now, and what was delivered goes to nobody."""
+def test_only_uncertain_events_are_resent(load, sandbox):
+    """Only what is in doubt goes again as it was.
+
+    What its record has besides goes to the user that it names now, and what was delivered goes to nobody.
+    """
     load(bought(10))
     lose_the_answer(load, sandbox, bought(10, 20))
     before = len(sandbox.journal("insiderone"))
@@ -66,8 +72,8 @@ def test_only_what_is_in_doubt_goes_again_as_it_was(load, sandbox):
     assert sent == {"person1@shop.example": [20], "new@shop.example": [30]}
 
 
-def test_bytes_that_version_0_1_0_kept_go_again_to_the_user_of_now():
-    """It kept no identifiers."""
+def test_old_intent_bytes_are_resent():
+    """Bytes that version 0.1.0 kept go again to the user of now. It kept no identifiers."""
     event = EventLine(b"key", b"content", b'{"now":1}', "purchase", 1)
 
     event.go_again(b'{"then":1}')
@@ -87,8 +93,11 @@ def test_bytes_that_version_0_1_0_kept_go_again_to_the_user_of_now():
         pytest.param([10, 20], [10], [10, 20], {"duplicate": 1}, id="one less"),
     ],
 )
-def test_a_line_is_known_by_its_number_and_never_goes_twice(load, sandbox, before, after, held, outcomes):
-    """A line that moved to a number not yet used was sent as another event: A, B, then X, A, B made A, B, B."""
+def test_line_is_sent_once(load, sandbox, before, after, held, outcomes):
+    """A line is known by its number and never goes twice.
+
+    A line that moved to a number not yet used was sent as another event: A, B, then X, A, B made A, B, B.
+    """
     load(bought(*before))
 
     ended = load(bought(*after))
@@ -97,8 +106,8 @@ def test_a_line_is_known_by_its_number_and_never_goes_twice(load, sandbox, befor
     assert {name: count for name, count in ended.summary["streams"]["events"]["events"].items() if count} == outcomes
 
 
-def test_moved_lines_in_doubt_do_not_go_twice_either(load, sandbox):
-    """They go again as they were, each under its number."""
+def test_moved_uncertain_lines_sent_once(load, sandbox):
+    """Moved lines in doubt do not go twice either. They go again as they were, each under its number."""
     lose_the_answer(load, sandbox, bought(10, 20))
 
     load(bought(5, 10, 20))
@@ -106,8 +115,11 @@ def test_moved_lines_in_doubt_do_not_go_twice_either(load, sandbox):
     assert prices_of(sandbox) == [10, 20]
 
 
-def test_a_ledger_of_a_newer_version_is_refused(load, config, sandbox):
-    """What stands in it can only be guessed, and what is not recognised would be sent twice."""
+def test_newer_ledger_is_refused(load, config, sandbox):
+    """A ledger of a newer version is refused.
+
+    What stands in it can only be guessed, and what is not recognised would be sent twice.
+    """
     load(bought(10))
     path = f"{config['data_dir']}/klaviyo/ledger.sqlite"
     with sqlite3.connect(path) as ledger:
@@ -121,8 +133,11 @@ def test_a_ledger_of_a_newer_version_is_refused(load, config, sandbox):
     assert prices_of(sandbox) == [10]
 
 
-def test_keys_of_several_values_are_told_apart(load):
-    """`a|b` and `c` made the same key as `a` and `b|c`: the second event was a duplicate of a stranger's."""
+def test_compound_keys_are_distinct(load):
+    """Keys of several values are told apart.
+
+    `a|b` and `c` made the same key as `a` and `b|c`: the second event was a duplicate of a stranger's.
+    """
     declared = schema("events") | {"key_properties": ["id", "profile_id"]}
     events = [order(1, id="a|b", profile_id="c"), order(2, id="a", profile_id="b|c")]
 

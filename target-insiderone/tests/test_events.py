@@ -123,8 +123,8 @@ def test_empty_mapping_filters_every_event():
 
 
 @pytest.mark.req("IN-25")
-def test_metrics_and_types_are_many_to_many():
-    """Two metrics may feed one type, and one metric several types."""
+def test_metrics_map_many_to_many():
+    """Metrics and types are many to many. Two metrics may feed one type, and one metric several types."""
     mappings = [
         VISIT,
         {"metric_name": "Open", "event_type": "visit"},
@@ -139,8 +139,11 @@ def test_metrics_and_types_are_many_to_many():
 
 
 @pytest.mark.req("IN-28")
-def test_order_makes_one_purchase_per_line():
-    """Equal lines differ by their number: Insider One stores identical events once."""
+def test_order_makes_line_purchases():
+    """Order makes one purchase per line.
+
+    Equal lines differ by their number: Insider One stores identical events once.
+    """
     line = {"SKU": "MUG", "ItemPrice": Decimal("12.50"), "Quantity": 1}
     record = event(event_properties={"OrderId": 1001, "$value_currency": "EUR", "$value": 30, "Items": [line, line]})
 
@@ -162,8 +165,8 @@ def test_order_makes_one_purchase_per_line():
 
 @pytest.mark.req("IN-28")
 @pytest.mark.parametrize("items", [None, [], [None], [{}], "MUG", {"SKU": "MUG"}], ids=str)
-def test_order_without_items_makes_one_purchase(items):
-    """Its value stands for the whole order, and it has no line number."""
+def test_empty_order_makes_one_purchase(items):
+    """Order without items makes one purchase. Its value stands for the whole order, and it has no line number."""
     record = event(event_properties={"OrderId": "1001", "$value": 30, "$value_currency": "EUR", "Items": items})
 
     made = only_event(record, PURCHASE)
@@ -173,8 +176,11 @@ def test_order_without_items_makes_one_purchase(items):
 
 
 @pytest.mark.req("IN-28")
-def test_line_without_a_price_is_rejected_alone():
-    """The order's total must not stand in for it, nor the other lines fall with it."""
+def test_priceless_line_is_rejected():
+    """Line without a price is rejected alone.
+
+    The order's total must not stand in for it, nor the other lines fall with it.
+    """
     items = [{"SKU": "A", "ItemPrice": 5}, {"SKU": "B"}, {"SKU": "C", "ItemPrice": "free"}, "D", {"ItemPrice": 0}]
     record = event(event_properties={"$value": 30, "$value_currency": "EUR", "Items": items})
 
@@ -208,23 +214,26 @@ def test_default_currency_fills_in(given, default, sent, notes):
     assert made.notes == notes
 
 
-def test_default_currency_is_for_purchase_like_events_only():
-    """A visit has no price."""
+def test_default_currency_needs_purchase():
+    """Default currency is for purchase like events only. A visit has no price."""
     assert "currency" not in only_event(event("Visit"), VISIT, default_currency="TRY")["event_params"]
 
 
 @pytest.mark.req("IN-29")
 @pytest.mark.parametrize("order_id", [None, {"id": 1}], ids=["missing", "unusable"])
-def test_event_group_id_falls_back_to_the_event_id(order_id):
-    """It is stable, so that a replay is the same event."""
+def test_group_id_falls_back(order_id):
+    """Event group id falls back to the event id. It is stable, so that a replay is the same event."""
     record = event(event_properties={"OrderId": order_id, "$value": 30, "$value_currency": "EUR"})
 
     assert only_event(record, PURCHASE)["event_params"]["event_group_id"] == "ev1"
 
 
 @pytest.mark.req("IN-27")
-def test_specific_row_wins_over_the_common_one_and_a_fixed_value_over_both():
-    """The narrower wish counts; where it finds nothing, nothing is sent."""
+def test_specific_row_wins():
+    """Specific row wins over the common one and a fixed value over both.
+
+    The narrower wish counts; where it finds nothing, nothing is sent.
+    """
     common = [column("Anything", "a"), column("Anything", "b"), column("Anything", "c")]
     mapping = {
         **VISIT,
@@ -238,8 +247,11 @@ def test_specific_row_wins_over_the_common_one_and_a_fixed_value_over_both():
     assert made["event_params"]["custom"] == {"a": "own", "c": "fixed", "klaviyo_event_id": "ev1"}
 
 
-def test_unusable_parameter_is_left_out_and_noted_once():
-    """An optional parameter never costs the event; three lines with one flaw make one note."""
+def test_unusable_parameter_is_noted_once():
+    """Unusable parameter is left out and noted once.
+
+    An optional parameter never costs the event; three lines with one flaw make one note.
+    """
     items = [{"ItemPrice": 5, "Quantity": "many"}] * 3
     record = event(event_properties={"$value_currency": "EUR", "Items": items})
 
@@ -259,8 +271,8 @@ def test_unusable_parameter_is_left_out_and_noted_once():
         pytest.param("2026-06-01T11:00:00.500+00:00", "2026-06-01T11:00:00.500000Z", id="a fraction stays"),
     ],
 )
-def test_time_is_written_in_one_form(given, sent):
-    """Insider One tells events apart by their time: one moment, one text."""
+def test_times_have_one_form(given, sent):
+    """Time is written in one form. Insider One tells events apart by their time: one moment, one text."""
     assert only_event(event("Visit", datetime=given), VISIT)["timestamp"] == sent
 
 
@@ -274,8 +286,8 @@ def test_time_is_written_in_one_form(given, sent):
         pytest.param({"datetime": "0001-01-01T00:00:00+03:00"}, "invalid_datetime", id="before the calendar"),
     ],
 )
-def test_event_without_id_or_time_is_rejected(broken, code):
-    """A repeat of it could not be told."""
+def test_incomplete_event_is_rejected(broken, code):
+    """Event without id or time is rejected. A repeat of it could not be told."""
     with pytest.raises(Rejected) as refused:
         map_event(event("Visit", **broken), VISIT)
 
@@ -283,8 +295,8 @@ def test_event_without_id_or_time_is_rejected(broken, code):
 
 
 @pytest.mark.parametrize("event_type", [*RETENTION_DAYS, "visit"])
-def test_event_older_than_insider_one_keeps_is_filtered(event_type):
-    """It would be accepted there, and dropped without a word."""
+def test_expired_event_is_filtered(event_type):
+    """Event older than Insider One keeps is filtered. It would be accepted there, and dropped without a word."""
     mapping = {**PURCHASE, "metric_name": "Visit", "event_type": event_type, "for_each": None}
     mapping["parameter_mappings"] = [column("$value", "unit_sale_price"), column("id", "event_group_id")]
     record = event("Visit", event_properties={"$value": 1})
@@ -300,8 +312,11 @@ def test_event_older_than_insider_one_keeps_is_filtered(event_type):
     assert left_out.value.reason == "retention"
 
 
-def test_retention_filters_one_type_and_keeps_the_other():
-    """One metric may feed a purchase, kept two years, and a custom event, kept 90 days."""
+def test_retention_is_per_type():
+    """Retention filters one type and keeps the other.
+
+    One metric may feed a purchase, kept two years, and a custom event, kept 90 days.
+    """
     custom = {"metric_name": "Placed Order", "event_type": "ordered"}
     record = event(event_properties={"$value": 30, "$value_currency": "EUR"})
 
@@ -313,8 +328,8 @@ def test_retention_filters_one_type_and_keeps_the_other():
     ]
 
 
-def test_future_event_is_sent_or_skipped():
-    """Clocks of shops run ahead; what is to happen with it is the customer's wish."""
+def test_future_event_follows_setting():
+    """Future event is sent or skipped. Clocks of shops run ahead; what is to happen with it is the customer's wish."""
     before = NOON - 2 * 3_600
 
     assert len(map_event(event("Visit"), VISIT, now=before).events) == 1
@@ -340,8 +355,11 @@ BLANKS = ["", "  ", "\u200b", [], {}, [None], [""]]
 
 
 @pytest.mark.parametrize("blank", BLANKS, ids=ascii)
-def test_blank_order_id_and_currency_are_none(blank):
-    """An empty order id cost the order, an empty currency beat the default: what stands in for them counts."""
+def test_blank_order_values_are_ignored(blank):
+    """Blank order id and currency are none.
+
+    An empty order id cost the order, an empty currency beat the default: what stands in for them counts.
+    """
     rows = [
         {"source_field": ["OrderId", "$event_id"], "parameter": "event_group_id"},
         {"source_field": "$value", "parameter": "unit_sale_price"},
@@ -388,8 +406,8 @@ def test_placeholder_is_no_order(order_id):
 
 
 @pytest.mark.parametrize("order_id", [1, "1", "#1", "Unknownsky", "x", "0001"], ids=repr)
-def test_number_of_an_order_that_resembles_a_placeholder_is_kept(order_id):
-    """The first order of a shop is number 1."""
+def test_placeholder_like_order_is_kept(order_id):
+    """Number of an order that resembles a placeholder is kept. The first order of a shop is number 1."""
     record = event(event_properties={"OrderId": order_id, "$value": 30, "$value_currency": "EUR"})
 
     assert only_event(record, PURCHASE)["event_params"]["event_group_id"] == str(order_id)
@@ -406,8 +424,11 @@ def test_number_of_an_order_that_resembles_a_placeholder_is_kept(order_id):
         pytest.param({"A": "free", "$value": 7}, "unit_sale_price", 7, [], id="a price that is none"),
     ],
 )
-def test_parameter_takes_the_first_source_that_can_be_used(fields, parameter, sent, notes):
-    """What the first source holds is no reason to lose what the second knows."""
+def test_first_usable_parameter_wins(fields, parameter, sent, notes):
+    """Parameter takes the first source that can be used.
+
+    What the first source holds is no reason to lose what the second knows.
+    """
     transform = {"transform": "default:1"} if parameter == "quantity" else {}
     mapping = {**VISIT, "parameter_mappings": [column(["A", "B", "$value"], parameter, **transform)]}
 
@@ -418,8 +439,11 @@ def test_parameter_takes_the_first_source_that_can_be_used(fields, parameter, se
 
 
 @pytest.mark.parametrize("number", [10**400, Decimal("1e400"), Decimal("1e-400")], ids=str)
-def test_number_beyond_a_double_costs_its_line_alone(number):
-    """In a price the line is rejected; anywhere else it is left out and noted."""
+def test_huge_number_costs_its_line(number):
+    """Number beyond a double costs its line alone.
+
+    In a price the line is rejected; anywhere else it is left out and noted.
+    """
     mapping = {
         "metric_name": "Placed Order",
         "event_type": "purchase",
@@ -450,8 +474,11 @@ def test_number_beyond_a_double_costs_its_line_alone(number):
 
 
 @pytest.mark.parametrize("at", [1985, 20, "1985", "10121985", True, 10**400], ids=repr)
-def test_time_that_is_no_moment_rejects_the_event(at):
-    """Taken for an epoch, a year put the event into 1970, where retention lost it without a word."""
+def test_invalid_time_rejects_event(at):
+    """Time that is no moment rejects the event.
+
+    Taken for an epoch, a year put the event into 1970, where retention lost it without a word.
+    """
     settings = settings_of(event_mappings=[{"metric_name": "Visit", "event_type": "visit"}])
     event = {"id": "ev1", "metric_name": "Visit", "datetime": at, "profile": {"email": "ada@example.com"}}
 

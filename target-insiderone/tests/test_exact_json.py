@@ -14,8 +14,8 @@ from singer_delivery.exact_json import decode, encode
     ["1E+400", "-1E+400", "1E-400", "9" * 400, "9" * 5_000, "-" + "9" * 5_000, "0.1000", "12345678901234567890", "1.5"],
     ids=lambda number: f"{number[:12]} of {len(number)}",
 )
-def test_number_comes_back_as_it_went(number):
-    """A reject holds the record as it came."""
+def test_numbers_round_trip(number):
+    """Number comes back as it went. A reject holds the record as it came."""
     assert encode(decode(f'{{"n":{number}}}')) == f'{{"n":{number}}}'.encode()
 
 
@@ -28,8 +28,11 @@ def test_number_comes_back_as_it_went(number):
         ("0e9999999999999999999", 0),
     ],
 )
-def test_exponent_that_nothing_holds_costs_no_line(number, sign):
-    """Python's decimals end at exponents of 18 digits; the value stays beyond a double, and a number."""
+def test_huge_exponent_costs_no_line(number, sign):
+    """Exponent that nothing holds costs no line.
+
+    Python's decimals end at exponents of 18 digits; the value stays beyond a double, and a number.
+    """
     value = decode(number)
 
     assert type(value) is Decimal
@@ -39,7 +42,10 @@ def test_exponent_that_nothing_holds_costs_no_line(number, sign):
 
 
 @pytest.mark.parametrize("text", ["NaN", "Infinity", '{"n":1e9999999999999999999,"m":NaN}', "{", "01"])
-def test_what_is_no_json_is_refused(text):
-    """NaN and Infinity are no numbers of JSON, also where the second reading, which knows them, is needed."""
+def test_invalid_json_is_refused(text):
+    """What is no JSON is refused.
+
+    NaN and Infinity are no numbers of JSON, also where the second reading, which knows them, is needed.
+    """
     with pytest.raises(msgspec.DecodeError):
         decode(text)

@@ -174,20 +174,23 @@ def planted():
 
 @pytest.mark.req("IN-09", "IN-22", "IN-23", "IN-28")
 @pytest.mark.parametrize(("place", "suggestion"), EXPECTED.items(), ids=[" ".join(place) for place in EXPECTED])
-def test_planted_mistake_is_found_with_its_path_and_a_suggestion(planted, place, suggestion):
-    """One run shows them all: nobody should mend a mapping one start at a time."""
+def test_planted_mistake_is_found(planted, place, suggestion):
+    """Planted mistake is found with its path and a suggestion.
+
+    One run shows them all: nobody should mend a mapping one start at a time.
+    """
     assert place in planted
     assert any(suggestion in found for found in planted[place])
 
 
-def test_nothing_is_found_beside_what_was_planted(planted):
-    """A false alarm on a right row would teach people to look away."""
+def test_only_planted_mistakes_are_found(planted):
+    """Nothing is found beside what was planted. A false alarm on a right row would teach people to look away."""
     assert set(planted) - set(EXPECTED) == set()
 
 
 @pytest.mark.req("IN-09", "IN-28")
-def test_purchase_without_its_hard_parameters_names_both():
-    """Insider One refuses the whole user for either."""
+def test_purchase_lacks_both_parameters():
+    """Purchase without its hard parameters names both. Insider One refuses the whole user for either."""
     config = {**ACCOUNT, **BY_EMAIL, "event_mappings": [{"metric_name": "Placed Order", "event_type": "purchase"}]}
 
     errors = [finding for finding in find(config) if finding.severity == "error"]
@@ -210,8 +213,8 @@ def test_missing_mandatory_setting_is_named(missing):
 
 
 @pytest.mark.req("IN-09")
-def test_at_least_one_identifier_is_demanded():
-    """Without one nobody could be told from anybody."""
+def test_identifier_is_required():
+    """At least one identifier is demanded. Without one nobody could be told from anybody."""
     (finding,) = find({**ACCOUNT, "identifier_mappings": []})
 
     assert (finding.path, finding.message) == ("identifier_mappings", "has no row")
@@ -222,8 +225,8 @@ def test_shipped_mapping_has_no_finding():
     assert find({**ACCOUNT, **default_mapping()}) == []
 
 
-def test_harmless_settings_of_the_sdk_pass():
-    """Meltano may pass on what the SDK declares, with its defaults."""
+def test_harmless_sdk_settings_pass():
+    """Harmless settings of the SDK pass. Meltano may pass on what the SDK declares, with its defaults."""
     harmless = {
         "validate_records": True,
         "add_record_metadata": False,
@@ -240,8 +243,11 @@ def test_harmless_settings_of_the_sdk_pass():
     "api_url",
     ["https://a.example", "http://127.0.0.1:8702", "http://localhost:1", "http://[::1]:1", "http://127.0.0.2"],
 )
-def test_plain_http_is_for_this_machine_only(api_url):
-    """The sandbox has no certificate; a token must never cross a network in the clear."""
+def test_http_needs_loopback(api_url):
+    """Plain HTTP is for this machine only.
+
+    The sandbox has no certificate; a token must never cross a network in the clear.
+    """
     assert find({**ACCOUNT, **BY_EMAIL, "api_url": api_url}) == []
 
 
@@ -288,8 +294,8 @@ def test_odd_address_is_an_error(address):
 
 @pytest.mark.parametrize("name", ["api_key", "ledger_url", "error_callback_endpoint", "partner_name", "max_rejects"])
 @pytest.mark.parametrize("wrong", [CANARY, f"HTTP://{CANARY} /", [CANARY], {CANARY: CANARY}, 4711.5], ids=repr)
-def test_no_finding_shows_the_value_of_a_setting(name, wrong):
-    """A secret in the wrong place is still a secret."""
+def test_findings_show_no_values(name, wrong):
+    """No finding shows the value of a setting. A secret in the wrong place is still a secret."""
     findings = find({**ACCOUNT, **BY_EMAIL, name: wrong})
 
     shown = "\n".join(map(str, findings))
@@ -297,8 +303,8 @@ def test_no_finding_shows_the_value_of_a_setting(name, wrong):
     assert "4711.5" not in shown
 
 
-def test_settings_that_cannot_work_raise_all_their_errors():
-    """And no warning among them."""
+def test_invalid_settings_raise_all_errors():
+    """Settings that cannot work raise all their errors. And no warning among them."""
     with pytest.raises(SettingsError) as refused:
         parse_settings(PLANTED)
 

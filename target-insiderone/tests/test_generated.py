@@ -66,8 +66,11 @@ def first_usable(column, record, item):
 @pytest.mark.req("IN-11", "IN-26")
 @settings(max_examples=400, deadline=None)
 @given(st.lists(columns, max_size=4), records, objects, st.booleans())
-def test_all_rows_at_once_come_to_what_each_comes_to(mapped, record, item, with_item):
-    """Speed must not change one value: not where a key holds dots, a path meets a list, or a null ends the search."""
+def test_generated_function_matches_rows(mapped, record, item, with_item):
+    """All rows at once come to what each comes to.
+
+    Speed must not change one value: not where a key holds dots, a path meets a list, or a null ends the search.
+    """
     if not with_item:
         item = NO_ITEM
     root, custom = {}, {}
@@ -85,13 +88,16 @@ def test_all_rows_at_once_come_to_what_each_comes_to(mapped, record, item, with_
 @example(["a.b.c"], {"a": {"b": {"c": 1}, "b.c": 2}})
 @example(["a.b.c", "b"], {"a": {"b": {"c": None}}, "b": 2})
 @given(st.lists(names, min_size=1, max_size=3), records)
-def test_a_source_read_alone_gives_the_same(sources, record):
-    """Opt-ins are read by themselves."""
+def test_generated_source_matches(sources, record):
+    """A source read alone gives the same. Opt-ins are read by themselves."""
     assert compile_get(sources, BAG)(record, NO_ITEM) == compile_source(sources, BAG)(record, NO_ITEM)
 
 
-def test_a_name_from_the_settings_stays_a_name():
-    """It becomes part of a program: whatever it holds, it must be no more than text there."""
+def test_setting_names_stay_literals():
+    """A name from the settings stays a name.
+
+    It becomes part of a program: whatever it holds, it must be no more than text there.
+    """
     name = '"); raise SystemExit("ran") #\'{}\\'
     column = compile_column(f"custom.{name}", [name, f"{name}.x"], [], defaults=PARAMETERS)
     custom: dict[str, object] = {}

@@ -29,8 +29,11 @@ def identify(record, *rows, **config):
 
 
 @pytest.mark.req("IN-10", "IN-11", "IN-12")
-def test_every_present_identifier_is_sent_from_any_field():
-    """Custom ones stand under ``custom``, and a source may hold blanks, dots and ``$``."""
+def test_all_identifiers_are_sent():
+    """Every present identifier is sent from any field.
+
+    Custom ones stand under ``custom``, and a source may hold blanks, dots and ``$``.
+    """
     record = {
         "id": "01ADA",
         "email": "ada@example.com",
@@ -70,8 +73,11 @@ def test_every_present_identifier_is_sent_from_any_field():
         pytest.param(" crm-1 ", "crm-1", id="blanks around are trimmed"),
     ],
 )
-def test_uuid_is_a_text_also_from_a_number(given, sent):
-    """The API refuses the whole user for a numeric uuid; a rounded one would be another person."""
+def test_uuid_is_a_string(given, sent):
+    """Uuid is a text also from a number.
+
+    The API refuses the whole user for a numeric uuid; a rounded one would be another person.
+    """
     identifiers, _ = identify({"external_id": given}, row("uuid", "external_id"))
 
     assert identifiers == {"uuid": sent}
@@ -87,8 +93,11 @@ def test_uuid_is_a_text_also_from_a_number(given, sent):
         pytest.param("nonsense", (("identifier_skipped", "email"),), id="invalid"),
     ],
 )
-def test_first_valid_value_of_a_type_wins(first, notes):
-    """The order of the settings decides, so that a person keeps one identity from run to run."""
+def test_first_valid_identifier_wins(first, notes):
+    """First valid value of a type wins.
+
+    The order of the settings decides, so that a person keeps one identity from run to run.
+    """
     record = {"email": first, "properties": {"work_email": "ada@work.example", "old_email": "ada@old.example"}}
 
     found = identify(record, row("email", "email"), row("email", "work_email"), row("email", "old_email"))
@@ -110,8 +119,11 @@ def test_first_valid_value_of_a_type_wins(first, notes):
         pytest.param(["a@b.c"], None, id="a list"),
     ],
 )
-def test_email_is_held_to_the_pattern_of_insider_one(address, sent):
-    """One invalid identifier costs the whole user there, so it must not leave the house."""
+def test_email_fits_insiderone_pattern(address, sent):
+    """Email is held to the pattern of Insider One.
+
+    One invalid identifier costs the whole user there, so it must not leave the house.
+    """
     record = {"email": address, "external_id": "crm-1"}
 
     identifiers, notes = identify(record, row("email", "email"), row("uuid", "external_id"))
@@ -134,8 +146,11 @@ def test_email_is_held_to_the_pattern_of_insider_one(address, sent):
         *("{{email}}@{{domain}}.com", "{{ email }}@shop.example", "%EMAIL%@shop.example", "<email>@<domain>.com"),
     ],
 )
-def test_address_made_of_placeholders_is_nobodys(address):
-    """It passes Insider One's pattern, and made one user of all who left the field empty."""
+def test_placeholder_address_is_skipped(address):
+    """Address made of placeholders is nobodys.
+
+    It passes Insider One's pattern, and made one user of all who left the field empty.
+    """
     record = {"email": address, "external_id": "crm-1"}
 
     found = identify(record, row("email", "email"), row("uuid", "external_id"))
@@ -147,13 +162,16 @@ def test_address_made_of_placeholders_is_nobodys(address):
     "address",
     ["null@shop.example", "guest@hotel.example", "contact@client.example", "ada@null.example", "100%ada@shop.example"],
 )
-def test_address_of_which_a_part_resembles_a_placeholder_is_kept(address):
-    """A mailbox may have any name."""
+def test_partial_placeholder_address_is_kept(address):
+    """Address of which a part resembles a placeholder is kept. A mailbox may have any name."""
     assert identify({"email": address}, row("email", "email")) == ({"email": address}, ())
 
 
-def test_email_is_lower_cased_only_on_demand():
-    """Two spellings are two people in Insider One; which one is right only the customer knows."""
+def test_email_case_is_kept():
+    """Email is lower cased only on demand.
+
+    Two spellings are two people in Insider One; which one is right only the customer knows.
+    """
     identifiers, _ = identify({"email": "Ada@Example.com"}, row("email", "email", transform="lower"))
 
     assert identifiers == {"email": "ada@example.com"}
@@ -236,8 +254,8 @@ def test_email_is_lower_cased_only_on_demand():
     ],
     ids=repr,
 )
-def test_value_that_stands_for_nobody_is_skipped(blocked):
-    """Insider One would merge all who carry it into one person."""
+def test_placeholder_value_is_skipped(blocked):
+    """Value that stands for nobody is skipped. Insider One would merge all who carry it into one person."""
     record = {"email": "ada@example.com", "external_id": blocked}
 
     for on_invalid in ("skip_identifier", "skip_record"):
@@ -251,8 +269,11 @@ def test_value_that_stands_for_nobody_is_skipped(blocked):
 
 @pytest.mark.parametrize("value", ["N/A", "none", "-", "0"])
 @pytest.mark.parametrize("identifier_type", ["email", "phone_number", "custom.card"])
-def test_placeholder_is_none_in_every_type(identifier_type, value):
-    """It counts as no identifier, and so never costs the record, as an invalid one may."""
+def test_placeholder_applies_to_all_types(identifier_type, value):
+    """Placeholder is none in every type.
+
+    It counts as no identifier, and so never costs the record, as an invalid one may.
+    """
     record = {"id": "01ADA", "x": value}
     rows = row("uuid", "id"), row(identifier_type, "x")
 
@@ -295,8 +316,8 @@ def test_placeholder_is_none_in_every_type(identifier_type, value):
         "Nil Armstrong",
     ],
 )
-def test_key_that_only_resembles_a_placeholder_is_kept(key):
-    """What tells one person from another must go along."""
+def test_placeholder_like_key_is_kept(key):
+    """Key that only resembles a placeholder is kept. What tells one person from another must go along."""
     assert identify({"external_id": key}, row("uuid", "external_id")) == ({"uuid": key}, ())
 
 
@@ -306,8 +327,11 @@ INVISIBLE = [
 
 
 @pytest.mark.parametrize("mark", INVISIBLE, ids=ascii)
-def test_invisible_characters_around_an_identifier_go(mark):
-    """Copied from a spreadsheet or a chat, they made a second user of the person, or an invalid number."""
+def test_invisible_characters_are_stripped(mark):
+    """Invisible characters around an identifier go.
+
+    Copied from a spreadsheet or a chat, they made a second user of the person, or an invalid number.
+    """
     record = {"email": "ada@example.com", "external_id": "crm-1", "phone_number": "+4799900001"}
     rows = row("email", "email"), row("uuid", "external_id"), row("phone_number", "phone_number")
 
@@ -316,8 +340,8 @@ def test_invisible_characters_around_an_identifier_go(mark):
     assert hidden == identify(record, *rows)
 
 
-def test_what_cannot_be_seen_is_all_of_unicode():
-    """Every blank, control and format character that this Python knows."""
+def test_invisible_set_matches_unicode():
+    """What cannot be seen is all of unicode. Every blank, control and format character that this Python knows."""
     unseen = {c for c in map(chr, range(0x110000)) if c.isspace() or category(c) in {"Cc", "Cf", "Zs", "Zl", "Zp"}}
     unseen |= set(values.FILLERS)
 
@@ -326,8 +350,11 @@ def test_what_cannot_be_seen_is_all_of_unicode():
 
 
 @pytest.mark.parametrize("first", [None, "", "  ", "\u200b", "None", "-", [], {}, [None], [""]], ids=ascii)
-def test_next_source_is_tried_where_the_first_holds_nobody(first):
-    """An empty external id hid the customer's number, and the record was filtered."""
+def test_placeholder_yields_to_next_source(first):
+    """Next source is tried where the first holds nobody.
+
+    An empty external id hid the customer's number, and the record was filtered.
+    """
     record = {"external_id": first, "properties": {"Customer No.": "C-77"}}
 
     identifiers, _ = identify(record, row("uuid", ["external_id", "Customer No."]))
@@ -336,16 +363,16 @@ def test_next_source_is_tried_where_the_first_holds_nobody(first):
 
 
 @pytest.mark.parametrize("number", [10**400, Decimal("1e400"), Decimal("-1e400"), Decimal("1e-400")], ids=str)
-def test_number_beyond_a_double_is_no_identifier(number):
-    """Written out it would be thousands of digits of nobody."""
+def test_huge_number_is_no_identifier(number):
+    """Number beyond a double is no identifier. Written out it would be thousands of digits of nobody."""
     identifiers, notes = identify({"id": "01ADA", "external_id": number}, row("uuid", ["external_id", "id"]))
 
     assert (identifiers, notes) == ({"uuid": "01ADA"}, (("identifier_skipped", "uuid"),))
 
 
 @pytest.mark.req("IN-41")
-def test_invalid_phone_costs_the_identifier_or_the_record():
-    """The two policies that Insider One's own integration offers."""
+def test_invalid_phone_follows_setting():
+    """Invalid phone costs the identifier or the record. The two policies that Insider One's own integration offers."""
     record = {"email": "ada@example.com", "phone_number": "12"}
     rows = row("email", "email"), row("phone_number", "phone_number")
 
@@ -359,8 +386,11 @@ def test_invalid_phone_costs_the_identifier_or_the_record():
 
 
 @pytest.mark.req("IN-42", "IN-48")
-def test_record_with_only_invalid_identifiers_is_rejected_without_naming_them():
-    """It is the data that is wrong; and the reason must be fit for a log."""
+def test_invalid_identifiers_stay_unnamed():
+    """Record with only invalid identifiers is rejected without naming them.
+
+    It is the data that is wrong; and the reason must be fit for a log.
+    """
     with pytest.raises(Rejected) as refused:
         identify({"email": "ada-at-home"}, row("email", "email"))
 
@@ -372,8 +402,11 @@ def test_record_with_only_invalid_identifiers_is_rejected_without_naming_them():
 @pytest.mark.parametrize(
     "record", [{}, {"email": None}, {"email": ""}, {"email": " "}, {"email": []}, {"email": {}}], ids=repr
 )
-def test_record_without_any_mapped_identifier_is_filtered(record):
-    """Nothing is wrong with it: it names nobody whom the settings know."""
+def test_unidentified_record_is_filtered(record):
+    """Record without any mapped identifier is filtered.
+
+    Nothing is wrong with it: it names nobody whom the settings know.
+    """
     with pytest.raises(Filtered) as left_out:
         identify(record, row("email", "email"))
 
@@ -390,8 +423,11 @@ def event_identifiers(record, *rows):
 
 
 @pytest.mark.req("IN-11")
-def test_event_is_identified_by_its_profile():
-    """One mapping serves profiles and events: ``id`` is the profile's there, and never the event's here."""
+def test_event_uses_its_profile():
+    """Event is identified by its profile.
+
+    One mapping serves profiles and events: ``id`` is the profile's there, and never the event's here.
+    """
     record = {"profile_id": "01ADA", "profile": {"email": "ada@example.com", "properties": {"card": "L-7"}}}
 
     found = event_identifiers(record, row("email", "email"), row("custom.id", "id"), row("custom.card", "card"))
@@ -399,8 +435,11 @@ def test_event_is_identified_by_its_profile():
     assert found == ({"email": "ada@example.com", "custom": {"id": "01ADA", "card": "L-7"}}, ())
 
 
-def test_field_that_the_tap_does_not_fetch_is_noted():
-    """A null says that the person has none; a missing key says that nobody asked."""
+def test_unfetched_field_is_noted():
+    """Field that the tap does not fetch is noted.
+
+    A null says that the person has none; a missing key says that nobody asked.
+    """
     record = {"profile_id": "01ADA", "profile": {"email": "ada@example.com", "phone_number": None}}
     rows = row("email", "email"), row("phone_number", "phone_number"), row("uuid", "external_id")
 
@@ -410,8 +449,11 @@ def test_field_that_the_tap_does_not_fetch_is_noted():
     assert notes == (("profile_field_missing", "external_id"),)
 
 
-def test_event_without_identifier_names_the_setting_of_the_tap():
-    """All events of a run would vanish for one forgotten field: the hint says which."""
+def test_unidentified_event_names_tap_setting():
+    """Event without identifier names the setting of the tap.
+
+    All events of a run would vanish for one forgotten field: the hint says which.
+    """
     with pytest.raises(Filtered) as left_out:
         event_identifiers({"profile": {"first_name": "Ada"}}, row("uuid", "external_id"))
 
@@ -421,8 +463,11 @@ def test_event_without_identifier_names_the_setting_of_the_tap():
 
 
 @pytest.mark.parametrize("source", ["emial", "Customer No.", "loyalty.card"])
-def test_name_that_is_no_field_of_klaviyo_asks_nothing_of_the_tap(source):
-    """The tap has no such field to fetch: the hint led away from the wrong letter."""
+def test_unknown_field_gives_no_hint(source):
+    """Name that is no field of Klaviyo asks nothing of the tap.
+
+    The tap has no such field to fetch: the hint led away from the wrong letter.
+    """
     record = {"profile": {"email": "ada@example.com"}}
 
     _, notes = event_identifiers(record, row("email", "email"), row("custom.key", source))
@@ -432,16 +477,16 @@ def test_name_that_is_no_field_of_klaviyo_asks_nothing_of_the_tap(source):
     assert (notes, left_out.value.hint) == ((), "")
 
 
-def test_event_of_an_erased_profile_is_filtered_without_a_hint():
-    """Its profile is gone, not unfetched."""
+def test_erased_profile_gives_no_hint():
+    """Event of an erased profile is filtered without a hint. Its profile is gone, not unfetched."""
     with pytest.raises(Filtered) as left_out:
         event_identifiers({"profile_id": None, "profile": None}, row("email", "email"))
 
     assert (left_out.value.reason, left_out.value.hint) == ("no_identifier", "")
 
 
-def test_identifiers_stand_in_the_order_of_the_settings():
-    """Same record, same bytes: replays and hashes live on it."""
+def test_identifiers_keep_settings_order():
+    """Identifiers stand in the order of the settings. Same record, same bytes: replays and hashes live on it."""
     rows = row("uuid", "id"), row("email", "email")
 
     identifiers, _ = identify(ADA, *rows)
@@ -449,8 +494,8 @@ def test_identifiers_stand_in_the_order_of_the_settings():
     assert list(identifiers) == ["uuid", "email"]
 
 
-def test_text_of_megabytes_is_no_email():
-    """The pattern needs the square of the length in time: this would take an hour."""
+def test_huge_string_is_no_email():
+    """Text of megabytes is no email. The pattern needs the square of the length in time: this would take an hour."""
     mapping = [{"identifier_type": "email", "source_field": "email"}]
     resolve = compile_profiles(settings_of(identifier_mappings=mapping))
 

@@ -77,8 +77,11 @@ def lanes_to(api: Api | Doubts, *, max_rows: int, lanes: int = 2) -> Lanes:
     return Lanes([api.deliver] * lanes, kinds=kinds, stopping=threading.Event(), wake=api.failed.set)
 
 
-def test_a_batch_holds_few_records_that_came_in_long_lines():
-    """Their lines stay in memory until they are settled, however little of them is sent."""
+def test_long_lines_limit_batch():
+    """A batch holds few records that came in long lines.
+
+    Their lines stay in memory until they are settled, however little of them is sent.
+    """
     api = Api()
     lanes = lanes_to(api, max_rows=1_000, lanes=1)
     long = Arrival(b"x" * (MOST_HELD_BYTES // 2), None)
@@ -92,8 +95,11 @@ def test_a_batch_holds_few_records_that_came_in_long_lines():
 
 
 @pytest.mark.req("IN-61")
-def test_a_record_waits_for_an_open_one_of_its_person_and_nobody_else_waits():
-    """One slow request holds up the persons in it, not the others."""
+def test_record_waits_for_its_person():
+    """A record waits for an open one of its person and nobody else waits.
+
+    One slow request holds up the persons in it, not the others.
+    """
     api = Api(held="ada")
     lanes = lanes_to(api, max_rows=2, lanes=3)
     for number, person in enumerate(["ada", "bob", "cid", "dan", "ada", "eve", "fay"]):
@@ -107,8 +113,11 @@ def test_a_record_waits_for_an_open_one_of_its_person_and_nobody_else_waits():
     assert api.ended[-2:] == [["0", "1"], ["4"]]
 
 
-def test_a_record_does_not_overtake_one_that_failed():
-    """What failed comes again in the next run; what belongs behind it must not be there already."""
+def test_record_never_overtakes_failed_one():
+    """A record does not overtake one that failed.
+
+    What failed comes again in the next run; what belongs behind it must not be there already.
+    """
     api = Api(held="bob", failing="ada")
     lanes = lanes_to(api, max_rows=1)
     lanes.add(EVENTS, item("bob", 0))
@@ -146,8 +155,11 @@ class Doubts:
 
 
 @pytest.mark.req("IN-60", "IN-61")
-def test_batches_that_are_set_aside_keep_the_order_of_each_person():
-    """A later record of somebody who waits must not be the one that is tried."""
+def test_waiting_batches_keep_order():
+    """Batches that are set aside keep the order of each person.
+
+    A later record of somebody who waits must not be the one that is tried.
+    """
     api = Doubts(accepted="cid")
     lanes = lanes_to(api, max_rows=1, lanes=1)
     for number, person in enumerate(["ada", "bob", "ada", "cid", "bob"]):
@@ -162,8 +174,8 @@ def test_batches_that_are_set_aside_keep_the_order_of_each_person():
 
 @pytest.mark.req("IN-60")
 @pytest.mark.parametrize("lanes", [1, 3])
-def test_a_batch_that_waits_in_vain_fails(lanes):
-    """The input ends, and nothing was accepted."""
+def test_hopeless_batch_fails(lanes):
+    """A batch that waits in vain fails. The input ends, and nothing was accepted."""
     api = Doubts(accepted="nobody")
     filled = lanes_to(api, max_rows=2, lanes=lanes)
     for number in range(6):
@@ -175,8 +187,8 @@ def test_a_batch_that_waits_in_vain_fails(lanes):
 
 
 @pytest.mark.parametrize("kind", ["records", "bytes"])
-def test_not_all_of_the_input_is_set_aside(monkeypatch, kind):
-    """It stays in memory, and its STATE waits: the run stops once it is too much."""
+def test_waiting_batches_are_bounded(monkeypatch, kind):
+    """Not all of the input is set aside. It stays in memory, and its STATE waits: the run stops once it is too much."""
     monkeypatch.setattr("singer_delivery.sending.lanes.MOST_ASIDE_BYTES", 5_000_000 if kind == "bytes" else 10**9)
     stopping = threading.Event()
     api = Doubts(accepted="nobody")
@@ -196,8 +208,8 @@ def test_not_all_of_the_input_is_set_aside(monkeypatch, kind):
 
 
 @given(st.lists(st.sampled_from("abcdefgh"), max_size=60), st.integers(1, 4), st.integers(1, 4))
-def test_everything_arrives_and_everybody_in_order(persons, max_rows, lanes):
-    """Whatever batches and lanes make of it."""
+def test_everything_arrives_in_order(persons, max_rows, lanes):
+    """Everything arrives and everybody in order. Whatever batches and lanes make of it."""
     api = Api()
     filled = lanes_to(api, max_rows=max_rows, lanes=lanes)
     for number, person in enumerate(persons):

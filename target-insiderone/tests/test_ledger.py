@@ -104,8 +104,11 @@ def rows(url: str, table: str) -> int:
     return int(count or 0)
 
 
-def test_an_intent_is_remembered_until_its_outcome(url, open_ledger):
-    """After a crash the exact bytes are at hand; once settled they go, because they are personal data."""
+def test_intent_lasts_until_outcome(url, open_ledger):
+    """An intent is remembered until its outcome.
+
+    After a crash the exact bytes are at hand; once settled they go, because they are personal data.
+    """
     ledger = open_ledger(url)
     ledger.events.intend([(b"a", b"1", b"bytes of a"), (b"b", b"2", b"bytes of b"), (b"c", b"3", b"bytes of c")])
 
@@ -117,8 +120,8 @@ def test_an_intent_is_remembered_until_its_outcome(url, open_ledger):
     }
 
 
-def test_a_version_read_earlier_does_not_replace_a_later_one(url, open_ledger):
-    """Two flows may note one profile in any order."""
+def test_earlier_read_replaces_nothing(url, open_ledger):
+    """A version read earlier does not replace a later one. Two flows may note one profile in any order."""
     ledger = open_ledger(url)
     deliver(ledger, p=known("2026-06-02", email_optin="new"))
 
@@ -127,8 +130,11 @@ def test_a_version_read_earlier_does_not_replace_a_later_one(url, open_ledger):
     assert profiles_in(url, b"p")[b"p"].optins == {"email_optin": "new"}
 
 
-def test_ledger_days_hold_for_events_of_unknown_outcome_too(url, open_ledger):
-    """Their bytes are personal data; they stood there for ever, since only settled events were pruned."""
+def test_ledger_days_cover_uncertain_events(url, open_ledger):
+    """`ledger_days` hold for events of unknown outcome too.
+
+    Their bytes are personal data; they stood there for ever, since only settled events were pruned.
+    """
     ledger = open_ledger(url)
     ledger.events.intend([(b"done", b"1", b"x"), (b"open", b"2", b"y")])
     ledger.events.settle([b"done"], [])
@@ -142,8 +148,10 @@ def test_ledger_days_hold_for_events_of_unknown_outcome_too(url, open_ledger):
     assert next_run.events.known([b"done", b"open"]) == {}
 
 
-def test_ledger_days_hold_for_profiles_and_leave_only_opt_ins(url, open_ledger):
-    """Without the opt-in delivered once, the person's next change would opt them in again (CO-05).
+def test_expired_profiles_keep_optins(url, open_ledger):
+    """`ledger_days` hold for profiles and leave only opt-ins.
+
+    Without the opt-in delivered once, the person's next change would opt them in again (CO-05).
 
     Without the opt-out, an old reject that is replayed later than that did.
     """
@@ -171,8 +179,11 @@ def test_ledger_days_hold_for_profiles_and_leave_only_opt_ins(url, open_ledger):
 
 
 @pytest.mark.req("CO-05")
-def test_who_is_forgotten_keeps_the_opt_ins_and_no_address(url, open_ledger):
-    """Without them, the person's next change opted them in again, also after an opt-out."""
+def test_forgotten_profiles_keep_optins(url, open_ledger):
+    """Who is forgotten keeps the opt-ins and no address.
+
+    Without them, the person's next change opted them in again, also after an opt-out.
+    """
     ledger = open_ledger(url)
     optins = {b"in": {"email_optin": "true x"}, b"no": {"email_optin": "false y"}, b"as": {}}
     deliver(
@@ -188,8 +199,8 @@ def test_who_is_forgotten_keeps_the_opt_ins_and_no_address(url, open_ledger):
     assert ledger.profiles.forget([b"m" * 16]) == (0, set())
 
 
-def test_a_read_only_ledger_changes_nothing(url, open_ledger):
-    """A dry run may look, but must leave no trace that a real run would trust."""
+def test_read_only_ledger_is_unchanged(url, open_ledger):
+    """A read only ledger changes nothing. A dry run may look, but must leave no trace that a real run would trust."""
     open_ledger(url).events.intend([(b"a", b"1", b"x")])
     dry = open_ledger(url, read_only=True)
 
@@ -207,8 +218,8 @@ def test_scopes_never_meet():
     assert Digester("shop")("a", "bc") != Digester("shop")("ab", "c")
 
 
-def test_more_keys_than_a_statement_takes(url, open_ledger):
-    """Batches are cut, so that no database limit is met."""
+def test_many_keys_fit(url, open_ledger):
+    """More keys than a statement takes. Batches are cut, so that no database limit is met."""
     ledger = open_ledger(url)
     keys = [place.to_bytes(4, "big") for place in range(12_000)]
     ledger.events.intend((key, b"c", b"x") for key in keys)
@@ -216,8 +227,11 @@ def test_more_keys_than_a_statement_takes(url, open_ledger):
     assert len(ledger.events.known(keys)) == 12_000
 
 
-def test_a_claim_is_seen_and_supersedes_nothing_until_it_is_delivered(url, open_ledger):
-    """Its run may have died before it sent anything; what it would change is in doubt until then."""
+def test_claim_supersedes_nothing(url, open_ledger):
+    """A claim is seen and supersedes nothing until it is delivered.
+
+    Its run may have died before it sent anything; what it would change is in doubt until then.
+    """
     one, other = open_ledger(url), open_ledger(url)
     assert one.profiles.claim({b"p": read("2026-06-01", email_optin="true x")}).known == {}
 
@@ -228,8 +242,11 @@ def test_a_claim_is_seen_and_supersedes_nothing_until_it_is_delivered(url, open_
     assert one.profiles.look([b"p", b"q"]) == {b"p": known("2026-06-02")}
 
 
-def test_after_a_claim_without_outcome_nobody_knows_what_arrived(url, open_ledger):
-    """A run that died may have sent it: what it would have changed goes again, opt-ins that it left alone do not."""
+def test_open_claim_is_uncertain(url, open_ledger):
+    """After a claim without outcome nobody knows what arrived.
+
+    A run that died may have sent it: what it would have changed goes again, opt-ins that it left alone do not.
+    """
     ledger = open_ledger(url)
     deliver(ledger, p=known("2026-06-01", email_optin="true x", sms_optin="true y", whatsapp_optin="true z"))
 
@@ -242,8 +259,8 @@ def test_after_a_claim_without_outcome_nobody_knows_what_arrived(url, open_ledge
     assert profiles_in(url, b"p") == {b"p": left}
 
 
-def test_merged_claims_leave_the_memory_and_stay_known(url, open_ledger, monkeypatch):
-    """Memory must stay flat over any number of profiles."""
+def test_merged_claims_stay_known(url, open_ledger, monkeypatch):
+    """Merged claims leave the memory and stay known. Memory must stay flat over any number of profiles."""
     monkeypatch.setattr("singer_delivery.memory.version_ledger.MERGE_AFTER_PROFILES", 4)
     ledger = open_ledger(url)
     deliver(ledger, a=known("2026-06-01"), b=known("2026-06-01"))
@@ -262,8 +279,11 @@ def test_merged_claims_leave_the_memory_and_stay_known(url, open_ledger, monkeyp
     assert profiles_in(url, b"a", b"b") == {b"a": known("2026-06-02"), b"b": known("2026-06-01")}
 
 
-def test_versions_are_kept_as_they_are(url, open_ledger):
-    """Texts of several lengths and scripts, with and without digests: side by side in one statement."""
+def test_versions_round_trip(url, open_ledger):
+    """Versions are kept as they are.
+
+    Texts of several lengths and scripts, with and without digests: side by side in one statement.
+    """
     ledger = open_ledger(url)
     versions = {
         "a": KnownProfile("2026-06-01", b"1" * 16, b"e" * 16, None, {}),
@@ -283,8 +303,11 @@ def test_versions_are_kept_as_they_are(url, open_ledger):
     }
 
 
-def test_another_process_sees_at_once_what_was_delivered(url, open_ledger):
-    """Its batch is merged by whoever comes next, so that nobody looks through many; its owner goes on."""
+def test_deliveries_are_visible_at_once(url, open_ledger):
+    """Another process sees at once what was delivered.
+
+    Its batch is merged by whoever comes next, so that nobody looks through many; its owner goes on.
+    """
     one, other = open_ledger(url), open_ledger(url)
     deliver(one, p=known("2026-06-01", email_optin="true x"))
 
@@ -295,8 +318,11 @@ def test_another_process_sees_at_once_what_was_delivered(url, open_ledger):
 
 
 @pytest.mark.parametrize("how", ["unchanged", "refused", "in doubt", "closed", "taken over"])
-def test_only_what_insider_one_has_keeps_older_versions_away(url, open_ledger, how):
-    """A version that was refused, or that may never have arrived, made an older opt-out a duplicate."""
+def test_only_delivered_versions_supersede(url, open_ledger, how):
+    """Only what Insider One has keeps older versions away.
+
+    A version that was refused, or that may never have arrived, made an older opt-out a duplicate.
+    """
     ledger = open_ledger(url)
     deliver(ledger, p=known("2026-06-01"))
     claim = ledger.profiles.claim({b"p": read("2026-06-03"), b"q": read("2026-06-03")})
@@ -318,8 +344,11 @@ def test_only_what_insider_one_has_keeps_older_versions_away(url, open_ledger, h
     }.get(how, {b"p": unknown("2026-06-01"), b"q": unknown("")})
 
 
-def test_a_claim_that_is_taken_over_is_remembered_all_the_same(url, open_ledger):
-    """Who opens the ledger cannot tell a run that died from one that waits for an answer at this moment."""
+def test_taken_claim_is_remembered(url, open_ledger):
+    """A claim that is taken over is remembered all the same.
+
+    Who opens the ledger cannot tell a run that died from one that waits for an answer at this moment.
+    """
     owner = open_ledger(url)
     claim = owner.profiles.claim({b"p": read("2026-06-01"), b"q": read("2026-06-01")})
     assert open_ledger(url).profiles.look([b"p"]) == {b"p": unknown("")}
@@ -342,8 +371,11 @@ for place in range(50):
 """
 
 
-def test_of_two_that_claim_one_profile_at_the_same_moment_one_sees_the_other(url):
-    """Were both blind, the older version could be written last."""
+def test_simultaneous_claims_see_each_other(url):
+    """Of two that claim one profile at the same moment one sees the other.
+
+    Were both blind, the older version could be written last.
+    """
     processes = [
         subprocess.Popen([sys.executable, "-c", CLAIM, url, number], stdout=subprocess.PIPE, text=True)
         for number in "12"
@@ -367,8 +399,11 @@ steps = st.tuples(
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(steps, max_size=12))
-def test_what_is_known_is_the_same_wherever_it_stands(monkeypatch, tmp_path_factory, walk):
-    """In a batch of one's own or of another process, in the table, taken over from a run that died: all one."""
+def test_knowledge_is_location_independent(monkeypatch, tmp_path_factory, walk):
+    """What is known is the same wherever it stands.
+
+    In a batch of one's own or of another process, in the table, taken over from a run that died: all one.
+    """
     monkeypatch.setattr("singer_delivery.memory.version_ledger.MERGE_AFTER_PROFILES", 4)
     url = f"sqlite:///{tmp_path_factory.mktemp('ledger')}/ledger.sqlite"
     ledgers = [Ledger(url, "insiderone"), Ledger(url, "insiderone")]
@@ -400,8 +435,11 @@ def test_what_is_known_is_the_same_wherever_it_stands(monkeypatch, tmp_path_fact
     assert rows(url, "insiderone_profile_batches") == 0
 
 
-def test_a_stream_is_held_by_one_process_on_any_machine(postgres_url, open_ledger):
-    """Files lock one machine only; the shared server locks them all, and lets go when the holder dies."""
+def test_stream_lock_spans_machines(postgres_url, open_ledger):
+    """A stream is held by one process on any machine.
+
+    Files lock one machine only; the shared server locks them all, and lets go when the holder dies.
+    """
     one, other = open_ledger(postgres_url), open_ledger(postgres_url)
 
     assert one.hold(b"profiles")
@@ -411,8 +449,11 @@ def test_a_stream_is_held_by_one_process_on_any_machine(postgres_url, open_ledge
     assert other.hold(b"profiles")
 
 
-def test_several_processes_create_and_write_it_at_the_same_moment(url, open_ledger):
-    """The three flows start together, also for the very first time."""
+def test_concurrent_creation_works(url, open_ledger):
+    """Several processes create and write it at the same moment.
+
+    The three flows start together, also for the very first time.
+    """
     processes = [
         subprocess.Popen([sys.executable, "-c", OPEN_AND_WRITE, url, str(number)], stderr=subprocess.PIPE, text=True)
         for number in range(4)
@@ -441,8 +482,11 @@ OLD_TABLES = (
 """The ledger as it was before events stood in batches."""
 
 
-def test_a_ledger_of_before_the_batches_is_read_and_written_on(url, open_ledger):
-    """Nothing of it may be forgotten: neither what was delivered, nor what a run that died left open."""
+def test_batchless_ledger_keeps_working(url, open_ledger):
+    """A ledger of before the batches is read and written on.
+
+    Nothing of it may be forgotten: neither what was delivered, nor what a run that died left open.
+    """
     engine = sqlalchemy.create_engine(url)
     with engine.begin() as connection:
         for table in OLD_TABLES:
@@ -476,8 +520,11 @@ def test_a_ledger_of_before_the_batches_is_read_and_written_on(url, open_ledger)
     assert profiles_in(url, b"c", b"p") == {b"c": unknown(""), b"p": unknown("2026-06-01")}
 
 
-def test_a_batch_that_is_taken_over_gets_its_outcome_all_the_same(url, open_ledger):
-    """Who opens the ledger cannot tell a run that died from one that waits for an answer at this moment."""
+def test_taken_batch_gets_its_outcome(url, open_ledger):
+    """A batch that is taken over gets its outcome all the same.
+
+    Who opens the ledger cannot tell a run that died from one that waits for an answer at this moment.
+    """
     owner = open_ledger(url)
     owner.events.intend([(b"a", b"1", b"bytes of a"), (b"b", b"2", b"bytes of b"), (b"c", b"3", b"bytes of c")])
     assert open_ledger(url).events.known([b"a"]) == {b"a": KnownEvent(b"1", b"bytes of a")}
@@ -491,8 +538,8 @@ def test_a_batch_that_is_taken_over_gets_its_outcome_all_the_same(url, open_ledg
     assert owner.events.known([b"a", b"b"]) == {b"a": KnownEvent(b"1", None)}
 
 
-def test_who_holds_a_stream_knows_what_its_holder_of_before_delivered(url, open_ledger):
-    """It may have died after this ledger was opened."""
+def test_holder_inherits_deliveries(url, open_ledger):
+    """Who holds a stream knows what its holder of before delivered. It may have died after this ledger was opened."""
     waiting = open_ledger(url)
     holder = open_ledger(url)
     holder.events.intend([(b"a", b"1", b"bytes")])
@@ -503,8 +550,8 @@ def test_who_holds_a_stream_knows_what_its_holder_of_before_delivered(url, open_
     assert waiting.events.known([b"a"]) == {b"a": KnownEvent(b"1", None)}
 
 
-def test_merged_batches_leave_the_memory_and_stay_known(url, open_ledger, monkeypatch):
-    """Memory must stay flat over any number of events."""
+def test_merged_batches_stay_known(url, open_ledger, monkeypatch):
+    """Merged batches leave the memory and stay known. Memory must stay flat over any number of events."""
     monkeypatch.setattr("singer_delivery.memory.once_ledger.MERGE_AFTER_EVENTS", 4)
     ledger = open_ledger(url)
     keys = [bytes([number]) for number in range(8)]
@@ -520,8 +567,8 @@ def test_merged_batches_leave_the_memory_and_stay_known(url, open_ledger, monkey
 @pytest.mark.parametrize(
     "bad", ["mysql+nosuch://x", "oracle://user:canary@host/x", "no url", "sqlite:////nowhere/x.db"]
 )
-def test_a_url_that_cannot_be_used_is_refused_without_showing_it(bad):
-    """It may hold a password."""
+def test_unusable_url_stays_hidden(bad):
+    """A URL that cannot be used is refused without showing it. It may hold a password."""
     with pytest.raises(LedgerError) as refused:
         Ledger(bad, "insiderone")
 
@@ -543,8 +590,11 @@ def test_two_machines_share_one_ledger(load, postgres_url, tmp_path):
     assert other.counts("events") == {"read": 1, "duplicate": 1}
 
 
-def test_optin_of_a_long_consent_is_kept_short(load):
-    """All rows of a statement are as wide as the widest: one value of 150 kB made gigabytes of 10,000 rows."""
+def test_long_consent_token_is_shortened(load):
+    """Optin of a long consent is kept short.
+
+    All rows of a statement are as wide as the widest: one value of 150 kB made gigabytes of 10,000 rows.
+    """
     marketing = {"consent": "SUBSCRIBED", "consent_timestamp": "x" * 150_000}
     people = [profile(number, subscriptions={"email": {"marketing": marketing}}) for number in (1, 2)]
 
@@ -558,8 +608,11 @@ def test_optin_of_a_long_consent_is_kept_short(load):
     assert 20 < longest < 200
 
 
-def test_long_optins_of_an_earlier_version_are_merged_short(open_ledger, url):
-    """They stand in batches that every run takes over: there it failed again and again."""
+def test_old_long_tokens_are_shortened(open_ledger, url):
+    """Long optins of an earlier version are merged short.
+
+    They stand in batches that every run takes over: there it failed again and again.
+    """
     ledger = open_ledger(url)
     known = KnownProfile("2026-06-01", b"c" * 16, None, None, {"email_optin": "true " + "x" * 150_000})
     claim = ledger.profiles.claim({b"k" * 16: ReadProfile("2026-06-01", {})})

@@ -87,8 +87,8 @@ events = st.fixed_dictionaries(
 )
 
 
-def test_sound_records_are_among_those_tried():
-    """The invariants below are worth something only where something is mapped."""
+def test_sound_records_are_generated():
+    """Sound records are among those tried. The invariants below are worth something only where something is mapped."""
     find(profiles, lambda record: isinstance(outcome(MAP_PROFILE, record), MappedProfile))
     find(events, lambda record: len(getattr(outcome(MAP_EVENT, record, NOON), "events", ())) > 1)
 
@@ -104,8 +104,11 @@ def outcome(mapping, *arguments):
 @pytest.mark.req("IN-18", "IN-48")
 @settings(max_examples=300, deadline=None)
 @given(profiles)
-def test_any_profile_becomes_a_sound_user_or_one_reason(record):
-    """Whatever the JSON: identifiers that stand in the record, known names at the root, and no other exception."""
+def test_any_profile_maps_or_fails(record):
+    """Any profile becomes a sound user or one reason.
+
+    Whatever the JSON: identifiers that stand in the record, known names at the root, and no other exception.
+    """
     before = copy.deepcopy(record)
 
     mapped = outcome(MAP_PROFILE, record)
@@ -124,8 +127,11 @@ def test_any_profile_becomes_a_sound_user_or_one_reason(record):
 @pytest.mark.req("IN-26", "IN-28")
 @settings(max_examples=300, deadline=None)
 @given(events)
-def test_any_event_becomes_sound_events_or_reasons(record):
-    """Every line is accounted for: sent, rejected or filtered; and what is sent has what Insider One demands."""
+def test_any_event_maps_or_fails(record):
+    """Any event becomes sound events or reasons.
+
+    Every line is accounted for: sent, rejected or filtered; and what is sent has what Insider One demands.
+    """
     before = copy.deepcopy(record)
 
     mapped = outcome(MAP_EVENT, record, NOON)

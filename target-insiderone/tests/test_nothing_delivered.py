@@ -27,8 +27,11 @@ def people(count, **fields):
     return [*messages, state({"n": count})]
 
 
-def test_a_wrong_letter_in_an_identifier_fails_the_run_and_holds_the_state(load):
-    """Everybody was filtered, the exit code was 0 and the bookmark moved: the people were lost for good."""
+def test_misspelt_identifier_holds_state(load):
+    """A wrong letter in an identifier fails the run and holds the state.
+
+    Everybody was filtered, the exit code was 0 and the bookmark moved: the people were lost for good.
+    """
     ended = load(people(500), identifier_mappings=MISSPELT)
 
     assert ended.code == 3
@@ -43,8 +46,8 @@ def test_a_wrong_letter_in_an_identifier_fails_the_run_and_holds_the_state(load)
     assert load(people(500)).states[-1] == {"bookmarks": {"n": 500}}
 
 
-def test_whoever_wants_it_otherwise_gets_a_warning(load):
-    """A shop may know that hours come in which nobody can be identified."""
+def test_setting_turns_failure_into_warning(load):
+    """Whoever wants it otherwise gets a warning. A shop may know that hours come in which nobody can be identified."""
     ended = load(people(20), identifier_mappings=MISSPELT, on_nothing_delivered="warn")
 
     assert (ended.code, ended.states[-1]) == (0, {"bookmarks": {"n": 20}})
@@ -120,8 +123,11 @@ def test_whoever_wants_it_otherwise_gets_a_warning(load):
         ),
     ],
 )
-def test_a_wrong_letter_in_another_source_is_said(load, stream, row, said):
-    """The run goes on, since the people arrive; but somebody waits for that attribute in vain."""
+def test_misspelt_source_warns(load, stream, row, said):
+    """A wrong letter in another source is said.
+
+    The run goes on, since the people arrive; but somebody waits for that attribute in vain.
+    """
     inside = {"tier": "gold", "Loyalty Tier": 1, "size": {"shoe": 42}, "ada@shop.example": 1}
     rows = [profile(n, properties=inside) if stream == "profiles" else order(n, items=2) for n in range(30)]
 
@@ -132,8 +138,10 @@ def test_a_wrong_letter_in_another_source_is_said(load, stream, row, said):
     assert [line for line in ended.logs.splitlines() if said in line and "WARNING" in line] != []
 
 
-def test_names_that_are_as_they_should_be_are_no_warning(load):
-    """The log of a healthy shop stays quiet.
+def test_correct_names_never_warn(load):
+    """Names that are as they should be are no warning.
+
+    The log of a healthy shop stays quiet.
 
     One of several spellings is met; a field is declared and never there; nobody has a property; a name looks like an
     address.
@@ -159,16 +167,22 @@ def test_names_that_are_as_they_should_be_are_no_warning(load):
     assert "bob@shop" not in ended.logs
 
 
-def test_profiles_without_any_mapped_attribute_fail_the_run(load):
-    """With `frist_name` as the only row, everybody is filtered as `no_attributes`."""
+def test_attributeless_profiles_fail_run(load):
+    """Profiles without any mapped attribute fail the run.
+
+    With `frist_name` as the only row, everybody is filtered as `no_attributes`.
+    """
     ended = load(people(12), attribute_mappings=[{"source_field": "frist_name", "attribute": "name"}])
 
     assert (ended.code, ended.states) == (3, [])
     assert "no_attributes 12" in ended.logs
 
 
-def test_a_misspelt_metric_fails_the_run(load):
-    """Its events are unmapped, which looks like a wish; but the mapped metric was never met, and this one nearly is."""
+def test_misspelt_metric_fails_run(load):
+    """A misspelt metric fails the run.
+
+    Its events are unmapped, which looks like a wish; but the mapped metric was never met, and this one nearly is.
+    """
     orders = [record("events", order(number, metric_name="Placed Order")) for number in range(5)]
     mapping = [{"metric_name": "Plcaed Order", "event_type": "bought"}]
 
@@ -188,16 +202,19 @@ def test_a_misspelt_metric_fails_the_run(load):
         pytest.param([], id="no record"),
     ],
 )
-def test_what_the_settings_leave_out_by_wish_passes(load, messages):
-    """An hour in which nothing but unmapped metrics came is a good hour."""
+def test_intended_filters_pass(load, messages):
+    """What the settings leave out by wish passes. An hour in which nothing but unmapped metrics came is a good hour."""
     ended = load([schema("events"), *messages, state({"n": 1})], event_retention="skip")
 
     assert (ended.code, ended.states) == (0, [{"bookmarks": {"n": 1}}])
 
 
 @pytest.mark.parametrize("count", [1, 92])
-def test_a_run_of_which_everything_is_rejected_is_never_green(load, count):
-    """`max_rejects: 10%` counts from 100 rows on, so 92 of 92 passed."""
+def test_fully_rejected_run_fails(load, count):
+    """A run of which everything is rejected is never green.
+
+    `max_rejects: 10%` counts from 100 rows on, so 92 of 92 passed.
+    """
     ended = load(people(count, email="nonsense"), identifier_mappings=BY_EMAIL)
 
     assert (ended.code, ended.states) == (3, [])
@@ -205,8 +222,11 @@ def test_a_run_of_which_everything_is_rejected_is_never_green(load, count):
     assert len(ended.rejects) == count
 
 
-def test_states_pass_once_something_was_delivered(load):
-    """The first people have no address; as soon as one arrives, the mapping is right, and the STATE is not held."""
+def test_first_delivery_releases_states(load):
+    """States pass once something was delivered.
+
+    The first people have no address; as soon as one arrives, the mapping is right, and the STATE is not held.
+    """
     nobody = [record("profiles", {"id": f"N{number}", "email": None}) for number in range(3)]
     messages = [schema("profiles"), *nobody, state({"n": 1}), record("profiles", profile(1)), state({"n": 2})]
 
@@ -216,8 +236,11 @@ def test_states_pass_once_something_was_delivered(load):
     assert ended.states[-1] == {"bookmarks": {"n": 2}}
 
 
-def test_one_odd_person_in_a_quiet_hour_is_a_warning(load):
-    """The same settings delivered before; and the first of them may be anybody."""
+def test_single_odd_person_warns(load):
+    """One odd person in a quiet hour is a warning.
+
+    The same settings delivered before; and the first of them may be anybody.
+    """
     phone_only = [schema("profiles"), record("profiles", profile(9, email=None)), state({"n": 9})]
     first = load(phone_only, identifier_mappings=BY_EMAIL)
     load(people(3), identifier_mappings=BY_EMAIL)
@@ -232,8 +255,11 @@ def test_one_odd_person_in_a_quiet_hour_is_a_warning(load):
     assert (many.code, changed.code) == (3, 3)
 
 
-def test_a_reject_that_is_read_again_in_a_quiet_hour_is_a_warning(load):
-    """The first time it fails the run; it is kept by then, and must not hold the STATE for ever."""
+def test_repeated_reject_only_warns(load):
+    """A reject that is read again in a quiet hour is a warning.
+
+    The first time it fails the run; it is kept by then, and must not hold the STATE for ever.
+    """
     load(people(3), identifier_mappings=BY_EMAIL)
     bad = [schema("profiles"), record("profiles", profile(7, email="nonsense")), state({"n": 7})]
 
@@ -246,8 +272,8 @@ def test_a_reject_that_is_read_again_in_a_quiet_hour_is_a_warning(load):
     assert another.code == 3
 
 
-def test_one_stream_that_delivers_does_not_hide_another_that_does_not(load):
-    """The pipe by hand moves all streams at once."""
+def test_streams_are_judged_separately(load):
+    """One stream that delivers does not hide another that does not. The pipe by hand moves all streams at once."""
     rows = [record("events", order(1)), record("profiles", {"id": "P9", "email": "nonsense"})]
 
     ended = load([schema("events"), schema("profiles"), *rows, state({"n": 1})])
@@ -256,13 +282,16 @@ def test_one_stream_that_delivers_does_not_hide_another_that_does_not(load):
     assert "stream profiles: of 1 record nothing was delivered" in ended.logs
 
 
-def test_broken_lines_alone_are_no_success(load):
-    """The tap wrote something else than Singer messages."""
+def test_broken_lines_alone_fail(load):
+    """Broken lines alone are no success. The tap wrote something else than Singer messages."""
     assert load(["{nonsense", state({"n": 1})]).code == 3
 
 
-def test_a_stream_that_always_had_records_and_has_none_says_so_once(load, tmp_path):
-    """A wrong selection, or an emptied account, looks like a quiet hour; the first line of defence is the tap's."""
+def test_suddenly_empty_stream_warns_once(load, tmp_path):
+    """A stream that always had records and has none says so once.
+
+    A wrong selection, or an emptied account, looks like a quiet hour; the first line of defence is the tap's.
+    """
     past = tmp_path / "data" / "klaviyo"
     past.mkdir(parents=True, mode=0o700)
     for run in range(10):
@@ -277,16 +306,18 @@ def test_a_stream_that_always_had_records_and_has_none_says_so_once(load, tmp_pa
     assert empty.summary["streams"]["profiles"]["read"] == 0
 
 
-def test_an_input_without_any_stream_says_so(load):
-    """`select: [profile.*]` selects nothing, and was green and silent."""
+def test_streamless_input_warns(load):
+    """An input without any stream says so. `select: [profile.*]` selects nothing, and was green and silent."""
     assert (
         "the input has no stream: is one selected in the tap (`select`, or its catalog), or did the tap fail?"
         in load([]).logs
     )
 
 
-def test_an_account_that_does_not_add_up_fails_the_run(config, capsys):
-    """A record that vanishes between reading and settling is a bug of ours, which must not pass as success.
+def test_unbalanced_account_fails_run(config, capsys):
+    """An account that does not add up fails the run.
+
+    A record that vanishes between reading and settling is a bug of ours, which must not pass as success.
 
     Without the comparison at the end of the run the summary would show it to nobody.
     """
@@ -307,8 +338,11 @@ def test_an_account_that_does_not_add_up_fails_the_run(config, capsys):
     assert "person1@" not in capsys.readouterr().err
 
 
-def test_filtered_people_are_kept_once_and_without_a_word_in_the_log(load):
-    """A record that is read again unchanged is not written again; the file is private, like the rejects."""
+def test_filtered_people_are_kept_once(load):
+    """Filtered people are kept once and without a word in the log.
+
+    A record that is read again unchanged is not written again; the file is private, like the rejects.
+    """
     first = load(people(3, email=None), identifier_mappings=BY_EMAIL)
     load(people(4, email=None), identifier_mappings=BY_EMAIL)
 
@@ -329,8 +363,11 @@ def sightings_of(metric_name: str, *met: str) -> Sightings:
     return sightings
 
 
-def test_a_metric_of_the_same_words_is_named():
-    """A renamed metric was green and silent: two words that changed places are many edits."""
+def test_reordered_metric_is_named():
+    """A metric of the same words is named.
+
+    A renamed metric was green and silent: two words that changed places are many edits.
+    """
     sightings = sightings_of("Placed Order", "Order Placed", "Order Placed")
 
     (missing,) = sightings.missing()["events"]
@@ -338,8 +375,8 @@ def test_a_metric_of_the_same_words_is_named():
     assert (sightings.none_met(), sightings.slipped()) == ({}, {})
 
 
-def test_a_stream_without_any_mapped_metric_is_said():
-    """All of it was filtered, and nothing told of it."""
+def test_unmapped_stream_warns():
+    """A stream without any mapped metric is said. All of it was filtered, and nothing told of it."""
     told = sightings_of("Placed Order", "Bought", "Bought", "ada@example.com").none_met()
 
     assert told == {
@@ -350,8 +387,11 @@ def test_a_stream_without_any_mapped_metric_is_said():
 
 
 @pytest.mark.parametrize("source", ["properties.B2", "properties.s", "properties[0]", "subscriptions.x"])
-def test_what_an_open_object_holds_is_no_slip_of_its_name(source):
-    """A right mapping earned a warning: two letters more than `properties`, and declared nowhere."""
+def test_nested_name_is_no_misspelling(source):
+    """What an open object holds is no slip of its name.
+
+    A right mapping earned a warning: two letters more than `properties`, and declared nowhere.
+    """
     settings = {"partner_name": "shop", "api_key": "key", "identifier_mappings": BY_EMAIL}
     settings["attribute_mappings"] = [{"source_field": source, "attribute": "custom.size"}]
 

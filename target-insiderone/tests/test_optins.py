@@ -63,15 +63,21 @@ def sent(*versions: Any, known: str = "", since: str = "") -> list[bool | None]:
         pytest.param("SUBSCRIBED", id="another source"),
     ],
 )
-def test_an_opt_in_goes_again_only_for_a_later_decision(again):
-    """The text of its time was compared, so that one decision, spelt in two ways, opted a person in twice."""
+def test_optin_needs_later_decision(again):
+    """An opt-in goes again only for a later decision.
+
+    The text of its time was compared, so that one decision, spelt in two ways, opted a person in twice.
+    """
     assert sent(yes(T1), again, yes(T2)) == [True, None, True]
 
 
 @pytest.mark.req("CO-05")
 @pytest.mark.parametrize("known", ["SUBSCRIBED 2026-05-01T10:00:00Z", "SUBSCRIBED None", "yes", "digest 0f"])
-def test_an_opt_in_that_the_ledger_knows_in_another_spelling_is_not_sent(known):
-    """Earlier versions noted the time as it came; where there is none, the decision is as late as its reading."""
+def test_respelt_optin_is_not_sent(known):
+    """An opt-in that the ledger knows in another spelling is not sent.
+
+    Earlier versions noted the time as it came; where there is none, the decision is as late as its reading.
+    """
     assert sent(yes(T1), yes("2026-06-01T10:01:30Z"), known=f"true {known}") == [None, True]
 
 
@@ -95,8 +101,11 @@ def test_an_opt_in_that_the_ledger_knows_in_another_spelling_is_not_sent(known):
         pytest.param([False, True], [False, True], id="no times at all: the order of the readings"),
     ],
 )
-def test_an_opt_in_undoes_no_later_opt_out(versions, expected):
-    """The reading alone decided, and a stale copy that was read last opted a person in."""
+def test_optin_keeps_later_optout(versions, expected):
+    """An opt-in undoes no later opt-out.
+
+    The reading alone decided, and a stale copy that was read last opted a person in.
+    """
     assert sent(*versions) == expected
 
 
@@ -111,8 +120,8 @@ def test_an_opt_in_undoes_no_later_opt_out(versions, expected):
         pytest.param([yes(T1), yes("2026-06-01T10:01:30Z")], [None, True], id="decided since"),
     ],
 )
-def test_without_a_memory_an_opt_in_needs_a_time_after_it_began(versions, expected):
-    """A time ahead of now was later than that, too."""
+def test_lost_memory_needs_later_time(versions, expected):
+    """Without a memory an opt-in needs a time after it began. A time ahead of now was later than that, too."""
     assert sent(*versions, since=READ.format(0)) == expected
 
 
@@ -120,8 +129,11 @@ def test_without_a_memory_an_opt_in_needs_a_time_after_it_began(versions, expect
 @pytest.mark.parametrize(
     ("opted_in", "is_sent"), [(AHEAD, True), (T1, True), (T3, False)], ids=["ahead of now", "earlier", "later"]
 )
-def test_an_opt_out_read_before_an_opt_in_goes_unless_that_is_later(opted_in, is_sent):
-    """A time ahead of now made every real opt-out an older one."""
+def test_earlier_optout_is_sent(opted_in, is_sent):
+    """An opt-out read before an opt-in goes unless that is later.
+
+    A time ahead of now made every real opt-out an older one.
+    """
     known = {"email_optin": f"true SUBSCRIBED {opted_in}"}
 
     assert bool(overdue_optouts(optins(no(T2)), READ.format(1), known, READ.format(9)).sent) is is_sent
@@ -129,8 +141,11 @@ def test_an_opt_out_read_before_an_opt_in_goes_unless_that_is_later(opted_in, is
 
 @pytest.mark.req("CO-05", "CO-06")
 @pytest.mark.parametrize("known", [f"true SUBSCRIBED {T1}", f"false UNSUBSCRIBED {T2}"], ids=["opt-in", "opt-out"])
-def test_an_opt_in_that_did_not_go_is_not_in_doubt(known):
-    """A request without an answer carried the rest of the profile only; the next run would have sent the opt-in."""
+def test_unsent_optin_is_certain(known):
+    """An opt-in that did not go is not in doubt.
+
+    A request without an answer carried the rest of the profile only; the next run would have sent the opt-in.
+    """
     before = KnownProfile(READ.format(1), b"c" * 16, None, None, {"email_optin": known})
     version = ReadProfile(READ.format(2), {"email_optin": "true SUBSCRIBED 2026-05-01T10:00:00Z"})
 

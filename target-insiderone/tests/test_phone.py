@@ -103,8 +103,8 @@ def test_number_becomes_e164(given, country, sent):
         pytest.param({"n": 1}, "TR", id="an object"),
     ],
 )
-def test_what_is_no_number_is_refused_without_a_guess(given, country):
-    """A guessed number is somebody else's."""
+def test_invalid_number_is_not_guessed(given, country):
+    """What is no number is refused without a guess. A guessed number is somebody else's."""
     with pytest.raises(UnusableValueError):
         compile_phone(country, normalize=True)(given)
 

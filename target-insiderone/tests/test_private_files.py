@@ -33,8 +33,11 @@ def others(path):
 
 
 @pytest.mark.usefixtures("no_umask")
-def test_folders_above_and_files_are_private_whatever_the_umask(tmp_path):
-    """Parents came out as 0777 where the umask is 000, SQLite's own file as 0644."""
+def test_files_are_private(tmp_path):
+    """Folders above and files are private whatever the umask.
+
+    Parents came out as 0777 where the umask is 000, SQLite's own file as 0644.
+    """
     data_dir = DataDir(str(tmp_path / "a" / "b"), "klaviyo")
     ledger = Ledger(f"sqlite:///{tmp_path}/mine.sqlite", "insiderone")
     ledger.close()
@@ -59,8 +62,11 @@ def test_what_was_open_is_closed(tmp_path):
     assert others(tmp_path / "mine.sqlite") == 0
 
 
-def test_a_folder_that_others_need_stays_open(tmp_path, monkeypatch):
-    """``data_dir: .`` must not lock others out of the project, nor ``/tmp`` everybody."""
+def test_shared_folder_stays_open(tmp_path, monkeypatch):
+    """A folder that others need stays open.
+
+    ``data_dir: .`` must not lock others out of the project, nor ``/tmp`` everybody.
+    """
     tmp_path.chmod(0o755)
     monkeypatch.chdir(tmp_path)
 
@@ -87,8 +93,11 @@ def test_a_symbolic_link_is_refused(load, tmp_path, name):
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir], ids=["pipe", "folder"])
-def test_what_is_no_file_is_refused_by_name(tmp_path, make):
-    """A run waited for ever for somebody to write into the pipe; of a folder it said `Is a directory 6`."""
+def test_special_file_is_refused(tmp_path, make):
+    """What is no file is refused by name.
+
+    A run waited for ever for somebody to write into the pipe; of a folder it said `Is a directory 6`.
+    """
     path = tmp_path / "rejects.jsonl"
     make(path)
 
@@ -98,8 +107,8 @@ def test_what_is_no_file_is_refused_by_name(tmp_path, make):
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir], ids=["pipe", "folder"])
-def test_only_files_are_read_as_summaries(tmp_path, make):
-    """`forget` waited for ever at a pipe, and ended at a folder."""
+def test_only_files_are_summaries(tmp_path, make):
+    """Only files are read as summaries. `forget` waited for ever at a pipe, and ended at a folder."""
     data_dir = DataDir(str(tmp_path), "klaviyo")
     make(data_dir.folder / "summary-x.json")
 
@@ -108,14 +117,20 @@ def test_only_files_are_read_as_summaries(tmp_path, make):
 
 
 @pytest.mark.parametrize("name", ["a\0b", "~nobody-of-this-name/data"])
-def test_a_data_dir_that_names_no_folder_is_a_mistake_of_the_settings(name):
-    """It ended as an unforeseen ValueError or RuntimeError, also in `check`."""
+def test_invalid_data_dir_is_refused(name):
+    """A `data_dir` that names no folder is a mistake of the settings.
+
+    It ended as an unforeseen ValueError or RuntimeError, also in `check`.
+    """
     with pytest.raises(SettingsError, match="data_dir"):
         DataDir(name, "klaviyo")
 
 
-def test_foreign_lines_nested_deep_cost_nothing_else(tmp_path):
-    """One in `unidentified.jsonl` ended every later run that had somebody to keep there."""
+def test_deep_foreign_lines_are_harmless(tmp_path):
+    """Foreign lines nested deep cost nothing else.
+
+    One in `unidentified.jsonl` ended every later run that had somebody to keep there.
+    """
     deep = b'{"at":"2026-01-01T00:00:00+00:00","stream":"s","key":"k","code":"c","record":' + b"[" * 100_000 + b"\n"
     path = tmp_path / "unidentified.jsonl"
     path.write_bytes(deep)
@@ -129,8 +144,8 @@ def test_foreign_lines_nested_deep_cost_nothing_else(tmp_path):
     assert len(list(kept.file.entries())) == 2
 
 
-def test_summaries_and_dry_runs_go_after_their_days(tmp_path):
-    """They hold personal data, and stayed for ever."""
+def test_old_summaries_are_removed(tmp_path):
+    """Summaries and dry runs go after their days. They hold personal data, and stayed for ever."""
     data_dir = DataDir(str(tmp_path), "klaviyo")
     old = time.time() - 100 * 86_400
     for path in (data_dir.dry_run("1"), data_dir.dry_run_rejects("1"), data_dir.write_summary("1", "{}")):
@@ -142,8 +157,8 @@ def test_summaries_and_dry_runs_go_after_their_days(tmp_path):
     assert data_dir.other_personal_files() == [kept]
 
 
-def test_an_order_stands_once_in_the_rejects_with_its_lines(load):
-    """2,000 lines of one order made 2,000 copies of it: 451 MB."""
+def test_rejected_order_has_one_entry(load):
+    """An order stands once in the rejects with its lines. 2,000 lines of one order made 2,000 copies of it: 451 MB."""
     bought = order(1, items=300)
     for line in bought["event_properties"]["Items"][:200]:
         line["ItemPrice"] = "12,50 EUR"
@@ -158,8 +173,8 @@ def test_an_order_stands_once_in_the_rejects_with_its_lines(load):
 
 
 @pytest.mark.parametrize("pattern", [[7], [7, {}]], ids=["alike", "taking turns"])
-def test_many_rejected_lines_are_written_together(load, pattern):
-    """100,000 items of three bytes each made rejects of 20 MB."""
+def test_many_rejected_lines_are_merged(load, pattern):
+    """Many rejected lines are written together. 100,000 items of three bytes each made rejects of 20 MB."""
     bought = order(1)
     bought["event_properties"] = {"Items": pattern * (20_000 // len(pattern))}
 
@@ -172,8 +187,11 @@ def test_many_rejected_lines_are_written_together(load, pattern):
     assert events_of_entry(reject) == {("purchase", line) for line in range(1, 20_001)}
 
 
-def test_an_order_in_parts_is_noted_part_by_part(load, sandbox):
-    """All of its events stood in the ledger's row, which was written again after each request: 743 MB, 50 s."""
+def test_order_parts_are_stored_separately(load, sandbox):
+    """An order in parts is noted part by part.
+
+    All of its events stood in the ledger's row, which was written again after each request: 743 MB, 50 s.
+    """
     sandbox.fault("insiderone", kind="status", status=401, skip=2, times=None)
 
     ended = load([schema("events"), record("events", order(1, items=400))], batch_size_bytes=10_000)
@@ -186,8 +204,11 @@ def test_an_order_in_parts_is_noted_part_by_part(load, sandbox):
     assert noted < 30_000
 
 
-def test_an_order_too_large_for_one_request_goes_in_several(load, sandbox):
-    """It was refused as too large, once for each of its lines: 5.3 GB for 4.4 MB."""
+def test_oversized_order_is_split(load, sandbox):
+    """An order too large for one request goes in several.
+
+    It was refused as too large, once for each of its lines: 5.3 GB for 4.4 MB.
+    """
     bought = order(1, items=400)
 
     ended = load([schema("events"), record("events", bought)], batch_size_bytes=10_000)

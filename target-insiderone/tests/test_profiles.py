@@ -25,8 +25,11 @@ def attributes_of(record, *columns, **config):
 
 
 @pytest.mark.req("IN-18")
-def test_default_attributes_stand_at_the_root_and_all_others_under_custom():
-    """A custom attribute at the root vanishes there without a word."""
+def test_attributes_stand_where_they_belong():
+    """Default attributes stand at the root and all others under custom.
+
+    A custom attribute at the root vanishes there without a word.
+    """
     record = {"first_name": "Ada", "location": {"city": "Oslo"}, "properties": {"tier": "gold", "name": "Countess"}}
     columns = [
         column("first_name", "name"),
@@ -59,8 +62,8 @@ def test_value_keeps_its_type(value):
 
 @pytest.mark.req("IN-19")
 @pytest.mark.parametrize("properties", [{}, {"x": None}, None], ids=["absent", "null", "no properties"])
-def test_null_and_absent_are_left_out(properties):
-    """The default policy: what Klaviyo does not know leaves Insider One as it is."""
+def test_nulls_are_left_out(properties):
+    """Null and absent are left out. The default policy: what Klaviyo does not know leaves Insider One as it is."""
     mapped = map_profile({"properties": properties}, column("x", "x"), column("id", "klaviyo_id"))
 
     assert mapped.user["attributes"] == {"custom": {"klaviyo_id": "01ADA"}}
@@ -70,8 +73,11 @@ def test_null_and_absent_are_left_out(properties):
 
 @pytest.mark.req("IN-19")
 @pytest.mark.parametrize("properties", [{}, {"x": None}, None], ids=["absent", "null", "no properties"])
-def test_null_and_absent_are_cleared_on_demand(properties):
-    """With ``delete``, Insider One follows Klaviyo; opt-ins, and values that are merely unusable, stay."""
+def test_nulls_can_be_cleared(properties):
+    """Null and absent are cleared on demand.
+
+    With ``delete``, Insider One follows Klaviyo; opt-ins, and values that are merely unusable, stay.
+    """
     columns = [
         column("x", "x"),
         column("first_name", "name"),
@@ -87,16 +93,22 @@ def test_null_and_absent_are_cleared_on_demand(properties):
     assert mapped.user["attributes"] == {"custom": {"klaviyo_id": "01ADA"}}
 
 
-def test_profile_of_which_only_deletions_remain_carries_no_attributes():
-    """Insider One refuses a user without any attribute; the deletion must reach it all the same."""
+def test_deletion_only_profile_lacks_attributes():
+    """Profile of which only deletions remain carries no attributes.
+
+    Insider One refuses a user without any attribute; the deletion must reach it all the same.
+    """
     mapped = map_profile({"first_name": None}, column("first_name", "name"), null_handling="delete")
 
     assert "attributes" not in mapped.user
     assert mapped.delete == {"whole": ["name"]}
 
 
-def test_profile_without_any_mapped_value_is_filtered():
-    """There is nothing to write, and Insider One refuses a user without attributes."""
+def test_empty_profile_is_filtered():
+    """Profile without any mapped value is filtered.
+
+    There is nothing to write, and Insider One refuses a user without attributes.
+    """
     with pytest.raises(Filtered) as left_out:
         map_profile({"first_name": None}, column("first_name", "name"))
 
@@ -105,8 +117,11 @@ def test_profile_without_any_mapped_value_is_filtered():
 
 @pytest.mark.req("IN-19")
 @pytest.mark.parametrize(("mode", "flag"), [("replace", True), ("append", None)])
-def test_array_mode_decides_whether_arrays_are_replaced(mode, flag):
-    """Appending is the API's default: a replay would repeat, and nothing would ever leave the list."""
+def test_array_mode_sets_not_append(mode, flag):
+    """`array_mode` decides whether arrays are replaced.
+
+    Appending is the API's default: a replay would repeat, and nothing would ever leave the list.
+    """
     user = map_profile({"properties": {"sizes": ["M"]}}, column("sizes", "sizes"), array_mode=mode).user
 
     assert user.get("not_append") is flag
@@ -114,8 +129,8 @@ def test_array_mode_decides_whether_arrays_are_replaced(mode, flag):
 
 @pytest.mark.req("IN-16", "IN-17")
 @pytest.mark.parametrize("record", [{}, {"properties": {"data_source": "shop"}}, {"properties": {"data_source": None}}])
-def test_fixed_attribute_is_written_on_every_profile_and_wins(record):
-    """The guide's own example, whatever Klaviyo holds."""
+def test_fixed_attribute_wins(record):
+    """Fixed attribute is written on every profile and wins. The guide's own example, whatever Klaviyo holds."""
     fixed = [{"attribute": "data_source", "value": "klaviyo"}]
 
     mapped = map_profile(record, column("data_source", "data_source"), fixed_attributes=fixed, null_handling="delete")
@@ -136,8 +151,11 @@ def test_fixed_attribute_is_written_on_every_profile_and_wins(record):
         pytest.param("static_segment_id", 7, [7], id="contact lists are a list"),
     ],
 )
-def test_default_attribute_gets_the_form_that_insider_one_takes(attribute, given, sent):
-    """What it does not take vanishes there; no transform needs to be named for it."""
+def test_default_attributes_are_converted(attribute, given, sent):
+    """Default attribute gets the form that Insider One takes.
+
+    What it does not take vanishes there; no transform needs to be named for it.
+    """
     assert attributes_of({"properties": {"x": given}}, column("x", attribute)) == {attribute: sent}
 
 
@@ -150,8 +168,8 @@ def test_default_attribute_gets_the_form_that_insider_one_takes(attribute, given
         pytest.param([{"a": 1}], "x", "object_left_out", id="a list of objects"),
     ],
 )
-def test_unusable_value_is_left_out_and_noted_by_its_field(given, attribute, code):
-    """It never costs the person; and the note is fit for a log."""
+def test_unusable_value_is_noted(given, attribute, code):
+    """Unusable value is left out and noted by its field. It never costs the person; and the note is fit for a log."""
     mapped = map_profile({"properties": {"secret": given}}, column("secret", attribute), column("id", "klaviyo_id"))
 
     assert mapped.user["attributes"] == {"custom": {"klaviyo_id": "01ADA"}}
@@ -161,8 +179,8 @@ def test_unusable_value_is_left_out_and_noted_by_its_field(given, attribute, cod
 ALL_PROPERTIES = column("properties.*", "*")
 
 
-def test_wildcard_takes_every_property_not_mapped_elsewhere():
-    """By its name in snake case; objects are left out and noted."""
+def test_wildcard_takes_unmapped_properties():
+    """Wildcard takes every property not mapped elsewhere. By its name in snake case; objects are left out and noted."""
     record = {
         "properties": {
             "Favourite Size": "M",
@@ -192,8 +210,11 @@ def test_wildcard_takes_every_property_not_mapped_elsewhere():
     assert set(mapped.notes) == {("property_left_out", "address"), ("property_collision", "data_source")}
 
 
-def test_wildcard_never_writes_a_default_attribute():
-    """A property that happens to be called ``email_optin`` must not opt anybody in."""
+def test_wildcard_skips_default_attributes():
+    """Wildcard never writes a default attribute.
+
+    A property that happens to be called ``email_optin`` must not opt anybody in.
+    """
     properties = dict.fromkeys(ATTRIBUTES, "anything")
 
     attributes = attributes_of({"properties": properties}, ALL_PROPERTIES)
@@ -201,8 +222,11 @@ def test_wildcard_never_writes_a_default_attribute():
     assert set(attributes) == {"custom"}
 
 
-def test_wildcard_collision_is_settled_the_same_way_every_time():
-    """The first in code point order is taken, however Klaviyo orders the object."""
+def test_wildcard_collision_is_deterministic():
+    """Wildcard collision is settled the same way every time.
+
+    The first in code point order is taken, however Klaviyo orders the object.
+    """
     one = map_profile({"properties": {"Shoe Size": 1, "shoe_size": 2, "$shoe-size": 3}}, ALL_PROPERTIES)
     other = map_profile({"properties": {"shoe_size": 2, "$shoe-size": 3, "Shoe Size": 1}}, ALL_PROPERTIES)
 
@@ -211,8 +235,8 @@ def test_wildcard_collision_is_settled_the_same_way_every_time():
     assert one.notes == (("property_collision", "Shoe Size"), ("property_collision", "shoe_size"))
 
 
-def test_wildcard_with_json_writes_objects_as_text():
-    """The way to keep nested properties; scalars stay what they are."""
+def test_wildcard_writes_json():
+    """Wildcard with JSON writes objects as text. The way to keep nested properties; scalars stay what they are."""
     row = column("properties.*", "*", "json")
 
     attributes = attributes_of({"properties": {"b": {"y": 1, "x": 2}, "a": 7}}, row)
@@ -220,15 +244,15 @@ def test_wildcard_with_json_writes_objects_as_text():
     assert attributes["custom"] == {"a": 7, "b": '{"x":2,"y":1}'}
 
 
-def test_wildcard_clears_null_properties_on_demand():
-    """A property that Klaviyo sets to null is cleared like a mapped one."""
+def test_wildcard_clears_nulls():
+    """Wildcard clears null properties on demand. A property that Klaviyo sets to null is cleared like a mapped one."""
     mapped = map_profile({"properties": {"Old Tier": None, "x": 1}}, ALL_PROPERTIES, null_handling="delete")
 
     assert mapped.delete == {"custom": {"whole": ["old_tier"]}}
 
 
-def test_more_custom_attributes_than_insider_one_takes_are_noted():
-    """Its default limit is 80; what lies beyond may vanish."""
+def test_attribute_excess_is_noted():
+    """More custom attributes than Insider One takes are noted. Its default limit is 80; what lies beyond may vanish."""
     for count, notes in ((80, ()), (81, (("too_many_custom_attributes", "attributes.custom"),))):
         properties = {f"p{number}": number for number in range(count)}
 
@@ -277,8 +301,11 @@ BEYOND = {
         pytest.param(column("list.1", "x"), id="of a list"),
     ],
 )
-def test_number_beyond_a_double_is_left_out_and_noted(number, row):
-    """Insider One calls the whole request no JSON: one such value cost everybody in it, in every run."""
+def test_huge_number_is_noted(number, row):
+    """Number beyond a double is left out and noted.
+
+    Insider One calls the whole request no JSON: one such value cost everybody in it, in every run.
+    """
     record = {"id": "01ADA", "properties": {"x": number, "in": {"it": number}, "list": [1, number]}}
 
     mapped = map_profile(record, row, column("id", "klaviyo_id"))
@@ -287,8 +314,11 @@ def test_number_beyond_a_double_is_left_out_and_noted(number, row):
     assert len(mapped.notes) == 1
 
 
-def test_numbers_beyond_a_double_are_left_out_of_all_properties():
-    """As a number or in a list; in an object written as text they are text."""
+def test_huge_properties_are_left_out():
+    """Numbers beyond a double are left out of all properties.
+
+    As a number or in a list; in an object written as text they are text.
+    """
     properties = {
         "a": Decimal("1e400"),
         "b": [10**400],
@@ -323,8 +353,11 @@ def test_numbers_beyond_a_double_are_left_out_of_all_properties():
         pytest.param({"Shoe Size": {}}, {}, ["shoe_size"], id="an empty object is null"),
     ],
 )
-def test_null_property_clears_nothing_that_another_wrote(properties, custom, deleted):
-    """Two names become one attribute: it was written, and deleted a moment later."""
+def test_null_keeps_others_value(properties, custom, deleted):
+    """Null property clears nothing that another wrote.
+
+    Two names become one attribute: it was written, and deleted a moment later.
+    """
     rows = column("id", "klaviyo_id"), column("properties.*", "*")
 
     mapped = map_profile({"properties": properties}, *rows, null_handling="delete")
@@ -346,8 +379,8 @@ def test_null_property_clears_nothing_that_another_wrote(properties, custom, del
         pytest.param({"a": {}, "b": ""}, {}, None, (), id="nothing there is nothing to say"),
     ],
 )
-def test_unusable_value_gives_way_to_the_next_source(fields, row, sent, notes):
-    """`0000-00-00` hid the birthday that the next source held."""
+def test_unusable_value_yields(fields, row, sent, notes):
+    """Unusable value gives way to the next source. `0000-00-00` hid the birthday that the next source held."""
     mapped = map_profile({"properties": fields}, column("id", "klaviyo_id"), column(["a", "b", "c"], "birthday") | row)
 
     assert mapped.user["attributes"].get("birthday") == sent
@@ -355,8 +388,8 @@ def test_unusable_value_gives_way_to_the_next_source(fields, row, sent, notes):
 
 
 @pytest.mark.parametrize(("handling", "sent", "deleted"), [("omit", [], []), ("delete", None, ["sizes"])])
-def test_lone_empty_list_is_written_or_cleared(handling, sent, deleted):
-    """It replaces what Insider One holds; where nulls clear, it is one."""
+def test_lone_empty_list_is_kept(handling, sent, deleted):
+    """Lone empty list is written or cleared. It replaces what Insider One holds; where nulls clear, it is one."""
     rows = column("id", "klaviyo_id"), column("Sizes", "sizes")
 
     mapped = map_profile({"properties": {"Sizes": []}}, *rows, null_handling=handling)
@@ -365,8 +398,11 @@ def test_lone_empty_list_is_written_or_cleared(handling, sent, deleted):
     assert mapped.delete.get("custom", {}).get("whole", []) == deleted
 
 
-def test_null_property_clears_its_attribute_though_a_row_takes_one_of_its_name():
-    """`Shoe Size` goes elsewhere, by its own row: nothing writes `shoe_size`."""
+def test_null_property_clears_attribute():
+    """Null property clears its attribute though a row takes one of its name.
+
+    `Shoe Size` goes elsewhere, by its own row: nothing writes `shoe_size`.
+    """
     rows = column("Shoe Size", "size"), column("properties.*", "*")
 
     mapped = map_profile({"properties": {"Shoe Size": "42", "shoe_size": None}}, *rows, null_handling="delete")
@@ -377,8 +413,11 @@ def test_null_property_clears_its_attribute_though_a_row_takes_one_of_its_name()
 
 @pytest.mark.parametrize("name", ["title", "id", "locale", "created", "organization"])
 @pytest.mark.parametrize("field", [None, "field"], ids=["null field", "field"])
-def test_property_with_the_name_of_a_field_is_delivered(name, field):
-    """The row reads the field of that name; its property was nobody's, and vanished without a note."""
+def test_field_named_property_is_delivered(name, field):
+    """Property with the name of a field is delivered.
+
+    The row reads the field of that name; its property was nobody's, and vanished without a note.
+    """
     record = {name: field, "properties": {name: "property"}}
 
     mapped = map_profile(record, column(name, "from_field"), column("properties.*", "*"))
@@ -388,8 +427,11 @@ def test_property_with_the_name_of_a_field_is_delivered(name, field):
     assert mapped.notes == ()
 
 
-def test_property_whose_name_is_taken_is_noted():
-    """Where the row of the field has that very name, the property cannot go along; it is said."""
+def test_taken_property_name_is_noted():
+    """Property whose name is taken is noted.
+
+    Where the row of the field has that very name, the property cannot go along; it is said.
+    """
     rows = column("title", "title"), column("id", "klaviyo_id"), column("properties.*", "*")
 
     mapped = map_profile({"title": None, "properties": {"title": "Dr"}}, *rows)
@@ -399,8 +441,11 @@ def test_property_whose_name_is_taken_is_noted():
 
 
 @pytest.mark.parametrize("rows", [["title"], ["properties.title"]], ids=["by name", "by path"])
-def test_property_that_a_row_reads_goes_once(rows):
-    """Without a field of that name the row reads the property: it is not written under its own name, too."""
+def test_mapped_property_goes_once(rows):
+    """Property that a row reads goes once.
+
+    Without a field of that name the row reads the property: it is not written under its own name, too.
+    """
     mapped = map_profile({"properties": {"title": "Dr"}}, column(rows, "salutation"), column("properties.*", "*"))
 
     assert mapped.user["attributes"] == {"custom": {"salutation": "Dr"}}

@@ -30,8 +30,11 @@ def keys(path):
     return found
 
 
-def test_a_torn_last_line_does_not_spoil_the_next(tmp_path):
-    """A run killed in the middle of a line must not cost the following reject."""
+def test_torn_line_spoils_nothing(tmp_path):
+    """A torn last line does not spoil the next.
+
+    A run killed in the middle of a line must not cost the following reject.
+    """
     path = tmp_path / "rejects.jsonl"
     path.write_text('{"key": "a", "at"')
     rejects = RejectsFile(path, run_id="r")
@@ -42,8 +45,8 @@ def test_a_torn_last_line_does_not_spoil_the_next(tmp_path):
     assert keys(path) == ["torn", "b"]
 
 
-def test_several_appenders_never_mix_their_lines(tmp_path):
-    """The three flows share the file of their integration."""
+def test_appenders_never_mix_lines(tmp_path):
+    """Several appenders never mix their lines. The three flows share the file of their integration."""
     path = tmp_path / "rejects.jsonl"
 
     def append(number: int) -> None:
@@ -59,8 +62,11 @@ def test_several_appenders_never_mix_their_lines(tmp_path):
     assert sorted(keys(path)) == sorted(f"{number}-{place}" for number in range(4) for place in range(50))
 
 
-def test_the_newest_are_kept_within_the_size(tmp_path):
-    """The file must not fill the disk, and the newest rejects are those that somebody still asks for."""
+def test_newest_rejects_are_kept(tmp_path):
+    """The newest are kept within the size.
+
+    The file must not fill the disk, and the newest rejects are those that somebody still asks for.
+    """
     path = tmp_path / "rejects.jsonl"
     rejects = RejectsFile(path, run_id="r")
     for number in range(10):
@@ -75,8 +81,8 @@ def test_the_newest_are_kept_within_the_size(tmp_path):
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-def test_old_ones_go_after_their_days(tmp_path):
-    """Records of people are not kept for ever."""
+def test_old_rejects_are_removed(tmp_path):
+    """Old ones go after their days. Records of people are not kept for ever."""
     path = tmp_path / "rejects.jsonl"
     lines = [
         json.dumps({"key": f"{days}", "at": (datetime.now(tz=UTC) - timedelta(days=days)).isoformat()})
@@ -95,8 +101,11 @@ def rejects(tmp_path):
     return RejectsFile(tmp_path / "rejects.jsonl", run_id="r")
 
 
-def test_a_failed_write_is_never_followed_by_a_sync_that_succeeds(rejects, monkeypatch):
-    """The list was cleared before it was written: on a full disk, a later STATE passed rejects that stood nowhere."""
+def test_failed_write_stays_failed(rejects, monkeypatch):
+    """A failed write is never followed by a sync that succeeds.
+
+    The list was cleared before it was written: on a full disk, a later STATE passed rejects that stood nowhere.
+    """
     rejects.add(reject("a"))
     with monkeypatch.context() as full_disk:
         full_disk.setattr(os, "write", _no_room)
@@ -111,8 +120,11 @@ def _no_room(*_):
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
-def test_rejects_are_on_the_disk_before_the_state(rejects, monkeypatch):
-    """What is written and not synced is lost with the machine, and the STATE has passed it."""
+def test_rejects_precede_state(rejects, monkeypatch):
+    """Rejects are on the disk before the state.
+
+    What is written and not synced is lost with the machine, and the STATE has passed it.
+    """
     calls = []
     for name in ("write", "fsync"):
         real = getattr(os, name)
@@ -125,8 +137,11 @@ def test_rejects_are_on_the_disk_before_the_state(rejects, monkeypatch):
 
 
 @pytest.mark.parametrize("change", ["append", "replace"])
-def test_the_file_is_changed_under_a_lock_between_processes(rejects, monkeypatch, change):
-    """A reject that another process appends while the file is replaced would be lost."""
+def test_file_lock_spans_processes(rejects, monkeypatch, change):
+    """The file is changed under a lock between processes.
+
+    A reject that another process appends while the file is replaced would be lost.
+    """
     rejects.add(reject("a"))
     rejects.sync()
     free = []
@@ -157,8 +172,11 @@ def test_the_file_is_changed_under_a_lock_between_processes(rejects, monkeypatch
     assert not any(free)
 
 
-def test_many_rejects_do_not_wait_in_memory(rejects):
-    """An input without STATEs never asks for a sync; 100,000 rejects took 467 MB."""
+def test_rejects_are_flushed(rejects):
+    """Many rejects do not wait in memory.
+
+    An input without STATEs never asks for a sync; 100,000 rejects took 467 MB.
+    """
     tracemalloc.start()
     for number in range(3_000):
         rejects.add(Reject("profiles", f"{number}", ("id",), "invalid_email", "", "", {"id": "x" * 5_000}))
@@ -169,8 +187,8 @@ def test_many_rejects_do_not_wait_in_memory(rejects):
     assert peak < 8_000_000
 
 
-def test_a_long_file_is_compacted_line_by_line(rejects):
-    """The file was read whole at every start: 1 GB for 500 MB."""
+def test_long_file_is_compacted_linewise(rejects):
+    """A long file is compacted line by line. The file was read whole at every start: 1 GB for 500 MB."""
     line = json.dumps({"key": "old", "at": "2020-01-01T00:00:00+00:00", "record": "x" * 1_000}).encode() + b"\n"
     rejects.path.write_bytes(line * 20_000)
     tracemalloc.start()
@@ -182,8 +200,11 @@ def test_a_long_file_is_compacted_line_by_line(rejects):
     assert peak < 4_000_000
 
 
-def test_what_is_rejected_again_for_one_reason_is_kept_once(tmp_path):
-    """A look-back brings the same record every quarter of an hour: 672 copies in seven days."""
+def test_repeated_rejects_are_merged(tmp_path):
+    """What is rejected again for one reason is kept once.
+
+    A look-back brings the same record every quarter of an hour: 672 copies in seven days.
+    """
     path = tmp_path / "rejects.jsonl"
     for _ in range(3):
         rejects = RejectsFile(path, run_id="r")
@@ -201,8 +222,8 @@ def test_what_is_rejected_again_for_one_reason_is_kept_once(tmp_path):
     ]
 
 
-def test_records_without_a_key_are_told_apart_by_their_content(rejects):
-    """Two unreadable lines are two rejects."""
+def test_keyless_records_differ_by_content(rejects):
+    """Records without a key are told apart by their content. Two unreadable lines are two rejects."""
     for text in ("one", "two", "one"):
         rejects.add(Reject("(unreadable)", "", (), "unreadable", "", "", text))
     rejects.sync()

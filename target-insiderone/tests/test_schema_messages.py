@@ -21,8 +21,11 @@ def with_properties(**properties):
     return {**schema("profiles"), "schema": declared}
 
 
-def test_fractions_in_schema_and_state_are_kept_digit_by_digit(load, sandbox):
-    """They ended the run with a TypeError, and its STATE was lost for ever; a replay reads the SCHEMA again."""
+def test_schema_and_state_keep_digits(load, sandbox):
+    """Fractions in schema and state are kept digit by digit.
+
+    They ended the run with a TypeError, and its STATE was lost for ever; a replay reads the SCHEMA again.
+    """
     numbers = {"multipleOf": 0.01, "minimum": 0.0, "maximum": 10**30}
 
     ended = load([with_properties(n=numbers), PERSON, '{"type":"STATE","value":' + NUMBERS + "}"])
@@ -33,8 +36,8 @@ def test_fractions_in_schema_and_state_are_kept_digit_by_digit(load, sandbox):
     assert '"multipleOf":0.01' in kept.read_text()
 
 
-def test_state_is_written_as_it_came(config, target_command, tmp_path):
-    """The same digits: a tap may compare its bookmarks as texts."""
+def test_state_is_written_unchanged(config, target_command, tmp_path):
+    """State is written as it came. The same digits: a tap may compare its bookmarks as texts."""
     import subprocess
 
     path = tmp_path / "config.json"
@@ -67,8 +70,11 @@ UNUSABLE = {
 
 
 @pytest.mark.parametrize("message", UNUSABLE.values(), ids=UNUSABLE)
-def test_schema_that_cannot_be_used_is_told_with_its_stream(load, message):
-    """It ended in "unforeseen ... please report", and later with 1 or 2, by what was wrong."""
+def test_invalid_schema_names_stream(load, message):
+    """Schema that cannot be used is told with its stream.
+
+    It ended in "unforeseen ... please report", and later with 1 or 2, by what was wrong.
+    """
     ended = load([message, PERSON])
 
     assert ended.code == 2
@@ -86,8 +92,8 @@ def test_schema_that_cannot_be_used_is_told_with_its_stream(load, message):
         pytest.param({"stream_maps": {"profiles": {"first_name": "first_name +"}}}, id="expression"),
     ],
 )
-def test_stream_maps_that_cannot_be_applied_are_blamed_on_the_settings(load, sandbox, settings):
-    """Exit code 2, before anything is sent."""
+def test_unusable_maps_blame_settings(load, sandbox, settings):
+    """Stream maps that cannot be applied are blamed on the settings. Exit code 2, before anything is sent."""
     ended = load([schema("profiles"), PERSON], **settings)
 
     assert ended.code == 2
@@ -126,16 +132,19 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize(("settings", "path", "words"), MISTAKES.values(), ids=MISTAKES)
-def test_mistake_in_a_setting_of_the_sdk_is_found_before_the_run(settings, path, words):
-    """`check` finds it, too; the SDK would stumble when the first SCHEMA comes."""
+def test_sdk_mistakes_are_found_early(settings, path, words):
+    """Mistake in a setting of the SDK is found before the run.
+
+    `check` finds it, too; the SDK would stumble when the first SCHEMA comes.
+    """
     (finding,) = find({**ACCOUNT, **BY_EMAIL, **settings})
 
     assert finding.path == path
     assert words in finding.message
 
 
-def test_right_settings_of_the_sdk_are_without_findings():
-    """Nothing that the SDK can do is refused."""
+def test_valid_sdk_settings_pass():
+    """Right settings of the SDK are without findings. Nothing that the SDK can do is refused."""
     columns = {
         "name": "fake.name() if fake else md5(config['salt'] + str(_['email']))",
         "at": "datetime.datetime.now().isoformat()",
@@ -165,8 +174,8 @@ def test_right_settings_of_the_sdk_are_without_findings():
     assert find({**ACCOUNT, **BY_EMAIL, **settings}) == []
 
 
-def test_functions_of_expressions_are_those_of_the_sdk():
-    """One more of the SDK's would be refused here."""
+def test_expression_functions_match_sdk():
+    """Functions of expressions are those of the SDK. One more of the SDK's would be refused here."""
     modules = {"datetime", "json"}
 
     assert {*CustomStreamMap.functions.fget(None)} - modules == set(FUNCTIONS)

@@ -89,8 +89,11 @@ def send_batches(
         pytest.param(40, range(1, 40), id="all but the first"),
     ],
 )
-def test_bad_rows_with_one_text_cost_themselves_where_others_pass(count, bad):
-    """Twenty rows with one text were taken for the request's fault, and blocked their stream for ever."""
+def test_bad_rows_cost_themselves(count, bad):
+    """Bad rows with one text cost themselves where others pass.
+
+    Twenty rows with one text were taken for the request's fault, and blocked their stream for ever.
+    """
     refused, _ = send(count, bad, Evidence("The API"))
 
     assert refused == set(bad)
@@ -98,8 +101,11 @@ def test_bad_rows_with_one_text_cost_themselves_where_others_pass(count, bad):
 
 @pytest.mark.req("IN-60")
 @pytest.mark.parametrize("count", [20, 25, 100, 1_000])
-def test_a_request_that_is_refused_whatever_it_holds_stops_the_run_soon(count):
-    """Else the whole input would turn into rejects, one request each."""
+def test_hopeless_request_stops_run(count):
+    """A request that is refused whatever it holds stops the run soon.
+
+    Else the whole input would turn into rejects, one request each.
+    """
     refused, requests = send(count, range(count), Evidence("The API"))
 
     assert refused == set()
@@ -119,8 +125,11 @@ def test_a_request_that_is_refused_whatever_it_holds_stops_the_run_soon(count):
         pytest.param(9_000, 100, range(6_000), id="most"),
     ],
 )
-def test_bad_rows_that_fill_whole_batches_wait_for_those_of_others(count, size, bad):
-    """A batch alone decided that the request was at fault, and small ones stopped every run at the same rows."""
+def test_bad_batches_wait_for_others(count, size, bad):
+    """Bad rows that fill whole batches wait for those of others.
+
+    A batch alone decided that the request was at fault, and small ones stopped every run at the same rows.
+    """
     found, _ = send_batches(count, size, bad, Evidence("The API"))
 
     refused = [verdict is not None for verdicts in found for verdict in verdicts]
@@ -138,16 +147,22 @@ def test_suspicion_costs_few_requests(count, size):
 
 
 @pytest.mark.req("IN-60")
-def test_rows_refused_in_several_words_are_at_fault():
-    """What the API says of each row differs, so it has looked at the rows."""
+def test_varied_refusals_blame_rows():
+    """Rows refused in several words are at fault.
+
+    What the API says of each row differs, so it has looked at the rows.
+    """
     refused, _ = send(50, range(50), Evidence("The API"), text_of=lambda number: f"row {number % 2}")
 
     assert refused == set(range(50))
 
 
 @pytest.mark.req("IN-60")
-def test_what_one_lane_got_accepted_counts_for_all():
-    """A batch of nothing but bad rows must not stop a run in which requests pass."""
+def test_acceptance_counts_for_all_lanes():
+    """What one lane got accepted counts for all.
+
+    A batch of nothing but bad rows must not stop a run in which requests pass.
+    """
     evidence = Evidence("The API")
     send(10, (), evidence)
 
@@ -180,8 +195,11 @@ def broken(text: str) -> UnclearRefusalError:
         pytest.param(1_000, 1_000, range(0, 1_000, 3), id="every third"),
     ],
 )
-def test_a_row_that_a_firewall_or_a_server_trips_over_costs_itself(error_of, code, count, size, bad):
-    """Only a 400 was narrowed down: any other status, met by one row, ended this run and every run after it."""
+def test_poison_row_costs_itself(error_of, code, count, size, bad):
+    """A row that a firewall or a server trips over costs itself.
+
+    Only a 400 was narrowed down: any other status, met by one row, ended this run and every run after it.
+    """
     found, _ = send_batches(count, size, bad, Evidence("The API"), error_of=error_of)
 
     verdicts = [verdict for part in found for verdict in part]
@@ -192,8 +210,11 @@ def test_a_row_that_a_firewall_or_a_server_trips_over_costs_itself(error_of, cod
 @pytest.mark.req("IN-60")
 @pytest.mark.parametrize("error_of", [forbidden, broken])
 @pytest.mark.parametrize(("count", "size"), [(1, 1), (10, 10), (300, 5), (9_000, 1_000)])
-def test_what_refuses_all_makes_no_rejects_and_costs_few_requests(error_of, count, size):
-    """A key that was withdrawn in mid-run, or a server that is down: what was accepted before is no witness."""
+def test_general_refusal_makes_no_rejects(error_of, count, size):
+    """What refuses all makes no rejects and costs few requests.
+
+    A key that was withdrawn in mid-run, or a server that is down: what was accepted before is no witness.
+    """
     evidence = Evidence("The API")
     send(10, (), evidence)
 
@@ -204,8 +225,11 @@ def test_what_refuses_all_makes_no_rejects_and_costs_few_requests(error_of, coun
 
 
 @pytest.mark.req("IN-60")
-def test_a_refusal_that_passes_costs_no_row():
-    """Rows that were refused while everything was are tried again once something is accepted."""
+def test_temporary_refusal_costs_no_row():
+    """A refusal that passes costs no row.
+
+    Rows that were refused while everything was are tried again once something is accepted.
+    """
     bad = set(range(10))
     sending = Sender(Counter(), Limits()).send(
         [str(number).encode() for number in range(10)],

@@ -11,8 +11,8 @@ from target_insiderone.settings.findings import parse_settings
 from target_insiderone.settings.settings import Settings
 
 
-def test_every_setting_says_what_it_is():
-    """Title and description feed ``--about``, Meltano and the README."""
+def test_settings_are_described():
+    """Every setting says what it is. Title and description feed ``--about``, Meltano and the README."""
     for name, declared in PROPERTIES.items():
         assert declared["title"], name
         assert declared["description"].endswith("."), name
@@ -21,8 +21,8 @@ def test_every_setting_says_what_it_is():
 
 
 @pytest.mark.req("IN-04")
-def test_secrets_are_declared_and_never_shown():
-    """A traceback or a debug line may print the settings."""
+def test_secrets_are_never_shown():
+    """Secrets are declared and never shown. A traceback or a debug line may print the settings."""
     secrets = {name for name, declared in PROPERTIES.items() if declared.get("secret") and declared["writeOnly"]}
     settings = settings_of(
         api_key="canary-1", ledger_url="sqlite:///canary-2", error_callback_endpoint="https://canary-3.example"
@@ -32,8 +32,8 @@ def test_secrets_are_declared_and_never_shown():
     assert "canary" not in repr(settings)
 
 
-def test_defaults_are_those_of_the_declaration():
-    """One place says them; a null means the default too."""
+def test_defaults_match_declaration():
+    """Defaults are those of the declaration. One place says them; a null means the default too."""
     absent = parse_settings({**ACCOUNT, **BY_EMAIL})
     nulls = parse_settings({**dict.fromkeys(PROPERTIES), **ACCOUNT, **BY_EMAIL})
 
@@ -48,8 +48,11 @@ def test_defaults_are_those_of_the_declaration():
     assert absent.on_invalid_identifier == "skip_identifier"
 
 
-def test_objects_are_completed_key_by_key():
-    """Naming a country must not switch normalization off, nor a stream of one's own the three flows."""
+def test_objects_are_completed():
+    """Objects are completed key by key.
+
+    Naming a country must not switch normalization off, nor a stream of one's own the three flows.
+    """
     settings = settings_of(phone_number_settings={"default_country": "TR"}, stream_kinds={"customers": "profile"})
 
     assert (settings.normalize_phone_numbers, settings.default_country) == (True, "TR")
@@ -62,8 +65,8 @@ def test_objects_are_completed_key_by_key():
 
 
 @pytest.mark.parametrize(("given", "read"), [("10%", "10%"), ("50", "50"), (50, "50"), (" 5% ", "5%")], ids=repr)
-def test_max_rejects_is_read_as_text(given, read):
-    """YAML makes a number of ``50``; both spellings mean the same."""
+def test_max_rejects_is_a_string(given, read):
+    """`max_rejects` is read as text. YAML makes a number of ``50``; both spellings mean the same."""
     assert settings_of(max_rejects=given).max_rejects == read
 
 

@@ -64,8 +64,8 @@ def test_source_is_found(source, value):
     ],
     ids=["absent and null are passed over", "zero counts", "nothing at all"],
 )
-def test_first_source_that_is_not_null_counts(sources, value):
-    """Shops spell one thing in many ways."""
+def test_first_non_null_source_wins(sources, value):
+    """First source that is not null counts. Shops spell one thing in many ways."""
     assert compile_source(sources, "properties")(RECORD, NO_ITEM) == value
 
 
@@ -79,8 +79,8 @@ def test_first_source_that_is_not_null_counts(sources, value):
         pytest.param("Shop.City", "Oslo", id="a path in the event"),
     ],
 )
-def test_item_is_read_before_the_event(source, value):
-    """A line has its own price; the order's number it shares."""
+def test_item_precedes_event(source, value):
+    """Item is read before the event. A line has its own price; the order's number it shares."""
     item = {"SKU": "item", "Price": None, "Product": {"Name": "Mug"}}
     event = {"event_properties": {"SKU": "event", "OrderId": "order", "Price": 5, "Shop": {"City": "Oslo"}}}
 
@@ -143,6 +143,9 @@ def test_blank_text_hides_nothing(sources, value):
 
 @pytest.mark.parametrize("bag", [None, [], "text", 7], ids=repr)
 @pytest.mark.parametrize("source", ["title", "location.city"])
-def test_open_object_that_is_none_is_passed_over(bag, source):
-    """Klaviyo's ``properties`` is an object; a broken record is no reason to stop."""
+def test_invalid_bag_is_skipped(bag, source):
+    """Open object that is none is passed over.
+
+    Klaviyo's ``properties`` is an object; a broken record is no reason to stop.
+    """
     assert compile_source([source], "properties")({"properties": bag}, NO_ITEM) is None

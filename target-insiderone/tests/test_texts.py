@@ -30,16 +30,19 @@ def run(target_command, config, tmp_path):
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
-def test_input_is_read_in_the_encoding_it_was_written_in(run, sandbox, encoding):
-    """PowerShell's `>` writes UTF-16; a mark before the first line made the SCHEMA unreadable."""
+def test_input_encodings_are_detected(run, sandbox, encoding):
+    """Input is read in the encoding it was written in.
+
+    PowerShell's `>` writes UTF-16; a mark before the first line made the SCHEMA unreadable.
+    """
     code, states, log = run(given=INPUT.replace("\n", "\r\n").encode(encoding))
 
     assert (code, json.loads(states)) == (0, {"bookmarks": {"n": 1}}), log
     assert [user["attributes"]["name"] for user in sandbox.users()] == ["Zoë Ă"]
 
 
-def test_input_that_was_joined_holds_several_marks(run, sandbox):
-    """`cat first.jsonl second.jsonl`."""
+def test_concatenated_marks_are_ignored(run, sandbox):
+    """Input that was joined holds several marks. `cat first.jsonl second.jsonl`."""
     text = "".join("\ufeff" + json.dumps(line) + "\n" for line in LINES)
 
     code, states, log = run(given=text.encode())
@@ -48,8 +51,8 @@ def test_input_that_was_joined_holds_several_marks(run, sandbox):
     assert len(sandbox.users()) == 1
 
 
-def test_input_file_and_preview_read_as_the_run_does(run, tmp_path):
-    """`--input` and `preview` take the same files."""
+def test_input_options_read_alike(run, tmp_path):
+    """Input file and preview read as the run does. `--input` and `preview` take the same files."""
     path = tmp_path / "input.jsonl"
     path.write_bytes(INPUT.encode("utf-16"))
 
@@ -61,8 +64,11 @@ def test_input_file_and_preview_read_as_the_run_does(run, tmp_path):
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
-def test_settings_are_read_in_the_encoding_they_were_written_in(run, config, encoding):
-    """An editor's mark or PowerShell's `>` is no mistake in the settings."""
+def test_settings_encodings_are_detected(run, config, encoding):
+    """Settings are read in the encoding they were written in.
+
+    An editor's mark or PowerShell's `>` is no mistake in the settings.
+    """
     assert run("check", written=json.dumps(config).encode(encoding))[0] == 0
 
 
@@ -78,8 +84,8 @@ UNREADABLE = {
 
 
 @pytest.mark.parametrize(("written", "words"), UNREADABLE.values(), ids=UNREADABLE)
-def test_file_that_cannot_be_read_is_named(tmp_path, written, words):
-    """With the option that named it; nothing of its content is shown."""
+def test_unreadable_file_is_named(tmp_path, written, words):
+    """File that cannot be read is named. With the option that named it; nothing of its content is shown."""
     path = tmp_path / "given.json"
     path.write_bytes(written)
 
@@ -107,8 +113,8 @@ def test_the_right_file_is_blamed(run, tmp_path, written):
 @pytest.mark.parametrize(
     "tap", [{"lookback_window_days": "a"}, {"lookback_window_days": [1]}, {"event_metrics": "Placed Order"}], ids=str
 )
-def test_settings_of_the_tap_of_another_type_are_refused(run, tmp_path, tap):
-    """They were compared all the same, or ended in a traceback."""
+def test_mistyped_tap_settings_are_refused(run, tmp_path, tap):
+    """Settings of the tap of another type are refused. They were compared all the same, or ended in a traceback."""
     path = tmp_path / "tap.json"
     path.write_text(json.dumps(tap))
 
@@ -118,8 +124,8 @@ def test_settings_of_the_tap_of_another_type_are_refused(run, tmp_path, tap):
     assert f"--tap-config: {path}: " in log
 
 
-def test_list_of_addresses_is_read_in_its_encoding(run):
-    """A mark before the first address hid it from `forget`."""
+def test_address_list_encoding_is_detected(run):
+    """List of addresses is read in its encoding. A mark before the first address hid it from `forget`."""
     for encoding in ("utf-8-sig", "utf-16"):
         run(given=INPUT.encode())
         code, told, log = run("forget", given="person1@shop.example\r\n".encode(encoding))

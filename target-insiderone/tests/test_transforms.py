@@ -167,8 +167,11 @@ def test_transform(transform, value, result):
         pytest.param('map:{"1": "gold"}', 2, id="not in the map"),
     ],
 )
-def test_value_that_a_transform_cannot_take_is_refused(transform, value):
-    """Never a guess, never another exception: the caller leaves the value out and counts it."""
+def test_unusable_value_is_refused(transform, value):
+    """Value that a transform cannot take is refused.
+
+    Never a guess, never another exception: the caller leaves the value out and counts it.
+    """
     with pytest.raises(UnusableValueError):
         compile_transforms([transform])(value)
 
@@ -178,15 +181,18 @@ def test_value_that_a_transform_cannot_take_is_refused(transform, value):
     [(None, 1), ("", 1), (" \u200b", 1), (0, 0), (False, False)],
     ids=["null is filled", "empty is filled", "blank is filled", "zero is a value", "false is a value"],
 )
-def test_default_fills_what_is_not_there(value, result):
-    """Klaviyo writes an empty text where nothing was filled in; zero and false are answers."""
+def test_default_fills_gaps(value, result):
+    """Default fills what is not there.
+
+    Klaviyo writes an empty text where nothing was filled in; zero and false are answers.
+    """
     filled = compile_transforms(["default:1"])(value)
 
     assert (filled, type(filled)) == (result, type(result))
 
 
-def test_default_that_is_no_json_is_text():
-    """``default:gold`` needs no quotes."""
+def test_plain_default_is_a_string():
+    """Default that is no JSON is text. ``default:gold`` needs no quotes."""
     assert compile_transforms(["default:gold"])(None) == "gold"
 
 
@@ -224,8 +230,8 @@ def test_transforms_apply_in_their_order():
         "no near miss",
     ],
 )
-def test_unknown_transform_is_an_error_of_the_settings(transform, suggestion):
-    """Found when the settings are read, with what to write instead."""
+def test_unknown_transform_is_refused(transform, suggestion):
+    """Unknown transform is an error of the settings. Found when the settings are read, with what to write instead."""
     with pytest.raises(TransformError) as error:
         compile_transforms([transform])
 

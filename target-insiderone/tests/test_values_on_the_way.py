@@ -193,8 +193,11 @@ def arrived(run):
 
 
 @pytest.mark.parametrize("key", PROFILES)
-def test_value_arrives_as_it_was_meant(arrived, key):
-    """One record of each kind in one input: none costs another, and none becomes somebody else's."""
+def test_values_arrive_as_meant(arrived, key):
+    """Value arrives as it was meant.
+
+    One record of each kind in one input: none costs another, and none becomes somebody else's.
+    """
     case = PROFILES[key]
 
     user = arrived.user(key)
@@ -204,8 +207,11 @@ def test_value_arrives_as_it_was_meant(arrived, key):
     assert {name: found.get(name) for name in case.attributes} == case.attributes
 
 
-def test_blank_or_huge_values_of_orders_cost_no_other(arrived):
-    """The next source, or the event's id, names the order; the setting its currency. Without a price it is a reject."""
+def test_odd_orders_cost_themselves(arrived):
+    """Blank or huge values of orders cost no other.
+
+    The next source, or the event's id, names the order; the setting its currency. Without a price it is a reject.
+    """
     sent = [event["event_params"] for user in arrived.users for event in user.get("events", ())]
 
     found = {(event["event_group_id"], event["currency"], event["unit_sale_price"]) for event in sent}
@@ -214,8 +220,11 @@ def test_blank_or_huge_values_of_orders_cost_no_other(arrived):
     assert arrived.ended.counts("events") == {"read": 3, "delivered": 2, "rejected": 1}
 
 
-def test_odd_values_leave_the_run_whole(arrived):
-    """Every STATE with the digits that it came with, every profile delivered, and a note for whatever was left out."""
+def test_odd_values_spare_the_run(arrived):
+    """Odd values leave the run whole.
+
+    Every STATE with the digits that it came with, every profile delivered, and a note for whatever was left out.
+    """
     ended = arrived.ended
 
     assert ended.code == 0, ended.logs
@@ -230,8 +239,11 @@ def test_odd_values_leave_the_run_whole(arrived):
     assert notes["not_a_date birthday"] == notes["not_a_date signup"] == notes["not_a_date seen"] == 2
 
 
-def test_null_deletes_nothing_that_was_just_written(run):
-    """`Shoe Size: null` deleted the 42 of `shoe_size`; and `1234567` became a number of Germany that is no one's."""
+def test_null_keeps_fresh_values(run):
+    """Null deletes nothing that was just written.
+
+    `Shoe Size: null` deleted the 42 of `shoe_size`; and `1234567` became a number of Germany that is no one's.
+    """
     properties = {"Shoe Size": None, "shoe_size": "42", "colour": None}
     odd = profile(1, phone_number="1234567", properties=properties)
 

@@ -53,8 +53,11 @@ def from_environment(monkeypatch):
 
 
 @pytest.mark.parametrize(("name", "value", "words"), REFUSED.values(), ids=REFUSED)
-def test_variable_that_cannot_be_read_is_named(from_environment, name, value, words):
-    """A flag that was not understood was false: a dry run sent for real. The message holds no value."""
+def test_unreadable_variable_is_named(from_environment, name, value, words):
+    """Variable that cannot be read is named.
+
+    A flag that was not understood was false: a dry run sent for real. The message holds no value.
+    """
     with pytest.raises(UnreadableError) as refused:
         from_environment(**{name: value})
 
@@ -78,20 +81,29 @@ def test_variable_that_cannot_be_read_is_named(from_environment, name, value, wo
         ("STREAM_MAPS", '{"profiles": null}', {"profiles": None}),
     ],
 )
-def test_variable_is_read_by_its_declared_type(from_environment, name, value, read):
-    """The words of a flag are the same everywhere; numbers stand in digits, lists and objects in JSON."""
+def test_variables_follow_declared_types(from_environment, name, value, read):
+    """Variable is read by its declared type.
+
+    The words of a flag are the same everywhere; numbers stand in digits, lists and objects in JSON.
+    """
     assert from_environment(**{name: value}) == {name.lower(): read}
 
 
-def test_variables_of_other_plugins_are_left_alone(from_environment):
-    """Meltano sets those of the plugin that inherits, too, and of extras; people refer to variables of their own."""
+def test_foreign_variables_are_ignored(from_environment):
+    """Variables of other plugins are left alone.
+
+    Meltano sets those of the plugin that inherits, too, and of extras; people refer to variables of their own.
+    """
     others = {"PROFILES_DRY_RUN": "x", "X_API_KEY": "x", "_LOG_PARSER": "x", "LOGLEVEL": "INFO", "SHOP_2_KEY": "x"}
 
     assert from_environment(**others) == {}
 
 
-def test_unknown_settings_of_meltano_are_seen_by_the_commands(from_environment):
-    """`attributes_mappings:` in meltano.yml passed `check`; the run refused it. Parts of objects are no settings."""
+def test_commands_see_unknown_meltano_settings(from_environment):
+    """Unknown settings of Meltano are seen by the commands.
+
+    `attributes_mappings:` in meltano.yml passed `check`; the run refused it. Parts of objects are no settings.
+    """
     config = from_environment(
         ATTRIBUTES_MAPPINGS="[]",
         MELTANO_LOAD_ATTRIBUTES_MAPPINGS="[]",
@@ -113,8 +125,8 @@ def test_unknown_settings_of_meltano_are_seen_by_the_commands(from_environment):
         ("flattening_enabled", "ja", "setting flattening_enabled: is not a boolean"),
     ],
 )
-def test_text_in_a_file_is_read_by_the_same_words(tmp_path, setting, value, words):
-    """Meltano hands texts over as they stand in meltano.yml."""
+def test_file_strings_parse_like_variables(tmp_path, setting, value, words):
+    """Text in a file is read by the same words. Meltano hands texts over as they stand in meltano.yml."""
     path = tmp_path / "config.json"
     path.write_text(json.dumps({setting: value}))
 
@@ -133,8 +145,10 @@ def test_text_in_a_file_is_read_by_the_same_words(tmp_path, setting, value, word
         ("target-insiderone--de-subscriptions", "TARGET_INSIDERONE__DE_SUBSCRIPTIONS", "TARGET_INSIDERONE__DE"),
     ],
 )
-def test_messages_name_the_variables_of_the_plugin(tmp_path, monkeypatch, plugin, own, account):
-    """A flag was named by its setting, or the account's variable, alone; a second shop's key by the first's variable.
+def test_messages_name_plugin_variables(tmp_path, monkeypatch, plugin, own, account):
+    """Messages name the variables of the plugin.
+
+    A flag was named by its setting, or the account's variable, alone; a second shop's key by the first's variable.
 
     Meltano sets all of a plugin's variables to the same text: which of them it was, nobody can know.
     """
@@ -158,8 +172,11 @@ def test_messages_name_the_variables_of_the_plugin(tmp_path, monkeypatch, plugin
 
 
 @pytest.mark.parametrize("text", ['[{"attribute": "a", "value": 1}]', "[{'attribute': 'a', 'value': 1}]"])
-def test_list_that_is_a_text_in_a_file_counts(tmp_path, text):
-    """Meltano hands every list over as JSON, and one of a variable as it stands there; it took Python's quotes, too."""
+def test_string_list_in_file_counts(tmp_path, text):
+    """List that is a text in a file counts.
+
+    Meltano hands every list over as JSON, and one of a variable as it stands there; it took Python's quotes, too.
+    """
     path = tmp_path / "config.json"
     path.write_text(json.dumps({"fixed_attributes": text}))
 
@@ -167,8 +184,11 @@ def test_list_that_is_a_text_in_a_file_counts(tmp_path, text):
 
 
 @pytest.mark.parametrize("text", ["[{'attribute': 1e400}]", "['a'", "{'a'}", "[{1, 2}]", "['a'] * 9", "[b'a']"])
-def test_list_that_is_none_is_refused_in_a_file(tmp_path, monkeypatch, text):
-    """By its name, and without its value: Meltano showed the value without the name."""
+def test_invalid_list_in_file_refused(tmp_path, monkeypatch, text):
+    """List that is none is refused in a file.
+
+    By its name, and without its value: Meltano showed the value without the name.
+    """
     monkeypatch.setenv("MELTANO_LOADER_NAME", "target-insiderone-events")
     path = tmp_path / "config.json"
     path.write_text(json.dumps({"fixed_attributes": text}))
@@ -178,8 +198,11 @@ def test_list_that_is_none_is_refused_in_a_file(tmp_path, monkeypatch, text):
 
 
 @pytest.mark.parametrize("text", ['{"profiles": {"a.b": null}, "__else__": null}', "{profiles: x}"])
-def test_stream_maps_of_a_variable_reach_a_run_of_meltano(tmp_path, monkeypatch, text):
-    """Meltano took no notice of the variable; read by itself, it lost the nulls, which leave properties out."""
+def test_meltano_passes_stream_maps(tmp_path, monkeypatch, text):
+    """Stream maps of a variable reach a run of Meltano.
+
+    Meltano took no notice of the variable; read by itself, it lost the nulls, which leave properties out.
+    """
     monkeypatch.setenv("MELTANO_LOADER_NAME", "target-insiderone-events")
     path = tmp_path / "config.json"
     path.write_text(json.dumps({"stream_maps": text}))
@@ -205,8 +228,11 @@ MISSPELT = {
 
 @pytest.mark.parametrize(("plugin", "variable", "meant"), MISSPELT.values(), ids=MISSPELT)
 @pytest.mark.parametrize("way", ["run", "command"])
-def test_misspelt_variable_of_a_flow_or_an_account_is_refused(tmp_path, monkeypatch, plugin, variable, meant, way):
-    """Those of the first account were known, and no others: what was meant for a dry run was sent."""
+def test_misspelt_flow_variable_is_refused(tmp_path, monkeypatch, plugin, variable, meant, way):
+    """Misspelt variable of a flow or an account is refused.
+
+    Those of the first account were known, and no others: what was meant for a dry run was sent.
+    """
     path = tmp_path / "config.json"
     path.write_text("{}")
     monkeypatch.setenv("MELTANO_LOADER_NAME", plugin)
@@ -223,8 +249,11 @@ def test_misspelt_variable_of_a_flow_or_an_account_is_refused(tmp_path, monkeypa
     "variable",
     ["US_DRYRUN", "PROFILES_DRY_RUN", "EVENTS_API_KEY", "US_EVENTS_DRY_RUN", "PROFILES__LOG_PARSER", "X_DRYRUN"],
 )
-def test_right_variables_and_those_of_other_accounts_do_not_end_a_run(tmp_path, monkeypatch, variable):
-    """Which other accounts there are, a plugin cannot know."""
+def test_valid_foreign_variables_pass(tmp_path, monkeypatch, variable):
+    """Right variables and those of other accounts do not end a run.
+
+    Which other accounts there are, a plugin cannot know.
+    """
     path = tmp_path / "config.json"
     path.write_text("{}")
     monkeypatch.setenv("MELTANO_LOADER_NAME", "target-insiderone-events")
@@ -233,8 +262,11 @@ def test_right_variables_and_those_of_other_accounts_do_not_end_a_run(tmp_path, 
     assert TargetInsiderOne.config_from([str(path)]) == {}
 
 
-def test_unknown_setting_of_meltano_is_no_variable_in_a_run(tmp_path, monkeypatch):
-    """`attributes_mappings:` in meltano.yml was told as a variable, which Meltano itself had set."""
+def test_unknown_meltano_setting_passes_run(tmp_path, monkeypatch):
+    """Unknown setting of Meltano is no variable in a run.
+
+    `attributes_mappings:` in meltano.yml was told as a variable, which Meltano itself had set.
+    """
     path = tmp_path / "config.json"
     path.write_text('{"attributes_mappings": "[]"}')
     monkeypatch.setenv("MELTANO_LOADER_NAME", "target-insiderone-us-events")
@@ -246,8 +278,10 @@ def test_unknown_setting_of_meltano_is_no_variable_in_a_run(tmp_path, monkeypatc
     assert "did you mean `attribute_mappings`?" in found["attributes_mappings"]
 
 
-def test_misspelt_variable_ends_a_run_of_meltano(tmp_path, monkeypatch):
-    """Commands refused it, and a run, whose settings Meltano writes into a file, sent for real.
+def test_misspelt_variable_ends_meltano_run(tmp_path, monkeypatch):
+    """Misspelt variable ends a run of Meltano.
+
+    Commands refused it, and a run, whose settings Meltano writes into a file, sent for real.
 
     Without Meltano a run with a file has no business with variables.
     """
@@ -262,8 +296,8 @@ def test_misspelt_variable_ends_a_run_of_meltano(tmp_path, monkeypatch):
         TargetInsiderOne.config_from([str(path)])
 
 
-def test_right_texts_in_a_file_count(tmp_path):
-    """A flag is a flag, a number a number, and 30.0 is 30."""
+def test_valid_file_strings_count(tmp_path):
+    """Right texts in a file count. A flag is a flag, a number a number, and 30.0 is 30."""
     path = tmp_path / "config.json"
     path.write_text('{"dry_run": "yes", "skip_hook": false, "ledger_days": "30", "rejects_max_days": 30.0}')
 
@@ -275,8 +309,11 @@ def test_right_texts_in_a_file_count(tmp_path):
     }
 
 
-def test_the_environment_wins_and_no_dotenv_is_read(config, target_command, tmp_path, monkeypatch):
-    """The SDK looked for a file .env in every folder above, and let it win: another shop's key was used."""
+def test_environment_wins_without_dotenv(config, target_command, tmp_path, monkeypatch):
+    """The environment wins and no dotenv is read.
+
+    The SDK looked for a file .env in every folder above, and let it win: another shop's key was used.
+    """
     variables = {
         PREFIX + name.upper(): value if isinstance(value, str) else json.dumps(value) for name, value in config.items()
     }
@@ -316,8 +353,11 @@ def test_misread_flag_sends_nothing(config, target_command, sandbox, tmp_path):
     assert sandbox.journal("insiderone") == []
 
 
-def test_writer_of_the_input_meets_no_closed_pipe(target_command, tmp_path):
-    """Meltano put 155 lines of BrokenPipe traceback behind the reason: more is written than a pipe holds."""
+def test_config_error_drains_input(target_command, tmp_path):
+    """Writer of the input meets no closed pipe.
+
+    Meltano put 155 lines of BrokenPipe traceback behind the reason: more is written than a pipe holds.
+    """
     path = tmp_path / "config.json"
     path.write_text("{}")
     with subprocess.Popen([target_command, "--config", path], stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
@@ -333,8 +373,8 @@ def test_writer_of_the_input_meets_no_closed_pipe(target_command, tmp_path):
 
 
 @pytest.mark.parametrize("words", [[], ["check"]], ids=["loading", "check"])
-def test_unknown_level_of_logging_is_named(target_command, words):
-    """It ended in a traceback, before anything of ours could tell it."""
+def test_unknown_log_level_is_named(target_command, words):
+    """Unknown level of logging is named. It ended in a traceback, before anything of ours could tell it."""
     done = subprocess.run(
         [target_command, *words, "--config=ENV"],
         input="",

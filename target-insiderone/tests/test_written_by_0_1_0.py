@@ -94,8 +94,11 @@ def events_of(users):
     return sorted((event["klaviyo_event_id"], event.get("line", 0)) for event in found)
 
 
-def test_known_records_stay_and_those_in_doubt_go_again(load, sandbox):
-    """All input comes again: nothing that was delivered goes twice, and nothing of a killed run is lost."""
+def test_old_ledger_is_read(load, sandbox):
+    """Known records stay and those in doubt go again.
+
+    All input comes again: nothing that was delivered goes twice, and nothing of a killed run is lost.
+    """
     stored = events_of(sandbox.users())
 
     ended = load([line for name in ("settled", *KILLED) for line in INPUTS[name]])
@@ -115,8 +118,11 @@ def test_known_records_stay_and_those_in_doubt_go_again(load, sandbox):
     ]
 
 
-def test_changes_are_judged_by_what_was_delivered(load, sandbox):
-    """An opt-in goes once, an older reading never; but one that was refused has delivered nothing, as 0.1.0 took it."""
+def test_old_versions_are_compared(load, sandbox):
+    """Changes are judged by what was delivered.
+
+    An opt-in goes once, an older reading never; but one that was refused has delivered nothing, as 0.1.0 took it.
+    """
     sandbox.insiderone_settings(custom_identifiers=["member"])
     ada, emil = (json.loads(INPUTS["settled"][line])["record"] for line in (1, 5))
     newer, older = "2026-06-02T10:00:00Z", "2026-05-31T10:00:00Z"

@@ -15,8 +15,11 @@ BAD_ROWS = {1: [437], 3: [0, 500, 999], 50: range(7, ROWS, 20)}
 
 @pytest.mark.req("IN-58", "IN-60")
 @pytest.mark.parametrize("bad", BAD_ROWS.values(), ids=[f"{count} bad rows" for count in BAD_ROWS])
-def test_each_bad_row_costs_itself_and_few_requests(begin, sandbox, bad):
-    """At most 2 * ceil(log2 n) + 1 requests more for each bad row of n; the others arrive in the same run."""
+def test_bad_rows_cost_few_requests(begin, sandbox, bad):
+    """Each bad row costs itself and few requests.
+
+    At most 2 * ceil(log2 n) + 1 requests more for each bad row of n; the others arrive in the same run.
+    """
     ordeal = begin(shop_with(bad), batch_size_rows=ROWS, max_parallel_requests=1)
     for number in bad:  # in words of its own: twenty rows with one text would be taken for the request's fault
         refusal = json.dumps({"error": f"row {number} cannot be stored"})

@@ -152,8 +152,8 @@ def canaries_in(text):
 
 @pytest.mark.req("IN-04")
 @pytest.mark.parametrize("messages", INPUTS.values(), ids=INPUTS.keys())
-def test_input_that_fails_does_not_come_out(told, messages):
-    """What cannot be used is told by stream, field and reason."""
+def test_failing_input_stays_hidden(told, messages):
+    """Input that fails does not come out. What cannot be used is told by stream, field and reason."""
     _, text = told(messages, api_key=TOKEN)
 
     assert "exit code" in text or '"rejected": 4' in text
@@ -161,8 +161,11 @@ def test_input_that_fails_does_not_come_out(told, messages):
     assert canaries_in(text) == []
 
 
-def test_properties_and_streams_named_as_addresses_do_not_come_out(told):
-    """Notes of the summary name properties, and its figures are those of streams: either name is data."""
+def test_personal_names_stay_hidden(told):
+    """Properties and streams named as addresses do not come out.
+
+    Notes of the summary name properties, and its figures are those of streams: either name is data.
+    """
     wildcard = [{"source_field": "properties.*", "attribute": "*"}]
     odd = record(properties={EMAIL: {"a": 1}, PHONE: [{}], "Favourite": {"a": 1}})
     kinds = {EMAIL: "profile"}
@@ -178,16 +181,19 @@ def test_properties_and_streams_named_as_addresses_do_not_come_out(told):
     assert canaries_in(text) == []
 
 
-def test_message_type_does_not_come_out(told):
-    """A line that merely looks like a message may hold anything."""
+def test_message_type_stays_hidden(told):
+    """Message type does not come out. A line that merely looks like a message may hold anything."""
     _, text = told([SCHEMA, {"type": NAME, "value": EMAIL}])
 
     assert "are skipped" in text
     assert canaries_in(text) == []
 
 
-def test_changed_phone_number_of_a_stream_keyed_by_address_does_not_come_out(told):
-    """`stream_kinds` admits streams whose key is the address itself."""
+def test_changed_phone_stays_hidden(told):
+    """Changed phone number of a stream keyed by address does not come out.
+
+    `stream_kinds` admits streams whose key is the address itself.
+    """
     keyed = SCHEMA | {"key_properties": ["email"]}
     told([keyed, record()], api_key=TOKEN)
 
@@ -199,8 +205,11 @@ def test_changed_phone_number_of_a_stream_keyed_by_address_does_not_come_out(tol
 
 @pytest.mark.req("IN-04", "IN-60")
 @pytest.mark.parametrize("fault", ANSWERS.values(), ids=ANSWERS.keys())
-def test_answers_that_quote_the_record_do_not_come_out(told, sandbox, fault):
-    """Insider One quotes what it refuses; its words go to the rejects file alone."""
+def test_quoting_answers_stay_hidden(told, sandbox, fault):
+    """Answers that quote the record do not come out.
+
+    Insider One quotes what it refuses; its words go to the rejects file alone.
+    """
     sandbox.fault("insiderone", times=None, **fault)
 
     code, text = told(MESSAGES)
@@ -211,8 +220,8 @@ def test_answers_that_quote_the_record_do_not_come_out(told, sandbox, fault):
 
 @pytest.mark.req("IN-04")
 @pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS.keys())
-def test_settings_that_fail_do_not_come_out(told, settings):
-    """A message names the setting, never its value."""
+def test_failing_settings_stay_hidden(told, settings):
+    """Settings that fail do not come out. A message names the setting, never its value."""
     code, text = told(MESSAGES, **settings)
 
     assert code != 0
@@ -226,8 +235,8 @@ def test_settings_that_fail_do_not_come_out(told, settings):
     [(["check"], []), (["replay", "--all"], []), (["forget"], [EMAIL, PHONE]), (["--about", "--format=json"], [])],
     ids=["check", "replay", "forget", "about"],
 )
-def test_commands_that_fail_do_not_tell_either(told, sandbox, command, messages):
-    """The key is refused, and rejects of a canary wait in the data folder."""
+def test_failing_commands_stay_silent(told, sandbox, command, messages):
+    """Commands that fail do not tell either. The key is refused, and rejects of a canary wait in the data folder."""
     told([SCHEMA, *BAD])
     sandbox.fault("insiderone", kind="status", status=401, body=QUOTING, times=None)
 

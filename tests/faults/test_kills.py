@@ -13,8 +13,11 @@ from singer_delivery.testing.points import Strike
 PLANS = deal(seed=3, reach=WHOLE_BATCHES)
 
 
-def test_every_point_is_struck_often_enough():
-    """The parameters of the test below; each of them asserts that its kills took place."""
+def test_every_point_is_struck():
+    """Every point is struck often enough.
+
+    The parameters of the test below; each of them asserts that its kills took place.
+    """
     struck = Counter(strike.point for plan in PLANS for strike in plan.strikes)
 
     assert len(struck) >= 8
@@ -24,8 +27,11 @@ def test_every_point_is_struck_often_enough():
 
 @pytest.mark.req("IN-61")
 @pytest.mark.parametrize("plan", PLANS, ids=lambda plan: plan.name)
-def test_killed_and_disturbed_runs_come_to_the_undisturbed_end(begin, sandbox, recording, ideal_of, plan):
-    """5,250 records in over 50 requests: nothing lost, nothing stored or delivered twice, every STATE true."""
+def test_disturbed_runs_end_undisturbed(begin, sandbox, recording, ideal_of, plan):
+    """Killed and disturbed runs come to the undisturbed end.
+
+    5,250 records in over 50 requests: nothing lost, nothing stored or delivered twice, every STATE true.
+    """
     ideal = ideal_of(recording)
     ordeal = begin(recording)
     mishaps.arm(sandbox, dice(plan.seed), insiderone=3)
@@ -39,8 +45,11 @@ def test_killed_and_disturbed_runs_come_to_the_undisturbed_end(begin, sandbox, r
 
 
 @pytest.mark.parametrize("nth", [40, 45, 50, 55, 60])
-def test_killed_between_the_halves_of_a_bisected_batch(begin, unstorable_recording, ideal_of, nth):
-    """A half that was answered is delivered, whatever becomes of the other one."""
+def test_kill_between_bisected_halves(begin, unstorable_recording, ideal_of, nth):
+    """Killed between the halves of a bisected batch.
+
+    A half that was answered is delivered, whatever becomes of the other one.
+    """
     ideal = ideal_of(unstorable_recording)
     ordeal = begin(unstorable_recording)
     strike = Strike("part_answered", nth)
@@ -51,8 +60,11 @@ def test_killed_between_the_halves_of_a_bisected_batch(begin, unstorable_recordi
     assert ordeal.verdict(ideal).broken == {}
 
 
-def test_what_was_under_way_goes_again_with_the_bytes_it_had(begin, recording):
-    """A mapping that was changed in between makes other bytes, which Insider One would store beside the first ones."""
+def test_requests_in_flight_repeat_bytes(begin, recording):
+    """What was under way goes again with the bytes it had.
+
+    A mapping that was changed in between makes other bytes, which Insider One would store beside the first ones.
+    """
     ordeal = begin(recording)
     ordeal.run(Strike("answer_waiting", 30))
     before = ordeal.account.deliveries()
@@ -68,8 +80,11 @@ def test_what_was_under_way_goes_again_with_the_bytes_it_had(begin, recording):
 
 
 @pytest.mark.parametrize("fault", mishaps.ANSWER_LOST.values(), ids=mishaps.ANSWER_LOST.keys())
-def test_events_sent_again_after_a_lost_answer_are_counted_uncertain(begin, sandbox, recording, fault):
-    """The operator is told of every event that may have arrived twice."""
+def test_resent_events_count_as_uncertain(begin, sandbox, recording, fault):
+    """Events sent again after a lost answer are counted uncertain.
+
+    The operator is told of every event that may have arrived twice.
+    """
     ordeal = begin(recording)
     sandbox.fault("insiderone", query='"events"', times=2, **fault)
 

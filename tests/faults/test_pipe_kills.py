@@ -43,8 +43,11 @@ def ideal(running, now, tmp_path_factory):
 
 @pytest.mark.req("BX-12", "IN-61")
 @pytest.mark.parametrize("strike", NAMED)
-def test_killed_pipe_resumes_to_the_undisturbed_end(sandbox, ideal, now, tmp_path, strike):
-    """All three flows of a hostile account, with faults of both APIs: nothing lost, nothing twice."""
+def test_killed_pipe_ends_undisturbed(sandbox, ideal, now, tmp_path, strike):
+    """Killed pipe resumes to the undisturbed end.
+
+    All three flows of a hostile account, with faults of both APIs: nothing lost, nothing twice.
+    """
     open_shop(sandbox, now, **SHOP)
     mishaps.arm(sandbox, dice(strike.nth), insiderone=3, klaviyo=3)
     ordeal = PipeOrdeal(sandbox, tmp_path / "pipe")
@@ -56,8 +59,11 @@ def test_killed_pipe_resumes_to_the_undisturbed_end(sandbox, ideal, now, tmp_pat
     assert ideal.requests >= 20
 
 
-def test_every_point_of_the_tap_is_struck_often_enough():
-    """The parameters of the test below; it asserts that its kills took place."""
+def test_every_tap_point_is_struck():
+    """Every point of the tap is struck often enough.
+
+    The parameters of the test below; it asserts that its kills took place.
+    """
     struck = Counter(strike.point for number in range(HITS) for strike in strikes_of_the_tap(number))
 
     assert struck == dict.fromkeys(TAP_POINTS, HITS)
@@ -65,8 +71,11 @@ def test_every_point_of_the_tap_is_struck_often_enough():
 
 @pytest.mark.req("BX-12", "C-26", "C-27")
 @pytest.mark.parametrize("number", range(HITS))
-def test_killed_tap_repeats_at_most_what_followed_its_last_state(sandbox, now, tmp_path, number):
-    """Four kills one after the other, with faults: every record comes, none from before a STATE comes again."""
+def test_killed_tap_repeats_little(sandbox, now, tmp_path, number):
+    """Killed tap repeats at most what followed its last state.
+
+    Four kills one after the other, with faults: every record comes, none from before a STATE comes again.
+    """
     open_shop(sandbox, now, **SMALL_SHOP)
     undisturbed = TapOrdeal(sandbox, tmp_path / "undisturbed")
     undisturbed.run()

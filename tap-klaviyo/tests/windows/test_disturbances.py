@@ -31,8 +31,11 @@ def read(play, collection, durations, **options):
 @given(steps=steps, size=sizes, durations=latencies, place=st.floats(0, 1))
 @example(steps=EVEN, size=5, durations=[0.2], place=0.5)
 @example(steps=EVEN, size=5, durations=[0.2], place=0.0)
-def test_failure_is_raised_after_everything_before_it(collect, play, steps, size, durations, place):
-    """However much was read behind it: that is for the next run, which begins at the gap."""
+def test_failure_follows_earlier_records(collect, play, steps, size, durations, place):
+    """Failure is raised after everything before it.
+
+    However much was read behind it: that is for the next run, which begins at the gap.
+    """
     collection = collect(moments(steps), size)
     keys = list(collection.seconds)
     gap = int(place * (len(keys) - 1))
@@ -45,8 +48,8 @@ def test_failure_is_raised_after_everything_before_it(collect, play, steps, size
     assert gap - size < len(emitted) <= gap
 
 
-def test_failure_behind_the_head_asks_for_nothing_behind_it(collect, play):
-    """What a failed run reads beyond its gap is read in vain."""
+def test_failed_window_stops_later_requests(collect, play):
+    """Failure behind the head asks for nothing behind it. What a failed run reads beyond its gap is read in vain."""
     collection = collect(moments(EVEN), 5)
     collection.unavailable = list(collection.seconds)[60]
     played = read(play, collection, [0.2])
@@ -59,8 +62,8 @@ def test_failure_behind_the_head_asks_for_nothing_behind_it(collect, play):
 @settings(max_examples=30, deadline=None)
 @given(steps=steps, size=sizes, durations=latencies, number=st.integers(1, 40))
 @example(steps=EVEN, size=5, durations=[0.0], number=3)
-def test_page_that_names_itself_as_the_next_is_an_error(collect, play, steps, size, durations, number):
-    """Else a run would never end. What stood on that page counts."""
+def test_self_linking_page_is_refused(collect, play, steps, size, durations, number):
+    """Page that names itself as the next is an error. Else a run would never end. What stood on that page counts."""
     collection = collect(moments(steps), size)
     stuck = []
 
@@ -80,8 +83,11 @@ def test_page_that_names_itself_as_the_next_is_an_error(collect, play, steps, si
 
 
 @pytest.mark.parametrize("stays", [0, 1, 5], ids=["empty", "one record", "a whole page"])
-def test_pages_that_bring_nothing_new_come_to_an_end(collect, play, stays):
-    """Each names another one as the next, so that no link comes twice; nothing of that ended the run."""
+def test_repeating_pages_end(collect, play, stays):
+    """Pages that bring nothing new come to an end.
+
+    Each names another one as the next, so that no link comes twice; nothing of that ended the run.
+    """
     collection = collect(moments([HOUR] * 5), 5)
     collection.always_names_next = True
     collection.follow = lambda link: collection.answer(collection.things[:stays], f"{link}+")
@@ -133,10 +139,13 @@ def test_pages_that_bring_nothing_new_come_to_an_end(collect, play, stays):
     names_next=False,
     limited=True,
 )
-def test_thing_at_the_end_of_a_page_that_moves_or_vanishes_hides_nothing(
+def test_moving_page_end_hides_nothing(
     collect, play, steps, size, durations, accidents, erased, refused, names_next, limited
 ):
-    """The cursor went with it: what it names is no page, an empty one, or one behind everything else."""
+    """Thing at the end of a page that moves or vanishes hides nothing.
+
+    The cursor went with it: what it names is no page, an empty one, or one behind everything else.
+    """
     collection = collect(moments(steps), size)
     collection.refuses_lost_cursors = refused
     collection.always_names_next = names_next
@@ -158,8 +167,11 @@ def test_thing_at_the_end_of_a_page_that_moves_or_vanishes_hides_nothing(
 @settings(max_examples=40, deadline=None)
 @given(steps=steps, size=sizes, durations=latencies)
 @example(steps=EVEN, size=5, durations=[0.2])
-def test_link_behind_the_last_page_leads_to_the_end(collect, play, steps, size, durations):
-    """An empty page whose predecessor ends with what it ended with before is the end, and costs two questions more."""
+def test_trailing_link_leads_to_end(collect, play, steps, size, durations):
+    """Link behind the last page leads to the end.
+
+    An empty page whose predecessor ends with what it ended with before is the end, and costs two questions more.
+    """
     collection = collect(moments(steps), size)
     collection.always_names_next = True
     played = read(play, collection, durations)
@@ -173,8 +185,11 @@ def test_link_behind_the_last_page_leads_to_the_end(collect, play, steps, size, 
 @settings(max_examples=40, deadline=None)
 @given(steps=steps, size=sizes, durations=latencies, hollow=st.sets(st.integers(1, 60), max_size=20))
 @example(steps=EVEN, size=5, durations=[0.2], hollow=set(range(1, 20)))
-def test_empty_page_with_a_link_is_followed(collect, play, steps, size, durations, hollow):
-    """A page whose records were all filtered out is not the end, whether it is a window's first or another."""
+def test_linked_empty_page_is_followed(collect, play, steps, size, durations, hollow):
+    """Empty page with a link is followed.
+
+    A page whose records were all filtered out is not the end, whether it is a window's first or another.
+    """
     collection = collect(moments(steps), size)
     answer = collection.answer
     withheld = {}
@@ -196,8 +211,11 @@ def test_empty_page_with_a_link_is_followed(collect, play, steps, size, duration
 
 
 @pytest.mark.parametrize("refused", [True, False])
-def test_empty_pages_without_end_are_none(collect, play, refused):
-    """Where not one record was read, there is no second to ask again from: the end stands, and so does a refusal."""
+def test_endless_empty_pages_end(collect, play, refused):
+    """Empty pages without end are none.
+
+    Where not one record was read, there is no second to ask again from: the end stands, and so does a refusal.
+    """
     collection = collect([], 5)
     first = collection.first
     collection.first = lambda start, end: first(start, end) and collection.answer([], "next")
@@ -220,8 +238,11 @@ def test_empty_pages_without_end_are_none(collect, play, refused):
 @example(steps=EVEN, size=5, durations=[0.2])
 @example(steps=[0] * 50, size=5, durations=[0.2])
 @example(steps=[0, 0, 0, HOUR, DAY], size=4, durations=[0.2])  # cut behind the record whose cursor is refused
-def test_cursors_that_are_all_refused_are_done_without_or_are_an_error(collect, play, steps, size, durations):
-    """It is asked again from the second that was reached; where that leads no further, the refusal stands."""
+def test_refused_cursors_are_bypassed(collect, play, steps, size, durations):
+    """Cursors that are all refused are done without or are an error.
+
+    It is asked again from the second that was reached; where that leads no further, the refusal stands.
+    """
     collection = collect(moments(steps), size)
 
     def refuse(_):
@@ -243,8 +264,11 @@ def most_around(seconds):
 
 
 @pytest.mark.parametrize("can_ask_for_less", [True, False])
-def test_first_page_that_is_refused_is_asked_for_again_only_if_less_may_be_asked(collect, play, can_ask_for_less):
-    """Pages of a thousand may be refused, by each window that is under way; then they are smaller, or it is the end."""
+def test_refused_first_page_shrinks(collect, play, can_ask_for_less):
+    """First page that is refused is asked for again only if less may be asked.
+
+    Pages of a thousand may be refused, by each window that is under way; then they are smaller, or it is the end.
+    """
     collection = collect(moments(EVEN), 20)
     largest = 20
     first = collection.first

@@ -59,10 +59,11 @@ def spelt(moment):
     budget=60_000,
     bounds=None,
 )
-def test_everything_comes_once_in_order_and_within_bounds(
-    collect, play, stretches, size, threads, durations, emission, budget, bounds
-):
-    """No more threads than allowed; never more bytes than twice the budget, and the page that is due."""
+def test_reading_is_ordered_and_complete(collect, play, stretches, size, threads, durations, emission, budget, bounds):
+    """Everything comes once in order and within bounds.
+
+    No more threads than allowed; never more bytes than twice the budget, and the page that is due.
+    """
     collection = collect(seconds_of(stretches), size)
     last = max(collection.seconds.values(), default=0)
     lower, upper = (None, last + DAY) if bounds is None else (int(bounds[0] * last), int(bounds[1] * last) + 1)
@@ -82,8 +83,11 @@ def test_everything_comes_once_in_order_and_within_bounds(
 @given(stretches=stretches, size=st.integers(1, 20), durations=durations, lower=st.one_of(st.none(), st.integers(0, 9)))
 @example(stretches=[(HOUR, 150), (0, 90), (DAY, 150)], size=3, durations=[0.2], lower=None)
 @example(stretches=[(HOUR, 150), (0, 90), (DAY, 150)], size=3, durations=[0.2], lower=7)
-def test_windows_share_out_the_time_without_a_gap(collect, play, stretches, size, durations, lower):
-    """From the lower bound to the upper one; each ends where the next begins, however it was cut."""
+def test_windows_cover_without_gap(collect, play, stretches, size, durations, lower):
+    """Windows share out the time without a gap.
+
+    From the lower bound to the upper one; each ends where the next begins, however it was cut.
+    """
     collection = collect(seconds_of(stretches), size)
     upper = max(collection.seconds.values(), default=0) + DAY
     ends = list(play(collection, (lower, upper), durations=durations)[0].ends.items())
@@ -107,10 +111,11 @@ def test_windows_share_out_the_time_without_a_gap(collect, play, stretches, size
     budget=budgets,
 )
 @example(several=[[(HOUR, 150)]] * 4, size=3, threads=4, durations=[0.2], emission=0.001, budget=60_000)
-def test_merged_readings_share_threads_and_budget(
-    collect, play_merged, several, size, threads, durations, emission, budget
-):
-    """Each metric has its own windows; together they keep to the bytes of one, and to their order."""
+def test_merged_readings_share_resources(collect, play_merged, several, size, threads, durations, emission, budget):
+    """Merged readings share threads and budget.
+
+    Each metric has its own windows; together they keep to the bytes of one, and to their order.
+    """
     collections = [collect(seconds_of(one), size) for one in several]
     upper = max((second for one in collections for second in one.seconds.values()), default=0) + 1
     things, pool = play_merged(
@@ -124,8 +129,11 @@ def test_merged_readings_share_threads_and_budget(
     assert all(one.most_waiting_bytes <= 2 * share + one.page_bytes for one in collections)
 
 
-def test_slow_answer_does_not_keep_the_state_waiting(collect, play):
-    """While the emitting thread waits, it is asked every second whether a STATE is due."""
+def test_slow_answer_delays_no_state(collect, play):
+    """Slow answer does not keep the state waiting.
+
+    While the emitting thread waits, it is asked every second whether a STATE is due.
+    """
     played, _ = play(collect([0], 20), (None, 1), durations=[9.5])
 
     assert played.settled == 9

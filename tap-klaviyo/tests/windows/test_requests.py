@@ -33,8 +33,8 @@ def ideal(collection):
 
 @pytest.mark.req("C-8")
 @given(durations=latencies, threads=st.integers(1, 16))
-def test_sparse_year_costs_three_pages_at_most(collect, play, durations, threads):
-    """A request per day would be 365."""
+def test_sparse_year_costs_three_pages(collect, play, durations, threads):
+    """Sparse year costs three pages at most. A request per day would be 365."""
     collection = collect(range(0, YEAR, YEAR // (2 * SIZE)), SIZE)
     read(play, collection, durations=durations, threads=threads)
 
@@ -49,8 +49,11 @@ def test_sparse_year_costs_three_pages_at_most(collect, play, durations, threads
     step=st.sampled_from([SECOND, MINUTE, HOUR, DAY]),
     count=st.integers(1, 4_000),
 )
-def test_evenly_spread_things_cost_a_third_more_at_most(collect, play, durations, threads, step, count):
-    """Whatever the latency: a window ends with a page that is not full, and there are pages enough in it."""
+def test_even_density_costs_little_extra(collect, play, durations, threads, step, count):
+    """Evenly spread things cost a third more at most.
+
+    Whatever the latency: a window ends with a page that is not full, and there are pages enough in it.
+    """
     collection = collect(range(0, count * step, step), SIZE)
     read(play, collection, until=step, durations=durations, threads=threads)
 
@@ -78,8 +81,11 @@ def test_dense_second_misleads_nobody(collect, play, durations, before, dense, b
 @pytest.mark.req("C-8")
 @settings(max_examples=15, deadline=None)
 @given(durations=latencies, nights=st.integers(1, 60), things=st.integers(1, 200), length=st.sampled_from([1, 10, 600]))
-def test_nightly_imports_cost_a_dozen_requests_each(collect, play, durations, nights, things, length):
-    """Day after day nothing, then a burst: its pace tells nothing of the day that follows, nor of the one before."""
+def test_nightly_imports_cost_few_requests(collect, play, durations, nights, things, length):
+    """Nightly imports cost a dozen requests each.
+
+    Day after day nothing, then a burst: its pace tells nothing of the day that follows, nor of the one before.
+    """
     moments = [night * DAY + number % length for night in range(nights) for number in range(things)]
     collection = collect(moments, SIZE)
     read(play, collection, durations=durations)
@@ -103,8 +109,11 @@ def nightly(nights, things, length):
     ],
     ids=["office hours", "imports of ten seconds", "imports of one second", "imports amid hourly things"],
 )
-def test_pace_is_relied_on_as_far_as_it_holds(collect, play, moments, most):
-    """What was learned of one stretch is used in the next one like it, and forgotten where the pace changes."""
+def test_pace_estimate_is_limited(collect, play, moments, most):
+    """Pace is relied on as far as it holds.
+
+    What was learned of one stretch is used in the next one like it, and forgotten where the pace changes.
+    """
     collection = collect(moments, SIZE)
     read(play, collection, durations=[0.2])
 
@@ -131,8 +140,11 @@ def test_quick_answers_need_no_windows(collect, play):
 
 
 @pytest.mark.req("C-21")
-def test_pages_that_wait_are_kept_as_they_came(collect, play):
-    """Decoded, a page takes many times its bytes; so one that has to wait is decoded again when its turn comes."""
+def test_buffered_pages_stay_encoded(collect, play):
+    """Pages that wait are kept as they came.
+
+    Decoded, a page takes many times its bytes; so one that has to wait is decoded again when its turn comes.
+    """
     collection = collect(range(0, 2_000 * HOUR, HOUR), SIZE)
     read(play, collection, durations=[0.2])
 
@@ -152,8 +164,11 @@ def test_small_budget_keeps_windows_few(collect, play):
 @pytest.mark.req("C-9")
 @settings(max_examples=25, deadline=None)
 @given(count=st.integers(1, 300), step=st.sampled_from([0, SECOND, HOUR]), durations=latencies)
-def test_limited_reading_is_one_chain_without_look_ahead(collect, play, count, step, durations):
-    """Before each page but the first it is asked whether there may be one; nothing is read that is not emitted."""
+def test_limited_reading_is_one_chain(collect, play, count, step, durations):
+    """Limited reading is one chain without look ahead.
+
+    Before each page but the first it is asked whether there may be one; nothing is read that is not emitted.
+    """
     collection = collect([number * step for number in range(count)], SIZE)
     asked = []
     pool = read(play, collection, durations=durations, before_page=lambda: asked.append(collection.requests))
