@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
 import subprocess
 import threading
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -140,6 +142,28 @@ def test_lost_ledger_without_state(load, sandbox, config):
     load(person(YES, first_name="Changed"))
 
     assert sent_optins(sandbox) == [True, None]
+
+
+@pytest.mark.req("CO-05")
+@pytest.mark.parametrize("hours", [2, 0], ids=["an older copy", "the newest"])
+@pytest.mark.parametrize("before", [YES, NO], ids=["opted in before", "opted out before"])
+def test_older_copy_is_recognised(load, sandbox, config, hours, before):
+    """A restored data_dir does not know the opt-in delivered since.
+
+    It sent that once more, over the opt-out that was made inside Insider One.
+    """
+    load(person(before))
+    ledger = Path(config["data_dir"], "klaviyo", "ledger.sqlite")
+    with closing(sqlite3.connect(ledger)) as database:
+        database.execute("UPDATE insiderone_facts SET value = ? WHERE value LIKE '20%'", [from_now(hours=-hours)])
+        database.commit()
+
+    resumed = state({"profiles": {"replication_key_value": from_now(minutes=-1)}})
+    first = load([resumed, *person(YES, LATER, first_name="Changed")])
+    load([resumed, *person(YES, from_now(seconds=30), first_name="Again")])
+
+    assert sent_optins(sandbox) == [before == YES, None if hours else True, True]
+    assert ("older copy" in first.logs) is bool(hours)
 
 
 @pytest.mark.req("CO-05")

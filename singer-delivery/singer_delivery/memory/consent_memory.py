@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from singer_delivery.disclosure import shown
 from singer_delivery.logs import log
+from singer_delivery.memory.read_times import UNDATED, in_utc, latest_credible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -15,25 +16,30 @@ if TYPE_CHECKING:
 
     from singer_delivery.memory.ledger import Ledger
 
+AHEAD = timedelta(minutes=15)
+"""How far a bookmark may be ahead of the start of the run that wrote it: the tap may have had to retry first."""
+
 
 class ConsentMemory:
     """Decides once per stream, and stores the result in the ledger; used by the reading thread only.
 
     The ledger is asked first. If it does not know the stream, earlier runs are recognized by the STATE that the tap
     resumes from, which comes before the SCHEMA (or at least before the first record), by the summaries in *folder*, or
-    by a reject. A STATE that follows records, or that no record follows, belongs to this run.
+    by a reject. A STATE that follows records, or that no record follows, belongs to this run. If the ledger knows the
+    stream, but its last run was before the bookmark that the tap resumes from, it is an older copy, and counts as new.
     """
 
     def __init__(
         self, ledger: Ledger | None, digest: Callable[..., bytes], folder: Path, *, withholds: bool, destination: str
     ) -> None:
-        self._ledger = ledger if withholds else None
+        self._ledger = ledger
+        self._withholds = withholds
         self._digest = digest
         self._folder = folder
         self._destination = destination
         self._since: dict[str, str] = {}
         self._undecided: dict[str, str] = {}  # stream -> the tap's name for it
-        self._resumed: set[str] = set()  # streams with a bookmark between their SCHEMA and their first record
+        self._resumed: dict[str, str] = {}  # stream -> its bookmark between its SCHEMA and its first record
         self._state: Any = None
         self.is_replay = False
 
@@ -42,13 +48,13 @@ class ConsentMemory:
         self._state = state
         for stream, of_tap in list(self._undecided.items()):
             if read.get(stream) or not has_bookmark(state, of_tap):
-                self._decide(stream, has_earlier_runs=stream in self._resumed)
+                self._decide(stream, stream in self._resumed, self._resumed.get(stream, UNDATED))
             else:
-                self._resumed.add(stream)
+                self._resumed[stream] = bookmark_time(state, of_tap)
 
     def end(self) -> None:
         """Process the end of the input: a bookmark that no record followed is that of an empty first run."""
-        for stream in self._resumed & self._undecided.keys():
+        for stream in self._resumed.keys() & self._undecided.keys():
             self._decide(stream, has_earlier_runs=False)
 
     def begin(self, stream: str, of_tap: str) -> None:
@@ -58,45 +64,67 @@ class ConsentMemory:
         if self.is_replay:
             self._decide(stream, has_earlier_runs=True)
         elif self._state is not None:
-            self._decide(stream, has_earlier_runs=has_bookmark(self._state, of_tap))
+            self._decide(stream, has_bookmark(self._state, of_tap), bookmark_time(self._state, of_tap))
         else:
             self._undecided[stream] = of_tap
 
     def since(self, stream: str) -> str:
         """Since when all delivered opt-ins are known (ISO 8601, UTC); empty: since the first run."""
         if stream not in self._since:
-            self._decide(stream, has_earlier_runs=stream in self._resumed)
+            self._decide(stream, stream in self._resumed, self._resumed.get(stream, UNDATED))
         return self._since[stream]
 
-    def _decide(self, stream: str, *, has_earlier_runs: bool) -> None:
+    def _decide(self, stream: str, has_earlier_runs: bool, resumed_at: str = UNDATED) -> None:
         self._undecided.pop(stream, None)
+        self._since[stream] = ""
         if self._ledger is None:
-            self._since[stream] = ""
+            return
+        is_copy = not self.is_replay and self._is_older_copy(stream, resumed_at)
+        if not self._withholds:
             return
         key = self._digest("opt-ins", stream)
         since = self._ledger.remembers_since(key)
-        if since is None:
-            is_lost = has_earlier_runs or was_delivered_before(self._folder, stream)
-            since = datetime.now(tz=UTC).isoformat(timespec="microseconds") if is_lost else ""
-            since = self._ledger.note_since(key, since)
+        if since is None or is_copy:
+            is_lost = is_copy or has_earlier_runs or was_delivered_before(self._folder, stream)
+            since = self._ledger.note_since(key, _now() if is_lost else "", replace=is_copy)
             if since:
                 log.warning(
-                    "stream %s: there were earlier runs that this ledger does not know, so it is unknown who opted out "
-                    "inside %s since: opt-ins from before now are withheld (noted as optin_withheld); opt-outs and "
-                    "later opt-ins are sent. Restore the data_dir of the last run (not an older copy: opt-ins "
-                    "delivered since would be sent again), or set `optins_without_memory: send`",
+                    "stream %s: there were earlier runs that this ledger does not know%s, so it is unknown who opted "
+                    "out inside %s since: opt-ins from before now are withheld (noted as optin_withheld); opt-outs and "
+                    "later opt-ins are sent. Restore the data_dir of the last run, or set "
+                    "`optins_without_memory: send`",
                     shown(stream),
+                    " (it is an older copy)" if is_copy else "",
                     self._destination,
                 )
         elif since:
             log.info("stream %s: opt-ins before %s are withheld, see `optins_without_memory`", shown(stream), since)
         self._since[stream] = since
 
+    def _is_older_copy(self, stream: str, resumed_at: str) -> bool:
+        """Note this run, and tell whether the tap resumes from after the last run that the ledger knows."""
+        last_run = self._ledger.note_run(self._digest("last run", stream), _now()) if self._ledger else None
+        return last_run is not None and in_utc(last_run) < resumed_at
+
 
 def has_bookmark(state: Any, stream: str) -> bool:
     """Whether a STATE has a bookmark of the stream."""
     bookmarks = state.get("bookmarks", state) if isinstance(state, dict) else None
     return isinstance(bookmarks, dict) and bool(bookmarks.get(stream))
+
+
+def bookmark_time(state: Any, stream: str) -> str:
+    """When the run that wrote the bookmark of a stream began at the latest (ISO 8601, UTC); `UNDATED` if unknown."""
+    bookmarks = state.get("bookmarks", state) if isinstance(state, dict) else None
+    bookmark = bookmarks.get(stream) if isinstance(bookmarks, dict) else None
+    value = bookmark.get("replication_key_value") if isinstance(bookmark, dict) else None
+    try:
+        at = in_utc(value) if isinstance(value, str) else UNDATED
+        return (
+            in_utc((datetime.fromisoformat(at) - AHEAD).isoformat()) if UNDATED < at <= latest_credible() else UNDATED
+        )
+    except (ValueError, OverflowError):
+        return UNDATED
 
 
 def was_delivered_before(folder: Path, stream: str) -> bool:
@@ -109,3 +137,7 @@ def was_delivered_before(folder: Path, stream: str) -> bool:
         except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError):  # not one of our summaries
             continue
     return False
+
+
+def _now() -> str:
+    return datetime.now(tz=UTC).isoformat(timespec="microseconds")

@@ -123,6 +123,10 @@ class Database:
         found = connection.execute(sa.select(self._facts.c.value).where(self._facts.c.key == key)).scalar()
         return None if found is None else str(found)
 
+    def delete_fact(self, connection: sa.Connection, key: bytes) -> None:
+        """Delete the fact stored under *key*."""
+        connection.execute(sa.delete(self._facts).where(self._facts.c.key == key))
+
     def changes_of_others(self, connection: sa.Connection) -> int | None:
         """A number that changes when another connection writes (SQLite); None if the database has none."""
         return int(connection.exec_driver_sql("PRAGMA data_version").scalar() or 0) if self.is_sqlite else None

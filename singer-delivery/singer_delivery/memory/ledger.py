@@ -58,13 +58,24 @@ class Ledger:
                 return ""
             return since
 
-    def note_since(self, key: bytes, since: str) -> str:
-        """Store it, unless another process did; returns the stored value."""
+    def note_since(self, key: bytes, since: str, *, replace: bool) -> str:
+        """Store it, unless there is one and it is not to be replaced; returns the stored value."""
         if self._read_only:
             return since
         with self._database.transaction() as connection:
+            if replace:
+                self._database.delete_fact(connection, key)
             self._database.note_fact(connection, key, since)
             return self._database.fact(connection, key) or ""
+
+    def note_run(self, key: bytes, began: str) -> str | None:
+        """Store when a run of a stream began; returns when the last one before did, if known."""
+        with self._database.transaction() as connection:
+            last = self._database.fact(connection, key)
+            if not self._read_only:
+                self._database.delete_fact(connection, key)
+                self._database.note_fact(connection, key, began)
+            return last
 
     def hold(self, key: bytes) -> bool:
         """Lock *key* until this process ends; False if another process holds the lock.

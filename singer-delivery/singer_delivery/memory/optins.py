@@ -48,7 +48,7 @@ def choose_optins(optins: Optins, read_at: str, last: Mapping[str, str], last_re
             continue
         if value is True and may_be_older(token, read_at, known, last_read_at):
             choice.withheld.append(name)
-        elif value is True and is_unproven(token, known, since):
+        elif value is True and is_unproven(token, known, last_read_at, since):
             choice.withheld.append(name)
             choice.noted[name] = WITHHELD + token
         else:
@@ -62,9 +62,10 @@ def is_delivered(token: str, known: str, known_read_at: str) -> bool:
     return known.startswith("true") and (token == known or not is_later_decision(token, known, known_read_at))
 
 
-def is_unproven(token: str, known: str, since: str) -> bool:
-    """Whether a ``true`` may already have been delivered before the ledger began."""
-    return bool(since) and (not known or known.startswith((WITHHELD, DOUBT))) and not decided_at(token) > since
+def is_unproven(token: str, known: str, known_read_at: str, since: str) -> bool:
+    """Whether a ``true`` may already have been delivered before the ledger began, or while it did not remember."""
+    has_known = known and not known.startswith((WITHHELD, DOUBT)) and known_read_at > since
+    return bool(since) and not has_known and not decided_at(token) > since
 
 
 def may_be_older(token: str, read_at: str, known: str, known_read_at: str) -> bool:
