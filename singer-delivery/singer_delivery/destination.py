@@ -1,11 +1,11 @@
-"""The seam: what a destination says of itself; everything else is the engine's business.
+"""The interface between the engine and a destination.
 
-A :class:`Destination` names its kinds of records and opens the way to its API. A :class:`Kind` says, in pure functions,
-what a record becomes, how rows make a request, and what an answer says of each row. The engine owns lanes, batches,
-retries, quotas, bisection, the ledger, rejects, accounts, STATE, dry runs, signals and commands.
+A :class:`Destination` defines its kinds of records and connects to its API. A :class:`Kind` defines, in pure functions,
+what a record becomes, how rows make a request, and how to read a result for each row from an answer. The engine does
+the rest: lanes, batches, retries, quotas, bisection, ledger, rejects, accounting, STATE, dry runs, signals, commands.
 
 There are two kinds of memory. ``once``: a record makes events, each of which is delivered once and never changes.
-``newest``: a record is a version of something, and the newest version is what counts.
+``newest``: a record is a version of something, and only the newest version is delivered.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 Record = dict[str, Any]
 Note = tuple[str, str]
-"""(code, field): something that was left out of a record that is sent all the same. Names of fields, never values."""
+"""(code, field): a value that was left out of a record that is sent. Field names only, never values."""
 
 
 class Limits(NamedTuple):
-    """What one request may hold: *rows*, and *size* in bytes; one row alone may have *row_size* bytes."""
+    """Limits of one request: number of *rows*, *size* in bytes; a single row may have *row_size* bytes."""
 
     rows: int = 1_000
     size: int = 5_000_000
@@ -39,14 +39,14 @@ DEFAULT_LIMITS = Limits()
 
 
 class Group(NamedTuple):
-    """What may share a request: rows of one kind, and of one *variant* of it (such as those that carry a flag)."""
+    """Rows that may share a request: of one kind and one *variant* of it (such as those with a flag)."""
 
     kind: str
     variant: str = ""
 
 
 class Request(NamedTuple):
-    """One request. *name*: what the summary counts it as. *path*: appended to the API's address."""
+    """One request. *name*: its name in the summary. *path*: appended to the API's address."""
 
     name: str
     path: str
@@ -55,7 +55,7 @@ class Request(NamedTuple):
 
 
 class Response(NamedTuple):
-    """An answer that came whole. The names of *headers* are in lower case."""
+    """A complete answer. The names of *headers* are in lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -63,10 +63,10 @@ class Response(NamedTuple):
 
 
 class Refusal(NamedTuple):
-    """Why a row was refused: a code of ours, the field, and the API's own words.
+    """Why a row was refused: our reason code, the field, and the API's own words.
 
-    *event*: the position of the event in its row; None: the whole row. *text* may quote the record: it goes into
-    rejects, never into a log.
+    *event*: the position of the event in its row; None: the whole row. *text* may quote the record: it is written to
+    rejects, never to a log.
     """
 
     code: str
@@ -77,7 +77,7 @@ class Refusal(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a request did: position of the row -> why it was refused; all others were accepted.
+    """Result of a request: position of the row -> why it was refused; all others were accepted.
 
     *doubtful*: an earlier attempt may have been applied, too.
     """
@@ -87,26 +87,28 @@ class Answer:
 
 
 class Job(NamedTuple):
-    """A request that was taken, and is worked on elsewhere; *id* is what the API calls it."""
+    """An accepted request that the API processes asynchronously; *id*: the API's id of the job."""
 
     id: str
 
 
 class AnswerMismatchError(Exception):
-    """The answer does not account for every row that was sent: nothing can be said of any of them."""
+    """The answer does not account for every row that was sent, so the outcome of all rows is unknown."""
 
 
 class JobLostError(Exception):
-    """The API does not know the job any more: what became of its rows is open."""
+    """The API no longer knows the job: the outcome of its rows is unknown."""
 
     def __init__(self) -> None:
-        super().__init__("a job that was taken is not known any more: what became of its rows is open; run again")
+        super().__init__(
+            "the API no longer knows a job that it accepted: the outcome of its rows is unknown; run again"
+        )
 
 
 class RowRefusedError(Exception):
-    """The whole request is refused for the sake of one of its rows, which is not named.
+    """The whole request is refused because of one of its rows, which is not named.
 
-    *text* is the API's, which may quote the row: it is compared and kept with rejects, never logged.
+    *text*: the API's words, which may quote the row: they are compared and kept with rejects, never logged.
     """
 
     def __init__(self, text: str) -> None:
@@ -115,10 +117,10 @@ class RowRefusedError(Exception):
 
 
 class UnclearRefusalError(Exception):
-    """Not accepted, for a reason that may be one of its rows: a status that no document names, or no good answer.
+    """Not accepted, possibly because of a row: an undocumented status, or no usable answer.
 
-    *why*: what the run ends with if nothing else passes either. *text* says what came, for the rejects alone. *sent*:
-    it may have been applied all the same.
+    *why*: the error to end the run with if nothing else is accepted either. *text*: the answer, for rejects only.
+    *sent*: the request may still have been applied.
     """
 
     def __init__(self, why: Exception, text: str, *, sent: bool) -> None:
@@ -129,7 +131,7 @@ class UnclearRefusalError(Exception):
 
 
 class StopSendingError(Exception):
-    """The request is refused as such, by its credentials or its form: whatever is sent next would be refused, too."""
+    """The request itself is refused, because of its credentials or its form; so would be every further one."""
 
     def __init__(self, destination: str, status: int, advice: str) -> None:
         super().__init__(f"{destination} refuses every request (status {status}): {advice}")
@@ -137,9 +139,9 @@ class StopSendingError(Exception):
 
 
 class Again(Exception):
-    """The attempt failed, and may be made again. *may_have_applied*: nobody knows whether it did what was asked.
+    """The attempt failed, and may be retried. *may_have_applied*: it is unknown whether the request was applied.
 
-    *may_be_a_row*: what the request holds may have caused it.
+    *may_be_a_row*: the rows of the request may have caused the failure.
     """
 
     def __init__(
@@ -183,24 +185,24 @@ class StagedEvents(NamedTuple):
 
 
 class Version(Protocol):
-    """What a record of kind ``newest`` becomes; encoded, so that single opt-ins can be left out at the last moment."""
+    """A record of kind ``newest``, encoded so that single opt-ins can be left out at the last moment."""
 
     @property
     def optins(self) -> Mapping[str, tuple[bool, str]]:
-        """Attribute -> (opted in, the consent behind it: its word, its time, that of a suppression; what there is).
+        """Attribute -> (opted in, the consent behind it: its word, its time, the time of a suppression; if available).
 
-        The word ``NEVER_SUBSCRIBED`` says that the person has not decided yet.
+        The word ``NEVER_SUBSCRIBED`` means that the person has not decided yet.
         """
 
     @property
     def size(self) -> int:
-        """Bytes of the row, at most."""
+        """Upper bound of the row's bytes."""
 
     def row(self, optins: Mapping[str, bool]) -> bytes | None:
-        """The row with these opt-ins; None where nothing is left to send."""
+        """The row with these opt-ins; None if nothing is left to send."""
 
     def optins_row(self, optins: Mapping[str, bool]) -> bytes:
-        """A row with these opt-ins and nothing else."""
+        """A row with only these opt-ins."""
 
     def clearing(self) -> bytes | None:
         """The row of the second request (`NewestKind.clearing`), if there is one."""
@@ -222,7 +224,7 @@ class PlainVersion(NamedTuple):
         return len(self.body) + 1
 
     def row(self, optins: Mapping[str, bool]) -> bytes | None:  # noqa: ARG002  (there are none)
-        """The row."""
+        """Return the row."""
         return self.body
 
     def optins_row(self, optins: Mapping[str, bool]) -> bytes:  # noqa: ARG002  (there are none)
@@ -252,53 +254,53 @@ class StagedVersion(NamedTuple):
 
 
 class Kind(ABC):
-    """How records of one kind are delivered. All its methods are pure, and called from several threads."""
+    """Defines how records of one kind are delivered. All methods are pure, and called from several threads."""
 
     memory: ClassVar[Literal["once", "newest"]]
     rank: ClassVar[int] = 0
-    """Where one person has rows of several kinds in one run, those of the lower rank are sent first."""
+    """If a person has rows of several kinds in one run, those of the lower rank are sent first."""
 
     def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
         self._limits = limits
 
-    def limits(self, variant: str) -> Limits:  # noqa: ARG002  (for those whose variants differ)
-        """What one request may hold."""
+    def limits(self, variant: str) -> Limits:  # noqa: ARG002  (for kinds whose variants differ)
+        """Limits of one request."""
         return self._limits
 
     def shown(self, variant: str, row: bytes | None, clearing: bytes | None) -> dict[str, Any]:  # noqa: ARG002
-        """What a preview shows of a row, by name; a ``row`` or ``user`` is shown whole."""
+        """What a preview shows of a row: name -> value; a ``row`` or ``user`` is shown in full."""
         return {"row": decode(row)} if row else {}
 
     @abstractmethod
     def request(self, variant: str, rows: Sequence[bytes]) -> Request:
-        """Make the request of some rows."""
+        """Make the request for some rows."""
 
     @abstractmethod
     def read(self, response: Response, sent: int) -> Answer | Job:
         """Read the answer to a request of *sent* rows.
 
         Raises:
-            RowRefusedError: A row is to blame, and not named: the engine finds it by halves.
-            UnclearRefusalError: A row may be to blame: found by halves, too, and only where others pass.
-            StopSendingError: The request is refused as such.
-            Again: Another attempt may succeed. Statuses that always mean so never come here (`Transport`).
+            RowRefusedError: A row is at fault, but not named: the engine finds it by bisection.
+            UnclearRefusalError: A row may be at fault: bisected, too, but blamed only if other rows are accepted.
+            StopSendingError: The request itself is refused.
+            Again: A retry may succeed. Statuses that always mean this never come here (`Transport`).
             AnswerMismatchError: The answer does not account for every row.
         """
 
     def follow(self, job: Job, answers: Sequence[Response], sent: int) -> Request | Answer:
-        """Follow a job: what to ask next (first with no *answers*), or what it did once it is finished.
+        """Follow a job: return the next request (the first with no *answers*), or the result once it is finished.
 
-        A request that was just made is repeated after a pause, and its answer replaces the one before; another one,
-        such as the next page of errors, follows at once, and its answer is added.
+        If the request equals the last one, it is repeated after a pause, and its answer replaces the last answer; any
+        other request, such as the next page of errors, is sent at once, and its answer is added.
 
         Raises:
-            JobLostError: The API does not know the job any more.
+            JobLostError: The API no longer knows the job.
         """
         raise NotImplementedError
 
 
 class OnceKind(Kind):
-    """Events: each is sent once."""
+    """Events: each is delivered once."""
 
     memory = "once"
 
@@ -308,7 +310,7 @@ class OnceKind(Kind):
 
         Raises:
             Filtered: The settings leave it out.
-            Rejected: Its content cannot be sent.
+            Rejected: It cannot be sent because of its content.
         """
 
     def row(self, identifiers: bytes, events: Sequence[bytes]) -> bytes:
@@ -316,30 +318,30 @@ class OnceKind(Kind):
         return identifiers + b"".join(events)
 
     def renumbered(self, body: bytes, old: int | None, new: int | None) -> bytes:  # noqa: ARG002  (see below)
-        """The bytes that an event would have under another line number, for those whose bytes hold it."""
+        """The bytes that an event would have under another line number, if these contain it."""
         return body
 
 
 class NewestKind(Kind):
-    """Versions: the newest is sent, and an older one never after it."""
+    """Versions: the newest is delivered, and never an older one after it."""
 
     memory = "newest"
 
     @abstractmethod
     def stage(self, record: Record, key: str, now: float) -> StagedVersion:
-        """Make the version that a record holds; raises as `OnceKind.stage`."""
+        """Make the version of a record; raises as `OnceKind.stage`."""
 
     def clearing(self, rows: Sequence[bytes]) -> Request:
-        """Make the request of second rows (`Version.clearing`), which follows once the first was accepted."""
+        """Make the second request (rows from `Version.clearing`), sent once the first was accepted."""
         raise NotImplementedError
 
     def read_clearing(self, response: Response, sent: int) -> Answer:
-        """Read the answer to it; raises as `read`."""
+        """Read the answer to the second request; raises as `read`."""
         raise NotImplementedError
 
 
 class Transport(Protocol):
-    """The way to the API; used by several threads."""
+    """Sends requests to the API; used by several threads."""
 
     def send(
         self,
@@ -350,37 +352,37 @@ class Transport(Protocol):
         *,
         hurried: bool = False,
     ) -> tuple[Answer | Job, int]:
-        """Send until there is an answer; returns what *read* makes of it, and the number of attempts.
+        """Send until there is an answer; returns the result of *read*, and the number of attempts.
 
-        *before_retry* is called before each further attempt, and may raise to call the request off. *hurried*: the
-        retries have a short budget. Where they are spent on what may be a row's fault, it raises `UnclearRefusalError`.
+        *before_retry* is called before each further attempt, and may raise to cancel the request. *hurried*: the retry
+        budget is short. If it is spent on failures that may be a row's fault, raises `UnclearRefusalError`.
         """
 
 
 class Watch(Protocol):
-    """Looks for the sources of a mapping in the input, so that a misspelt one is named (`mapping.sightings`)."""
+    """Looks for the sources of a mapping in the input, to report misspelt ones (`mapping.sightings`)."""
 
     def open(self, stream: str, kind: str, schema: Mapping[str, Any]) -> Callable[[Record], None]:
-        """Begin to look in a stream; returns what is to be told of each record."""
+        """Start watching a stream; returns a function to call with each record."""
 
     def slips(self, kind: str, schema: Mapping[str, Any]) -> Iterable[str]:
-        """What is nearly a name of the SCHEMA, in the rows that apply to streams of this kind."""
+        """Warnings for sources that nearly match a name of the SCHEMA, in rows for streams of this kind."""
 
     def none_met(self) -> Mapping[str, str]:
-        """Stream -> what is to be said of it, where nothing that is mapped was met in its records."""
+        """Stream -> warning, for streams whose records have nothing that is mapped."""
 
     def missing(self) -> Mapping[str, Sequence[Any]]:
-        """Stream -> the sources that no record had; each has a *suggestion*, or none."""
+        """Stream -> the sources that no record had, each possibly with a *suggestion*."""
 
     def slipped(self) -> Mapping[str, int]:
-        """Stream -> how many of its records a misspelt name has kept out."""
+        """Stream -> number of its records left out because of a misspelt name."""
 
 
 class NoWatch:
-    """For a destination whose mapping has no sources to look for."""
+    """For destinations whose mapping has no sources to look for."""
 
     def open(self, stream: str, kind: str, schema: Mapping[str, Any]) -> Callable[[Record], None]:  # noqa: ARG002
-        """Look for nothing."""
+        """Watch nothing."""
         return lambda _: None
 
     def slips(self, kind: str, schema: Mapping[str, Any]) -> Iterable[str]:  # noqa: ARG002
@@ -401,38 +403,38 @@ class NoWatch:
 
 
 class Destination(ABC):
-    """What the records of a run are delivered to; made from its settings."""
+    """The API that the records of a run are delivered to; made from the run's settings."""
 
     name: ClassVar[str]
-    """What messages call it."""
+    """Name in messages."""
     prefix: ClassVar[str]
-    """What the names of the ledger's tables begin with."""
+    """Prefix of the ledger's table names."""
     remedies: ClassVar[Mapping[str, str]] = {}
-    """Reason code -> what to do about it, beside those of the engine (`accounts.remedies`)."""
+    """Reason code -> what to do about it, in addition to the engine's (`accounts.remedies`)."""
     note_hints: ClassVar[Mapping[str, str]] = {}
-    """Code of a note -> what a run says of it, once; ``{field}`` is the note's field."""
+    """Note code -> warning, logged once; ``{field}`` is the note's field."""
 
     @property
     @abstractmethod
     def kinds(self) -> Mapping[str, Kind]:
-        """Name (setting ``stream_kinds``) -> how such records are delivered."""
+        """Name (as in the setting ``stream_kinds``) -> kind."""
 
     @abstractmethod
     def connect(self, stopping: Event) -> Transport:
-        """Open the way to the API; *stopping* ends its waits early."""
+        """Connect to the API; *stopping* ends waits early."""
 
     def try_credentials(self, transport: Transport) -> Iterator[Finding]:
-        """Ask the API whether it knows us, without writing anything."""
+        """Check the credentials, without writing anything."""
         raise NotImplementedError
 
     def watch(self) -> Watch:
-        """What looks for the sources of the mapping."""
+        """Make the watch for the sources of the mapping."""
         return NoWatch()
 
-    def not_mapped(self, record: Record) -> list[str]:  # noqa: ARG002  (for those that can tell)
+    def not_mapped(self, record: Record) -> list[str]:  # noqa: ARG002  (for destinations that know them)
         """The fields of a record that no mapping names, for a preview."""
         return []
 
     def facts(self) -> Iterator[str]:
-        """What every run says at its start."""
+        """Warnings that every run logs at its start."""
         return iter(())

@@ -1,4 +1,4 @@
-"""From a record to an item: validate, map, encode once, stage; what cannot be sent is accounted for here."""
+"""Sinks: validate, map, encode and stage each record; records that cannot be sent are accounted for here."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ NO_IDENTIFIER: Final = ("no_identifier", "", REMEDIES["no_identifier"])
 
 @dataclass(slots=True)
 class Staging:
-    """What every sink works with; used by the reading thread alone. *digest* makes the ledger's keys."""
+    """Objects shared by all sinks; used by the reading thread only. *digest* makes the ledger's keys."""
 
     kinds: Mapping[str, Kind]
     remedies: Mapping[str, str]
@@ -62,10 +62,10 @@ class Staging:
 
 
 class DeliverySink(Sink):
-    """Takes the records of one stream; sending is the lanes' business, so nothing is drained here."""
+    """Processes the records of one stream; the lanes send, so nothing is drained here."""
 
     def bind(self, staging: Staging, kind: str) -> None:
-        """Connect the sink with the run, and hold the mapping against the stream's SCHEMA."""
+        """Connect the sink with the run, and compare the mapping with the stream's SCHEMA."""
         self._staging = staging
         self.kind_name = kind
         self._kind = staging.kinds[self.kind_name]
@@ -80,7 +80,7 @@ class DeliverySink(Sink):
         """Validate with the compiled schema, always.
 
         Raises:
-            InvalidJSONSchema: The SCHEMA, after the stream maps, is none.
+            InvalidJSONSchema: The SCHEMA, after the stream maps, is invalid.
         """
         try:
             return RecordValidator(self.schema)
@@ -88,14 +88,14 @@ class DeliverySink(Sink):
             raise InvalidJSONSchema(f"stream {shown(self.stream_name)}: {error}") from None
 
     def process_batch(self, context: dict[str, Any]) -> None:
-        """Nothing waits here: the lanes send."""
+        """Do nothing: the lanes send."""
 
     def process_record(self, record: Record, context: dict[str, Any]) -> None:
         """Account for one record; *context* carries its :class:`Arrival` as ``arrival``."""
         self.take(record, context["arrival"])
 
     def take(self, record: Record, arrival: Arrival) -> None:
-        """Account for one record: it is staged, or settled at once."""
+        """Process one record: it is staged, or settled at once."""
         key = ""
         try:
             key = self.key_of(record)
@@ -113,7 +113,7 @@ class DeliverySink(Sink):
             self.settle(arrival, "rejected", why.code)
         except RejectsLostError:
             raise
-        except Exception as error:  # noqa: BLE001  (a mistake of ours in one record must not cost the others)
+        except Exception as error:  # noqa: BLE001  (a bug of ours that one record triggers must not cost the others)
             self._staging.warn_once(
                 self.stream_name, f"unforeseen {type(error).__name__} at {frames(error)}; please report"
             )
@@ -132,7 +132,7 @@ class DeliverySink(Sink):
 
         Raises:
             Filtered: The settings leave it out.
-            Rejected: Its content cannot be sent.
+            Rejected: It cannot be sent because of its content.
         """
         if self._newest is not None:
             self._stage_version(self._newest.stage(record, key, time.time()), key, arrival)
@@ -149,7 +149,7 @@ class DeliverySink(Sink):
             self.note(staged.notes)
         read_at = read_time(arrival.time_extracted)
         if not isinstance(arrival.time_extracted, str):
-            arrival.time_extracted = read_at  # so that a reject of it, once replayed, is no older than it was
+            arrival.time_extracted = read_at  # so that its reject, once replayed, has the same read time
         if read_at == UNDATED:
             self.note([("read_time_ahead", "")])
         for fact in staged.facts:
@@ -211,7 +211,7 @@ class DeliverySink(Sink):
     def _settle_without_request(
         self, staged: StagedEvents, rejected: Sequence[RejectedEvent], key: str, arrival: Arrival
     ) -> None:
-        """Count a record none of whose events is to be sent: rejected if one was, else filtered."""
+        """Count a record without events to send: rejected if one of its events was, else filtered."""
         if rejected:
             self._staging.rejects.add(reject_of_events(self.source(key, "", arrival), rejected))
             for event in rejected:
@@ -235,10 +235,10 @@ class DeliverySink(Sink):
         return values[0] if len(values) == 1 else joined(values)
 
     def check(self, record: Record) -> None:
-        """Hold the record against the stream's schema.
+        """Validate the record against the stream's schema.
 
         Raises:
-            Rejected: It does not fit.
+            Rejected: It is invalid.
         """
         if self._validator is None:
             return
@@ -250,26 +250,26 @@ class DeliverySink(Sink):
             raise Rejected("invalid_record", error.error_message) from None
 
     def reject(self, why: Rejected, key: str, arrival: Arrival) -> None:
-        """Keep the record with the reason."""
+        """Add the record to the rejects, with the reason."""
         self._staging.rejects.add(reject_of(self.source(key, "", arrival), why.code, why.field, self._remedy(why)))
 
     def _remedy(self, why: Rejected) -> str:
         return why.remedy or self._staging.remedies.get(why.code, "")
 
     def keep_unidentified(self, key: str, arrival: Arrival) -> None:
-        """Keep a record that has none of the mapped identifiers, so that it can be brought once they are corrected."""
-        if self._staging.unidentified is not None and arrival.settled is None:  # a replayed one stands there already
+        """Keep a record that has none of the mapped identifiers, to be replayed once the mapping is corrected."""
+        if self._staging.unidentified is not None and arrival.settled is None:  # a replayed one is kept already
             reject = reject_of(self.source(key, "", arrival), *NO_IDENTIFIER)
             self._staging.unidentified.add(replace(reject, record=raw_record(arrival.line)))
 
     def reject_unmapped(self, record: Record, arrival: Arrival) -> None:
-        """Reject a record for which an expression of the stream maps fails."""
+        """Reject a record for which a stream map's expression fails."""
         key = joined([str(record.get(name, "")) for name in self.key_properties])
         self.reject(Rejected("stream_map_failed", ""), key, arrival)
         self.settle(arrival, "rejected", "stream_map_failed")
 
     def note(self, notes: Sequence[tuple[str, str]]) -> None:
-        """Count what was left out of records that were mapped all the same; say once what a setting can change."""
+        """Count values left out of records that are sent; warn once if a setting can change that."""
         counts = self._staging.tally.notes
         for code, field in notes:
             note = (self.stream_name, code, field)
@@ -278,20 +278,20 @@ class DeliverySink(Sink):
                 self._staging.warn_once(self.stream_name, hint.format(field=shown(field)))
 
     def leave_out(self, why: Filtered | Rejected, event_type: str, number: int | None) -> None:
-        """Tell that one event of a record is not sent; it is counted elsewhere, a preview shows it."""
+        """Report that one event of a record is not sent; counted elsewhere, shown by a preview."""
 
     def source(self, key: str, person: str, arrival: Arrival) -> Source:
-        """Where the item of a record comes from."""
+        """Make the source of an item."""
         return Source(self.stream_name, key, self.key_properties, arrival, self._staging.checkpoints.current, person)
 
     def hand_over(self, group: Group, item: Item) -> None:
-        """Give a complete item to the lanes; from here on its STATE waits for it."""
+        """Hand an item to the lanes; from here on STATE waits for it."""
         item.source.segment = self._staging.checkpoints.open()
         self._staging.lanes.add(group, item)
 
 
 class RemovedSink(Sink):
-    """A stream that the stream maps take out: the SDK wants a sink for it, no record ever reaches it."""
+    """A stream that the stream maps remove: the SDK demands a sink for it, but no record reaches it."""
 
     def process_record(self, record: Record, context: dict[str, Any]) -> None:
         """Never called."""
@@ -301,13 +301,13 @@ class RemovedSink(Sink):
 
 
 def frames(error: Exception) -> str:
-    """Where an error came from, innermost last; its message stays out, since it may quote the record."""
+    """Where an error came from, innermost last; without its message, which may quote the record."""
     places = traceback.extract_tb(error.__traceback__)[-3:]
     return " > ".join(f"{Path(place.filename).name}:{place.lineno}" for place in places)
 
 
 def joined(values: Sequence[str]) -> str:
-    r"""One text for the values of a key, which no other values have.
+    r"""Join the values of a key unambiguously.
 
     >>> joined(["E1", "2"]), joined(["a|b", "c"]), joined(["a|b"])
     ('E1|2', 'a\\|b|c', 'a|b')

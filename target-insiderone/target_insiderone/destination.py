@@ -1,4 +1,4 @@
-"""Insider One as a destination: users with attributes, users with events, and what its API says of them."""
+"""Insider One as a destination: users with attributes, users with events."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ if TYPE_CHECKING:
 Record = dict[str, Any]
 
 OLD = "old"
-"""The variant of what happened, or last changed, too long ago to start a journey: it carries ``skip_hook: true``."""
+"""Variant of events and profiles that are too old to start a journey: sent with ``skip_hook: true``."""
 
 CHANGED_AT = ("updated", "changed_at")
 """Fields that say when a profile, or a person's consent, last changed in Klaviyo."""
 
 
 class _Upsert(Kind):
-    """What both kinds have in common: they go to one endpoint."""
+    """Base class of both kinds, which use one endpoint."""
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(Limits(settings.batch_size_rows, settings.batch_size_bytes, BYTES_PER_REQUEST))
@@ -64,7 +64,7 @@ class _Upsert(Kind):
         return Request("upsert", UPSERT, upsert_body(rows, skip_hook=skip_hook, error_callback=self._error_callback))
 
     def shown(self, variant: str, row: bytes | None, clearing: bytes | None) -> dict[str, Any]:
-        """The user of an upsert, that of an attribute/delete request, and the flag that it travels with."""
+        """The user of an upsert, that of an attribute/delete request, and the ``skip_hook`` flag."""
         users = {"user": row, "clears": clearing}
         shown: dict[str, Any] = {name: decode(user) for name, user in users.items() if user}
         return shown | ({"skip_hook": True} if self._skip_hook or variant == OLD else {})
@@ -83,7 +83,7 @@ class Profiles(_Upsert, NewestKind):
         self._old_seconds = settings.skip_hook_older_than_hours * HOUR_SECONDS or float("inf")
 
     def stage(self, record: Record, key: str, now: float) -> StagedVersion:
-        """Encode one user, its opt-ins apart."""
+        """Encode one user, with its opt-ins separate."""
         mapped = self._map(record)
         identifiers = encode(mapped.identifiers)
         attributes = mapped.user.get("attributes", {})
@@ -139,7 +139,7 @@ class Events(_Upsert, OnceKind):
         return event_user(identifiers, events)
 
     def renumbered(self, body: bytes, old: int | None, new: int | None) -> bytes:
-        """The bytes of an order line under another number; only as a key does the name stand before a colon."""
+        """The bytes of an order line under another number; the quoted name before a colon occurs only as a key."""
         name = f'"{LINE_PARAMETER}":'
         return body.replace(f"{name}{old}".encode(), f"{name}{new}".encode(), 1)
 
@@ -162,11 +162,11 @@ class InsiderOne(Destination):
         return {"profile": Profiles(self._settings), "event": Events(self._settings)}
 
     def connect(self, stopping: Event) -> Transport:
-        """Requests with the headers of the account."""
+        """Make the HTTP transport, with the account's headers."""
         return HttpTransport(transport_settings(self._settings, self._version), stopping)
 
     def try_credentials(self, transport: Transport) -> Iterator[Finding]:
-        """Whether Insider One knows partner and key: reads a profile that does not exist."""
+        """Check partner and key, by reading a profile that does not exist."""
         return try_credentials(transport)
 
     def watch(self) -> Sightings:
@@ -182,13 +182,13 @@ class InsiderOne(Destination):
         return not_mapped(record, self._mapped)
 
     def facts(self) -> Iterator[str]:
-        """That nothing starts a journey, where it is so."""
+        """That no journey is started, if so."""
         if self._settings.skip_hook:
             yield SKIP_HOOK
 
 
 def changed_before(record: Record, moment: float) -> bool:
-    """Whether a profile, its consent included, last changed before *moment* (epoch seconds); if it says when."""
+    """Whether a profile or its consent last changed before *moment* (epoch seconds); False if unknown."""
     told = False
     for name in CHANGED_AT:
         value = record.get(name)

@@ -222,7 +222,7 @@ def test_check_finds_unmapped_metrics(command, tmp_path):
     code, told = command("check", "--input", str(path), default_currency="EUR")
 
     assert code == 2
-    assert "WARNING  event_mappings: stream events: none of its 1 record(s) is of a metric that event_mappings" in told
+    assert "WARNING  event_mappings: stream events: none of its 1 record(s) has a metric that event_mappings" in told
     assert "`Bought`" in told
 
 

@@ -380,7 +380,7 @@ def test_unmapped_stream_warns():
     told = sightings_of("Placed Order", "Bought", "Bought", "ada@example.com").none_met()
 
     assert told == {
-        "events": "none of its 3 record(s) is of a metric that event_mappings names; there are: `Bought`, "
+        "events": "none of its 3 record(s) has a metric that event_mappings names; there are: `Bought`, "
         "`(a name of 15 characters)`"
     }
     assert sightings_of("Placed Order", "Placed Order", "Bought").none_met() == {}

@@ -1,4 +1,4 @@
-"""The mapping's public face: settings in, pure functions out (record -> user, event)."""
+"""The mapping: compiles settings to pure functions (record -> user or events)."""
 
 from singer_delivery.mapping.columns import Note
 from singer_delivery.mapping.sources import Record

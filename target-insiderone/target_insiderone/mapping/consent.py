@@ -1,7 +1,7 @@
-"""Klaviyo's consent -> Insider One's opt-ins.
+"""Maps Klaviyo's consent to Insider One's opt-ins.
 
-``consent`` says what a person agreed to, ``can_receive_...`` whom Klaviyo may reach: only the first is a permission,
-and only it is read. Source: Klaviyo's profile object, ``subscriptions``
+``consent`` says what a person agreed to, ``can_receive_...`` whom Klaviyo can reach: only the first is a permission,
+and only that is read. Source: Klaviyo's profile object, ``subscriptions``
 (https://developers.klaviyo.com/en/reference/get_profiles); Insider One, Email Channel Subscription Management.
 """
 
@@ -27,11 +27,11 @@ NEVER_IS_FALSE = "never=false"
 
 
 def compile_consent(*, never_is_false: bool) -> Callable[[Any], bool | None]:
-    """Compile the rule of one channel: its marketing object, or its bare consent value -> opt-in, None: left out.
+    """Compile the rule of one channel: its marketing object, or its plain consent value -> opt-in, or None (left out).
 
     Shape: ``{"consent": "SUBSCRIBED", "consent_timestamp": "...", "suppression": [{"reason": "..."}]}``. A suppression
-    of any reason is false, whatever the consent. Pending double opt-ins are left out. A word counts in any case, and
-    true and false are what they say; the result raises UnusableValueError for any other.
+    for any reason is false, whatever the consent. Pending double opt-ins are left out. Words are accepted in any case,
+    and so are true and false; for other words the result raises UnusableValueError.
     """
     answers: dict[str, bool | None] = {
         SUBSCRIBED: True,
@@ -62,7 +62,7 @@ def compile_consent(*, never_is_false: bool) -> Callable[[Any], bool | None]:
 
 
 def consent_stamp(value: Any) -> str:
-    """Write what identifies one decision of a person: Klaviyo's consent value and its time, or that of the suppression.
+    """A string that identifies one decision of a person: the consent value, its time, and that of a suppression.
 
     >>> consent_stamp({"consent": "SUBSCRIBED", "consent_timestamp": "2026-08-14T09:12:40+00:00"})
     'SUBSCRIBED 2026-08-14T09:12:40+00:00'
@@ -93,7 +93,7 @@ def _written(at: Any) -> str:
 
 
 def consent_source(source: str) -> str:
-    """Read the whole object of a channel where a mapping names its ``consent`` alone: the suppression stands beside it.
+    """The path of a channel's object, if a mapping names only its ``consent``, which excludes the suppression.
 
     >>> consent_source("subscriptions.email.marketing.consent")
     'subscriptions.email.marketing'

@@ -1,4 +1,4 @@
-"""Klaviyo event -> Insider One events, one per order line where the mapping says so."""
+"""Maps a Klaviyo event to Insider One events, one per order line if the mapping says so."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ HOUR_SECONDS = 3_600
 
 
 class _Route(NamedTuple):
-    """One event mapping, compiled; ``whole`` and ``each`` fill the columns of the whole record and of a line."""
+    """One compiled event mapping; ``whole`` and ``each`` fill the columns of the whole record and of a line."""
 
     event_type: str
     kept_seconds: float
@@ -55,8 +55,8 @@ class _Route(NamedTuple):
 def compile_events(settings: Settings) -> Callable[[Record, float], MappedEvent]:
     """Compile the event mapping: (record, now in epoch seconds) -> its events.
 
-    An optional parameter whose value is unusable is left out and noted; a line without a required one is rejected
-    alone. The result raises ``Rejected`` or ``Filtered``, and nothing else, whatever JSON object it is given.
+    Optional parameters with unusable values are left out and noted; a line without a required parameter is rejected
+    alone. For any JSON object, the result raises only ``Rejected`` or ``Filtered``.
     """
     resolve = compile_event_identifiers(settings)
     routes = _compile_routes(settings)
@@ -88,7 +88,7 @@ def compile_events(settings: Settings) -> Callable[[Record, float], MappedEvent]
 
 
 def _make(route: _Route, record: Record, key: str, timestamp: str, made: MappedEvent) -> list[Note]:
-    """Add the events of one route to *made*; return what was left out of them."""
+    """Add the events of one route to *made*; returns notes on values left out."""
     items = route.items(record, NO_ITEM) if route.items else None
     if type(items) is not list or not items or (not items[0] and is_blank(items)):
         return _add(route, record, key, timestamp, None, NO_ITEM, made)
@@ -104,7 +104,7 @@ def _make(route: _Route, record: Record, key: str, timestamp: str, made: MappedE
 def _add(
     route: _Route, record: Record, key: str, timestamp: str, line: int | None, item: Record, made: MappedEvent
 ) -> list[Note]:
-    """Add the event of one line, or of the whole record, to *made*, as an event or as rejected."""
+    """Add the event of one line, or of the whole record, to *made*, as event or as rejected."""
     parameters: dict[str, Any] = {}
     custom: dict[str, Any] = {}
     fill = route.whole if line is None else route.each
@@ -131,7 +131,7 @@ def _add(
     return notes
 
 
-@lru_cache(maxsize=100)  # one for all lines: there may be many
+@lru_cache(maxsize=100)  # shared by all lines, of which there may be many
 def _missing(event_type: str, name: str) -> Rejected:
     remedy = f"{event_type} needs it: map a field that holds it, or correct the value"
     return Rejected("missing_event_parameter", name, remedy)
@@ -148,7 +148,7 @@ def _read_occurrence(record: Record) -> tuple[str, str, float]:
     """Read the Klaviyo event id, and the time as RFC 3339 and in epoch seconds.
 
     Raises:
-        Rejected: One of them is missing or unusable: without them a repeat could not be told.
+        Rejected: One of them is missing or unusable; without them repeated events cannot be recognized.
     """
     try:
         key = to_text(record.get("id"))
@@ -193,7 +193,7 @@ def _compile_route(settings: Settings, mapping: EventMapping) -> _Route:
 def _compile_fill(
     settings: Settings, mapping: EventMapping, context: Literal["whole", "each"], fixed: Iterable[str]
 ) -> Fill:
-    """Compile the rows that apply: those of the event first, then the common ones for what is still unnamed."""
+    """Compile the rows that apply: those of the event, then the common ones for other parameters."""
     chosen: dict[str, ParameterMapping] = {}
     for row in (*mapping.parameter_mappings, *settings.event_parameter_mappings):
         name = full_name(row.parameter, PARAMETERS)
@@ -206,7 +206,7 @@ def _compile_fill(
 
 
 def _compile_hint(routes: Iterable[str]) -> Callable[[str], str]:
-    """Compile the search for the mapped metric that an unmapped one differs from in case or blanks only."""
+    """Compile the search for a mapped metric that differs from an unmapped one only in case or spaces."""
     mapped = {_fold(name): name for name in routes}
 
     @lru_cache(maxsize=1_000)

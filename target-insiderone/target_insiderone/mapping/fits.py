@@ -1,4 +1,4 @@
-"""Where a mapped name stands in Insider One's objects, and what it takes: at the root, or under ``custom``."""
+"""Compiles mapping rows to columns: at the root or under ``custom``, with the type that Insider One expects."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def compile_column(
     name: str, sources: Sequence[str], transforms: Sequence[str], *, defaults: Mapping[str, Kind]
 ) -> Column:
-    """Compile one row of a mapping; *defaults* are the names that stand at the root."""
+    """Compile one row of a mapping; *defaults*: names at the root -> type."""
     custom = custom_name(name, defaults)
     kind = "plain" if custom is not None else defaults[name]
     apply = compile_transforms(transforms)
@@ -28,7 +28,7 @@ def compile_column(
 
 
 def split_fixed(values: Iterable[FixedValue], defaults: Mapping[str, Kind]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Part fixed values into those at the root and those under ``custom``, by name."""
+    """Split fixed values into those at the root and those under ``custom``, by name."""
     named = [(custom_name(fixed.name, defaults), fixed) for fixed in values]
     root = {fixed.name: fixed.value for custom, fixed in named if custom is None}
     return root, {custom: fixed.value for custom, fixed in named if custom is not None}

@@ -1,4 +1,4 @@
-"""Which identifiers a record carries."""
+"""Extracts the identifiers of a record."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 CUSTOM_PREFIX: Final = "custom."
 
 EMAIL: Final = re.compile(r".+@.+\..+")
-"""Insider One's own pattern, very loose; a value that fails it costs the whole user.
+"""Insider One's own pattern, very loose; a value that does not match costs the whole user.
 
-The time that it takes grows with the square of the length.
+Matching time grows with the square of the length.
 """
 
 LONGEST_EMAIL: Final = 320
@@ -36,9 +36,9 @@ LONGEST_EMAIL: Final = 320
 Resolver = Callable[[Record], tuple[dict[str, Any], "list[Note]"]]
 """A record -> ``identifiers`` of the user, and notes.
 
-The order is that of the settings; of one type the first value wins that is neither empty nor invalid. Raises
-``Filtered`` where no identifier is present; ``Rejected`` where none of those present is valid, and, with ``on_invalid:
-skip_record``, where one type has nothing but an invalid value. A blocked value counts as none in both modes.
+In the order of the settings; of one type, the first value wins that is neither empty nor invalid. Raises ``Filtered``
+if no identifier is present; ``Rejected`` if none of those present is valid, and, with ``on_invalid: skip_record``, if
+one type has only invalid values. A blocked value counts as absent in both modes.
 """
 
 
@@ -58,8 +58,8 @@ def compile_profile_identifiers(settings: Settings) -> Resolver:
 def compile_event_identifiers(settings: Settings) -> Resolver:
     """Compile the identifiers of an event: sources are fields of its ``profile``, and ``id`` is its ``profile_id``.
 
-    A mapped field of Klaviyo's of which the profile has not even the key is noted, or, where no identifier is left,
-    named in the hint: the tap was not told to fetch it.
+    If the profile lacks the key of a mapped Klaviyo field, the tap does not fetch it: the field is noted, or, if there
+    is no identifier, named in the hint.
     """
     resolve = _compile_resolver(settings, _compile_profile_field)
     fields = tuple(dict.fromkeys(name for row in settings.identifier_mappings for name in row.sources if name != "id"))
@@ -80,12 +80,12 @@ def compile_event_identifiers(settings: Settings) -> Resolver:
 
 
 def check_email(value: Any) -> str:
-    """Trim an address, also of marks within it, and hold it to Insider One's pattern.
+    """Trim an address, remove format characters within it, and match it with Insider One's pattern.
 
-    Upper case stays: ``transform: lower`` changes it.
+    Upper case is kept: ``transform: lower`` changes it.
 
     Raises:
-        UnusableValueError: It is no address, or one that was made of placeholders.
+        UnusableValueError: Not an address, or one built from placeholders.
     """
     address = trim(value) if type(value) is str else ""
     if not address.isascii():
@@ -98,10 +98,10 @@ def check_email(value: Any) -> str:
 
 
 def check_key(value: Any) -> str:
-    """Write a uuid or a custom identifier as text, which the API demands: numbers exactly, ``1001.0`` as ``1001``.
+    """Convert a uuid or a custom identifier to a string, as the API demands: numbers exactly, ``1001.0`` as ``1001``.
 
     Raises:
-        UnusableValueError: It is no text or number, or one of the values that stand for nobody.
+        UnusableValueError: Not a string or number, or a placeholder.
     """
     key = trim(value if type(value) is str else to_text(value))
     if not key or type(value) is bool:
@@ -202,7 +202,7 @@ def _compile_check(transforms: tuple[str, ...], check: Transform) -> Transform:
 
 
 def _refuse_invalid(found: dict[str, Any], custom: dict[str, Any], notes: list[Note], *, skip_record: bool) -> None:
-    """Refuse a record that its invalid identifiers make useless, or that the settings do not want with one.
+    """Refuse a record without a valid identifier, or with an invalid one if the settings say so.
 
     Raises:
         Rejected: With the identifier types concerned, never their values.

@@ -1,4 +1,4 @@
-"""What a record becomes."""
+"""Results of the mapping: a user, or events."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class MappedProfile(NamedTuple):
 class MappedEvent(NamedTuple):
     """The events of one record.
 
-    Each of ``events``, ``rejected`` and ``filtered`` names the line (1-based; None: the whole record) and the event
-    type. ``events`` may be empty, when every line was rejected or filtered. ``old``: older than
+    Entries of ``events``, ``rejected`` and ``filtered`` start with the line (1-based; None: the whole record) and the
+    event type. ``events`` may be empty, if every line was rejected or filtered. ``old``: older than
     ``skip_hook_older_than_hours``.
     """
 

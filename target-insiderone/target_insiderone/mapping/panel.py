@@ -1,4 +1,4 @@
-"""The names that must be defined in Insider One's panel, with their types: what is not defined there is dropped."""
+"""Lists the names to define in Insider One's panel, with their types; Insider One drops undefined names."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from target_insiderone.settings.settings import Settings
 
 UNKNOWN: Final = "unknown"
-"""The type of a column whose values the settings do not tell; records do."""
+"""Type of a column that the settings do not determine; records may."""
 
 TYPES: Final[Mapping[str, str]] = {
     "consent": "boolean",
@@ -41,7 +41,7 @@ TYPES: Final[Mapping[str, str]] = {
     "join": "string",
     "json": "string",
 }
-"""Transform -> what it makes, in the panel's words; the others pass on what they are given."""
+"""Transform -> result type, in the panel's words; other transforms keep the type."""
 
 SOURCES: Final[Mapping[str, str]] = {
     **dict.fromkeys(
@@ -54,11 +54,11 @@ SOURCES: Final[Mapping[str, str]] = {
     **dict.fromkeys(("created", "updated", "last_event_date", "datetime", "changed_at"), "datetime"),
     **dict.fromkeys(("$value", "timestamp"), "number"),
 }
-"""Klaviyo's own field -> its type; what a shop puts into its properties is its own business."""
+"""Klaviyo's own field -> its type; a shop's properties are unknown."""
 
 
 class Definition(NamedTuple):
-    """One name to define: *kind* is identifier, attribute, event or event parameter; *used_by* says what writes it."""
+    """One name to define. *kind*: identifier, attribute, event or event parameter; *used_by*: where it comes from."""
 
     kind: str
     name: str
@@ -70,9 +70,9 @@ Definitions = dict[tuple[str, str], Definition]
 
 
 def definitions(settings: Settings, users: Sequence[Mapping[str, Any]] = ()) -> list[Definition]:
-    """List every name that a run may write and that Insider One does not know by itself, each once.
+    """List every name that a run may write, except Insider One's default names, each once.
 
-    *users*, as records have made them, tell the names of properties, and the types that the settings leave open.
+    *users* made from records supply the names of properties, and the types that the settings leave open.
     """
     found: Definitions = {}
     for one in (*_identifiers(settings), *_attributes(settings), *_events(settings)):
@@ -86,12 +86,12 @@ def definitions(settings: Settings, users: Sequence[Mapping[str, Any]] = ()) -> 
 
 
 def takes_all_properties(settings: Settings) -> bool:
-    """Whether every property of a profile becomes an attribute, whose names only records tell."""
+    """Whether every property of a profile becomes an attribute, so that only records show the names."""
     return any(row.attribute == WILDCARD for row in settings.attribute_mappings)
 
 
 def type_of(sources: Sequence[str], transforms: Sequence[str]) -> str:
-    """The type of a column: of its last transform that decides one, else of Klaviyo's field."""
+    """The type of a column: from its last transform that determines one, else from Klaviyo's field."""
     for spec in reversed(transforms):
         if decided := TYPES.get(spec.partition(":")[0].strip()):
             return decided
@@ -121,7 +121,7 @@ def _is_moment(text: str) -> bool:
 
 
 def _merged(first: Definition, second: Definition) -> Definition:
-    """Two uses of one name; where their types differ, Insider One keeps what fits the one that is defined."""
+    """Merge two uses of one name; if their types differ, Insider One keeps only values of the defined type."""
     types = [one for one in dict.fromkeys([*first.type.split(" or "), *second.type.split(" or ")]) if one != UNKNOWN]
     used_by = dict.fromkeys([*first.used_by.split(", "), *second.used_by.split(", ")])
     return first._replace(type=" or ".join(types) or UNKNOWN, used_by=", ".join(name for name in used_by if name))

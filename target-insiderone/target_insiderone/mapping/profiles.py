@@ -1,4 +1,4 @@
-"""Klaviyo profile -> Insider One user."""
+"""Maps a Klaviyo profile to an Insider One user."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 
 BAG = "properties"
 KEPT = frozenset({*IDENTIFIERS, "gdpr_optin"})
-"""Attributes beside the opt-ins that a null never clears: a missing consent is no decision, identifiers cannot go."""
+"""Attributes that a null never clears, besides opt-ins: missing consent is no decision, identifiers cannot go."""
 
 
 def compile_profiles(settings: Settings) -> Callable[[Record], MappedProfile]:
     """Compile the profile mapping.
 
-    A value that its transform or its attribute cannot take is left out and noted; it never costs the record. The result
-    raises ``Rejected`` or ``Filtered``, and nothing else, whatever JSON object it is given.
+    A value that its transform or its attribute cannot take is left out and noted; it never rejects the record. For any
+    JSON object, the result raises only ``Rejected`` or ``Filtered``.
     """
     resolve = compile_profile_identifiers(settings)
     fixed_root, fixed_custom = split_fixed(settings.fixed_attributes, ATTRIBUTES)
@@ -77,7 +77,7 @@ def compile_profiles(settings: Settings) -> Callable[[Record], MappedProfile]:
 
 
 def _compile_columns(settings: Settings) -> tuple[list[Column], list[Column]]:
-    """Compile the columns, and apart from them those of opt-ins."""
+    """Compile the columns; those of opt-ins are returned separately."""
     columns = [
         compile_column(row.attribute, row.sources, row.transforms, defaults=ATTRIBUTES)
         for row in _column_rows(settings)
@@ -87,7 +87,7 @@ def _compile_columns(settings: Settings) -> tuple[list[Column], list[Column]]:
 
 
 def _column_rows(settings: Settings) -> list[AttributeMapping]:
-    """List the rows that fill one attribute each; those under a fixed value have no effect and are left out."""
+    """The rows that fill one attribute each; rows overridden by a fixed value are left out."""
     fixed = {full_name(row.name, ATTRIBUTES) for row in settings.fixed_attributes}
     rows = (
         row
@@ -98,7 +98,7 @@ def _column_rows(settings: Settings) -> list[AttributeMapping]:
 
 
 def _with_suppression(row: AttributeMapping) -> AttributeMapping:
-    """Let the transform ``consent`` see the whole object of a channel, even where the row names the consent alone."""
+    """Pass the whole object of a channel to the transform ``consent``, even if the row names only the consent."""
     if not any(transform.partition(":")[0] == "consent" for transform in row.transforms):
         return row
     return replace(row, sources=tuple(consent_source(name) for name in row.sources))
@@ -112,7 +112,7 @@ def _fill_optins(
     *,
     has_number: bool,
 ) -> dict[str, tuple[bool, str]]:
-    """Write the opt-ins into *attributes*, and return each with what tells this decision from another."""
+    """Write the opt-ins into *attributes*; returns each with a string that identifies the decision."""
     optins: dict[str, tuple[bool, str]] = {}
     for column, get in rows:
         name, given = column.name, get(record, NO_ITEM)
@@ -134,7 +134,7 @@ def _fill_optins(
 
 
 def _drop_empty_lists(attributes: dict[str, Any], custom: dict[str, Any]) -> set[str]:
-    """Take out the lists that hold nothing, which count as null; return the custom names that had one."""
+    """Remove empty lists, which count as null; returns the custom names that had one."""
     names: set[str] = set()
     for written in (attributes, custom):
         names = {name for name, value in written.items() if type(value) is list and is_blank(value)}
@@ -150,7 +150,7 @@ def _deletion(
     notes: list[Note],
     null_properties: list[str],
 ) -> dict[str, Any]:
-    """Write what attribute/delete clears: mapped, but null or absent, and not merely unusable."""
+    """What attribute/delete is to clear: mapped attributes that are null or absent, but not merely unusable."""
     unusable = {source for _, source in notes}
     empty = [column for column in columns if column.source not in unusable]
     whole = [column.name for column in empty if not column.custom and column.name not in {*attributes, *KEPT}]

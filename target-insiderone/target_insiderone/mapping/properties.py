@@ -1,4 +1,4 @@
-"""``properties.*`` -> ``*``: every property that no other row names becomes a custom attribute."""
+"""The wildcard row (``properties.*`` -> ``*``): every property without a row of its own becomes a custom attribute."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ _OTHER = re.compile(r"[^a-z0-9]+")
 _LETTERS: Final = str.maketrans(
     {"\u0131": "i", "ß": "ss", "ø": "o", "Ø": "O", "æ": "ae", "Æ": "Ae", "ł": "l", "Ł": "L"}
 )
-"""Latin letters that do not fall apart into a plain one and an accent."""
+"""Latin letters that Unicode does not decompose into a plain letter and an accent."""
 
 
 @lru_cache(maxsize=10_000)
 def snake_case(name: str) -> str:
-    """Write a name as Insider One wants its attributes and events; "" where nothing of it can be written so.
+    """Convert a name to snake_case, as Insider One demands for attributes and events; "" if nothing is left.
 
     >>> snake_case("Favourite Size"), snake_case("$shoeSize"), snake_case("Größe (EU)")
     ('favourite_size', 'shoe_size', 'grosse_eu')
@@ -50,12 +50,12 @@ def snake_case(name: str) -> str:
 
 
 def compile_properties(settings: Settings) -> PropertiesFiller | None:
-    """Compile the wildcard row, or None where the settings have none.
+    """Compile the wildcard row; None if the settings have none.
 
-    A property goes to the custom attribute of its name in snake case. Names of other rows and of fixed attributes are
-    left to them; of two properties with one name the first in code point order that is there is taken, and the other
-    noted. A property that a row names is left to that row, unless a field of the record with the same name stands in
-    its way (``title``, ``id``). Objects are left out and noted, unless ``transform: json`` writes them as text.
+    A property becomes the custom attribute of its snake_case name. Names used by other rows or fixed attributes are
+    left out; of two properties with one name, the first (in code point order) that has a value is taken, and the other
+    noted. A property that a row names is left to that row, unless the row reads a field of the record with the same
+    name (``title``, ``id``). Objects are left out and noted, unless ``transform: json`` converts them to strings.
     """
     row = next((row for row in settings.attribute_mappings if row.attribute == WILDCARD), None)
     if row is None:
@@ -95,14 +95,14 @@ def compile_properties(settings: Settings) -> PropertiesFiller | None:
 def _unwritten(
     null: list[str], planned: list[tuple[str, str]], properties: Record, custom: dict[str, Any]
 ) -> list[str]:
-    """Of the names of null properties those that no other property has."""
+    """The names of null properties that no other property has."""
     if not null:
         return []
     return sorted(set(null) - custom.keys() - {name for key, name in planned if properties[key] not in NULLS})
 
 
 def _write(name: str, value: Any, transform: Transform | None, custom: dict[str, Any]) -> str | None:
-    """Write a property, unless a value stands there already; return why it is left out. A blank one gives way."""
+    """Write a property, unless a non-blank value is there already; returns why it is left out, if so."""
     if name in custom and not is_blank(custom[name]):
         return None if is_blank(value) else "property_collision"
     try:
@@ -113,7 +113,7 @@ def _write(name: str, value: Any, transform: Transform | None, custom: dict[str,
 
 
 def _mapped_properties(settings: Settings) -> tuple[set[str], set[str]]:
-    """The properties that rows name: by their path (``properties.title``), and by their name alone."""
+    """The properties that rows name: by path (``properties.title``), and by name only."""
     sources = [name for row in settings.attribute_mappings for name in row.sources]
     sources += [name for row in settings.identifier_mappings for name in row.sources]
     by_path = {name.removeprefix(PREFIX) for name in sources if name.startswith(PREFIX)}

@@ -1,4 +1,4 @@
-"""The rows of a mapping, as the settings give them."""
+"""The rows of a mapping, as in the settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sources of our mapping, looked for in profiles and events."""
+"""Looks for the sources of the mapping in profiles and events, to report misspelt ones."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ METRICS_KEPT = 1_000
 
 
 class ProfileSightings:
-    """The sources of identifiers and attributes, looked for in one stream of profiles."""
+    """Looks for the sources of identifiers and attributes in one stream of profiles."""
 
     def __init__(self, settings: Settings, declared: Iterable[str]) -> None:
         self._watch = Watch([*identifier_rows(settings), *attribute_rows(settings)], "properties", declared)
         self._read = 0
 
     def look(self, record: Record) -> None:
-        """Look for the sources in one record; of a long stream, in one of ten."""
+        """Look for the sources in one record; in a long stream, in every tenth."""
         self._read += 1
         if self._read <= ALL_OF_THE_FIRST or self._read % ONE_OF == 0:
             self._watch.look(record)
@@ -48,7 +48,7 @@ class ProfileSightings:
 
 
 class EventSightings:
-    """The sources of one stream of events: its metrics, and what each mapped one is to hold."""
+    """Looks for metrics, and the sources of each mapped metric, in one stream of events."""
 
     def __init__(self, settings: Settings, declared: Iterable[str]) -> None:
         declared = frozenset(declared)
@@ -68,7 +68,7 @@ class EventSightings:
             self._metric_paths.setdefault(mapping.metric_name, f"event_mappings[{place}].metric_name")
 
     def look(self, record: Record) -> None:
-        """Look for the sources of its metric in one record; of a long stream, in one of ten."""
+        """Look for the sources of its metric in one record; in a long stream, in every tenth."""
         metric = record.get("metric_name")
         if type(metric) is not str:
             return
@@ -92,7 +92,7 @@ class EventSightings:
         self._common.look(record, all_items)
 
     def missing(self) -> list[Missing]:
-        """The sources that no record of their metric had, and the metrics that were nearly met."""
+        """The sources that no record of their metric had, and misspelt metrics."""
         watches = [self._person, self._common, *(watch for routes in self._routes.values() for _, watch in routes)]
         total = self._mapped + sum(self.unmapped.values())
         metrics = [
@@ -102,39 +102,39 @@ class EventSightings:
         return [*metrics, *(found for watch in watches for found in watch.missing())]
 
     def none_met(self) -> str:
-        """Say, where records came and none is of a mapped metric, which ones there are; else nothing."""
+        """A warning that lists the metrics, if there were records but none of a mapped metric; else ""."""
         if self._mapped or not self.unmapped or self._reordered() or self._slips():
             return ""
         names = [shown(metric) for metric, _ in self.unmapped.most_common(5)]
         there = ", ".join(f"`{name}`" for name in names) + (", ..." if len(self.unmapped) > len(names) else "")
         count = sum(self.unmapped.values())
-        return f"none of its {count:,} record(s) is of a metric that event_mappings names; there are: {there}"
+        return f"none of its {count:,} record(s) has a metric that event_mappings names; there are: {there}"
 
     def slipped(self) -> int:
-        """How many records are of a metric that is nearly a mapped one, which itself was not met."""
+        """Number of records of a metric that nearly matches a mapped one without records."""
         return sum(self.unmapped[meant] for meant in self._slips().values())
 
     def _reordered(self) -> dict[str, str]:
-        """Mapped metric that no record has -> the unmapped one of the same words: a new name of it, or a slip."""
+        """Mapped metric without records -> an unmapped one with the same words: renamed, or misspelt."""
         met = plain(self.unmapped)
         unmet = [metric for metric in self._routes if metric not in self._met]
         return {metric: meant for metric in unmet if (meant := same_words(metric, met))}
 
     def _slips(self) -> dict[str, str]:
-        """Mapped metric that no record has -> the unmapped one that was met in its place; any thread may ask."""
+        """Mapped metric without records -> the unmapped one that was probably meant; thread-safe."""
         unmet = tuple(metric for metric in self._routes if metric not in self._met)
         return slips_among(unmet, tuple(self.unmapped))
 
 
 class Sightings:
-    """What was met in the streams of a run."""
+    """The watch over all streams of a run."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._streams: dict[str, ProfileSightings | EventSightings] = {}
 
     def open(self, stream: str, kind: str, schema: Mapping[str, Any]) -> Callable[[Record], None]:
-        """Begin to look in a stream; returns what is to be told of each record."""
+        """Start watching a stream; returns a function to call with each record."""
         if stream not in self._streams:
             self._streams[stream] = (
                 EventSightings(self._settings, declared_names(schema, "event_properties"))
@@ -144,7 +144,7 @@ class Sightings:
         return self._streams[stream].look
 
     def slips(self, kind: str, schema: Mapping[str, Any]) -> list[str]:
-        """What is nearly a name of the SCHEMA, in the rows that apply to streams of this kind."""
+        """Warnings for sources that nearly match a name of the SCHEMA, in rows for streams of this kind."""
         settings, bag = self._settings, "event_properties" if kind == "event" else "properties"
         declared = declared_names(schema, bag)
         if kind == "profile":
@@ -158,7 +158,7 @@ class Sightings:
         return {stream: list(sightings.missing()) for stream, sightings in self._streams.items()}
 
     def none_met(self) -> dict[str, str]:
-        """Stream of events -> what to say where it had records, and none of a mapped metric."""
+        """Stream of events -> warning, if it had records but none of a mapped metric."""
         events = {stream: found for stream, found in self._streams.items() if isinstance(found, EventSightings)}
         return {stream: words for stream, sightings in events.items() if (words := sightings.none_met())}
 
@@ -175,14 +175,14 @@ def identifier_rows(settings: Settings) -> Iterator[Row]:
 
 
 def attribute_rows(settings: Settings) -> Iterator[Row]:
-    """The rows of attributes, but for the one that takes all properties."""
+    """The rows of attributes, except the wildcard."""
     for place, row in enumerate(settings.attribute_mappings):
         if row.attribute != WILDCARD:
             yield Row(f"attribute_mappings[{place}].source_field", row.sources)
 
 
 def common_parameter_rows(settings: Settings) -> Iterator[Row]:
-    """The rows of parameters that all events have in common."""
+    """The rows of parameters for all events."""
     for place, row in enumerate(settings.event_parameter_mappings):
         yield Row(f"event_parameter_mappings[{place}].source_field", row.sources)
 

@@ -1,4 +1,4 @@
-"""The transforms that a mapping may name: those of the engine, and ``consent``."""
+"""The transforms of a mapping: those of the engine, and ``consent``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The fields of a record that no mapping names, for a preview."""
+"""Lists the fields of a record that no mapping names, for a preview."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from target_insiderone.settings.settings import Settings
 
 EVENT_FIELDS = frozenset({"id", "datetime", "metric_name", "profile_id", "profile", "event_properties"})
-"""Fields of an event that go into the request without a row of their own."""
+"""Fields of an event that are used without a mapping row."""
 
 
 def mapped_fields(settings: Settings) -> frozenset[str]:

@@ -1,4 +1,4 @@
-"""The names that Insider One knows: attributes, event parameters, event types.
+"""Insider One's default names: attributes, event parameters, event types.
 
 Sources: Upsert User Data, Default Attributes, Default Events and Data Retention under
 https://academy.insiderone.com/docs/, and the "Insider One APIs" collection at https://developers.insiderone.com/.
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
     from singer_delivery.mapping.columns import Kind
 
 IDENTIFIERS = ("email", "phone_number", "uuid")
-"""The identifier types beside ``custom.<name>``."""
+"""The identifier types besides ``custom.<name>``."""
 
 PROFILE_FIELDS = frozenset(
     {"email", "phone_number", "external_id", "anonymous_id", "first_name", "last_name", "organization", "locale"}
     | {"title", "image", "created", "updated", "last_event_date", "location", "properties", "whatsapp_bsuid"}
 )
-"""Fields of a Klaviyo profile that tap-klaviyo may be told to put into events."""
+"""Fields of a Klaviyo profile that tap-klaviyo can add to events (`event_profile_fields`)."""
 
 OPT_INS = ("email_optin", "sms_optin", "whatsapp_optin")
-"""Permissions by channel; ``gdpr_optin`` is not one of them: it switches the whole person off."""
+"""Opt-ins by channel; ``gdpr_optin`` is not one of them: false disables the whole person."""
 
 ATTRIBUTES: Mapping[str, Kind] = {
     "email": "text",
@@ -44,7 +44,7 @@ ATTRIBUTES: Mapping[str, Kind] = {
     "city": "text",
     "static_segment_id": "numbers",
 }
-"""Default attribute, at the root of ``attributes`` -> what it takes."""
+"""Default attribute, at the root of ``attributes`` -> its type."""
 
 PARAMETERS: Mapping[str, Kind] = {
     "event_group_id": "order_id",
@@ -77,19 +77,19 @@ PARAMETERS: Mapping[str, Kind] = {
     "campaign_id": "plain",
     "campaign_name": "plain",
 }
-"""Default event parameter, at the root of ``event_params`` -> what it takes (``plain``: not documented)."""
+"""Default event parameter, at the root of ``event_params`` -> its type (``plain``: not documented)."""
 
 REQUIRED_PARAMETERS: Mapping[str, tuple[str, ...]] = dict.fromkeys(
     ("purchase", "confirmation_page_view", "cart_page_view"), ("event_group_id", "unit_sale_price")
 )
-"""Purchase-like event type -> what it is refused without."""
+"""Purchase-like event type -> required parameters, without which it is refused."""
 
 EXPECTED_PARAMETERS: Mapping[str, tuple[str, ...]] = {
     "purchase": ("currency", "quantity"),
     "confirmation_page_view": ("currency", "quantity"),
     "cart_page_view": ("currency",),
 }
-"""Purchase-like event type -> what the documents call required and the API takes it without."""
+"""Purchase-like event type -> parameters that are documented as required, but not enforced by the API."""
 
 RETENTION_DAYS: Mapping[str, int] = {
     "purchase": 730,
@@ -111,16 +111,16 @@ RETENTION_DAYS: Mapping[str, int] = {
 """Default event type -> days that Insider One keeps it; every other type is custom. Source: Data Retention."""
 
 CUSTOM_NAMES_LIMIT = 80
-"""Custom attributes of an account, and custom parameters of an event, unless Insider One raises it."""
+"""Limit of custom attributes per account, and of custom parameters per event, unless Insider One raises it."""
 
 EVENT_ID_PARAMETER = "klaviyo_event_id"
 LINE_PARAMETER = "line"
 RESERVED_PARAMETERS = (EVENT_ID_PARAMETER, LINE_PARAMETER)
-"""Custom parameters that the target itself writes: they keep two events apart, and a replay identical."""
+"""Custom parameters written by the target itself: they distinguish equal events, and keep a replay identical."""
 
 
 def custom_name(name: str, defaults: Mapping[str, Kind]) -> str | None:
-    """Take the name that stands under ``custom``, or None for a default one.
+    """The name under ``custom``; None for a default name.
 
     >>> custom_name("loyalty_tier", ATTRIBUTES), custom_name("custom.name", ATTRIBUTES), custom_name("name", ATTRIBUTES)
     ('loyalty_tier', 'name', None)
@@ -131,7 +131,7 @@ def custom_name(name: str, defaults: Mapping[str, Kind]) -> str | None:
 
 
 def full_name(name: str, defaults: Mapping[str, Kind]) -> str:
-    """Write where a name stands, so that two spellings of one place are equal.
+    """The full name, so that two spellings of one name are equal.
 
     >>> full_name("tier", ATTRIBUTES), full_name("custom.tier", ATTRIBUTES), full_name("name", ATTRIBUTES)
     ('custom.tier', 'custom.tier', 'name')
