@@ -104,7 +104,7 @@ def test_lost_job_fails_run(ordeal, ideal, toybox):
     ordeal.run_to_success()
 
     assert failed.codes == (1,)
-    assert "not known any more" in failed.log
+    assert "no longer knows a job" in failed.log
     assert failed.summary["streams"]["orders"]["pending"] > 0
     assert ordeal.account.held() == ideal.held
     assert "a job of an earlier run is lost" in ordeal.runs[1].log
