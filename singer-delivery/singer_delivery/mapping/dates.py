@@ -42,7 +42,7 @@ def to_datetime(value: Any) -> str:
     Raises:
         UnusableValueError: The value is not a time.
     """
-    return write_moment(read_moment(value), value)
+    return utc_moment(value)[1]
 
 
 def to_date(value: Any) -> str:
@@ -92,17 +92,19 @@ def read_moment(value: Any) -> datetime:
         raise UnusableValueError("not_a_date") from None
 
 
-def write_moment(moment: datetime, source: Any) -> str:
-    """Format a time in UTC as RFC 3339 that ends in Z; reuses *source* if it is already in canonical form."""
-    if (
-        type(source) is str
-        and source[SECONDS_LENGTH:] in IN_UTC
-        and source[7] == "-"
-        and source[10] == "T"
-        and source[16] == ":"
-    ):
-        return f"{source[:SECONDS_LENGTH]}Z"
-    return moment.isoformat().replace("+00:00", "Z")
+def utc_moment(value: Any) -> tuple[datetime, str]:
+    """Read a moment as `read_moment` does, and format it as RFC 3339 that ends in Z.
+
+    Raises:
+        UnusableValueError: The value is no moment.
+    """
+    if type(value) is str and value[SECONDS_LENGTH:] in IN_UTC and value[7] == "-" and value[10] + value[16] == "T:":
+        try:  # already in canonical form, as Klaviyo's times are
+            return datetime.fromisoformat(value), f"{value[:SECONDS_LENGTH]}Z"
+        except ValueError:
+            raise UnusableValueError("not_a_date") from None
+    moment = read_moment(value)
+    return moment, moment.isoformat().replace("+00:00", "Z")
 
 
 def _read_text(value: str) -> datetime:

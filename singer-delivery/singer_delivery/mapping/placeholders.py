@@ -106,12 +106,19 @@ _SAID_IN_A_ROW: Final = re.compile(f"(?:{'|'.join(reversed(_LONG_WORDS))})+")
 """Concatenated words: ``undefinedundefined``, ``unknownuser``; no short words, which form names (``nana``)."""
 
 
+SHORTEST_DIGEST: Final = 32
+_PLAIN_KEY: Final = re.compile(r"[A-Za-z][A-Za-z0_.-]*[1-9][A-Za-z0-9_.-]*")
+"""A key such as ``crm-1042``, which most are: it begins with a letter and holds a digit, so it is no placeholder."""
+
+
 def stands_for_nobody(text: str) -> bool:
     """Whether a trimmed string is a placeholder: words for "nothing", only zeros and punctuation, or a template.
 
     >>> [stands_for_nobody(text) for text in ("N/A", "00000000-0000-0000-0000-000000000000", "not logged in", "na-7")]
     [True, True, True, False]
     """
+    if len(text) < SHORTEST_DIGEST and _PLAIN_KEY.fullmatch(text):
+        return False
     if ("{" in text or text[:1] in _TEMPLATES_BEGIN) and is_template(text):
         return True
     if len(text) > LONGEST_PLACEHOLDER:

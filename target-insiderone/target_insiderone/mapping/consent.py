@@ -21,7 +21,7 @@ UNSUBSCRIBED = "UNSUBSCRIBED"
 NEVER_SUBSCRIBED = "NEVER_SUBSCRIBED"
 PENDING = "PENDING"
 CONSENT_SUFFIX = ".consent"
-KLAVIYO_LENGTH = len("2026-08-14T09:12:40+00:00")
+Z_LENGTH, OFFSET_LENGTH = len("2026-08-14T09:12:40Z"), len("2026-08-14T09:12:40+00:00")
 NEVER_IS_FALSE = "never=false"
 """The argument of the transform that sends false for a person who never subscribed."""
 
@@ -84,8 +84,11 @@ def _suppressed_at(suppression: Any) -> str:
 
 def _written(at: Any) -> str:
     """Write a time as Klaviyo does, whichever form it came in; what is none stays as it is."""
-    if type(at) is str and len(at) == KLAVIYO_LENGTH and at[10] == "T" and at.endswith("+00:00"):
-        return at
+    if type(at) is str and at[10:11] == "T":
+        if len(at) == OFFSET_LENGTH and at.endswith("+00:00"):
+            return at
+        if len(at) == Z_LENGTH and at[-1] == "Z":
+            return f"{at[:-1]}+00:00"
     try:
         return read_moment(at).isoformat()
     except UnusableValueError:

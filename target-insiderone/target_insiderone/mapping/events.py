@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from singer_delivery.disclosure import shown
 from singer_delivery.errors import Filtered, Rejected
-from singer_delivery.mapping.dates import read_moment, write_moment
+from singer_delivery.mapping.dates import utc_moment
 from singer_delivery.mapping.generated import Fill, compile_fill
 from singer_delivery.mapping.sources import NO_ITEM, Getter, Record, compile_source
 from singer_delivery.mapping.values import UnusableValueError, is_blank, to_text
@@ -157,11 +157,10 @@ def _read_occurrence(record: Record) -> tuple[str, str, float]:
     if is_blank(key):
         raise Rejected("missing_key", "id", "the record carries no Klaviyo event id: read it with tap-klaviyo")
     try:
-        source = record.get("datetime")
-        moment = read_moment(source)
+        moment, written = utc_moment(record.get("datetime"))
     except UnusableValueError:
         raise Rejected("invalid_datetime", "datetime", "the record carries no RFC 3339 time of the event") from None
-    return key, write_moment(moment, source), moment.timestamp()
+    return key, written, moment.timestamp()
 
 
 def _compile_routes(settings: Settings) -> dict[str, tuple[_Route, ...]]:
