@@ -14,6 +14,8 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol
 
+import msgspec
+
 from singer_delivery.exact_json import decode
 
 if TYPE_CHECKING:
@@ -158,7 +160,7 @@ class Again(Exception):
         self.may_be_a_row = may_be_a_row
 
 
-class MadeEvent(NamedTuple):
+class MadeEvent(msgspec.Struct, gc=False):
     """One event of a record: its *line* (1-based; None: the whole record), its type, and its encoded bytes."""
 
     line: int | None
@@ -166,7 +168,7 @@ class MadeEvent(NamedTuple):
     body: bytes
 
 
-class StagedEvents(NamedTuple):
+class StagedEvents(msgspec.Struct):
     """The events of one record.
 
     *person*: what decides the order: rows of one person are sent one after another. *identifiers*: whose they are,
@@ -236,7 +238,7 @@ class PlainVersion(NamedTuple):
         return None
 
 
-class StagedVersion(NamedTuple):
+class StagedVersion(msgspec.Struct):
     """One version. *content*: what makes it another version than the last one, in pieces.
 
     *email*, *phone_number*: the person's addresses; the ledger keeps their digests, so that a change is noticed and

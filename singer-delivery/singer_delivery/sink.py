@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
 from singer_sdk.exceptions import InvalidJSONSchema, InvalidRecord
 from singer_sdk.sinks import Sink
 
@@ -196,13 +197,13 @@ class DeliverySink(Sink):
                 identifiers=staged.identifiers,
                 events=[
                     EventLine(
-                        digest("event", key, event_type, str(line or 0)) if key else None,
-                        digest("content", body),
-                        body,
-                        event_type,
-                        line,
+                        digest("event", key, made.type, str(made.line or 0)) if key else None,
+                        digest("content", made.body),
+                        made.body,
+                        made.type,
+                        made.line,
                     )
-                    for line, event_type, body in staged.events
+                    for made in staged.events
                 ],
                 rejected=rejected,
             ),
@@ -319,8 +320,9 @@ def joined(values: Sequence[str]) -> str:
 
 def only_events(staged: StagedEvents, only: Collection[tuple[str, int | None]]) -> StagedEvents:
     """The events (type, line) of a record that are to go again; the others were settled when these were rejected."""
-    return staged._replace(
-        events=[made for made in staged.events if (made[1], made[0]) in only],
+    return msgspec.structs.replace(
+        staged,
+        events=[made for made in staged.events if (made.type, made.line) in only],
         rejected=[made for made in staged.rejected if (made[1], made[0]) in only],
         filtered=[made for made in staged.filtered if (made[1], made[0]) in only],
     )

@@ -17,7 +17,7 @@ from singer_delivery.destination import (
     StagedVersion,
 )
 from singer_delivery.exact_json import decode, encode
-from singer_delivery.mapping.dates import read_moment
+from singer_delivery.mapping.dates import utc_moment
 from singer_delivery.mapping.values import UnusableValueError
 from singer_delivery.sending.transport import HttpTransport
 
@@ -90,11 +90,12 @@ class Profiles(_Upsert, NewestKind):
         for name in mapped.optins:
             del attributes[name]
         members, tail = encode(attributes)[1:-1], NOT_APPENDED if "not_append" in mapped.user else b"}"
+        delete = encode(mapped.delete) if mapped.delete else b"{}"
         is_old = changed_before(record, now - self._old_seconds)
         return StagedVersion(
             person=key or identifiers.decode(),
             version=EncodedProfile(identifiers, members, tail, mapped.optins, mapped.delete),
-            content=(identifiers, members, tail.removeprefix(b","), encode(mapped.optins), encode(mapped.delete)),
+            content=(identifiers, members, tail.removeprefix(b","), encode(mapped.optins), delete),
             email=mapped.identifiers.get("email"),
             phone_number=mapped.identifiers.get("phone_number"),
             notes=mapped.notes,
@@ -194,7 +195,7 @@ def changed_before(record: Record, moment: float) -> bool:
         value = record.get(name)
         if value is not None:
             try:
-                if read_moment(value).timestamp() >= moment:
+                if utc_moment(value)[0].timestamp() >= moment:
                     return False
             except UnusableValueError:
                 continue

@@ -40,17 +40,23 @@ def to_existing(number: str) -> str:
     Raises:
         UnusableValueError: No such number can exist, or it looks made up.
     """
-    for start in (2, 3, 4):
-        code = number[1:start]
-        pattern = _pattern_of(code)
-        if pattern is not None:
-            right = number if pattern.fullmatch(number, start) else _corrected(number)
-            if _is_made_up(code, (right or number)[start:]):
-                raise UnusableValueError("identifier_blocked")
-            if right:
-                return right
-            break
+    start, pattern = _country_of(number[1:4])
+    if pattern is not None:
+        right = number if pattern.fullmatch(number, start) else _corrected(number)
+        if _is_made_up(number[1:start], (right or number)[start:]):
+            raise UnusableValueError("identifier_blocked")
+        if right:
+            return right
     raise UnusableValueError("invalid_phone_number")
+
+
+@lru_cache(maxsize=1_000)
+def _country_of(digits: str) -> tuple[int, re.Pattern[str] | None]:
+    """Where the national number begins, by the first three digits of a number, and its pattern (None: no country)."""
+    for length in (1, 2, 3):
+        if pattern := _pattern_of(digits[:length]):
+            return length + 1, pattern
+    return 0, None
 
 
 def _is_made_up(code: str, national: str) -> bool:

@@ -48,12 +48,13 @@ def compile_phone(default_country: str | None, *, normalize: bool) -> Callable[[
 
     def to_phone(value: Any) -> str:
         number = given = trim(value if type(value) is str else to_text(value))
-        if normalize and not E164.fullmatch(number):
-            number = _without_trunk_zero(number).translate(_SEPARATORS)
-            if number and number[0] != "+" and len(number) <= LONGEST_NUMBER:  # longer ones are not cached
-                number = from_national(number)
         if not E164.fullmatch(number):
-            raise UnusableValueError("identifier_blocked" if stands_for_nobody(given) else "invalid_phone_number")
+            if normalize:
+                number = _without_trunk_zero(number).translate(_SEPARATORS)
+                if number and number[0] != "+" and len(number) <= LONGEST_NUMBER:  # longer ones are not remembered
+                    number = from_national(number)
+            if not normalize or not E164.fullmatch(number):
+                raise UnusableValueError("identifier_blocked" if stands_for_nobody(given) else "invalid_phone_number")
         existing = to_existing(number)
         if existing != given and not normalize:
             raise UnusableValueError("invalid_phone_number")

@@ -12,13 +12,13 @@ from singer_delivery.settings.suggestions import letters_of, plain, slip_of
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-ALL_OF_THE_FIRST = 5_000
-ONE_OF = 10
-"""Sources are looked for in the first 5,000 records, then in every tenth, which keeps the cost negligible."""
+ALL_OF_THE_FIRST = 2_000
+ONE_OF = 20
+"""Sources are looked for in the first 2,000 records, then in every twentieth, which keeps the cost negligible."""
 
-SAMPLED_AT_FIRST = 1_000
+SAMPLED_AT_FIRST = 200
 SAMPLED_LATER = 50
-"""Names are collected from the first 1,000 records, then from every fiftieth."""
+"""Names are collected from the first 200 records, then from every fiftieth."""
 
 NAMES_KEPT = 2_000
 DEPTH = 4

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 LONGEST_TEXT = 120
 
@@ -18,16 +19,25 @@ def shortened(text: str) -> str:
 
 
 class Digester:
-    """Makes 16-byte digests within a *scope* (partner and integration name); scopes never share a key."""
+    """Makes 16-byte digests within a *scope* (partner and integration name): other scopes never meet the same key."""
 
     def __init__(self, scope: str) -> None:
         self._keyed = hashlib.blake2b(digest_size=16, key=hashlib.blake2b(scope.encode(), digest_size=32).digest())
+        self._begun: dict[str, Any] = {}  # what is digested first -> the hash after it
 
-    def __call__(self, *parts: str | bytes) -> bytes:
-        """Digest *parts*; their order and boundaries matter."""
-        hashed = self._keyed.copy()
+    def __call__(self, what: str, *parts: str | bytes) -> bytes:
+        """Digest *what* the parts are, one of a few words, and *parts*; their order and borders count."""
+        begun = self._begun.get(what)
+        if begun is None:
+            begun = self._keyed.copy()
+            begun.update(_framed(what.encode()))
+            self._begun[what] = begun
+        hashed = begun.copy()
         for part in parts:
-            encoded = part if isinstance(part, bytes) else part.encode("utf-8", "surrogatepass")
-            hashed.update(len(encoded).to_bytes(4, "big"))
-            hashed.update(encoded)
-        return hashed.digest()
+            hashed.update(_framed(part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part))
+        digest: bytes = hashed.digest()
+        return digest
+
+
+def _framed(part: bytes) -> bytes:
+    return len(part).to_bytes(4, "big") + part

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
@@ -20,9 +19,11 @@ def read_time(time_extracted: object) -> str:
     A time in the future becomes `UNDATED`.
     """
     if isinstance(time_extracted, str):
-        with suppress(ValueError, OverflowError):
+        try:
             at = in_utc(time_extracted)
-            return UNDATED if at > latest_credible() else at
+        except (ValueError, OverflowError):
+            return _text(datetime.now(tz=UTC))
+        return UNDATED if at > latest_credible() else at
     return _text(datetime.now(tz=UTC))
 
 

@@ -76,13 +76,15 @@ def compile_events(settings: Settings) -> Callable[[Record, float], MappedEvent]
         if age > longest_kept[metric]:
             raise Filtered("retention")
         identifiers, notes = resolve(record)
-        made = MappedEvent(identifiers, [], [], [], age > old_seconds, ())
+        made = MappedEvent(identifiers, [], [], [], age > old_seconds)
         for route in routes[metric]:
             if age <= route.kept_seconds:
                 notes += _make(route, record, key, timestamp, made)
             else:
                 made.filtered.append((None, route.event_type, Filtered("retention")))
-        return made._replace(notes=tuple(dict.fromkeys(notes))) if notes else made
+        if notes:
+            made.notes = tuple(dict.fromkeys(notes))
+        return made
 
     return map_event
 

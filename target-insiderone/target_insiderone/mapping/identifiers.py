@@ -10,7 +10,7 @@ from singer_delivery.errors import Filtered, Rejected
 from singer_delivery.mapping.generated import compile_get
 from singer_delivery.mapping.phone import compile_phone
 from singer_delivery.mapping.placeholders import is_nobodys_email, stands_for_nobody
-from singer_delivery.mapping.sources import NO_ITEM, Getter, Record, compile_source
+from singer_delivery.mapping.sources import NO_ITEM, Getter, Record
 from singer_delivery.mapping.values import CONTAINERS, FORMAT_MARKS, UnusableValueError, is_blank, to_text, trim
 
 from target_insiderone.mapping.transforms import compile_transforms
@@ -52,7 +52,36 @@ class _Step(NamedTuple):
 
 def compile_profile_identifiers(settings: Settings) -> Resolver:
     """Compile the identifiers of a profile."""
-    return _compile_resolver(settings, lambda name: compile_get([name], "properties"))
+    steps = _compile_steps(settings)
+    skip_record = settings.on_invalid_identifier == "skip_record"
+
+    def resolve(record: Record) -> tuple[dict[str, Any], list[Note]]:
+        found: dict[str, Any] = {}
+        custom: dict[str, Any] = {}
+        notes: list[Note] = []
+        for identifier_type, name, is_custom, get, check in steps:
+            into = custom if is_custom else found
+            if name in into:
+                continue
+            value = get(record, NO_ITEM)
+            if value is None or (type(value) is str and not "!" <= value <= "~" and is_blank(value)):
+                continue
+            try:
+                into[name] = check(value)
+            except UnusableValueError as error:
+                if type(value) in CONTAINERS and is_blank(value):
+                    continue
+                blocked = error.code == "identifier_blocked"
+                notes.append(("identifier_blocked" if blocked else "identifier_skipped", identifier_type))
+        if custom:
+            found["custom"] = custom
+        if notes:
+            _refuse_invalid(found, custom, notes, skip_record=skip_record)
+        elif not found:
+            raise Filtered("no_identifier")
+        return found, notes
+
+    return resolve
 
 
 def compile_event_identifiers(settings: Settings) -> Resolver:
@@ -61,17 +90,22 @@ def compile_event_identifiers(settings: Settings) -> Resolver:
     If the profile lacks the key of a mapped Klaviyo field, the tap does not fetch it: the field is noted, or, if there
     is no identifier, named in the hint.
     """
-    resolve = _compile_resolver(settings, _compile_profile_field)
-    fields = tuple(dict.fromkeys(name for row in settings.identifier_mappings for name in row.sources if name != "id"))
+    resolve = compile_profile_identifiers(settings)
+    sources = dict.fromkeys(name for row in settings.identifier_mappings for name in row.sources)
+    fields = tuple(name for name in sources if name != "id")
     keys = set(fields)
+    with_id = "id" in sources
 
     def resolve_event(record: Record) -> tuple[dict[str, Any], list[Note]]:
         profile = record.get("profile")
+        person = profile if type(profile) is dict else NO_ITEM
+        if with_id and (profile_id := record.get("profile_id")) is not None and not is_blank(profile_id):
+            person = {**person, "id": profile_id}
         if type(profile) is not dict or profile.keys() >= keys:
-            return resolve(record)
+            return resolve(person)
         missing = _missing_fields(profile, fields)
         try:
-            identifiers, notes = resolve(record)
+            identifiers, notes = resolve(person)
         except Filtered as error:
             raise Filtered(error.reason, _missing_hint(missing) if missing else "") from None
         return identifiers, notes + [("profile_field_missing", name) for name in missing]
@@ -111,19 +145,6 @@ def check_key(value: Any) -> str:
     return key
 
 
-def _compile_profile_field(name: str) -> Getter:
-    get = compile_source([name], "properties")
-    is_id = name == "id"
-
-    def get_field(record: Record, item: Record) -> Any:
-        if is_id and (profile_id := record.get("profile_id")) is not None and not is_blank(profile_id):
-            return profile_id
-        profile = record.get("profile")
-        return get(profile, item) if type(profile) is dict else None
-
-    return get_field
-
-
 def _missing_fields(profile: Record, fields: tuple[str, ...]) -> list[str]:
     properties = profile.get("properties")
     keys = profile.keys() | (properties.keys() if type(properties) is dict else set())
@@ -138,40 +159,7 @@ def _missing_hint(missing: list[str]) -> str:
     return f"the event's profile carries no {', '.join(missing)}: add it to event_profile_fields of tap-klaviyo"
 
 
-def _compile_resolver(settings: Settings, compile_getter: Callable[[str], Getter]) -> Resolver:
-    steps = _compile_steps(settings, compile_getter)
-    skip_record = settings.on_invalid_identifier == "skip_record"
-
-    def resolve(record: Record) -> tuple[dict[str, Any], list[Note]]:
-        found: dict[str, Any] = {}
-        custom: dict[str, Any] = {}
-        notes: list[Note] = []
-        for identifier_type, name, is_custom, get, check in steps:
-            into = custom if is_custom else found
-            if name in into:
-                continue
-            value = get(record, NO_ITEM)
-            if value is None or (type(value) is str and not "!" <= value <= "~" and is_blank(value)):
-                continue
-            try:
-                into[name] = check(value)
-            except UnusableValueError as error:
-                if type(value) in CONTAINERS and is_blank(value):
-                    continue
-                blocked = error.code == "identifier_blocked"
-                notes.append(("identifier_blocked" if blocked else "identifier_skipped", identifier_type))
-        if custom:
-            found["custom"] = custom
-        if notes:
-            _refuse_invalid(found, custom, notes, skip_record=skip_record)
-        elif not found:
-            raise Filtered("no_identifier")
-        return found, notes
-
-    return resolve
-
-
-def _compile_steps(settings: Settings, compile_getter: Callable[[str], Getter]) -> tuple[_Step, ...]:
+def _compile_steps(settings: Settings) -> tuple[_Step, ...]:
     """Compile one step for each source: a value that is invalid, or stands for nobody, leaves the word to the next."""
     checks: dict[str, Transform] = {
         "email": check_email,
@@ -182,7 +170,7 @@ def _compile_steps(settings: Settings, compile_getter: Callable[[str], Getter]) 
             row.identifier_type,
             row.identifier_type.removeprefix(CUSTOM_PREFIX),
             row.identifier_type.startswith(CUSTOM_PREFIX),
-            compile_getter(name),
+            compile_get([name], "properties"),
             _compile_check(row.transforms, checks.get(row.identifier_type, check_key)),
         )
         for row in settings.identifier_mappings

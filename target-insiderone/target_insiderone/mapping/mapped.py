@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from singer_delivery.errors import Filtered, Rejected
     from singer_delivery.mapping.columns import Note
 
 
-class MappedProfile(NamedTuple):
+class MappedProfile(msgspec.Struct):
     """One user, ready for ``users[]``.
 
     ``user`` has ``identifiers``; ``attributes``, unless only deletions remain; and ``not_append`` where arrays replace.
@@ -21,10 +25,10 @@ class MappedProfile(NamedTuple):
     identifiers: dict[str, Any]
     delete: dict[str, Any]
     optins: dict[str, tuple[bool, str]]
-    notes: tuple[Note, ...]
+    notes: Sequence[Note]
 
 
-class MappedEvent(NamedTuple):
+class MappedEvent(msgspec.Struct):
     """The events of one record.
 
     Entries of ``events``, ``rejected`` and ``filtered`` start with the line (1-based; None: the whole record) and the
@@ -37,4 +41,4 @@ class MappedEvent(NamedTuple):
     rejected: list[tuple[int | None, str, Rejected]]
     filtered: list[tuple[int | None, str, Filtered]]
     old: bool
-    notes: tuple[Note, ...]
+    notes: Sequence[Note] = ()

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 WILDCARD: Final = "*"
 PREFIX: Final = "properties."
 WILDCARD_SOURCE: Final = "properties.*"
-NULLS: Final[tuple[Any, ...]] = (None, {})
+PLAIN: Final = frozenset({str, bool})
+"""Types of which every value can be sent as it is."""
+
 NO_KEYS: Final[frozenset[str]] = frozenset()
 
 PropertiesFiller = Callable[["Record", dict[str, Any], list[str]], "list[Note]"]
@@ -61,6 +63,7 @@ def compile_properties(settings: Settings) -> PropertiesFiller | None:
     if row is None:
         return None
     transform = compile_transforms(row.transforms)
+    as_it_is = transform is None
     by_path, by_name = _mapped_properties(settings)
     taken = _taken_names(settings)
 
@@ -80,9 +83,9 @@ def compile_properties(settings: Settings) -> PropertiesFiller | None:
             value = properties[key]
             if not name or name in taken:
                 notes.append(("property_collision" if name else "property_name_unusable", key))
-            elif transform is None and type(value) is str and name not in custom:
+            elif as_it_is and type(value) in PLAIN and name not in custom:
                 custom[name] = value
-            elif value is None or (transform is None and value == {}):
+            elif value is None or (as_it_is and is_null(value)):
                 null.append(name)
             elif code := _write(name, value, transform, custom):
                 notes.append((code, key))
@@ -92,13 +95,18 @@ def compile_properties(settings: Settings) -> PropertiesFiller | None:
     return fill_properties
 
 
+def is_null(value: Any) -> bool:
+    """Whether a property holds nothing: null, or an empty object."""
+    return value is None or (type(value) is dict and not value)
+
+
 def _unwritten(
     null: list[str], planned: list[tuple[str, str]], properties: Record, custom: dict[str, Any]
 ) -> list[str]:
     """The names of null properties that no other property has."""
     if not null:
         return []
-    return sorted(set(null) - custom.keys() - {name for key, name in planned if properties[key] not in NULLS})
+    return sorted(set(null) - custom.keys() - {name for key, name in planned if not is_null(properties[key])})
 
 
 def _write(name: str, value: Any, transform: Transform | None, custom: dict[str, Any]) -> str | None:
