@@ -1,4 +1,4 @@
-"""Where the key may go: what `api_url` has to look like, and which links belong to it."""
+"""Checks `api_url`, and which links the key may be sent to."""
 
 from __future__ import annotations
 

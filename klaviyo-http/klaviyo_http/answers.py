@@ -1,4 +1,4 @@
-"""Sorts answers other than 200 by what can be done about them."""
+"""Maps error answers to exceptions, by whether a retry helps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is true of every request to Klaviyo: address, key, revision, quota, retries, and how an answer is read."""
+"""The client: adds address, key and revision to every request, observes quotas, retries, and reads answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""JSON:API documents as Klaviyo sends them, decoded no deeper than needed.
+"""Decodes JSON:API documents, only as deeply as needed.
 
 Attributes stay as the bytes that came (`msgspec.Raw`): so every number, key order and unknown attribute survives, and
 nobody pays for decoding what is only passed on. No document holds a cycle, so the garbage collector need not look for

@@ -1,4 +1,4 @@
-"""The endpoints: scope, quota, page sizes, filters and order of each, as Klaviyo's OpenAPI document states them.
+"""The one table of endpoints: scope, quota, page sizes, filters and order, from Klaviyo's OpenAPI document.
 
 This is the only table of them; a test holds it to the document of revision 2026-07-15.
 """

@@ -1,4 +1,4 @@
-"""What can go wrong while reading, sorted by what can be done about it.
+"""Exceptions, by their effect: on the whole run, or on one stream.
 
 ::
 

@@ -1,4 +1,4 @@
-"""Klaviyo's notations of a time, and the one that records carry (RFC 3339, UTC, ``Z``)."""
+"""Parses Klaviyo's time formats, and converts them to the format of records (RFC 3339, UTC, ``Z``)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Klaviyo's quotas: how many requests an endpoint takes, and when the next one may go out.
+"""Klaviyo's quotas: how many requests an endpoint accepts, and when the next one may be sent.
 
 An account has, per endpoint, a burst quota (a second), a steady one (a minute) and sometimes a daily one, in fixed
 windows (https://developers.klaviyo.com/en/docs/rate_limits_and_error_handling). Klaviyo does not say where they begin,

@@ -1,4 +1,4 @@
-"""``python -m klaviyo_insiderone_sandbox`` is the ``sandbox`` command."""
+"""Runs the ``sandbox`` command as ``python -m klaviyo_insiderone_sandbox``."""
 
 import sys
 

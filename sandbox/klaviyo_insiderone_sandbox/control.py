@@ -1,4 +1,4 @@
-"""The control plane: prepares data, time, quotas and faults, and shows what the APIs have seen."""
+"""The control plane: sets up data, time, quotas and faults, and shows the received data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the control plane can be asked for: the bodies of its POST requests. Times are ISO 8601."""
+"""Bodies of the control plane's POST requests. Times are ISO 8601."""
 
 import msgspec
 

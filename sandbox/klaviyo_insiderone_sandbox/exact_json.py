@@ -1,4 +1,4 @@
-"""JSON whose numbers stay as they were written: 20-digit integers, ``0.1000``."""
+"""JSON with numbers as written: 20-digit integers, ``0.1000``."""
 
 from __future__ import annotations
 

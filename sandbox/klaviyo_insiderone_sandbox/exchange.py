@@ -1,4 +1,4 @@
-"""What goes in and out of a fake API: a call and its answer."""
+"""A request to a fake API, and its answer."""
 
 from __future__ import annotations
 

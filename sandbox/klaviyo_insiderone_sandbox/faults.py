@@ -1,4 +1,4 @@
-"""Faults on demand: which requests go wrong, and how."""
+"""Faults on demand: which requests fail, and how."""
 
 import fnmatch
 import random

@@ -1,4 +1,4 @@
-"""What was asked of a fake API, and what it said."""
+"""The journal of a fake API: requests and answers."""
 
 from collections import deque
 from typing import Any

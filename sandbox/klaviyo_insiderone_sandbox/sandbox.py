@@ -1,4 +1,4 @@
-"""Everything that one sandbox is: both accounts, their clock, their faults, and the fronts of their APIs."""
+"""The parts of one sandbox: both accounts, clock, faults, and the gateways of the APIs."""
 
 from __future__ import annotations
 

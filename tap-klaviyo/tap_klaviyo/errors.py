@@ -1,4 +1,4 @@
-"""What can be wrong with what the tap was given: settings, catalog, state."""
+"""Exceptions for invalid input of the tap: settings, catalog, state."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Metrics: the kinds of events of an account, and which of them the settings mean."""
+"""The metrics (event types) of an account, and which of them the settings name."""
 
 from __future__ import annotations
 

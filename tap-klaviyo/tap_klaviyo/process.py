@@ -1,4 +1,4 @@
-"""The process: one thread that computes, others that hardly do, and pages that wait in memory."""
+"""Tunes the process: one busy thread, many waiting ones, and large pages in memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The settings: their declaration, their checks, and their typed form. No message prints a value."""
+"""The settings: declaration, checks, and typed form; no message shows a value."""
 
 from __future__ import annotations
 

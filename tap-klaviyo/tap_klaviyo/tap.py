@@ -1,4 +1,4 @@
-"""The tap: its settings, its streams, and how a run ends."""
+"""The tap: settings, streams, and the end of a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Attributes of a user: which values are kept, and how arrays grow."""
+"""Attributes of a user: which values are stored, and how arrays grow."""
 
 from collections.abc import Callable, Mapping
 from functools import lru_cache

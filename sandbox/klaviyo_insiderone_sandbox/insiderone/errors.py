@@ -1,4 +1,4 @@
-"""Insider One's refusals, in its words (misspellings included).
+"""Insider One's error answers, verbatim (misspellings included).
 
 Source: "API Status and Error Codes" and "Upsert User Data", https://academy.insiderone.com/docs/, and the vendor's
 Postman collection, https://developers.insiderone.com.

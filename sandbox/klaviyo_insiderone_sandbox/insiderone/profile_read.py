@@ -1,4 +1,4 @@
-"""A user as the profile API shows it: ``c_`` in front of custom attributes, ``gdpr`` for ``gdpr_optin``, ``iid``."""
+"""A user as in the profile API: ``c_`` before custom attributes, ``gdpr`` for ``gdpr_optin``, ``iid``."""
 
 from typing import Any
 

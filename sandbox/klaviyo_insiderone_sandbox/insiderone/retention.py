@@ -1,4 +1,4 @@
-"""How long Insider One keeps events: what is older is accepted and never written.
+"""How long Insider One keeps events; older ones are accepted, but not stored.
 
 Source: "Data Retention", https://academy.insiderone.com/docs/data-retention
 """

@@ -1,4 +1,4 @@
-"""What an Insider One account is set to: identifiers, known names, retention."""
+"""Settings of an Insider One account: identifiers, defined names, retention."""
 
 from __future__ import annotations
 

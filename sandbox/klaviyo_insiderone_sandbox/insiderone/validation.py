@@ -1,4 +1,4 @@
-"""What makes Insider One refuse a user: identifiers, event names, required parameters.
+"""Validates users as Insider One does: identifiers, event names, required parameters.
 
 Keys are relative to the user; the report puts ``users.N.`` in front.
 """

@@ -1,4 +1,4 @@
-"""Opaque page cursors: where a walk has got to, by key or by row, never by position."""
+"""Opaque page cursors: the position of a walk, by key or by row, never by number."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Klaviyo's error documents, in its words."""
+"""Klaviyo's error documents, verbatim."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Made-up ids of resources: letters and digits, the same every time."""
+"""Made-up ids of resources: letters and digits, deterministic."""
 
 from __future__ import annotations
 

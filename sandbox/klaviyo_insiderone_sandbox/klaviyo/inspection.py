@@ -1,4 +1,4 @@
-"""The whole Klaviyo account, for comparison with what arrived elsewhere."""
+"""Exports the whole Klaviyo account, for comparison with the delivered data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The query string of a read, checked against what the endpoint permits."""
+"""Parses the query string of a read, and checks it against the endpoint."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Routes of simple resources, a line each: a collection, a single resource, and what is related to one."""
+"""Routes of simple resources, one line each: a collection, a single resource, related resources."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Types of simple resources: declared once, written as JSON:API text by what was declared."""
+"""Types of simple resources: a declaration, from which the JSON:API text is written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Resources as the account keeps them: attributes as JSON text, and the ids of what they are related to."""
+"""Stored resources: attributes as JSON text, and the ids of related resources."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What of the account's behaviour can be chosen, where the vendor leaves it open or has changed it."""
+"""Settings for the account's behaviour where the vendor's is undocumented or has changed."""
 
 from __future__ import annotations
 

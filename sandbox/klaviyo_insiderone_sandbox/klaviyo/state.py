@@ -1,4 +1,4 @@
-"""The Klaviyo account: profiles, events, metrics, lists, keys, and what changes them."""
+"""The Klaviyo account: profiles, events, metrics, lists, keys, and their changes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far a stream has been read: the tap's own bookmark.
+"""The tap's own bookmark: how far a stream has been read.
 
 The SDK's increments go back on late records and forward on future-dated ones. This bookmark is the end of what was
 emitted without a gap; it never goes back, never passes the start of the run, and remembers what was emitted in the

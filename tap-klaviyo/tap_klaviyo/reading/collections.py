@@ -1,4 +1,4 @@
-"""Collections: streams that are declared by an endpoint and passed on as it lists them."""
+"""Base class of simple streams, which are declared by their endpoint."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many requests at once are worth sending, found by trying."""
+"""Finds by trial how many concurrent requests are useful."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far each metric has been read, so that none counts as read that was not.
+"""Tracks how far each metric has been read, so that no unread events are skipped.
 
 A metric may be misspelt in the settings, be renamed, or be added to them later; the bookmark of the stream is then
 ahead of what was read of it. So the state keeps, beside the bookmark, for each metric up to when it has been read (a

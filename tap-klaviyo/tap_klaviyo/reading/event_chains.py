@@ -1,4 +1,4 @@
-"""Reads events: of all metrics in one chain, or in one chain for each wanted metric, merged in the order of time."""
+"""Reads events: all metrics in one chain, or one chain per chosen metric, merged by time."""
 
 from __future__ import annotations
 

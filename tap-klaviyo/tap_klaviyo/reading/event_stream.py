@@ -1,4 +1,4 @@
-"""What the streams that read events have in common: each metric is read from where it was last read."""
+"""Base class of streams that read events: each metric continues where it was last read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pages, and what can be read page by page in the order of time."""
+"""Pages, and the interface of readings that are ordered by time."""
 
 from __future__ import annotations
 

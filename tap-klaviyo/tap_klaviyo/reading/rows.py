@@ -1,4 +1,4 @@
-"""Rows to be emitted, and where a run may stop."""
+"""Rows to emit, and the points at which a run may stop."""
 
 from __future__ import annotations
 

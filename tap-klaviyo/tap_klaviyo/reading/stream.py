@@ -1,4 +1,4 @@
-"""What the streams have in common: the run's bounds, the bookmark, the checkpoints and the summary."""
+"""Base class of all streams: bounds, bookmark, checkpoints and summary of a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One window: a stretch of time that is read as one chain of pages."""
+"""One window: a time range that is read as one chain of pages."""
 
 from __future__ import annotations
 

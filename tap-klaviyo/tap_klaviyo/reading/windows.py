@@ -1,4 +1,4 @@
-"""Reading a long stretch of time in windows: several at once, emitted in order, within bounded memory.
+"""Reads a long time range in concurrent windows, emitted in order, with bounded memory.
 
 Klaviyo's cursors are serial: page *n + 1* needs the link of page *n*. So a stretch is cut into windows, half-open
 intervals of the stream's time, whose chains of pages are read at the same time. Reading begins with one window. Where

@@ -1,4 +1,4 @@
-"""Changes of consent."""
+"""Consent changes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Events: what may be asked of them, how they are written, and the reads that serve them.
+"""Events: permitted parameters, JSON:API text, and routes.
 
 Text is put together from stored pieces instead of being encoded anew, so that a page of 1,000 takes milliseconds.
 """

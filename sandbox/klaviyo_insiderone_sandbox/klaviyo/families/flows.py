@@ -1,4 +1,4 @@
-"""Flows: declared for those who name them, not served yet."""
+"""Flows: declared because other resources refer to them; not served."""
 
 from __future__ import annotations
 

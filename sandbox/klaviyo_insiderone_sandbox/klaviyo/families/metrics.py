@@ -1,4 +1,4 @@
-"""Metrics: kinds of events. The account makes them as events come."""
+"""Metrics, which the account creates when their first event is added."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Profiles: what may be asked of them, how they are written, and the reads that serve them.
+"""Profiles: permitted parameters, JSON:API text, and routes.
 
 Text is put together from stored pieces instead of being encoded anew, so that a page takes a millisecond.
 """

@@ -1,4 +1,4 @@
-"""Made-up lists, segments and tags, and how they hang together."""
+"""Made-up lists, segments and tags, and their relationships."""
 
 from __future__ import annotations
 

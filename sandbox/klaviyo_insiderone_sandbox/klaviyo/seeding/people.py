@@ -1,4 +1,4 @@
-"""Made-up people, the ordinary and the awkward ones."""
+"""Made-up people, ordinary and awkward ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Made-up data, the same for the same seed: a shop's customers, their consent, and two months of events."""
+"""Made-up data, deterministic by seed: a shop's customers, their consent, and two months of events."""
 
 import random
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What a shop's events look like: products, orders, page views, with the properties of Klaviyo's integrations."""
+"""Made-up properties of a shop's events: products, orders, page views, as in Klaviyo's integrations."""
 
 from __future__ import annotations
 
