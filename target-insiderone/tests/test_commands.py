@@ -470,6 +470,26 @@ def test_concurrent_replays_wait(target_command, load, config, sandbox, tmp_path
     assert [reject["replayed"]["outcome"] for reject in before.rejects] == ["delivered"] * 50
 
 
+def test_replay_on_full_disk(target_command, command, load, config, sandbox, tmp_path):
+    """Rejects that are refused again stay open if there is no room for the new ones.
+
+    They were marked as replayed, the new rejects were not kept, and no later replay took them.
+    """
+    people = [record("profiles", {"id": f"P{n}", "phone_number": f"0532 123 45 {n}"}) for n in range(10, 60)]
+    people = [one | {"record": one["record"] | {"first_name": "A" * 5_000}} for one in people]
+    load([schema("profiles"), *people])
+    corrected = {"phone_number_settings": {"normalize": True, "default_country": "TR"}}
+    (tmp_path / "command.json").write_text(json.dumps(config))
+
+    limited = f"ulimit -f 400; {target_command} replay --all --config {tmp_path / 'command.json'}"
+    full = forking.run(["bash", "-c", limited], capture_output=True, text=True, timeout=60)
+    _, told = command("replay", "--all", **corrected)
+
+    assert (full.returncode, "rejects cannot be kept" in full.stderr) == (1, True), full.stderr
+    assert "replayed 50 reject(s): delivered 50" in told
+    assert len(sandbox.users()) == 50
+
+
 def test_replay_sends_rejected_line_only(command, load, sandbox):
     """Replay sends only the line that was rejected. The other lines of the order arrived long ago."""
     bought = order(1, items=2)

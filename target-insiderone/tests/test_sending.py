@@ -72,7 +72,7 @@ def send_batches(
     for delivery in deliveries * 3:
         next(delivery, None)
     if None not in found:
-        assert sorted(told) == list(range(count))
+        assert sorted(set(told)) == list(range(count))
     return found, requests["upsert"]
 
 
@@ -193,6 +193,8 @@ def broken(text: str) -> UnclearRefusalError:
         pytest.param(40, 1, range(25), id="batches of one"),
         pytest.param(1_000, 1_000, range(100), id="the first hundred"),
         pytest.param(1_000, 1_000, range(0, 1_000, 3), id="every third"),
+        pytest.param(40, 40, range(10, 40), id="the last of all"),
+        pytest.param(1_000, 1_000, range(900, 1_000), id="the last hundred of all"),
     ],
 )
 def test_poison_row_costs_itself(error_of, code, count, size, bad):
@@ -222,6 +224,24 @@ def test_general_refusal_makes_no_rejects(error_of, count, size):
 
     assert not any(found)
     assert requests <= 2.5 * BOUND
+
+
+@pytest.mark.req("IN-60")
+def test_key_withdrawn_midway():
+    """What is refused from some request on makes no rejects, although rows of the same batch were accepted."""
+    evidence = Evidence("The API")
+    accepted = iter(range(1))
+
+    def post(request: Request, _part: range, *, hurried: bool) -> tuple[Answer, int]:
+        del hurried
+        if b"99" in request.body or next(accepted, None) is None:
+            raise forbidden("status 403")
+        return Answer({}), 1
+
+    rows = [str(number).encode() for number in range(100)]
+    sending = Sender(Counter(), Limits()).send(rows, request_of, post, lambda *_: None, evidence)
+
+    assert [type(next(sending)) for _ in range(3)] == [StopSendingError] * 3
 
 
 @pytest.mark.req("IN-60")

@@ -12,7 +12,7 @@ import click
 import msgspec
 from singer_sdk.exceptions import InvalidJSONSchema
 
-from singer_delivery.accounts.rejects import RejectsFile, events_of_entry
+from singer_delivery.accounts.rejects import RejectsFile, RejectsLostError, events_of_entry
 from singer_delivery.accounts.remedies import REMEDIES
 from singer_delivery.disclosure import shown
 from singer_delivery.errors import Finding, SettingsError
@@ -277,7 +277,19 @@ def read_at(entry: Entry) -> str:
     return (at.replace(tzinfo=at.tzinfo or UTC) + timedelta(microseconds=999_999)).isoformat()
 
 
+def _are_kept(target: DeliveryTarget) -> bool:
+    """Whether the rejects that the replay itself made are on disk."""
+    try:
+        target.run.rejects.sync()
+    except RejectsLostError:
+        return False
+    return True
+
+
 def _mark(target: DeliveryTarget, choice: RejectChoice, results: ReplayResults) -> None:
+    """Mark the replayed entries with their outcome; one that was rejected again, only if its new reject is kept."""
+    if not _are_kept(target):
+        results.by_id = {key: found for key, found in results.by_id.items() if found[0] != "rejected"}
     at = datetime.now(tz=UTC).isoformat(timespec="seconds")
 
     def marked(entry: Entry) -> Entry:

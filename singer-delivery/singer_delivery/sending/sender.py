@@ -8,6 +8,7 @@ batch is then set aside until rows of other batches were tried; its generator yi
 from __future__ import annotations
 
 import threading
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Protocol
 
@@ -130,7 +131,8 @@ class Sender:
         """Send *rows*; returns one verdict per row, in order: its refusals, or None if it was accepted.
 
         A refusal that names no row is narrowed down by bisection, so that one bad row costs only itself. After an
-        unclear refusal, a row is tried once more after something else was accepted. Each answered request is reported
+        unclear refusal, a row is tried once more after something else was accepted: by others, or an accepted row of
+        this batch that is sent again, because the rest of the batch may be bad. Each answered request is reported
         to *answered*: the position of its first row, the verdicts, and whether an earlier attempt may have been
         applied, too. It yields after trying enough of these rows, to wait for the results of others; *go_on* is called
         before it sends again.
@@ -143,13 +145,16 @@ class Sender:
         waiting = [range(len(rows))] if rows else []
         samples: list[range] | None = None
         unclear = _UnclearRefusals()
+        accepted: list[int] = []
+        again = partial(self._attempt_again, rows, request_of, post, evidence, unclear)
+        undecided = partial(self._undecided, evidence, accepted, go_on, again, answered)
         while waiting or samples:
             if samples is None and evidence.against_request:
                 waiting, samples = without_samples(waiting, evidence)
             if samples is not None and not evidence.against_request:  # one was accepted, or refused in other words
                 waiting, samples = waiting + samples, None
             if not samples and evidence.against_request:
-                yield from undecided(evidence)
+                yield from undecided()
                 go_on()
             part = samples.pop() if samples else waiting.pop()
             try:
@@ -164,24 +169,44 @@ class Sender:
                 continue
             verdicts[part.start : part.stop], doubtful = found
             answered(part.start, verdicts[part.start : part.stop], doubtful or unclear.sent)
+            accepted += [part.start] if verdicts[part.start] is None else []
         if unclear.rows:
             yield from unclear.wait(evidence)
         for row in unclear.rows:
             go_on()
-            verdicts[row] = self._attempt_again(rows, row, request_of, post, evidence, unclear)
+            verdicts[row] = again(row)
             answered(row, verdicts[row : row + 1], unclear.sent)
         if rows:
-            yield from undecided(evidence)
+            yield from undecided()
         return verdicts
+
+    def _undecided(
+        self,
+        evidence: Evidence,
+        accepted: Sequence[int],
+        go_on: Callable[[], None],
+        again: Callable[[int], Verdict],
+        answered: Answered,
+    ) -> Generator[Exception, None, None]:
+        """Yield while it is unknown whether the rows or the request are at fault.
+
+        The last of the *accepted* rows is sent once more first: if it still passes, the others are at fault.
+        """
+        if accepted and evidence.against_request:
+            go_on()
+            again(accepted[-1])
+            answered(accepted[-1], [None], False)
+        while why := evidence.against_request:
+            yield why
 
     def _attempt_again(
         self,
         rows: Sequence[bytes],
-        row: int,
         request_of: RequestOf,
         post: Post,
         evidence: Evidence,
         unclear: _UnclearRefusals,
+        row: int,
     ) -> Verdict:
         """Send a row alone once more while others are accepted: if it fails again, the row is at fault."""
         try:
@@ -253,12 +278,6 @@ class _UnclearRefusals:
         """Yield until something was accepted after the first refusal."""
         while self.why is not None and evidence.accepted == self.accepted_before:
             yield self.why
-
-
-def undecided(evidence: Evidence) -> Generator[Exception, None, None]:
-    """Yield while it is unknown whether the rows or the request are at fault."""
-    while why := evidence.against_request:
-        yield why
 
 
 def without_samples(waiting: Sequence[range], evidence: Evidence) -> tuple[list[range], list[range]]:
