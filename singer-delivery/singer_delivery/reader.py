@@ -91,7 +91,7 @@ class MessageReader(GenericSingerReader[bytes]):
         if type(message) is not dict or type(message.get("type")) is not str:
             raise InvalidInputLine("a line is not a Singer message")
         if message["type"] == "RECORD" and type(message.get("record")) is dict and type(message.get("stream")) is str:
-            return message  # nearly all are; the rest of this function would come to the same
+            return message  # the common case; the rest of this function would return the same
         if message["type"] not in REQUIRED:
             message["type"] = meant_type(message)
         for name, kind in REQUIRED.get(message["type"], ()):

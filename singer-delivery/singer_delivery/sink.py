@@ -319,7 +319,7 @@ def joined(values: Sequence[str]) -> str:
 
 
 def only_events(staged: StagedEvents, only: Collection[tuple[str, int | None]]) -> StagedEvents:
-    """The events (type, line) of a record that are to go again; the others were settled when these were rejected."""
+    """Only the events (type, line) to send again; the others were settled when these were rejected."""
     return msgspec.structs.replace(
         staged,
         events=[made for made in staged.events if (made.type, made.line) in only],

@@ -52,7 +52,7 @@ def to_existing(number: str) -> str:
 
 @lru_cache(maxsize=1_000)
 def _country_of(digits: str) -> tuple[int, re.Pattern[str] | None]:
-    """Where the national number begins, by the first three digits of a number, and its pattern (None: no country)."""
+    """Start of the national number, by the first three digits of a number, and its pattern (None: unknown code)."""
     for length in (1, 2, 3):
         if pattern := _pattern_of(digits[:length]):
             return length + 1, pattern

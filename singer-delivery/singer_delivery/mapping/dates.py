@@ -93,7 +93,7 @@ def read_moment(value: Any) -> datetime:
 
 
 def utc_moment(value: Any) -> tuple[datetime, str]:
-    """Read a moment as `read_moment` does, and format it as RFC 3339 that ends in Z.
+    """Parse a time as `read_moment` does, and format it as RFC 3339 that ends in Z.
 
     Raises:
         UnusableValueError: The value is no moment.

@@ -51,7 +51,7 @@ def compile_phone(default_country: str | None, *, normalize: bool) -> Callable[[
         if not E164.fullmatch(number):
             if normalize:
                 number = _without_trunk_zero(number).translate(_SEPARATORS)
-                if number and number[0] != "+" and len(number) <= LONGEST_NUMBER:  # longer ones are not remembered
+                if number and number[0] != "+" and len(number) <= LONGEST_NUMBER:  # longer ones are not cached
                     number = from_national(number)
             if not normalize or not E164.fullmatch(number):
                 raise UnusableValueError("identifier_blocked" if stands_for_nobody(given) else "invalid_phone_number")

@@ -108,7 +108,7 @@ _SAID_IN_A_ROW: Final = re.compile(f"(?:{'|'.join(reversed(_LONG_WORDS))})+")
 
 SHORTEST_DIGEST: Final = 32
 _PLAIN_KEY: Final = re.compile(r"[A-Za-z][A-Za-z0_.-]*[1-9][A-Za-z0-9_.-]*")
-"""A key such as ``crm-1042``, which most are: it begins with a letter and holds a digit, so it is no placeholder."""
+"""The most common form of a key, such as ``crm-1042``: it has letters and a digit, so it is not a placeholder."""
 
 
 def stands_for_nobody(text: str) -> bool:

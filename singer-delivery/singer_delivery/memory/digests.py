@@ -19,14 +19,14 @@ def shortened(text: str) -> str:
 
 
 class Digester:
-    """Makes 16-byte digests within a *scope* (partner and integration name): other scopes never meet the same key."""
+    """Makes 16-byte digests within a *scope* (partner and integration name); scopes never share a key."""
 
     def __init__(self, scope: str) -> None:
         self._keyed = hashlib.blake2b(digest_size=16, key=hashlib.blake2b(scope.encode(), digest_size=32).digest())
-        self._begun: dict[str, Any] = {}  # what is digested first -> the hash after it
+        self._begun: dict[str, Any] = {}  # *what* -> the hash state after it
 
     def __call__(self, what: str, *parts: str | bytes) -> bytes:
-        """Digest *what* the parts are, one of a few words, and *parts*; their order and borders count."""
+        """Digest *what* (the kind of key, one of a few words) and *parts*; their order and boundaries matter."""
         begun = self._begun.get(what)
         if begun is None:
             begun = self._keyed.copy()

@@ -83,7 +83,7 @@ def _suppressed_at(suppression: Any) -> str:
 
 
 def _written(at: Any) -> str:
-    """Write a time as Klaviyo does, whichever form it came in; what is none stays as it is."""
+    """Format a time as Klaviyo does; invalid times stay unchanged."""
     if type(at) is str and at[10:11] == "T":
         if len(at) == OFFSET_LENGTH and at.endswith("+00:00"):
             return at

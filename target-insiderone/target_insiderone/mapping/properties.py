@@ -24,7 +24,7 @@ WILDCARD: Final = "*"
 PREFIX: Final = "properties."
 WILDCARD_SOURCE: Final = "properties.*"
 PLAIN: Final = frozenset({str, bool})
-"""Types of which every value can be sent as it is."""
+"""Types whose values can all be sent unchanged."""
 
 NO_KEYS: Final[frozenset[str]] = frozenset()
 
@@ -96,7 +96,7 @@ def compile_properties(settings: Settings) -> PropertiesFiller | None:
 
 
 def is_null(value: Any) -> bool:
-    """Whether a property holds nothing: null, or an empty object."""
+    """Whether a property is null or an empty object."""
     return value is None or (type(value) is dict and not value)
 
 
