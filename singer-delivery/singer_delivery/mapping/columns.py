@@ -9,50 +9,52 @@ from singer_delivery.mapping.dates import to_birthday
 from singer_delivery.mapping.placeholders import to_order_id
 from singer_delivery.mapping.transforms import Transform, fills_null
 from singer_delivery.mapping.values import (
-    to_flag,
+    to_boolean,
     to_integer,
     to_number,
     to_numbers,
     to_plain,
-    to_text,
-    to_texts,
+    to_string,
+    to_strings,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-Kind = Literal["text", "texts", "number", "integer", "numbers", "flag", "birthday", "country", "plain", "order_id"]
+ValueType = Literal[
+    "string", "strings", "number", "integer", "numbers", "boolean", "birthday", "country", "plain", "order_id"
+]
 """Type of a destination field; ``plain``: a scalar or a flat array."""
 
 Note = tuple[str, str]
 """(code, field): a mapped value that was left out of the request, such as ``("identifier_skipped", "phone_number")``.
 Field names only, never values."""
 
-FITS: Final[Mapping[Kind, Transform]] = {
-    "text": to_text,
-    "texts": to_texts,
+FITS: Final[Mapping[ValueType, Transform]] = {
+    "string": to_string,
+    "strings": to_strings,
     "number": to_number,
     "integer": to_integer,
     "numbers": to_numbers,
-    "flag": to_flag,
+    "boolean": to_boolean,
     "birthday": to_birthday,
     "country": to_country,
     "plain": to_plain,
     "order_id": to_order_id,
 }
-"""Kind -> the conversion that ends every column of that kind; values that it cannot take are left out."""
+"""Type -> the conversion that ends every column of that type; values that it cannot take are left out."""
 
 
 class Column(NamedTuple):
     """One row of a mapping.
 
     *custom*: the name belongs under ``custom``. *transform*: as named in the settings. *fit*: the final conversion, by
-    *kind*. *fills_null*: the transform is also applied to absent values.
+    *value_type*. *fills_null*: the transform is also applied to absent values.
     """
 
     name: str
     custom: bool
-    kind: Kind
+    value_type: ValueType
     sources: tuple[str, ...]
     transform: Transform | None
     fills_null: bool
@@ -77,7 +79,13 @@ class Column(NamedTuple):
 
 
 def compile_column(
-    name: str, kind: Kind, sources: Sequence[str], transforms: Sequence[str], apply: Transform | None, *, custom: bool
+    name: str,
+    value_type: ValueType,
+    sources: Sequence[str],
+    transforms: Sequence[str],
+    apply: Transform | None,
+    *,
+    custom: bool,
 ) -> Column:
     """Make one column; *apply* is the compiled form of *transforms*."""
-    return Column(name, custom, kind, tuple(sources), apply, fills_null(transforms), FITS[kind])
+    return Column(name, custom, value_type, tuple(sources), apply, fills_null(transforms), FITS[value_type])

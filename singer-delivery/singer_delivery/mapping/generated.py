@@ -19,8 +19,8 @@ Fill = Callable[[Record, Record, dict[str, Any], dict[str, Any]], "list[Note]"]
 """(record, item, root, custom) -> notes: writes the columns that have a value into *root* and *custom*; the notes name
 unusable values."""
 
-FITTING = {"text": "type(value) is str", "plain": "type(value) is str"}
-"""Kind -> a test that most of its values pass, which then need no conversion."""
+FITTING = {"string": "type(value) is str", "plain": "type(value) is str"}
+"""Type -> a test that most of its values pass, which then need no conversion."""
 
 
 def compile_fill(columns: Sequence[Column], bag: str, *, with_item: bool) -> Fill:
@@ -135,7 +135,7 @@ def _place(column: Column) -> str:
 def _write(column: Column, number: int) -> list[str]:
     """Lines that transform ``value``, convert it, and store it."""
     place = _place(column)
-    fitting, fitted = FITTING.get(column.kind), f"fit_{number}(value)"
+    fitting, fitted = FITTING.get(column.value_type), f"fit_{number}(value)"
     store = f"{place}value if {fitting} else {fitted}" if fitting else f"{place}{fitted}"
     transform = f"value = transform_{number}(value)"
     if column.transform is None:

@@ -10,7 +10,7 @@ import phonenumbers
 
 from singer_delivery.mapping.calling_codes import to_existing
 from singer_delivery.mapping.placeholders import stands_for_nobody
-from singer_delivery.mapping.values import INVISIBLE, UnusableValueError, to_text, trim
+from singer_delivery.mapping.values import INVISIBLE, UnusableValueError, to_string, trim
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,7 +47,7 @@ def compile_phone(default_country: str | None, *, normalize: bool) -> Callable[[
         return _read_national(digits, region)
 
     def to_phone(value: Any) -> str:
-        number = given = trim(value if type(value) is str else to_text(value))
+        number = given = trim(value if type(value) is str else to_string(value))
         if not E164.fullmatch(number):
             if normalize:
                 number = _without_trunk_zero(number).translate(_SEPARATORS)

@@ -9,7 +9,7 @@ from html import unescape
 from typing import Any, Final
 from urllib.parse import unquote
 
-from singer_delivery.mapping.values import UnusableValueError, to_text, trim
+from singer_delivery.mapping.values import UnusableValueError, to_string, trim
 
 # fmt: off
 NOTHING: Final = frozenset({
@@ -157,7 +157,7 @@ def to_order_id(value: Any) -> str:
     Raises:
         UnusableValueError: Not a string or number, or a placeholder, which would merge many orders into one.
     """
-    name = to_text(value)
+    name = to_string(value)
     trimmed = trim(name)
     if trimmed and trimmed != FIRST_ORDER and stands_for_nobody(trimmed):
         raise UnusableValueError("order_id_blocked")

@@ -20,7 +20,7 @@ from singer_delivery.mapping.values import (
     is_blank,
     to_integer,
     to_number,
-    to_text,
+    to_string,
     trim,
 )
 from singer_delivery.settings.suggestions import did_you_mean
@@ -107,7 +107,7 @@ def _compile(spec: str, more: Parametric) -> Transform:
 def _to_boolean(value: Any) -> bool:
     if type(value) is bool:
         return value
-    word = trim(to_text(value)).lower()
+    word = trim(to_string(value)).lower()
     if word in _TRUE:
         return True
     if word in _FALSE:
@@ -165,7 +165,7 @@ def _compile_join(argument: str | None) -> Transform:
 
     def to_joined(value: Any) -> str:
         elements = value if type(value) is list else [value]
-        return separator.join(to_text(element) for element in elements if element is not None)
+        return separator.join(to_string(element) for element in elements if element is not None)
 
     return to_joined
 
@@ -229,7 +229,7 @@ def _compile_map(argument: str | None) -> Transform:
         raise TransformError("transform 'map' has a number that no double can hold", "write a smaller one") from None
 
     def to_mapped(value: Any) -> Any:
-        key = to_text(value)
+        key = to_string(value)
         if key in table:
             return table[key]
         if "*" in table:
@@ -245,7 +245,7 @@ TRANSFORMS: Mapping[str, Transform] = {
     "birthday": to_birthday,
     "integer": to_integer,
     "boolean": _to_boolean,
-    "string": to_text,
+    "string": to_string,
     "lower": _on_text(str.lower),
     "upper": _on_text(str.upper),
     "trim": _on_text(trim),

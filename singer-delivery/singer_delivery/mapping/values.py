@@ -84,7 +84,7 @@ def _is_blank_text(value: Any) -> bool:
     return type(value) is str and not trim(value)
 
 
-def to_text(value: Any) -> str:
+def to_string(value: Any) -> str:
     """Convert a scalar to a string: integers exactly, ``1001.0`` as ``1001``, booleans in lower case.
 
     Raises:
@@ -140,7 +140,7 @@ def to_integer(value: Any) -> int:
     return int(exact)
 
 
-def to_flag(value: Any) -> bool:
+def to_boolean(value: Any) -> bool:
     """Return a boolean as it is; nothing else is converted, since an opt-in must not be guessed.
 
     Raises:
@@ -151,15 +151,15 @@ def to_flag(value: Any) -> bool:
     raise UnusableValueError("not_a_boolean")
 
 
-def to_texts(value: Any) -> list[str]:
+def to_strings(value: Any) -> list[str]:
     """Convert to a list of strings; a single value becomes a list.
 
     Raises:
         UnusableValueError: An object, or an array that holds one.
     """
     if type(value) is list:
-        return [to_text(element) for element in value if element is not None]
-    return [to_text(value)]
+        return [to_string(element) for element in value if element is not None]
+    return [to_string(value)]
 
 
 def to_numbers(value: Any) -> list[int | float | Decimal]:

@@ -10,7 +10,7 @@ from singer_delivery.errors import Filtered, Rejected
 from singer_delivery.mapping.dates import utc_moment
 from singer_delivery.mapping.generated import Fill, compile_fill
 from singer_delivery.mapping.sources import NO_ITEM, Getter, Record, compile_source
-from singer_delivery.mapping.values import UnusableValueError, is_blank, to_text
+from singer_delivery.mapping.values import UnusableValueError, is_blank, to_string
 
 from target_insiderone.mapping.fits import compile_column, split_fixed
 from target_insiderone.mapping.identifiers import compile_event_identifiers
@@ -153,7 +153,7 @@ def _read_occurrence(record: Record) -> tuple[str, str, float]:
         Rejected: One of them is missing or unusable; without them repeated events cannot be recognized.
     """
     try:
-        key = to_text(record.get("id"))
+        key = to_string(record.get("id"))
     except UnusableValueError:
         key = ""
     if is_blank(key):

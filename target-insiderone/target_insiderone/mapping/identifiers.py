@@ -11,7 +11,7 @@ from singer_delivery.mapping.generated import compile_get
 from singer_delivery.mapping.phone import compile_phone
 from singer_delivery.mapping.placeholders import is_nobodys_email, stands_for_nobody
 from singer_delivery.mapping.sources import NO_ITEM, Getter, Record
-from singer_delivery.mapping.values import CONTAINERS, FORMAT_MARKS, UnusableValueError, is_blank, to_text, trim
+from singer_delivery.mapping.values import CONTAINERS, FORMAT_MARKS, UnusableValueError, is_blank, to_string, trim
 
 from target_insiderone.mapping.transforms import compile_transforms
 from target_insiderone.mapping.vocabulary import PROFILE_FIELDS
@@ -137,7 +137,7 @@ def check_key(value: Any) -> str:
     Raises:
         UnusableValueError: Not a string or number, or a placeholder.
     """
-    key = trim(value if type(value) is str else to_text(value))
+    key = trim(value if type(value) is str else to_string(value))
     if not key or type(value) is bool:
         raise UnusableValueError("identifier_skipped")
     if stands_for_nobody(key):

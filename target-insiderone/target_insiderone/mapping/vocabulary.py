@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from singer_delivery.mapping.columns import Kind
+    from singer_delivery.mapping.columns import ValueType
 
 IDENTIFIERS = ("email", "phone_number", "uuid")
 """The identifier types besides ``custom.<name>``."""
@@ -25,45 +25,45 @@ PROFILE_FIELDS = frozenset(
 OPT_INS = ("email_optin", "sms_optin", "whatsapp_optin")
 """Opt-ins by channel; ``gdpr_optin`` is not one of them: false disables the whole person."""
 
-ATTRIBUTES: Mapping[str, Kind] = {
-    "email": "text",
-    "phone_number": "text",
-    "uuid": "text",
-    "email_optin": "flag",
-    "sms_optin": "flag",
-    "whatsapp_optin": "flag",
-    "gdpr_optin": "flag",
-    "name": "text",
-    "surname": "text",
+ATTRIBUTES: Mapping[str, ValueType] = {
+    "email": "string",
+    "phone_number": "string",
+    "uuid": "string",
+    "email_optin": "boolean",
+    "sms_optin": "boolean",
+    "whatsapp_optin": "boolean",
+    "gdpr_optin": "boolean",
+    "name": "string",
+    "surname": "string",
     "birthday": "birthday",
-    "gender": "text",
+    "gender": "string",
     "age": "number",
-    "language": "text",
-    "lo": "text",
+    "language": "string",
+    "lo": "string",
     "country": "country",
-    "city": "text",
+    "city": "string",
     "static_segment_id": "numbers",
 }
 """Default attribute, at the root of ``attributes`` -> its type."""
 
-PARAMETERS: Mapping[str, Kind] = {
+PARAMETERS: Mapping[str, ValueType] = {
     "event_group_id": "order_id",
-    "product_id": "text",
-    "name": "text",
-    "taxonomy": "texts",
-    "url": "text",
-    "product_image_url": "text",
-    "currency": "text",
+    "product_id": "string",
+    "name": "string",
+    "taxonomy": "strings",
+    "url": "string",
+    "product_image_url": "string",
+    "currency": "string",
     "quantity": "integer",
     "unit_price": "number",
     "unit_sale_price": "number",
-    "locale": "text",
-    "color": "text",
-    "size": "text",
-    "shipping_cost": "text",
-    "promotion_name": "text",
+    "locale": "string",
+    "color": "string",
+    "size": "string",
+    "shipping_cost": "string",
+    "promotion_name": "string",
     "promotion_discount": "number",
-    "voucher_name": "text",
+    "voucher_name": "string",
     "voucher_discount": "number",
     "stock": "plain",
     "category": "plain",
@@ -119,7 +119,7 @@ RESERVED_PARAMETERS = (EVENT_ID_PARAMETER, LINE_PARAMETER)
 """Custom parameters written by the target itself: they distinguish equal events, and keep a replay identical."""
 
 
-def custom_name(name: str, defaults: Mapping[str, Kind]) -> str | None:
+def custom_name(name: str, defaults: Mapping[str, ValueType]) -> str | None:
     """The name under ``custom``; None for a default name.
 
     >>> custom_name("loyalty_tier", ATTRIBUTES), custom_name("custom.name", ATTRIBUTES), custom_name("name", ATTRIBUTES)
@@ -130,7 +130,7 @@ def custom_name(name: str, defaults: Mapping[str, Kind]) -> str | None:
     return name.removeprefix("custom.")
 
 
-def full_name(name: str, defaults: Mapping[str, Kind]) -> str:
+def full_name(name: str, defaults: Mapping[str, ValueType]) -> str:
     """The full name, so that two spellings of one name are equal.
 
     >>> full_name("tier", ATTRIBUTES), full_name("custom.tier", ATTRIBUTES), full_name("name", ATTRIBUTES)

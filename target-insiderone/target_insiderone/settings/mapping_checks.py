@@ -26,7 +26,7 @@ from target_insiderone.mapping.vocabulary import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from singer_delivery.mapping.columns import Kind
+    from singer_delivery.mapping.columns import ValueType
 
 IDENTIFIER_ALIASES: Final[Mapping[str, str]] = {
     "phone": "phone_number",
@@ -84,7 +84,7 @@ def check_transforms(path: str, row: Row) -> Iterator[Finding]:
 
 
 def check_name(
-    path: str, name: str, defaults: Mapping[str, Kind], aliases: Mapping[str, str], what: str
+    path: str, name: str, defaults: Mapping[str, ValueType], aliases: Mapping[str, str], what: str
 ) -> Iterator[Finding]:
     """Find names that are nearly one of Insider One's own, or that its panel would not accept."""
     custom = custom_name(name, defaults)
@@ -106,7 +106,7 @@ def check_name(
         yield Finding(path, message, f"write `{custom.removeprefix('c_')}`", "warning")
 
 
-def check_fixed_value(path: str, name: str, value: Any, defaults: Mapping[str, Kind]) -> Iterator[Finding]:
+def check_fixed_value(path: str, name: str, value: Any, defaults: Mapping[str, ValueType]) -> Iterator[Finding]:
     """Find fixed values that Insider One would not accept unchanged."""
     try:
         check_numbers([value])
