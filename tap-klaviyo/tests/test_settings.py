@@ -305,7 +305,7 @@ def test_settings_say_what_they_are():
     ] == []
     assert declared["api_key"]["writeOnly"]
     numbers = {name: s["description"].lower() for name, s in declared.items() if "integer" in s["type"]}
-    units = r"second|hour|day|page|percent|events per request|requests under way"
+    units = r"second|hour|day|page|percent|events per request|concurrent requests"
     assert [name for name, description in numbers.items() if not re.search(units, description)] == []
 
 

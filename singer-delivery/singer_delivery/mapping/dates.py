@@ -99,7 +99,7 @@ def utc_moment(value: Any) -> tuple[datetime, str]:
         UnusableValueError: The value is no moment.
     """
     if type(value) is str and value[SECONDS_LENGTH:] in IN_UTC and value[7] == "-" and value[10] + value[16] == "T:":
-        try:  # already in canonical form, as Klaviyo's times are
+        try:  # already in canonical form, as most times are
             return datetime.fromisoformat(value), f"{value[:SECONDS_LENGTH]}Z"
         except ValueError:
             raise UnusableValueError("not_a_date") from None
