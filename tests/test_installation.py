@@ -62,7 +62,6 @@ def test_setup_keeps_other_packages(tmp_path):
     assert "state-store" not in done.stderr
 
 
-@pytest.mark.xdist_group("meltano")
 @pytest.mark.skipif(not is_installed(), reason="Meltano and the plugins are not installed: run `make plugins`")
 @pytest.mark.parametrize(("kind", "package"), list(INSTALLED.items()))
 def test_installed_plugin_has_tested_versions(kind, package):

@@ -1,7 +1,7 @@
 """The jobs of ``meltano.yml`` under Meltano: at the same moment, from run to run, and when an endpoint fails.
 
 Meltano takes seconds to start. So the three jobs run through one history, of which several tests look at one side each;
-what Meltano hands to the plugins is shown by one process; and all of it stays in one worker.
+and what Meltano hands to the plugins is shown by one process.
 """
 
 from __future__ import annotations
@@ -22,10 +22,9 @@ from meltano_project import JOBS, ROOT, FinishedJob, MeltanoProject, is_installe
 
 from tests.conftest import Shop
 
-pytestmark = [
-    pytest.mark.xdist_group("meltano"),
-    pytest.mark.skipif(not is_installed(), reason="Meltano and the plugins are not installed: run `make plugins`"),
-]
+pytestmark = pytest.mark.skipif(
+    not is_installed(), reason="Meltano and the plugins are not installed: run `make plugins`"
+)
 
 KLAVIYO_CANARY = "pk_canary_key_of_klaviyo"
 INSIDERONE_CANARY = "insider-canary-key"
