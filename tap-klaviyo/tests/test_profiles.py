@@ -297,7 +297,7 @@ def test_deselected_properties_are_left_out(tap, sandbox, profiles, full_table):
 def test_calls_per_thousand_are_bounded(tap, sandbox):
     """Calls stay within ten per thousand profiles. Pages of 100, and one call for the server's clock.
 
-    One request at a time: on a busy machine the tap would read in several windows, each with a last page that is not full.
+    One request at a time: a busy machine makes the tap read in several windows, and the last page of each is not full.
     """
     sandbox.seed(profiles=1_000, events=0)
     tap(streams=["profiles"], max_concurrency=1)
