@@ -15,7 +15,7 @@ DEMO = ROOT / "demo"
 
 
 def finished(code=0, emitted=3, **figures):
-    """An events-sync as its log tells it: 3 read, 2 delivered, 1 filtered, unless *figures* say otherwise."""
+    """An events-sync according to its log: 3 read, 2 delivered, 1 filtered, unless *figures* say otherwise."""
     counted = {"read": 3, "delivered": 2, "filtered": 1, "reasons": {"filtered": {"no_identifier": 1}}} | figures
     tap = json.dumps({"stream": "events", "emitted": emitted, "requests": 2})
     target = json.dumps({"streams": {"events": counted}, "requests": {"upsert": 1}})

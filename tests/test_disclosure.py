@@ -31,7 +31,7 @@ def test_both_plugins_show_the_same():
     ],
 )
 def test_plain_name_is_shown(name):
-    """Else nobody could tell what a message is about."""
+    """Otherwise messages would be incomprehensible."""
     assert singer_delivery.disclosure.shown(name) == name
 
 
@@ -55,7 +55,7 @@ def test_plain_name_is_shown(name):
     ],
 )
 def test_personal_name_shows_its_length(name):
-    """Name that may be a person or a key is told by its length.
+    """A name that may be a person or a key is shown as its length.
 
     Whoever pastes one into a name must not find it in a log.
     """

@@ -145,7 +145,7 @@ SETTINGS = {"tap-klaviyo": SETTINGS_OF_TAP["properties"], "target-insiderone": S
 
 @pytest.mark.parametrize("folder", SETTINGS)
 def test_settings_table_matches_package(folder):
-    """Settings table is that of the package. A row for every setting, with its default."""
+    """The settings table matches the package. A row for every setting, with its default."""
     rows = table_rows(section((ROOT / folder / "README.md").read_text(), "Settings"))
     declared = {name: rows.pop(name) for name in SETTINGS[folder]}
     plain = {

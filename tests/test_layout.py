@@ -62,7 +62,7 @@ IMPORTS = {name: imports_of(path.read_text(), MODULES) - {name} for name, path i
 
 
 def cycle_in(imports):
-    """A cycle of imports; nothing where there is none."""
+    """A cycle of imports; empty if there is none."""
     try:
         TopologicalSorter(imports).prepare()
     except CycleError as error:

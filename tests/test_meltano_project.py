@@ -89,7 +89,7 @@ def test_private_key_is_only_credential():
 
 
 def test_required_settings_are_grouped():
-    """Required settings are validated as a group. ``meltano config`` tells from the group what is missing."""
+    """Required settings are validated as a group. ``meltano config`` derives from the group which are missing."""
     for plugin, package in ((TAP, TapKlaviyo), (TARGET, TargetInsiderOne)):
         (group,) = plugin["settings_group_validation"]
 

@@ -62,7 +62,7 @@ def only(monkeypatch):
 
 
 class Answering(BaseHTTPRequestHandler):
-    """Answers as both APIs do where there is nothing to say; *asked* holds what was asked for."""
+    """Answers as both APIs do if there is nothing to say; *asked* collects the requests."""
 
     protocol_version = "HTTP/1.1"
     asked: list[str]
@@ -173,7 +173,7 @@ def test_both_plugins_share_network_code(name):
 @BOTH
 @pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_DIR"])
 def test_certificate_variables_are_used(only, authority, https, ask, variable):
-    """Every variable of certificates is heeded.
+    """Every certificate variable is used.
 
     The tap read SSL_CERT_FILE alone, the target REQUESTS_CA_BUNDLE alone: no one variable did for both.
     """
@@ -256,7 +256,7 @@ def test_unusable_proxy_is_reported(only, ask, proxy, said):
     ("status", "said"), [(403, r"refuses the connection to `api_url` \(403\)"), (407, "requires a user")]
 )
 def test_proxy_refusal_is_recognized(only, ask, status, said):
-    """Proxy that refuses is told from an API that does. Who has to be asked is another one."""
+    """A refusal by a proxy is distinguished from one by an API. Another person has to be asked."""
     with serving(status=status) as proxy:
         only(HTTPS_PROXY=proxy.url)
 
@@ -391,7 +391,7 @@ def test_body_is_read_whole(only, body, headers, expected):
     ],
 )
 def test_incomplete_body_is_refused(only, body, headers, error):
-    """Body that is not whole or too large is none. Cut off, packed otherwise, or more than there is room for."""
+    """An incomplete or too large body is refused. Cut off, compressed otherwise, or too large for the memory."""
     only()
 
     with pytest.raises(error):

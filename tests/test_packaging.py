@@ -57,7 +57,7 @@ def build(kind: str, folder: Path, out: Path) -> Path:
 
 @pytest.mark.parametrize("folder", PACKAGES)
 def test_package_declares_what_it_imports(folder):
-    """What comes along with another package is gone once that one needs it no more."""
+    """A dependency of another package disappears once that package no longer needs it."""
     declared = tomllib.loads((ROOT / folder / "pyproject.toml").read_text())["project"]["dependencies"]
     distributions = packages_distributions()
     imported = {

@@ -261,7 +261,7 @@ def test_secrets_stay_out(new_pipe, shop, side):
 
 @pytest.mark.req("IN-35", "IN-36")
 def test_page_limit_is_continued(new_pipe, sandbox, shop):
-    """Page limit stops cleanly and the next run goes on.
+    """A page limit stops cleanly and the next run continues.
 
     250 people, two pages of 100: the rest comes next time, nobody twice.
     """

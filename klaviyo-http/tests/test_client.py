@@ -80,7 +80,7 @@ def test_threads_share_count_and_connections(sandbox, new_client, caplog):
 
 
 def test_page_has_size_and_time(sandbox, new_client):
-    """Fetched page tells its size and its time. Both steer how many windows are read at once."""
+    """A fetched page has its size and its time. Both determine how many windows are read at once."""
     sandbox.latency("klaviyo", 0.05)
     fetched = page(new_client())
     (request,) = sandbox.journal()
@@ -199,7 +199,7 @@ def test_deep_answer_is_retried(sandbox, new_client):
 
 
 def test_cyclic_pages_end(new_client, sandbox, monkeypatch):
-    """Collection whose pages name each other comes to an end.
+    """A collection whose pages link to each other comes to an end.
 
     Metrics, and profiles by their ids, are read to the end before anything is emitted.
     """

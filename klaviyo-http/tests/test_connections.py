@@ -93,7 +93,7 @@ def settings(sandbox):
 
 @pytest.mark.req("CS-23", "C-27")
 def test_slow_page_is_requested_again(sandbox, settings):
-    """Dripping page is asked for again.
+    """A page that arrives too slowly is requested again.
 
     It is given up after five times the read timeout, and costs nothing but that.
     """

@@ -26,7 +26,7 @@ numbers = st.from_regex(r"-?(0|[1-9][0-9]{0,40})(\.[0-9]{1,40})?([eE][+-]?[0-9]{
 
 
 def mended(text: str) -> str:
-    """Put U+FFFD for every half of a surrogate pair, and leave the pairs."""
+    """Replace every lone surrogate with U+FFFD, and leave pairs."""
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
@@ -35,7 +35,7 @@ def decode(text: str) -> object:
 
 
 def same_number(text: str, other: str) -> bool:
-    """Compare numbers by value and sign, which tells ``-0`` from ``0``; no digit is rounded off."""
+    """Compare numbers by value and sign, which distinguishes ``-0`` from ``0``; no digit is rounded off."""
     ours, theirs = Decimal(text), Decimal(other)
     return ours == theirs and ours.is_signed() == theirs.is_signed()
 
@@ -110,7 +110,7 @@ def test_huge_integer_keeps_digits(text):
 
 
 def test_unbounded_number_keeps_digits():
-    """Number beyond all bounds keeps its digits. It becomes text, rather than hold up the stream for ever."""
+    """A number beyond all bounds keeps its digits as a string, so that it does not block the stream forever."""
     assert decode("[1e99999999999999999999, 1.10]") == ["1e99999999999999999999", Decimal("1.10")]
 
 

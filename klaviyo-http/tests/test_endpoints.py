@@ -77,7 +77,7 @@ def test_row_matches_vendor_document(operations: dict[str, dict[str, Any]], endp
 
 
 def test_parameter_quota_is_always_stated(operations: dict[str, dict[str, Any]]) -> None:
-    """Quota of a parameter is told by every endpoint that has it.
+    """The quota of a parameter is stated by every endpoint that has it.
 
     Only the prose of an operation states it; `subscriptions` costs nothing.
     """

@@ -90,7 +90,7 @@ RETRY_AFTER = {
 @pytest.mark.req("C-20")
 @pytest.mark.parametrize("retry_after", RETRY_AFTER.values(), ids=RETRY_AFTER.keys())
 def test_throttling_costs_two_requests(retry_after):
-    """Throttling of 25 seconds costs no more than two requests besides those under way.
+    """Throttling of 25 seconds costs at most two requests besides those in flight.
 
     Whatever ``Retry-After`` says: sixteen may be under way when it begins, and no crowd knocks at a closed door.
     """
@@ -103,7 +103,7 @@ def test_throttling_costs_two_requests(retry_after):
 
 @pytest.mark.req("C-20")
 def test_retry_after_is_respected():
-    """No request goes out before a Retry-After has passed. The longest of those that came counts, for every worker."""
+    """No request is sent before a Retry-After has passed. The longest one counts, for every worker."""
     account = Account(lambda now: {0.0: 7}.get(now, 3) if now < 7 else None)
     account.play(pages=50)
 
@@ -173,7 +173,7 @@ def test_endless_throttling_ends_in_budget():
 
 
 def test_recovery_begins_the_caution_anew():
-    """A throttling an hour later is a new one: it is not met with the pause that the last one had come to."""
+    """A throttling an hour later is a new one: it does not start with the pause that the last one had reached."""
     account = Account(lambda now: 0 if now < 15 or 100 <= now < 100.5 else None)
     account.play(pages=100_000, until=103)
 

@@ -41,7 +41,7 @@ def respelt(value: object) -> object:
 
 
 def offset_of(moment: datetime, form: str) -> str:
-    """Spell the offset from UTC: ``+05:30``, ``+0530``, or ``z`` where it is none."""
+    """Spell the offset from UTC: ``+05:30``, ``+0530``, or ``z`` if there is none."""
     offset = moment.strftime("%z")
     if moment.utcoffset() == timedelta(0) and form in {"Z", "z", ""}:
         return form

@@ -34,7 +34,7 @@ def throttle(permits, retry_after):
 
 
 def until_waiting(permits, number):
-    """Return once so many threads have looked around and wait to be called; nothing public tells that."""
+    """Return once this many threads are waiting to be called; no public attribute shows that."""
     while sum(len(called._waiters) for called in list(permits._waiting.values())) < number:
         pass
 

@@ -88,7 +88,7 @@ def test_minute_is_used_up(clock):
 
 @pytest.mark.req("CS-05")
 def test_parameter_has_its_own_bucket(clock):
-    """Parameter draws from a bucket of its own as well.
+    """A parameter also uses its own bucket.
 
     Predictive analytics cut the profile quota to a fifth, wherever they are asked for, and its share likewise.
     """
@@ -189,7 +189,7 @@ def test_unlisted_endpoint_has_quota(clock):
 
 
 def test_trailing_slash_shares_endpoint():
-    """Slash at the end of a path makes no endpoint of its own.
+    """A slash at the end of a path does not make another endpoint.
 
     Klaviyo takes collections with or without one, and its links may have it: it is the same quota.
     """

@@ -62,7 +62,7 @@ def test_inherited_ignored_signal_ends_it(signum: signal.Signals, code: int) -> 
 
 
 def test_taken_port_is_reported() -> None:
-    """A taken port is told in one line."""
+    """A taken port is reported in one line."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -104,7 +104,7 @@ def test_users_page_by_last_change(sandbox: Sandbox, insiderone: InsiderOneCalle
 
 
 def test_status_shows_quotas(sandbox: Sandbox, insiderone: InsiderOneCaller) -> None:
-    """Status tells the quotas in use."""
+    """The status shows the quotas in use."""
     insiderone.upsert({"identifiers": {"email": "a@b.co"}, "attributes": {"name": "A"}})
 
     status = sandbox.status()["insiderone"]

@@ -314,7 +314,7 @@ def test_another_client_can_attach(sandbox: Sandbox) -> None:
 
 
 def test_added_list_is_replaceable(klaviyo: KlaviyoCaller, sandbox: Sandbox) -> None:
-    """Added list is listed and replaced by its id. With the times that were asked for."""
+    """An added list is listed, and replaced by its id, with the given times."""
     (list_id,) = sandbox.add_lists([{"name": "VIP", "created": "2026-01-01T00:00:00Z", "double_opt_in": False}])
     sandbox.add_lists([{"id": list_id, "name": "VIPs", "updated": "2026-02-01T00:00:00Z"}])
 

@@ -99,7 +99,7 @@ def test_times_have_numeric_offset(klaviyo: KlaviyoCaller, sandbox: Sandbox) -> 
 
 
 def test_uuid_contains_event_time(klaviyo: KlaviyoCaller, sandbox: Sandbox) -> None:
-    """The uuid tells the events time. It is of version 1, and its time part is the event's."""
+    """The uuid contains the event's time. It is of version 1."""
     from uuid import UUID
 
     sandbox.add_events([{"metric": "M", "profile_id": "P1", "datetime": "2026-01-02T03:04:05Z"}])

@@ -152,7 +152,7 @@ def test_slow_answer_comes_bytewise(sandbox: Sandbox) -> None:
 
 
 def test_slow_answer_is_complete(klaviyo: KlaviyoCaller, sandbox: Sandbox) -> None:
-    """A dripping answer comes to its end."""
+    """A slow answer is complete in the end."""
     sandbox.fault("klaviyo", kind="drip")
 
     assert klaviyo.get("/api/metrics").json()["data"] == []

@@ -181,7 +181,7 @@ def test_bound_is_strict_by_second(klaviyo: KlaviyoCaller, sandbox: Any) -> None
 @pytest.mark.parametrize("field", ["datetime", "timestamp"])
 @pytest.mark.parametrize("operator", sorted(BOUNDS))
 def test_future_bounds_are_refused(klaviyo: KlaviyoCaller, sandbox: Any, field: str, operator: str) -> None:
-    """Event bounds in the future are refused. Connectors that asked for events up to tomorrow got a 400."""
+    """Event bounds in the future are refused. Connectors that requested events up to tomorrow got a 400."""
     sandbox.clock(frozen="2026-06-01T00:00:00Z")
 
     assert klaviyo.get("/api/events", filter=f"{operator}({field},2026-06-01T00:00:01Z)").status_code == 400

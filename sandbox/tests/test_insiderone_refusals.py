@@ -106,7 +106,7 @@ def test_user_refusal_is_verbatim(
     ],
 )
 def test_undocumented_errors_are_refused(insiderone: InsiderOneCaller, sandbox: Sandbox, user: dict[str, Any]) -> None:
-    """What the documents do not word is refused all the same.
+    """Errors without documented wording are refused, too.
 
     Key and text are assumed (LIMITS.md says so); the shape of the report is not.
     """

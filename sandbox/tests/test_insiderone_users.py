@@ -321,7 +321,7 @@ def test_attribute_delete_refuses_like_upsert(insiderone: InsiderOneCaller) -> N
 
 
 def test_profile_read_has_own_names(insiderone: InsiderOneCaller) -> None:
-    """The profile read has names of its own.
+    """The profile read has its own names.
 
     ``c_`` before custom attributes, ``gdpr`` for ``gdpr_optin``, ``iid`` for the profile id.
     """

@@ -62,7 +62,7 @@ def test_touched_anchor_ends_walk(klaviyo: KlaviyoCaller, anchored: Sandbox) -> 
 
 
 def test_moved_anchor_skips_page(klaviyo: KlaviyoCaller, anchored: Sandbox) -> None:
-    """A page is skipped when the anchor moves within the window. The walk goes on behind its new place."""
+    """A page is skipped if the anchor moves within the window. The walk continues after its new place."""
     first = klaviyo.get("/api/profiles", **MAY).json()
     anchored.touch(["P1"], at="2026-05-02T12:00:00Z")
     second = klaviyo.follow(first["links"]["next"]).json()
@@ -182,7 +182,7 @@ def test_an_unknown_setting_is_refused(sandbox: Sandbox, wish: dict[str, Any]) -
 
 
 def test_journal_counts_concurrent_requests(klaviyo: KlaviyoCaller, sandbox: Sandbox) -> None:
-    """The journal tells how many requests were under way.
+    """The journal shows how many requests were in flight.
 
     So that a test can tell a reader that asks for several pages at once from one that does not.
     """

@@ -159,7 +159,7 @@ def test_figures_stand_below_their_heads(page: Browser, sandbox: Sandbox) -> Non
 
 
 def test_back_restores_tab_and_person(page: Browser) -> None:
-    """Back returns to the tab and person of before.
+    """Back returns to the previous tab and person.
 
     The address told the tab, but nobody listened when Back changed it.
     """

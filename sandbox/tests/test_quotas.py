@@ -144,7 +144,7 @@ def get(sandbox: Sandbox, path: str, key: str = KLAVIYO_KEY) -> requests.Respons
     ],
 )
 def test_answer_states_documented_quota(sandbox: Sandbox, path: str, limits: str) -> None:
-    """An ok answer tells the documented quota. The burst quota first, and a remainder counted against it."""
+    """A successful answer states the documented quota. The burst quota first, and a remainder counted against it."""
     headers = get(sandbox, path).headers
 
     assert headers["RateLimit-Limit"] == limits

@@ -30,7 +30,7 @@ ORDEALS = [
 
 
 class Jobbox(Toybox):
-    """Each third job is done at the second question only; every refused row has a page of its own."""
+    """Every third job is done only at the second poll; every refused row has its own page."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class Jobbox(Toybox):
         self.forgotten: set[str] = set()
 
     def respond(self, method, path, body):
-        """Take a job, or tell of one."""
+        """Accept a job, or report on one."""
         if method == "POST":
             status, document = super().respond(method, path, body)
             job = str(len(self.jobs))
@@ -131,7 +131,7 @@ def test_paged_refusals_become_rejects(ideal, ordeal, toybox):
 
 @pytest.mark.parametrize("strikes", ORDEALS, ids=lambda strikes: "-".join(strike.point for strike in strikes))
 def test_killed_jobs_end_undisturbed(ordeal, ideal, strikes):
-    """Killed runs come to the undisturbed end.
+    """Killed runs end like undisturbed ones.
 
     A job that was noted is followed before anything new is sent, and its rows do not go again.
     """

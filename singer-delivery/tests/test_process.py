@@ -33,7 +33,7 @@ libc.fflush(None)
 
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_info"), reason="only glibc has heaps for threads")
 def test_lanes_share_few_heaps():
-    """By default each thread has a heap of its own, which keeps the memory of its largest bodies.
+    """By default each thread has its own heap, which keeps the memory of its largest bodies.
 
     With many lanes, a long run grew and grew: 149 MB instead of 124 after 400,000 events at 200 ms a request.
     """

@@ -175,7 +175,7 @@ def test_forget_removes_person(run):
     ],
 )
 def test_endings_have_their_exit_codes(run, api, fault, more, code, told):
-    """And no STATE passes what is not settled."""
+    """And no STATE passes an unsettled record."""
     if fault:
         api.fault(**fault)
 

@@ -46,7 +46,7 @@ def ordeal(toybox, api, target_file, tmp_path):
 
 @pytest.mark.parametrize("strikes", ORDEALS, ids=lambda strikes: "-".join(strike.point for strike in strikes))
 def test_killed_runs_end_undisturbed(ordeal, ideal, strikes):
-    """Killed runs come to the undisturbed end.
+    """Killed runs end like undisturbed ones.
 
     Nothing lost, nothing delivered twice but with the same bytes, accounts balanced, every STATE true.
     """
@@ -57,7 +57,7 @@ def test_killed_runs_end_undisturbed(ordeal, ideal, strikes):
 
 
 def test_faulty_runs_end_undisturbed(ordeal, api, ideal):
-    """Faults of every kind come to the undisturbed end. One after the other, in a single run."""
+    """Runs with faults of every kind end like undisturbed ones. One fault after the other, in a single run."""
     for place, fault in enumerate(FAULTS.values()):
         api.fault(**fault, skip=2 * place)
 

@@ -78,7 +78,7 @@ class ToyboxAccount(Account):
         return [(key,) for key, rows in self._toybox.orders.items() if len(rows) > 1]
 
     def deliveries(self) -> Deliveries:
-        """The orders, as the journal tells."""
+        """The orders, according to the journal."""
         return deliveries_of(self._sent())
 
     def _sent(self) -> Iterator[Sent]:

@@ -78,7 +78,7 @@ def test_bookmark_is_monotone_and_bounded(seconds):
 @pytest.mark.req("IN-47")
 @given(offsets)
 def test_state_remembers_only_overlap(seconds):
-    """State remembers the overlap and no more.
+    """The state remembers only the overlap.
 
     What the next run reads again is known; what it does not is not carried along.
     """
@@ -189,7 +189,7 @@ def test_foreign_state_spellings_are_read(value):
     ids=["number", "word", "seen of no shape", "another key"],
 )
 def test_invalid_state_is_refused(state):
-    """State that is none is refused. Without printing what stands in it."""
+    """An invalid state is refused. Its content is not printed."""
     with pytest.raises(UnreadableStateError) as caught:
         read_state(state, "updated")
 

@@ -187,7 +187,7 @@ def test_metrics_are_always_read_whole(tap, sandbox):
 
 
 def test_deselected_relationship_is_not_requested(tap, sandbox, catalog):
-    """Relationship that is deselected is not asked for. It may need a scope of its own."""
+    """A deselected relationship is not requested. It may need another scope."""
     sandbox.add_lists(lists(1))
     chosen = catalog(["lists"])
     (stream,) = (one for one in chosen["streams"] if one["tap_stream_id"] == "lists")
@@ -243,7 +243,7 @@ def served(sandbox, path: str, rows: Sequence[tuple[str, str]]) -> None:
 
 
 def test_each_parent_has_a_bookmark(declared, sandbox):
-    """Each parent has a bookmark of its own.
+    """Each parent has its own bookmark.
 
     A list whose members could not be found at first is read from its beginning when they are.
     """

@@ -116,7 +116,7 @@ def test_interrupted_import_is_continued(tap, account, stream):
 @pytest.mark.req("BX-10", "IN-35")
 @pytest.mark.parametrize("stream", ["profiles", "events", "subscription_changes"])
 def test_page_limit_skips_ties(tap, account, stream):
-    """Page limit inside equal times makes way.
+    """A page limit among equal times reads past them.
 
     Runs of four pages each, through a second of 600 between others; the limit holds, and nothing is repeated.
     """
@@ -340,7 +340,7 @@ def test_bounds_hold_with_any_comparison(tap, account, precision):
 @pytest.mark.req("C-1", "C-2", "BX-11")
 @pytest.mark.parametrize("stream", ["events", "subscription_changes"])
 def test_future_events_block_nobody(tap, account, queries, stream):
-    """Future dated events hold nobody up.
+    """Future-dated events block nobody.
 
     Whole pages of them, months ahead; what is due comes, run after run, and each of them once it is due.
     """

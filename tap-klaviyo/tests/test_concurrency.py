@@ -59,7 +59,7 @@ def test_single_slow_request_is_ignored():
 
 
 def test_quickest_time_is_forgotten():
-    """A server that has become slower for good is not strained for ever; an hour ago it may have been night there."""
+    """A server that has become slower for good is not overloaded forever; it may have been night there an hour ago."""
     concurrency = noted(0.01)
     allowed = []
     for _ in range(600):

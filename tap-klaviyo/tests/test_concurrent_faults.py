@@ -11,7 +11,7 @@ LATENCY = 0.05
 
 @pytest.fixture
 def account(sandbox, profiles):
-    """An account whose profiles take fifteen pages, each of which takes a while; so windows are worth it."""
+    """An account whose profiles take fifteen slow pages, so that windows are useful."""
     sandbox.clock(frozen=NOON)
     sandbox.latency("klaviyo", LATENCY)
     people = profiles(PEOPLE)
@@ -46,7 +46,7 @@ STORMS = {
 @pytest.mark.req("C-20", "C-26", "C-27")
 @pytest.mark.parametrize("storm", STORMS.values(), ids=STORMS.keys())
 def test_fault_storm_loses_nothing(tap, account, storm):
-    """Storm of faults costs nothing but time.
+    """A storm of faults costs only time.
 
     One kind after the other, at every other request or so, whichever window that is of.
     """
@@ -68,7 +68,7 @@ NO_PAGES = {
 @pytest.mark.req("C-26")
 @pytest.mark.parametrize(("query", "bodies"), NO_PAGES.values(), ids=NO_PAGES.keys())
 def test_invalid_page_is_requested_again(tap, account, query, bodies):
-    """Answer that is no page is asked for again.
+    """An answer that is not a page is requested again.
 
     Taken for a last page, it would lose all that is behind it, without a word.
     """
@@ -98,7 +98,7 @@ def test_empty_account_is_read(tap, account, links):
 
 @pytest.mark.req("C-20")
 def test_occasional_throttling_only_slows(tap, account):
-    """Throttling now and then slows the run and no more.
+    """Occasional throttling only slows the run.
 
     Each 429 holds back all windows, and never for less than it asks.
     """

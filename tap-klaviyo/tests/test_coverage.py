@@ -22,7 +22,7 @@ STREAMS = {
 
 @pytest.fixture
 def account(sandbox):
-    """One event of each of four metrics every day, of a person of its own; the clock stands at noon of the first."""
+    """One event of each of four metrics every day, each of another person; the clock stands at noon of the first."""
     sandbox.clock(frozen=NOON)
     names = [name for _, metrics in STREAMS.values() for name in metrics]
     people = [f"{name[0]}{name[-4]}{day:02}" for name in names for day in range(10, 32)]
@@ -208,7 +208,7 @@ def test_catching_up_can_stop_anywhere(tap, account, stream):
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGKILL])
 def test_killed_catching_up_is_continued(tap, interrupted, account, signum):
-    """Killed while catching up a run goes on there. Nothing is lost; what is repeated followed the last STATE."""
+    """A run that is killed while catching up is continued. Nothing is lost; repeated events followed the last STATE."""
     (first,) = runs(tap, account, "events", {"event_metrics": ["Placed Order"]})
     options = {"streams": ["events"], "event_metrics": ["Placed Order", "Viewed Product"], "events_page_size": 5}
     killed = interrupted(6, signum, state=first.state, **options)
@@ -281,7 +281,7 @@ def test_stopped_first_run_claims_nothing(interrupted, stream):
 
 @pytest.mark.usefixtures("account")
 def test_first_version_state_continues(tap):
-    """State of the first version goes on at its bookmark.
+    """A state of the first version continues at its bookmark.
 
     It does not say which metrics had been read: all of them, then; what is added later begins there.
     """

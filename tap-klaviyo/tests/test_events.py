@@ -122,7 +122,7 @@ def refusal(parameter):
 @pytest.mark.req("CS-13")
 @pytest.mark.parametrize("metrics", [None, ["Placed Order", "Viewed Product"]], ids=["one chain", "two"])
 def test_refused_attributions_are_done_without(tap, account, metrics):
-    """An older revision, or a stand-in, may not know them: every event comes all the same, and it is said once."""
+    """An older revision, or a stand-in, may not know them: every event is still emitted, with one warning."""
     account.fault(
         "klaviyo", kind="status", status=400, body=refusal("include"), path="/api/events", query="attributions", times=9
     )
@@ -351,7 +351,7 @@ def test_two_scopes_serve_all_flows(tap, account):
 
 @pytest.mark.req("C-1", "BX-11")
 def test_future_event_comes_when_due(tap, account):
-    """Future dated event holds nothing up and comes when it is due.
+    """A future-dated event blocks nothing and is emitted when it is due.
 
     It neither moves the bookmark past now, nor is it lost.
     """
@@ -402,7 +402,7 @@ def test_overlap_finds_late_event(tap, account):
 
 @pytest.mark.req("C-4", "CS-03")
 def test_lookback_emits_known_events_again(tap, account):
-    """Attribution is filled in hours later; the target tells by the id that the event is the same."""
+    """Attributions are added hours later; the target recognizes the event by its id."""
     account.add_events([event("E1", "2026-06-01T11:00:00Z")])
     first = tap(streams=["events"], lookback_window_days=7)
     account.clock(frozen="2026-06-01T14:00:00Z")
@@ -495,7 +495,7 @@ def test_page_limit_loses_nothing(tap, account, metrics):
 
 @pytest.mark.req("IN-35")
 def test_page_limit_advances_through_lookback(tap, account):
-    """Page limit makes way through a lookback.
+    """A page limit advances through a look-back.
 
     Pages that only repeat what was read do not count, or a long look-back would hold every run in place.
     """
@@ -545,7 +545,7 @@ def test_multiline_page_makes_single_lines(tap, account):
 
 @pytest.mark.req("CS-11")
 def test_time_extracted_is_request_time(tap, account):
-    """`time_extracted` is when the page was asked for.
+    """`time_extracted` is when the page was requested.
 
     All records of one page share the moment its request was sent: a slow answer shows an old truth.
     """

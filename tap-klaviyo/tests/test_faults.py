@@ -51,7 +51,7 @@ TRANSIENT = {
 @pytest.mark.req("C-26", "C-27", "C-20")
 @pytest.mark.parametrize("fault", TRANSIENT.values(), ids=TRANSIENT.keys())
 def test_transient_fault_costs_only_time(tap, account, fault):
-    """Transient fault on the second page costs nothing but time.
+    """A transient fault on the second page costs only time.
 
     A page is repeated until it is whole; a cut body is never taken for the end.
     """
@@ -126,7 +126,7 @@ def test_unreadable_metrics_fail_dependent_streams(tap, account):
 
 
 def test_complete_failure_exits_1(tap, account):
-    """Run of which nothing completes exits with 1. There is no partial success without a success."""
+    """A run in which nothing completes exits with 1. There is no partial success without a success."""
     account.fault("klaviyo", kind="status", status=404, times=None)
 
     assert tap().code == 1

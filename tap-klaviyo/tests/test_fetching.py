@@ -12,7 +12,7 @@ PATIENCE = 30.0  # seconds; nothing here takes that long unless it is broken
 
 
 class Held:
-    """Work that begins, tells so, and ends when it is let go."""
+    """Work that signals its start, and ends when it is released."""
 
     def __init__(self):
         self.begun = threading.Semaphore(0)
@@ -101,7 +101,7 @@ def test_error_reaches_the_caller(fetcher, error):
 
 
 def test_taking_without_waiting_returns(fetcher, held):
-    """Taking without patience waits for nothing. It tells that there was nothing, and no time counts as waited."""
+    """Taking without waiting returns at once. It returns nothing, and no time counts as waited."""
     fetcher.ask(held)
 
     assert fetcher.take(0) is False
@@ -123,7 +123,7 @@ def test_time_spent_waiting_is_counted(fetcher, held, monkeypatch):
 
 
 def test_closed_fetcher_ends_threads(fetcher, held):
-    """Closed fetcher lets its threads end. After what was asked for before, and without being waited for."""
+    """A closed fetcher lets its threads end, after the tasks submitted before, and without waiting for them."""
     for _ in range(3):
         fetcher.ask(held)
     for _ in range(3):

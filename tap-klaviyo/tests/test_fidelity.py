@@ -127,7 +127,7 @@ def event_page() -> str:
 
 
 def event_profile(time: str, free: msgspec.Raw) -> dict[str, Any]:
-    """The profile of an event, if every field that an event may carry is asked for."""
+    """The profile of an event, if every possible field is requested."""
     return {
         name: value for name, value in person(time, free).items() if name in declared("events")["profile"]["properties"]
     }
@@ -299,7 +299,7 @@ ODD_TIMES = {"updated": "soon", "created": "2026-13-45T99:00:00+00:00", "last_ev
 
 @pytest.mark.req("BX-13", "CS-24")
 def test_non_dates_pass_unchanged(tap, sandbox):
-    """What is no date passes unchanged and holds nothing up.
+    """A value that is not a date passes unchanged and blocks nothing.
 
     No record is lost for it, and no bookmark follows it. A target that checks formats, as ours, rejects it alone.
     """

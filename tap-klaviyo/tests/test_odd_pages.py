@@ -79,7 +79,7 @@ def test_late_timed_person_hides_nobody(tap, account, shown, limit):
 
 @pytest.mark.req("C-26")
 def test_unresolved_references_block_nobody(tap, account):
-    """Event whose references cannot be resolved holds up nobody.
+    """An event whose references cannot be resolved blocks nobody.
 
     Klaviyo says that a profile which is gone may leave a reference without a usable target.
     """
@@ -98,7 +98,7 @@ def test_unresolved_references_block_nobody(tap, account):
 
 @pytest.mark.req("C-26")
 def test_nameless_metric_blocks_nobody(tap, account):
-    """Metric without a name holds up nobody.
+    """A metric without a name blocks nobody.
 
     Its name is nullable in the OpenAPI document; events have none then, and settings can still mean it by its id.
     """
@@ -200,7 +200,7 @@ def test_single_odd_resource_blocks_nothing(tap, account):
 
 
 def test_unreadable_page_is_requested_again(tap, account):
-    """Page of which nothing can be read is asked for again.
+    """A page without readable resources is requested again.
 
     Many resources that all cannot be read are a fault of the answer, which may pass.
     """

@@ -98,7 +98,7 @@ def test_failure_under_load_is_retried(tap, account):
 
 @pytest.mark.req("CS-05", "C-10")
 def test_predictions_are_dropped_on_failure(tap, account):
-    """Run goes on without the field when the retries are spent.
+    """A run continues without the field when the retry budget is spent.
 
     From the failing page on, nobody lost and nobody twice; said once, and counted.
     """

@@ -73,7 +73,7 @@ def test_no_limit_allows_all_pages(pages):
 
 
 def test_limit_yields_to_ties():
-    """Limit makes way where the state could not hold the ties.
+    """A limit yields if the state could not hold the ties.
 
     A stop amid more records of one second than a state remembers would be the same stop, run after run.
     """

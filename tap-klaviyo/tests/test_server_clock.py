@@ -52,7 +52,7 @@ def test_run_respects_both_clocks():
 @pytest.mark.parametrize("stream", ["profiles", "events", "subscription_changes"])
 @pytest.mark.parametrize("overlap", [0, 10])
 def test_bookmark_is_barely_ahead(tap, sandbox, profiles, stream, overlap):
-    """Bookmark is ahead of this machine by no more than is read again.
+    """A bookmark is ahead of this machine by no more than the next run reads again.
 
     Without an overlap, what happened until the own clock had reached the bookmark was never read.
     """

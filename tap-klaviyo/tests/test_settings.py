@@ -52,7 +52,7 @@ MISTAKES = {
 @pytest.mark.req("IN-07", "CS-02", "IN-04")
 @pytest.mark.parametrize(("setting", "told"), MISTAKES.values(), ids=MISTAKES.keys())
 def test_mistake_is_reported_without_value(setting, told):
-    """Mistake is told with its path and without its value. A value may be a secret that stands in the wrong place."""
+    """A mistake is reported with its path but without its value. A value may be a misplaced secret."""
     found = problems({"api_key": "pk_0123456789", **setting}, SETTINGS, NOW)
 
     assert [line for line in found if told in line]

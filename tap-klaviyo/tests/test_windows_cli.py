@@ -39,7 +39,7 @@ def moments_of(stretches):
 
 
 def fill(sandbox, stream, moments):
-    """Give every moment a record of its own; return id -> moment."""
+    """Give every moment its own record; return id -> moment."""
     known = {f"R{number:05}": moment for number, moment in enumerate(moments)}
     sandbox.clock(frozen=NOON)
     sandbox.quotas(None)
@@ -153,7 +153,7 @@ def test_any_density_is_complete(tap, running, queries, stream, stretches, fault
 @pytest.mark.req("C-9")
 @pytest.mark.parametrize("stream", ["profiles", "events"])
 def test_latency_opens_windows(tap, sandbox, queries, stream):
-    """Where an answer takes long, many are waited for at the same time, each for a stretch of its own."""
+    """If answers take long, many are awaited at the same time, each for its own time range."""
     known = fill(sandbox, stream, moments_of([(HOUR, 4_000)]))
     sandbox.latency("klaviyo", 0.3)
     outcome = tap(streams=[stream], events_page_size=100)

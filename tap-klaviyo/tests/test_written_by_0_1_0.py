@@ -37,7 +37,7 @@ def account(sandbox):
 @pytest.mark.parametrize("notes", [{}, NOTES_OF_THE_SDK], ids=["as it is", "with the SDK's notes"])
 @pytest.mark.parametrize("run", ["finished", "slice"])
 def test_old_state_continues(tap, run, notes):
-    """State goes on where it ended. Everything comes once, in the runs before and after an upgrade taken together."""
+    """A state continues where it ended. Everything is emitted once, over the runs before and after an upgrade."""
     left = json.loads((HERE / f"{run}.json").read_text())
     state = {"bookmarks": {stream: bookmark | notes for stream, bookmark in left["state"]["bookmarks"].items()}}
 

@@ -26,7 +26,7 @@ def find_programs() -> Path | None:
 
 @contextmanager
 def server(programs: Path, folder: Path) -> Iterator[str]:
-    """Run a server of its own in *folder*; yields the SQLAlchemy URL of its database.
+    """Run a separate server in *folder*; yields the SQLAlchemy URL of its database.
 
     PostgreSQL refuses to run as root, so that root hands it to the user ``postgres``.
     """

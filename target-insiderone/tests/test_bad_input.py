@@ -43,7 +43,7 @@ def test_bad_record_costs_itself(load, fields, code, field):
 
 
 def test_our_bug_costs_one_record(load, sandbox, tmp_path, monkeypatch):
-    """A mistake of ours costs one record.
+    """A bug of ours costs one record.
 
     The run goes on, the record is kept, and the log tells the place without quoting the record.
     """
@@ -356,7 +356,7 @@ def test_numbers_survive_exactly(load, sandbox, config):
 
 
 def test_nonfile_input_is_read(monkeypatch):
-    """Input that is no file is read all the same.
+    """Input that is not a file is read, too.
 
     Programs that embed the target, and test runners, put a text of their own in the place of standard input.
     """

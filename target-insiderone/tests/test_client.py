@@ -205,7 +205,7 @@ def test_lasting_errors_end_run(monkeypatch, status):
 
 @pytest.mark.parametrize("status", [403, 404, 406, 413, 415, 422, 501])
 def test_row_refusals_are_recognized(monkeypatch, status):
-    """A refusal that may be a rows fault is told apart.
+    """A refusal that may be a row's fault is recognized.
 
     A firewall that disliked one row ended every run at it. A 413 says what to do about it.
     """
@@ -220,7 +220,7 @@ def test_row_refusals_are_recognized(monkeypatch, status):
     ("status", "header", "is_unclear"), [(500, {}, True), (503, {"Retry-After": "7200"}, False), (429, {}, False)]
 )
 def test_row_and_request_errors_differ(monkeypatch, status, header, is_unclear):
-    """What fails for a row is told from what fails for all.
+    """A failure because of a row is distinguished from a general one.
 
     A server that breaks at one row ended every run; one that is too busy says so, and is left alone.
     """

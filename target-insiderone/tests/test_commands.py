@@ -357,7 +357,7 @@ def test_preview_needs_schema(shown, load, command):
     ],
 )
 def test_preview_options_choose_records(shown, words, keys):
-    """Preview shows what was asked for.
+    """A preview shows the chosen records.
 
     The first records of an account are all page views; somebody wants to see an order, or one person.
     """
@@ -381,7 +381,7 @@ def test_preview_options_choose_records(shown, words, keys):
     ],
 )
 def test_preview_reports_empty_choice(shown, words, said):
-    """Preview says that nothing was chosen. An empty screen and exit code 0 would tell that nothing is to be sent."""
+    """A preview says that nothing was chosen. An empty screen would suggest that nothing is to be sent."""
     code, rows, told = shown([schema("events"), record("events", order(1))], *words)
 
     assert (code, rows) == (2, [])
@@ -643,7 +643,7 @@ def test_mistyped_command_gets_suggestion(command):
 
 
 def test_preview_reports_broken_line(command):
-    """Preview of what is no Singer line says so. The reason was cut to its first word: `rejected 3 (a)`."""
+    """A preview says that a line is not a Singer message. The reason was cut to its first word: `rejected 3 (a)`."""
     _, told = command("preview", given="not Singer\n" * 3)
 
     assert "(unreadable): rejected 3 (unreadable)" in told
@@ -766,7 +766,7 @@ def test_forget_drops_unsettled_events(command, tmp_path):
 
 
 def test_replay_skips_unusable_entries(command, load, sandbox):
-    """Replay goes on past what it cannot take.
+    """A replay continues after entries that it cannot process.
 
     One reject of a stream that is no more, or a foreign line, ended it: none of the others went.
     """
@@ -943,7 +943,7 @@ def test_forget_reads_any_line_end(command, load):
     ],
 )
 def test_forget_reports_non_addresses(command, load, given, said):
-    """Forget says what is no address.
+    """`forget` reports lines that are not addresses.
 
     `email` alone, the head of a table, removed the reject of which it named the field; a word was "not kept".
     """

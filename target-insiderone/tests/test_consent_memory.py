@@ -44,7 +44,7 @@ def held(sandbox):
 @pytest.mark.req("CO-05")
 @pytest.mark.parametrize("place", [0, 1], ids=["before the SCHEMA", "after it"])
 def test_lost_memory_withholds_optins(load, sandbox, place):
-    """With a lost memory opt-ins of before are withheld.
+    """After a loss of memory, earlier opt-ins are withheld.
 
     Ada opted out inside Insider One; nobody knows that any more, and her profile changes.
     """
@@ -101,7 +101,7 @@ def test_first_sync_sends_optins(load, sandbox, first):
 @pytest.mark.req("CO-05")
 @pytest.mark.parametrize("nobody", [None, profile(9, email=None)], ids=["no record", "a record without identifier"])
 def test_empty_first_sync_withholds_nothing(load, sandbox, nobody):
-    """A first sync that found nobody withholds nothing.
+    """A first sync without people withholds nothing.
 
     Its own bookmark was taken for that of an earlier run, and every opt-in of before was withheld for ever.
     """
@@ -135,7 +135,7 @@ def test_lost_ledger_is_noticed(load, sandbox, config):
 
 @pytest.mark.req("CO-05")
 def test_lost_ledger_without_state(load, sandbox, config):
-    """A ledger that is gone is missed without a state. Other files of the data_dir tell of earlier runs."""
+    """A lost ledger is noticed without a STATE. Other files in the data_dir show earlier runs."""
     load(person(YES))
     Path(config["data_dir"], "klaviyo", "ledger.sqlite").unlink()
 
@@ -190,7 +190,7 @@ def test_unknown_consent_warns_once(load):
 
 @pytest.mark.req("CO-05")
 def test_replayed_optin_is_withheld(load, sandbox, config, tmp_path, target_command):
-    """An opt-in replayed with a lost ledger is withheld. A reject tells of earlier runs, too."""
+    """An opt-in replayed with a lost ledger is withheld. A reject also shows earlier runs."""
     load(person(YES, email="none", first_name="Ada"))
     shutil.copy(tmp_path / "config.json", tmp_path / "lost.json")
     Path(config["data_dir"], "klaviyo", "ledger.sqlite").unlink()
@@ -236,7 +236,7 @@ def test_uncertain_optout_resists_older_optin(load, sandbox):
 @pytest.mark.req("CO-06")
 @pytest.mark.parametrize("ahead", [{"days": 3650}, {"minutes": 30}], ids=["years", "half an hour"])
 def test_future_read_blocks_nobody(load, sandbox, ahead):
-    """A reading dated ahead of now freezes nobody.
+    """A read time in the future blocks nobody.
 
     All later opt-outs were older than it, and dropped without a word.
     """

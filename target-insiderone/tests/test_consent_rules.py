@@ -174,7 +174,7 @@ def test_gdpr_optin_is_never_derived(consent):
 
 
 def test_optins_identify_their_decision():
-    """Optins carry what tells one decision from the next.
+    """Opt-ins carry a string that distinguishes decisions.
 
     The caller sends an opt-in again only when value or time differ from what was delivered.
     """

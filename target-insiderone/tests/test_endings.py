@@ -309,7 +309,7 @@ def test_next_attempt_respects_retry_after(sandbox, config, monkeypatch):
 
 
 def test_slow_answer_is_abandoned(sandbox, config):
-    """An answer that drips in is given up and asked for again.
+    """An answer that arrives too slowly is abandoned and requested again.
 
     A read timeout starts anew with every byte, so such an answer held a lane, and its STATE, for ever.
     """

@@ -15,7 +15,7 @@ def items(*prices: float):
 
 
 def bought(*prices: float, email: str = "person1@shop.example"):
-    """An order with such lines; the same one whenever it is asked for."""
+    """An order with such lines; always the same one."""
     fields = order(1, datetime="2026-06-01T11:00:00+00:00", profile={"email": email})
     fields["event_properties"]["Items"] = items(*prices)
     return [schema("events"), record("events", fields), state({"n": 1})]
@@ -37,7 +37,7 @@ def lose_the_answer(load, sandbox, messages):
 
 
 def test_uncertain_event_keeps_identifiers(load, sandbox):
-    """An event of unknown outcome goes again with its users identifiers.
+    """An event with an unknown outcome is sent again with its user's identifiers.
 
     Its person's address has changed since: with the new one, the event would stand with two users.
     """
@@ -54,7 +54,7 @@ def test_uncertain_event_keeps_identifiers(load, sandbox):
 
 
 def test_only_uncertain_events_are_resent(load, sandbox):
-    """Only what is in doubt goes again as it was.
+    """Only events with an unknown outcome are sent again unchanged.
 
     What its record has besides goes to the user that it names now, and what was delivered goes to nobody.
     """
@@ -73,7 +73,7 @@ def test_only_uncertain_events_are_resent(load, sandbox):
 
 
 def test_old_intent_bytes_are_resent():
-    """Bytes that version 0.1.0 kept go again to the user of now. It kept no identifiers."""
+    """Bytes stored by version 0.1.0 are sent again for the present user. It stored no identifiers."""
     event = EventLine(b"key", b"content", b'{"now":1}', "purchase", 1)
 
     event.go_again(b'{"then":1}')
@@ -134,7 +134,7 @@ def test_newer_ledger_is_refused(load, config, sandbox):
 
 
 def test_compound_keys_are_distinct(load):
-    """Keys of several values are told apart.
+    """Keys of several values are distinguished.
 
     `a|b` and `c` made the same key as `a` and `b|c`: the second event was a duplicate of a stranger's.
     """

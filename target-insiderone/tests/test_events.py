@@ -272,7 +272,7 @@ def test_unusable_parameter_is_noted_once():
     ],
 )
 def test_times_have_one_form(given, sent):
-    """Time is written in one form. Insider One tells events apart by their time: one moment, one text."""
+    """A time is written in one form. Insider One distinguishes events by their time: one moment, one string."""
     assert only_event(event("Visit", datetime=given), VISIT)["timestamp"] == sent
 
 
@@ -329,7 +329,7 @@ def test_retention_is_per_type():
 
 
 def test_future_event_follows_setting():
-    """Future event is sent or skipped. Clocks of shops run ahead; what is to happen with it is the customer's wish."""
+    """A future event is sent or skipped. Clocks of shops run ahead; the customer decides."""
     before = NOON - 2 * 3_600
 
     assert len(map_event(event("Visit"), VISIT, now=before).events) == 1
@@ -347,7 +347,7 @@ def test_future_event_follows_setting():
     ],
 )
 def test_old_event_is_marked(hours, old):
-    """It goes in a request of its own that starts no journey."""
+    """It is sent in a separate request that starts no journey."""
     assert map_event(event("Visit"), VISIT, now=NOON + 3_600, skip_hook_older_than_hours=hours).old is old
 
 

@@ -36,7 +36,7 @@ columns = st.builds(
 
 
 def one_by_one(mapped, record, item):
-    """What the rows come to, each by the functions that it is made of."""
+    """The result of the rows, each with its own functions."""
     root, custom, notes = {}, {}, []
     for column in mapped:
         try:
@@ -52,7 +52,7 @@ def one_by_one(mapped, record, item):
 
 
 def first_usable(column, record, item):
-    """What the first source with a usable value comes to, else the default."""
+    """The result of the first source with a usable value, else the default."""
     held = [compile_source([source], BAG)(record, item) for source in column.sources]
     for value in [*(value for value in held if value is not None and not is_blank(value)), None]:
         if value is None and not column.fills_null:
@@ -67,7 +67,7 @@ def first_usable(column, record, item):
 @settings(max_examples=400, deadline=None)
 @given(st.lists(columns, max_size=4), records, objects, st.booleans())
 def test_generated_function_matches_rows(mapped, record, item, with_item):
-    """All rows at once come to what each comes to.
+    """All rows at once give the same results as one by one.
 
     Speed must not change one value: not where a key holds dots, a path meets a list, or a null ends the search.
     """

@@ -163,7 +163,7 @@ def test_placeholder_address_is_skipped(address):
     ["null@shop.example", "guest@hotel.example", "contact@client.example", "ada@null.example", "100%ada@shop.example"],
 )
 def test_partial_placeholder_address_is_kept(address):
-    """Address of which a part resembles a placeholder is kept. A mailbox may have any name."""
+    """An address that partly resembles a placeholder is kept. A mailbox may have any name."""
     assert identify({"email": address}, row("email", "email")) == ({"email": address}, ())
 
 
@@ -270,7 +270,7 @@ def test_placeholder_value_is_skipped(blocked):
 @pytest.mark.parametrize("value", ["N/A", "none", "-", "0"])
 @pytest.mark.parametrize("identifier_type", ["email", "phone_number", "custom.card"])
 def test_placeholder_applies_to_all_types(identifier_type, value):
-    """Placeholder is none in every type.
+    """A placeholder counts as absent in every type.
 
     It counts as no identifier, and so never costs the record, as an invalid one may.
     """
@@ -317,7 +317,7 @@ def test_placeholder_applies_to_all_types(identifier_type, value):
     ],
 )
 def test_placeholder_like_key_is_kept(key):
-    """Key that only resembles a placeholder is kept. What tells one person from another must go along."""
+    """A key that only resembles a placeholder is kept. It distinguishes people."""
     assert identify({"external_id": key}, row("uuid", "external_id")) == ({"uuid": key}, ())
 
 
@@ -351,7 +351,7 @@ def test_invisible_set_matches_unicode():
 
 @pytest.mark.parametrize("first", [None, "", "  ", "\u200b", "None", "-", [], {}, [None], [""]], ids=ascii)
 def test_placeholder_yields_to_next_source(first):
-    """Next source is tried where the first holds nobody.
+    """The next source is tried if the first is a placeholder.
 
     An empty external id hid the customer's number, and the record was filtered.
     """

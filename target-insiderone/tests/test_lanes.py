@@ -58,7 +58,7 @@ class Api:
 
 
 class Events(OnceKind):
-    """A kind of which lanes need the limits only."""
+    """A kind of which lanes need only the limits."""
 
     def __init__(self, rows: int) -> None:
         self._limits = Limits(rows, 1_000_000)
@@ -175,7 +175,7 @@ def test_waiting_batches_keep_order():
 @pytest.mark.req("IN-60")
 @pytest.mark.parametrize("lanes", [1, 3])
 def test_hopeless_batch_fails(lanes):
-    """A batch that waits in vain fails. The input ends, and nothing was accepted."""
+    """A batch fails if it waits and no others come. The input ends, and nothing was accepted."""
     api = Doubts(accepted="nobody")
     filled = lanes_to(api, max_rows=2, lanes=lanes)
     for number in range(6):

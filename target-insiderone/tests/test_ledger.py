@@ -44,7 +44,7 @@ for place in range(20):
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def url(request, tmp_path):
-    """An empty ledger: in a file of its own, and in a PostgreSQL server."""
+    """An empty ledger: in its own file, and in a PostgreSQL server."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/ledger.sqlite"
     return request.getfixturevalue("postgres_url")
@@ -243,7 +243,7 @@ def test_claim_supersedes_nothing(url, open_ledger):
 
 
 def test_open_claim_is_uncertain(url, open_ledger):
-    """After a claim without outcome nobody knows what arrived.
+    """After a claim without an outcome it is unknown what arrived.
 
     A run that died may have sent it: what it would have changed goes again, opt-ins that it left alone do not.
     """
@@ -345,7 +345,7 @@ def test_only_delivered_versions_supersede(url, open_ledger, how):
 
 
 def test_taken_claim_is_remembered(url, open_ledger):
-    """A claim that is taken over is remembered all the same.
+    """A claim that is taken over is still remembered.
 
     Who opens the ledger cannot tell a run that died from one that waits for an answer at this moment.
     """
@@ -483,7 +483,7 @@ OLD_TABLES = (
 
 
 def test_batchless_ledger_keeps_working(url, open_ledger):
-    """A ledger of before the batches is read and written on.
+    """A ledger from before batches keeps working.
 
     Nothing of it may be forgotten: neither what was delivered, nor what a run that died left open.
     """
@@ -521,7 +521,7 @@ def test_batchless_ledger_keeps_working(url, open_ledger):
 
 
 def test_taken_batch_gets_its_outcome(url, open_ledger):
-    """A batch that is taken over gets its outcome all the same.
+    """A batch that is taken over still gets its outcome.
 
     Who opens the ledger cannot tell a run that died from one that waits for an answer at this moment.
     """
@@ -539,7 +539,7 @@ def test_taken_batch_gets_its_outcome(url, open_ledger):
 
 
 def test_holder_inherits_deliveries(url, open_ledger):
-    """Who holds a stream knows what its holder of before delivered. It may have died after this ledger was opened."""
+    """The holder of a stream knows the deliveries of the previous holder, even those after this ledger was opened."""
     waiting = open_ledger(url)
     holder = open_ledger(url)
     holder.events.intend([(b"a", b"1", b"bytes")])

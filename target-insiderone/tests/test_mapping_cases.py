@@ -54,7 +54,7 @@ def settings_for(case):
 
 
 def request_of(settings, record):
-    """Write what a record comes to in the form of ``request.json``."""
+    """Write the result of a record in the format of ``request.json``."""
     try:
         if "metric_name" not in record:
             mapped = compile_profiles(settings)(record)

@@ -94,7 +94,7 @@ def test_sound_records_are_generated():
 
 
 def outcome(mapping, *arguments):
-    """What a record comes to; any other exception is the bug that these tests look for."""
+    """The result of a record; any other exception is the bug that these tests look for."""
     try:
         return mapping(*arguments)
     except (Rejected, Filtered) as error:

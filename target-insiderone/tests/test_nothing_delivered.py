@@ -203,7 +203,7 @@ def test_misspelt_metric_fails_run(load):
     ],
 )
 def test_intended_filters_pass(load, messages):
-    """What the settings leave out by wish passes. An hour in which nothing but unmapped metrics came is a good hour."""
+    """Records that the settings intentionally leave out pass. An hour with only unmapped metrics is a good hour."""
     ended = load([schema("events"), *messages, state({"n": 1})], event_retention="skip")
 
     assert (ended.code, ended.states) == (0, [{"bookmarks": {"n": 1}}])
@@ -211,7 +211,7 @@ def test_intended_filters_pass(load, messages):
 
 @pytest.mark.parametrize("count", [1, 92])
 def test_fully_rejected_run_fails(load, count):
-    """A run of which everything is rejected is never green.
+    """A run in which everything is rejected always fails.
 
     `max_rejects: 10%` counts from 100 rows on, so 92 of 92 passed.
     """

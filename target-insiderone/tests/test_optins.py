@@ -64,7 +64,7 @@ def sent(*versions: Any, known: str = "", since: str = "") -> list[bool | None]:
     ],
 )
 def test_optin_needs_later_decision(again):
-    """An opt-in goes again only for a later decision.
+    """An opt-in is sent again only for a later decision.
 
     The text of its time was compared, so that one decision, spelt in two ways, opted a person in twice.
     """
@@ -121,7 +121,7 @@ def test_optin_keeps_later_optout(versions, expected):
     ],
 )
 def test_lost_memory_needs_later_time(versions, expected):
-    """Without a memory an opt-in needs a time after it began. A time ahead of now was later than that, too."""
+    """Without memory, an opt-in needs a time after the ledger began. A time in the future counted as later, too."""
     assert sent(*versions, since=READ.format(0)) == expected
 
 

@@ -108,7 +108,7 @@ def test_special_file_is_refused(tmp_path, make):
 
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir], ids=["pipe", "folder"])
 def test_only_files_are_summaries(tmp_path, make):
-    """Only files are read as summaries. `forget` waited for ever at a pipe, and ended at a folder."""
+    """Only files are read as summaries. `forget` waited forever at a pipe, and crashed at a folder."""
     data_dir = DataDir(str(tmp_path), "klaviyo")
     make(data_dir.folder / "summary-x.json")
 
@@ -127,7 +127,7 @@ def test_invalid_data_dir_is_refused(name):
 
 
 def test_deep_foreign_lines_are_harmless(tmp_path):
-    """Foreign lines nested deep cost nothing else.
+    """Deeply nested foreign lines do no harm.
 
     One in `unidentified.jsonl` ended every later run that had somebody to keep there.
     """
@@ -145,7 +145,7 @@ def test_deep_foreign_lines_are_harmless(tmp_path):
 
 
 def test_old_summaries_are_removed(tmp_path):
-    """Summaries and dry runs go after their days. They hold personal data, and stayed for ever."""
+    """Old summaries and dry runs are deleted. They hold personal data, and stayed forever."""
     data_dir = DataDir(str(tmp_path), "klaviyo")
     old = time.time() - 100 * 86_400
     for path in (data_dir.dry_run("1"), data_dir.dry_run_rejects("1"), data_dir.write_summary("1", "{}")):

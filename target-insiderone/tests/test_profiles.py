@@ -94,7 +94,7 @@ def test_nulls_can_be_cleared(properties):
 
 
 def test_deletion_only_profile_lacks_attributes():
-    """Profile of which only deletions remain carries no attributes.
+    """A profile with only deletions has no attributes.
 
     Insider One refuses a user without any attribute; the deletion must reach it all the same.
     """

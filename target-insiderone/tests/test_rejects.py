@@ -82,7 +82,7 @@ def test_newest_rejects_are_kept(tmp_path):
 
 
 def test_old_rejects_are_removed(tmp_path):
-    """Old ones go after their days. Records of people are not kept for ever."""
+    """Old rejects are removed. Personal data is not kept forever."""
     path = tmp_path / "rejects.jsonl"
     lines = [
         json.dumps({"key": f"{days}", "at": (datetime.now(tz=UTC) - timedelta(days=days)).isoformat()})
@@ -223,7 +223,7 @@ def test_repeated_rejects_are_merged(tmp_path):
 
 
 def test_keyless_records_differ_by_content(rejects):
-    """Records without a key are told apart by their content. Two unreadable lines are two rejects."""
+    """Records without a key are distinguished by their content. Two unreadable lines are two rejects."""
     for text in ("one", "two", "one"):
         rejects.add(Reject("(unreadable)", "", (), "unreadable", "", "", text))
     rejects.sync()

@@ -71,7 +71,7 @@ UNUSABLE = {
 
 @pytest.mark.parametrize("message", UNUSABLE.values(), ids=UNUSABLE)
 def test_invalid_schema_names_stream(load, message):
-    """Schema that cannot be used is told with its stream.
+    """An invalid SCHEMA is reported with its stream.
 
     It ended in "unforeseen ... please report", and later with 1 or 2, by what was wrong.
     """

@@ -45,7 +45,7 @@ def send(count: int, bad, evidence: Evidence, text_of=lambda _: "cannot be store
 def send_batches(
     count: int, size: int, bad, evidence: Evidence, text_of=lambda _: "cannot be stored", error_of=RowRefusedError
 ) -> tuple[list[Sequence[Verdict] | None], int]:
-    """Send users in batches of *size*: what comes of each batch, or None for one that waits in vain; requests."""
+    """Send users in batches of *size*: the result of each batch, or None for one that waits to the end; requests."""
     told: list[int] = []
     requests: Counter[str] = Counter()
 

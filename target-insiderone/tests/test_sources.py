@@ -144,7 +144,7 @@ def test_blank_text_hides_nothing(sources, value):
 @pytest.mark.parametrize("bag", [None, [], "text", 7], ids=repr)
 @pytest.mark.parametrize("source", ["title", "location.city"])
 def test_invalid_bag_is_skipped(bag, source):
-    """Open object that is none is passed over.
+    """An open object of another type is skipped.
 
     Klaviyo's ``properties`` is an object; a broken record is no reason to stop.
     """

@@ -114,7 +114,7 @@ def test_the_right_file_is_blamed(run, tmp_path, written):
     "tap", [{"lookback_window_days": "a"}, {"lookback_window_days": [1]}, {"event_metrics": "Placed Order"}], ids=str
 )
 def test_mistyped_tap_settings_are_refused(run, tmp_path, tap):
-    """Settings of the tap of another type are refused. They were compared all the same, or ended in a traceback."""
+    """Settings of the tap with wrong types are refused. They were compared, or ended in a traceback."""
     path = tmp_path / "tap.json"
     path.write_text(json.dumps(tap))
 

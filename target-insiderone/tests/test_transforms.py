@@ -182,7 +182,7 @@ def test_unusable_value_is_refused(transform, value):
     ids=["null is filled", "empty is filled", "blank is filled", "zero is a value", "false is a value"],
 )
 def test_default_fills_gaps(value, result):
-    """Default fills what is not there.
+    """`default` replaces absent values.
 
     Klaviyo writes an empty text where nothing was filled in; zero and false are answers.
     """

@@ -66,7 +66,7 @@ def person(number: str) -> dict[str, str]:
 
 
 def of_properties(number: str, properties: dict[str, Any], **attributes: Any) -> Case:
-    """A case of which only properties matter."""
+    """A case that has only properties."""
     return Case({**person(number), "properties": properties}, person(number), attributes)
 
 

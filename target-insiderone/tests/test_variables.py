@@ -185,7 +185,7 @@ def test_string_list_in_file_counts(tmp_path, text):
 
 @pytest.mark.parametrize("text", ["[{'attribute': 1e400}]", "['a'", "{'a'}", "[{1, 2}]", "['a'] * 9", "[b'a']"])
 def test_invalid_list_in_file_refused(tmp_path, monkeypatch, text):
-    """List that is none is refused in a file.
+    """An invalid list in a file is refused.
 
     By its name, and without its value: Meltano showed the value without the name.
     """
@@ -374,7 +374,7 @@ def test_config_error_drains_input(target_command, tmp_path):
 
 @pytest.mark.parametrize("words", [[], ["check"]], ids=["loading", "check"])
 def test_unknown_log_level_is_named(target_command, words):
-    """Unknown level of logging is named. It ended in a traceback, before anything of ours could tell it."""
+    """An unknown log level is named. It ended in a traceback, before our code could report it."""
     done = subprocess.run(
         [target_command, *words, "--config=ENV"],
         input="",

@@ -124,7 +124,7 @@ def sent_in(journal: Sequence[Mapping[str, Any]]) -> Iterator[Sent]:
 
 
 def key_of(event: Mapping[str, Any]) -> EventKey:
-    """What tells one event from another, whatever else it holds."""
+    """Identity of an event, whatever else it contains."""
     custom = event["event_params"]["custom"]
     return custom["klaviyo_event_id"], event["event_name"], custom.get("line", 0)
 

@@ -123,7 +123,7 @@ class TapOrdeal:
 
 
 def version_of(message: dict[str, Any]) -> str:
-    """What tells one emitted record from another: stream, id, and the time of this version."""
+    """Identity of an emitted record: stream, id, and the time of this version."""
     record = message["record"]
     moment = record.get("changed_at") or record.get("updated") or record.get("datetime")
     return f"{message['stream']} {record['id']} {moment}"

@@ -118,7 +118,7 @@ def _profile(number: int, version: int) -> tuple[Record, bool]:
 
 
 def _event(number: int, person: int, chance: random.Random, now: datetime) -> tuple[Record, bool]:
-    """One event, and whether it is bad, be it in one line only."""
+    """One event, and whether it is bad, even if only in one line."""
     record = {
         "id": f"E{number:06}",
         "datetime": (now - timedelta(minutes=chance.randrange(10, 3 * 24 * 60))).isoformat(),

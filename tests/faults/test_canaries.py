@@ -153,7 +153,7 @@ def canaries_in(text):
 @pytest.mark.req("IN-04")
 @pytest.mark.parametrize("messages", INPUTS.values(), ids=INPUTS.keys())
 def test_failing_input_stays_hidden(told, messages):
-    """Input that fails does not come out. What cannot be used is told by stream, field and reason."""
+    """Failing input stays hidden. It is described by stream, field and reason."""
     _, text = told(messages, api_key=TOKEN)
 
     assert "exit code" in text or '"rejected": 4' in text
@@ -236,7 +236,7 @@ def test_failing_settings_stay_hidden(told, settings):
     ids=["check", "replay", "forget", "about"],
 )
 def test_failing_commands_stay_silent(told, sandbox, command, messages):
-    """Commands that fail do not tell either. The key is refused, and rejects of a canary wait in the data folder."""
+    """Failing commands show nothing, either. The key is refused, and rejects of a canary wait in the data folder."""
     told([SCHEMA, *BAD])
     sandbox.fault("insiderone", kind="status", status=401, body=QUOTING, times=None)
 
@@ -248,7 +248,7 @@ def test_failing_commands_stay_silent(told, sandbox, command, messages):
 
 @pytest.mark.req("IN-04")
 def test_stopped_run_does_not_tell(sandbox, tmp_path):
-    """Stopped while a request hangs, with a batch that waits: what is pending is told as a number."""
+    """Stopped while a request hangs, with a batch that waits: pending records are reported as a number."""
     sandbox.fault("insiderone", kind="hang", times=None)
     settings = target_settings(sandbox, tmp_path / "data", batch_size_rows=1, request_timeout_seconds=1, api_key=KEY)
     (tmp_path / "config.json").write_text(json.dumps(settings))

@@ -28,7 +28,7 @@ def test_every_point_is_struck():
 @pytest.mark.req("IN-61")
 @pytest.mark.parametrize("plan", PLANS, ids=lambda plan: plan.name)
 def test_disturbed_runs_end_undisturbed(begin, sandbox, recording, ideal_of, plan):
-    """Killed and disturbed runs come to the undisturbed end.
+    """Killed and disturbed runs end like undisturbed ones.
 
     5,250 records in over 50 requests: nothing lost, nothing stored or delivered twice, every STATE true.
     """
@@ -61,7 +61,7 @@ def test_kill_between_bisected_halves(begin, unstorable_recording, ideal_of, nth
 
 
 def test_requests_in_flight_repeat_bytes(begin, recording):
-    """What was under way goes again with the bytes it had.
+    """Requests in flight are sent again with the same bytes.
 
     A mapping that was changed in between makes other bytes, which Insider One would store beside the first ones.
     """

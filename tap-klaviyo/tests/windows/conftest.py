@@ -90,7 +90,7 @@ class Collection:
 
     @property
     def requests(self):
-        """How many pages were asked for."""
+        """How many pages were requested."""
         return len(self.firsts) + len(self.links)
 
     def first(self, start, end):
@@ -156,7 +156,7 @@ class Threads:
 
     @property
     def under_way(self):
-        """Tasks that were asked for and not yet taken."""
+        """Tasks that were submitted and not yet taken."""
         return len(self._queue) + len(self._running)
 
     @property

@@ -49,7 +49,7 @@ def test_failure_follows_earlier_records(collect, play, steps, size, durations, 
 
 
 def test_failed_window_stops_later_requests(collect, play):
-    """Failure behind the head asks for nothing behind it. What a failed run reads beyond its gap is read in vain."""
+    """A failed window stops requests after it. What a failed run reads beyond its gap is useless."""
     collection = collect(moments(EVEN), 5)
     collection.unavailable = list(collection.seconds)[60]
     played = read(play, collection, [0.2])
@@ -84,7 +84,7 @@ def test_self_linking_page_is_refused(collect, play, steps, size, durations, num
 
 @pytest.mark.parametrize("stays", [0, 1, 5], ids=["empty", "one record", "a whole page"])
 def test_repeating_pages_end(collect, play, stays):
-    """Pages that bring nothing new come to an end.
+    """Pages without new records come to an end.
 
     Each names another one as the next, so that no link comes twice; nothing of that ended the run.
     """
@@ -265,7 +265,7 @@ def most_around(seconds):
 
 @pytest.mark.parametrize("can_ask_for_less", [True, False])
 def test_refused_first_page_shrinks(collect, play, can_ask_for_less):
-    """First page that is refused is asked for again only if less may be asked.
+    """A refused first page is requested again only if less can be requested.
 
     Pages of a thousand may be refused, by each window that is under way; then they are smaller, or it is the end.
     """
