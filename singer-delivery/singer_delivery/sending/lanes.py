@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from singer_delivery.interruption import GRACE_SECONDS, Stopped
 from singer_delivery.sending.items import OWN_BYTES
 
@@ -59,6 +61,7 @@ class Batch:
     """Items of one request, in the order of the input."""
 
     group: Group
+    limits: Limits
     started: float = field(default_factory=time.monotonic)
     handed_at: float = 0.0
     first_record: int = 0
@@ -74,8 +77,7 @@ class Batch:
         return {item.source.person for item in self.items}
 
 
-@dataclass(slots=True)
-class Place:
+class Place(msgspec.Struct):
     """The lane of a person while *open_items* of theirs are unsettled; *newest*: the group of their last version."""
 
     lane: Lane
@@ -237,7 +239,6 @@ class Lanes:
     ) -> None:
         self.failure: Exception | None = None
         self._kinds = kinds
-        self._limits: dict[Group, Limits] = {}
         self._stopping = stopping
         self._wake = wake
         self._records = 0
@@ -279,29 +280,27 @@ class Lanes:
 
     def add(self, group: Group, item: Item) -> None:
         """Stage one item; blocks while all lanes are busy and a batch waits already, or while too much is staged."""
-        limits = self._limits.get(group) or self._limits.setdefault(
-            group, self._kinds[group.kind].limits(group.variant)
-        )
-        lane = self._lane_of(item.source.person, group)
-        size = item.size
-        lane.staged[item.source.stream] += 1
-        filling = lane.filling.get(group)
-        length = len(item.source.arrival.line)
+        source, size = item.source, item.size
+        lane = self._lane_of(source.person, group)
+        lane.staged[source.stream] += 1
+        length = len(source.arrival.line)
         held = length - LONGEST_SPELLING * size
-        if filling is not None and (
-            filling.size + size > limits.size - OWN_BYTES or filling.held + held > MOST_HELD_BYTES
+        batch = lane.filling.get(group)
+        if batch is not None and (
+            batch.size + size > batch.limits.size - OWN_BYTES or batch.held + held > MOST_HELD_BYTES
         ):
             self._send(lane, group)
         with lane.filling_lock:
             batch = lane.filling.get(group)
             if batch is None:
-                batch = lane.filling[group] = Batch(group, first_record=self._records)
+                limits = self._kinds[group.kind].limits(group.variant)
+                batch = lane.filling[group] = Batch(group, limits, first_record=self._records)
             batch.items.append(item)
             batch.size += size
             batch.held += held
             batch.memory += size + length
         self._staged_bytes += size + length
-        if len(batch.items) >= limits.rows:
+        if len(batch.items) >= batch.limits.rows:
             self._send(lane, group, is_full=True)
         elif self._staged_bytes - self._settled_bytes > MOST_BYTES:
             self.flush()
