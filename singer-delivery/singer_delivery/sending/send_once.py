@@ -39,7 +39,8 @@ class SendOnce(Delivery):
         ledger = self.shared.ledger
         keys = [event.key for item in items for event in item.events if event.key is not None]
         known = ledger.events.known(keys) if ledger else {}
-        packed = self._pack(kind, items, known)
+        is_all_new = not known and len(set(keys)) == len(keys)  # as nearly always
+        packed = all_events_of(items) if is_all_new else self._pack(kind, items, known)
         bundles = [part for bundle in packed for part in self._parts(kind, variant, bundle)]
         # Parts of a large record are stored and sent one by one, so that memory does not hold it several times.
         rounds = [bundles] if len(bundles) == len(packed) else [[bundle] for bundle in bundles]
@@ -220,6 +221,11 @@ class SendOnce(Delivery):
                 for item in items
             ]
         )
+
+
+def all_events_of(items: Sequence[EventItem]) -> list[Bundle]:
+    """All events of some items, as they are."""
+    return [Bundle(item, item.identifiers, item.events) for item in items if item.events]
 
 
 def keys_of(events: Sequence[EventLine]) -> list[bytes]:
