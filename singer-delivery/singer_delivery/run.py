@@ -391,6 +391,7 @@ class Run:
         self._sync()
         if self.settings.dry_run:
             return
+        self.consent_memory.note_progress()
         try:
             sys.stdout.write(encode(state).decode() + "\n")
             sys.stdout.flush()

@@ -11,8 +11,11 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from singer_delivery.memory import consent_memory
+from singer_delivery.memory.consent_memory import ConsentMemory
 from singer_delivery.memory.database import Database
 from singer_delivery.memory.ledger import Ledger
 from singer_delivery.memory.version_ledger import ReadProfile
@@ -164,6 +167,27 @@ def test_older_copy_is_recognised(load, sandbox, config, hours, before):
 
     assert sent_optins(sandbox) == [before == YES, None if hours else True, True]
     assert ("older copy" in first.logs) is bool(hours)
+
+
+@pytest.mark.req("CO-05")
+def test_long_run_is_no_older_copy(monkeypatch):
+    """A run that passes STATEs is noted again with them.
+
+    The bookmark of a run of hours was ahead of its start, and the next run took the data_dir for an older copy.
+    """
+    noted = []
+    ledger = SimpleNamespace(note_run=lambda key, at: noted.append((key, at)), remembers_since=lambda _key: "")
+    memory = ConsentMemory(ledger, lambda *parts: parts, Path(), withholds=True, destination="it")
+    now = iter([1_000.0, 1_000.0, 1_059.0, 1_061.0, 1_061.0])
+    monkeypatch.setattr(consent_memory.time, "monotonic", lambda: next(now))
+    memory.note_state({"bookmarks": {}}, {})
+
+    memory.begin("profiles", "profiles")
+    for _ in range(3):
+        memory.note_progress()
+
+    assert [key for key, _ in noted] == [("last run", "profiles")] * 3
+    assert [at for _, at in noted] == sorted(at for _, at in noted)
 
 
 @pytest.mark.req("CO-05")

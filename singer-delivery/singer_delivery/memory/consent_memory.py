@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +19,9 @@ if TYPE_CHECKING:
     from singer_delivery.memory.ledger import Ledger
 
 AHEAD = timedelta(minutes=15)
-"""How far a bookmark may be ahead of the start of the run that wrote it: the tap may have had to retry first."""
+"""How far a bookmark may be ahead of the last time noted in the run that wrote it: clocks differ."""
+
+NOTE_EVERY_SECONDS = 60
 
 
 class ConsentMemory:
@@ -41,6 +45,7 @@ class ConsentMemory:
         self._undecided: dict[str, str] = {}  # stream -> the tap's name for it
         self._resumed: dict[str, str] = {}  # stream -> its bookmark between its SCHEMA and its first record
         self._state: Any = None
+        self._noted_at = -math.inf
         self.is_replay = False
 
     def note_state(self, state: Any, read: Mapping[str, int]) -> None:
@@ -101,6 +106,14 @@ class ConsentMemory:
             log.info("stream %s: opt-ins before %s are withheld, see `optins_without_memory`", shown(stream), since)
         self._since[stream] = since
 
+    def note_progress(self) -> None:
+        """Note that the run goes on, once a minute at most: the STATE of a long run is ahead of its start."""
+        if self._ledger is None or time.monotonic() < self._noted_at + NOTE_EVERY_SECONDS:
+            return
+        self._noted_at = time.monotonic()
+        for stream in list(self._since):
+            self._ledger.note_run(self._digest("last run", stream), _now())
+
     def _is_older_copy(self, stream: str, resumed_at: str) -> bool:
         """Note this run, and tell whether the tap resumes from after the last run that the ledger knows."""
         last_run = self._ledger.note_run(self._digest("last run", stream), _now()) if self._ledger else None
@@ -114,7 +127,7 @@ def has_bookmark(state: Any, stream: str) -> bool:
 
 
 def bookmark_time(state: Any, stream: str) -> str:
-    """When the run that wrote the bookmark of a stream began at the latest (ISO 8601, UTC); `UNDATED` if unknown."""
+    """Until when the run that wrote the bookmark of a stream went on at least (ISO 8601, UTC); `UNDATED` if unknown."""
     bookmarks = state.get("bookmarks", state) if isinstance(state, dict) else None
     bookmark = bookmarks.get(stream) if isinstance(bookmarks, dict) else None
     value = bookmark.get("replication_key_value") if isinstance(bookmark, dict) else None
