@@ -50,7 +50,7 @@ class Missing(NamedTuple):
         return f"{where}; did you mean `{self.suggestion}`?" if self.suggestion else where
 
 
-class Watch:
+class SourceFinder:
     """Looks for the sources of some rows in records until each was seen; *bag* names the record's open object."""
 
     def __init__(self, rows: Sequence[Row], bag: str, declared: Iterable[str] = ()) -> None:

@@ -11,7 +11,7 @@ from singer_delivery.mapping.sightings import (
     ONE_OF,
     Missing,
     Row,
-    Watch,
+    SourceFinder,
     declared_names,
     slips_among,
     slips_in,
@@ -33,7 +33,7 @@ class ProfileSightings:
     """Looks for the sources of identifiers and attributes in one stream of profiles."""
 
     def __init__(self, settings: Settings, declared: Iterable[str]) -> None:
-        self._watch = Watch([*identifier_rows(settings), *attribute_rows(settings)], "properties", declared)
+        self._watch = SourceFinder([*identifier_rows(settings), *attribute_rows(settings)], "properties", declared)
         self._read = 0
 
     def look(self, record: Record) -> None:
@@ -56,14 +56,14 @@ class EventSightings:
         self.unmapped: Counter[str] = Counter()
         self._mapped = 0
         self._met: set[str] = set()
-        self._person = Watch(list(identifier_rows(settings)), "properties", {*people, "id"})
-        self._common = Watch(list(common_parameter_rows(settings)), "event_properties", declared)
-        self._routes: dict[str, list[tuple[Getter | None, Watch]]] = {}
+        self._person = SourceFinder(list(identifier_rows(settings)), "properties", {*people, "id"})
+        self._common = SourceFinder(list(common_parameter_rows(settings)), "event_properties", declared)
+        self._routes: dict[str, list[tuple[Getter | None, SourceFinder]]] = {}
         self._metric_paths: dict[str, str] = {}
         for place, mapping in enumerate(settings.event_mappings):
             rows = [row for of, row in event_rows(settings) if of == place]
             items = compile_source([mapping.for_each], "event_properties") if mapping.for_each else None
-            watch = Watch(rows, "event_properties", declared)
+            watch = SourceFinder(rows, "event_properties", declared)
             self._routes.setdefault(mapping.metric_name, []).append((items, watch))
             self._metric_paths.setdefault(mapping.metric_name, f"event_mappings[{place}].metric_name")
 
