@@ -853,7 +853,7 @@ def test_dry_run_replay_marks_nothing(command, load, sandbox):
 def test_unidentified_excludes_other_codes(command):
     """Replay refuses a code that the unidentified never have.
 
-    `--unidentified --code invalid_email` replayed 0, in green.
+    `--unidentified --code invalid_email` replayed 0 and succeeded.
     """
     code, told = command("replay", "--unidentified", "--code", "invalid_email")
 
