@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, NamedTuple
 
-import msgspec
-from klaviyo_http.documents import NULL, read_related_page
+from klaviyo_http.documents import NULL, decode_exactly, read_related_page
 from klaviyo_http.endpoints import METRICS
 from klaviyo_http.errors import MissingScopeError
 
@@ -83,14 +82,6 @@ class Metric(NamedTuple):
         return wanted in (self.name, self.id, self.qualified_name)
 
 
-class _Integration(msgspec.Struct):
-    name: str | None = None
-
-
-_read_name = msgspec.json.Decoder(str | None).decode
-_read_integration = msgspec.json.Decoder(_Integration | None).decode
-
-
 @dataclass(frozen=True, slots=True)
 class Resolution:
     """What the names in a setting mean in one account."""
@@ -142,10 +133,18 @@ def _letters(name: str) -> str:
 
 
 def metric_of(resource: RelatedResource | Included) -> Metric:
-    """Read a metric, as GET /api/metrics and ``include=metric`` have it. The OpenAPI document has its name nullable."""
-    name = _read_name(resource.attributes.get("name", NULL))
-    integration = _read_integration(resource.attributes.get("integration", NULL))
-    return Metric(resource.id, name or "", integration.name if integration else None)
+    """Read a metric, as GET /api/metrics and ``include=metric`` have it.
+
+    The OpenAPI document has its name nullable; a name that is no text counts as none, too.
+    """
+    name = decode_exactly(resource.attributes.get("name", NULL))
+    integration = decode_exactly(resource.attributes.get("integration", NULL))
+    integration_name = integration.get("name") if isinstance(integration, dict) else None
+    return Metric(
+        resource.id,
+        name if isinstance(name, str) else "",
+        integration_name if isinstance(integration_name, str) else None,
+    )
 
 
 class MetricDirectory:

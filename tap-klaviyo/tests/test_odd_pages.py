@@ -97,15 +97,19 @@ def test_unresolved_references_block_nobody(tap, account):
 
 
 @pytest.mark.req("C-26")
-def test_nameless_metric_blocks_nobody(tap, account):
+@pytest.mark.parametrize(
+    "odd", [{}, {"name": 5}, {"name": {}}, {"integration": "x"}, {"integration": {"name": []}}], ids=str
+)
+def test_nameless_metric_blocks_nobody(tap, account, odd):
     """A metric without a name blocks nobody.
 
-    Its name is nullable in the OpenAPI document; events have none then, and settings can still mean it by its id.
+    Its name is nullable in the OpenAPI document; events have none then, and settings can still mean it by its id. A
+    name that is no text, or an integration that is no object, ended the stream in every run.
     """
     events = page(account, "/api/events?include=metric,profile&sort=datetime")
     metrics = page(account, "/api/metrics")
     for metric in (*metrics["data"], *(one for one in events["included"] if one["type"] == "metric")):
-        metric["attributes"]["name"] = None
+        metric["attributes"] |= {"name": None} | odd
     account.fault("klaviyo", kind="status", status=200, body=json.dumps(metrics), path="/api/metrics")
     answer_with(account, "/api/events", events)
     outcome = tap(streams=["events"], event_metrics=[metrics["data"][0]["id"]])

@@ -168,7 +168,7 @@ def changed_profiles(changes: Mapping[str, Change], pages: Sequence[Fetched[Page
             key,
             change.at,
             found[key][1],
-            {**found[key][0], "changed_at": change.at, "changed_by": change.by},
+            {**found[key][0], "changed_at": change.at or None, "changed_by": change.by},
         )
         for key, change in changes.items()
         if key in found
