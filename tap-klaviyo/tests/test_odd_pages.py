@@ -118,6 +118,20 @@ def test_nameless_metric_blocks_nobody(tap, account, odd):
     assert [record["metric_name"] for record in outcome.records("events")] == [None] * 3
 
 
+def test_consent_event_without_time(tap, account):
+    """The person's change has no time then.
+
+    It was an empty text, which is no time: the target rejected the record, and with it an opt-out.
+    """
+    events = page(account, "/api/events?include=metric,profile&sort=datetime")
+    events["data"][0]["attributes"]["datetime"] = None
+    answer_with(account, "/api/events", events)
+    outcome = tap(streams=["subscription_changes"], subscription_metrics=["Placed Order"])
+
+    changed_at = {record["id"]: record["changed_at"] for record in outcome.records("subscription_changes")}
+    assert changed_at == {"P000": None, "P001": "2026-05-01T00:00:01Z", "P002": "2026-05-01T00:00:02Z"}
+
+
 @pytest.mark.parametrize("stream", ["profiles", "events"])
 def test_id_attribute_keeps_record_id(tap, account, stream):
     """Attribute named id does not rename its record.

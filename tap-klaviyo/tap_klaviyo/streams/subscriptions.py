@@ -42,7 +42,7 @@ class Change:
     """The consent events of one profile, as far as they have been gathered."""
 
     at: str
-    """The latest one's time, RFC 3339 UTC."""
+    """The latest one's time, RFC 3339 UTC; empty if none has any."""
     by: list[str] = field(default_factory=list)
     """Names of the metrics, in the order they occurred."""
 
