@@ -1,4 +1,4 @@
-"""What happens in the shop between the demo's two runs."""
+"""Changes in the shop between the demo's two runs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ADDRESS = re.compile(r"[^@\s]+@[a-z-]+\.[a-z]+")
 
 @dataclass(frozen=True)
 class Changes:
-    """The ids of what was changed, for the report to look for."""
+    """The ids of changed people and events, for the checks."""
 
     touched: Sequence[str]
     flipped: Sequence[str]
@@ -30,9 +30,9 @@ class Changes:
 
 
 def change_data(sandbox: Sandbox, at: datetime) -> Changes:
-    """Let, at the moment *at*, people change, new events and a late and a future-dated one come, consent be withdrawn.
+    """As of *at*, change people, withdraw consent, and add events, one late and one dated in the future.
 
-    The people are such as have an e-mail address, so that all of it should arrive in Insider One.
+    Only people with an email address, so that all of it should arrive in Insider One.
     """
     sandbox.clock(now=at.isoformat())
     people = [person["id"] for person in sandbox.klaviyo_profiles() if reachable(person)]
@@ -48,7 +48,7 @@ def change_data(sandbox: Sandbox, at: datetime) -> Changes:
 
 
 def reachable(person: dict[str, Any]) -> bool:
-    """Whether a Klaviyo profile has an address that anyone would take for one."""
+    """Whether a Klaviyo profile has a plausible email address."""
     return ADDRESS.fullmatch(person["attributes"]["email"] or "") is not None
 
 

@@ -1,6 +1,6 @@
-"""``make demo``: the three jobs on the sandbox, then changes, then the three jobs again, and what came of it.
+"""``make demo``: run the three jobs on the sandbox, change data, run them again, and check the results.
 
-DEMO_KEEP=1 leaves the sandbox running at the end, to look at its page, until a signal comes. Everything is kept in
+DEMO_KEEP=1 keeps the sandbox running at the end, to look at its page, until a signal. All files are kept in
 ``.demo``.
 """
 
@@ -34,10 +34,10 @@ console.width = max(console.width, 100)
 
 
 def main() -> int:
-    """Run the demo; the exit code is 1 where anything that it checks does not hold."""
+    """Run the demo; the exit code is 1 if a check fails."""
     heed_signals()
     if not is_installed():
-        console.print("Meltano or the plugins are not installed: run `make demo`, which does that first")
+        console.print("Meltano or the plugins are not installed: run `make demo`, which installs them")
         return 1
     began = time.monotonic()
     shutil.rmtree(FOLDER, ignore_errors=True)
@@ -56,7 +56,7 @@ def main() -> int:
 
 
 def heed_signals() -> None:
-    """End in good order at Ctrl-C and SIGTERM, also where they are ignored by inheritance, as in a shell's ``… &``."""
+    """Exit cleanly on Ctrl-C and SIGTERM, even if they are inherited as ignored, as in a shell's ``… &``."""
     for signum in STOPS:
         signal.signal(signum, lambda number, _: sys.exit(128 + number))
 
@@ -66,42 +66,42 @@ def run_twice(sandbox: Sandbox, project: MeltanoProject) -> tuple[Round, Round, 
     an_hour_ago = datetime.now(UTC) - timedelta(hours=1)
     counts = seed(sandbox, an_hour_ago)
     tell(1, f"Sandbox with {counts['profiles']:,} profiles and {counts['events']:,} events, some of them hostile.")
-    tell(2, "First run: `meltano run` of the three jobs at the same moment ...")
+    tell(2, "First run: `meltano run` of the three jobs at the same time ...")
     first = run_round(sandbox, project)
     changes = change_data(sandbox, at=an_hour_ago + timedelta(minutes=30))
     tell(3, f"{len(changes.touched)} people changed, {len(changes.flipped)} withdrew consent,")
     console.print(
-        f"   {len(changes.new_events)} orders came in, one {LATE_BY.days} days late, one dated in the future."
+        f"   {len(changes.new_events)} orders were placed, one {LATE_BY.days} days late, one dated in the future."
     )
-    tell(4, "Second run, at the same moment again ...\n")
+    tell(4, "Second run, again at the same time ...\n")
     return first, run_round(sandbox, project), changes
 
 
 def tell(step: int, words: str) -> None:
-    """Say what comes next."""
+    """Announce the next step."""
     console.print(f"[bold]{step}.[/] {words}")
 
 
 def seed(sandbox: Sandbox, at: datetime) -> dict[str, int]:
-    """Fill Klaviyo with data that ends at the moment *at*."""
+    """Fill Klaviyo with data that ends at *at*."""
     sandbox.clock(now=at.isoformat())
     return sandbox.seed(PROFILES, EVENTS, seed=1, hostile=True)
 
 
 def run_round(sandbox: Sandbox, project: MeltanoProject) -> Round:
-    """Run the three jobs at the same moment, and take what the journals noted meanwhile."""
+    """Run the three jobs at the same time, and collect the requests in the journals."""
     sandbox.clear_journal()
     jobs = project.run_at_once(JOBS)
     return Round(jobs, sandbox.journal("klaviyo"), sandbox.journal("insiderone"))
 
 
 def checks_of_both(sandbox: Sandbox, first: Round, second: Round, changes: Changes) -> Iterator[Check]:
-    """Hold what Insider One has in the end against what was sent, and against what happened in the shop."""
+    """Compare what Insider One holds in the end with what was sent, and with the changes in the shop."""
     earlier, later = count_keys(sent_events(first.insiderone)), count_keys(sent_events(second.insiderone))
     held = count_keys(event for user in sandbox.users() for event in user["events"])
     yield Check(
-        f"Insider One holds {held.total():,} events, each once: all that were sent",
-        [] if held == earlier + later else ["what it holds is not what was sent"],
+        f"Insider One holds {held.total():,} events: all that were sent, each once",
+        [] if held == earlier + later else ["it differs from what was sent"],
     )
     yield Check(
         "run 2 re-read seven days of events and sent none of them again",
@@ -113,7 +113,7 @@ def checks_of_both(sandbox: Sandbox, first: Round, second: Round, changes: Chang
         [event_id for event_id in changes.new_events if event_id not in arrived],
     )
     yield Check(
-        f"the order that came {LATE_BY.days} days late arrived",
+        f"the order {LATE_BY.days} days late arrived",
         [] if changes.late_event in arrived else [changes.late_event],
     )
     yield Check(
@@ -132,15 +132,15 @@ def checks_of_both(sandbox: Sandbox, first: Round, second: Round, changes: Chang
 
 
 def profiles(round_: Round) -> Iterator[Mapping[str, Any]]:
-    """The users that were sent with attributes, not with events."""
+    """The users sent with attributes, not with events."""
     return (user for user in sent_users(round_.insiderone) if "attributes" in user)
 
 
 def wait_for_person(sandbox: Sandbox) -> None:
-    """Keep the sandbox until a signal: input may be at its end, and reading a terminal stops a background job."""
+    """Keep the sandbox until a signal: input may have ended, and reading from a terminal stops a background job."""
     signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
-    console.print(f"The sandbox still runs: look at {sandbox.control_url}/")
-    console.print(f"Ctrl-C ends it, or from elsewhere: kill {os.getpid()}")
+    console.print(f"The sandbox is still running: {sandbox.control_url}/")
+    console.print(f"To stop it: Ctrl-C, or from another shell: kill {os.getpid()}")
     signal.sigwait(STOPS)
     console.print("Stopped.")
 

@@ -1,4 +1,4 @@
-"""The demo's figures: read from the runs' own summaries and the sandbox's journals, and held against each other."""
+"""The demo's figures, from the runs' summaries and the sandbox's journals, and the checks that compare them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STREAMS = {
     "events-sync": "events",
     "subscriptions-sync": "subscription_changes",
 }
-"""Job -> the stream that it moves."""
+"""Job -> its stream."""
 
 Entry = dict[str, Any]
 """One request in a sandbox journal."""
@@ -26,7 +26,7 @@ Entry = dict[str, Any]
 
 @dataclass(frozen=True)
 class Check:
-    """One statement about the runs, and what speaks against it."""
+    """One statement about the runs, and what contradicts it."""
 
     statement: str
     objections: Sequence[str] = ()
@@ -34,7 +34,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Round:
-    """The three jobs of one round, and the requests that the two APIs saw during it."""
+    """The three jobs of one round, and the requests that the two APIs received."""
 
     jobs: Sequence[FinishedJob]
     klaviyo: Sequence[Entry]
@@ -42,19 +42,19 @@ class Round:
 
 
 def stream_figures(job: FinishedJob) -> dict[str, Any]:
-    """What the target counted for the job's stream; zeros where no record came."""
+    """The target's counts for the job's stream; zeros if it had no record."""
     figures: dict[str, Any] = job.run_summary.get("streams", {}).get(STREAMS[job.job], {})
     return dict.fromkeys(("read", *OUTCOMES, "pending"), 0) | {"reasons": {}} | figures
 
 
 def reasons(job: FinishedJob) -> Iterator[str]:
-    """Why records did not go out, one line an outcome: ``filtered: no_identifier 20``."""
+    """Why records were not sent, one line per outcome: ``filtered: no_identifier 20``."""
     for outcome, counts in stream_figures(job)["reasons"].items():
         yield f"{outcome}: " + ", ".join(f"{reason} {count:,}" for reason, count in counts.items())
 
 
 def checks_of(number: int, jobs: Round) -> Iterator[Check]:
-    """Hold one round's figures against each other."""
+    """Compare the figures of one round with each other."""
     codes = [f"{job.job} ended with {job.exit_code}" for job in jobs.jobs if job.exit_code]
     yield Check(f"run {number}: all three jobs ended with exit code 0", codes)
     yield Check(
@@ -68,35 +68,35 @@ def checks_of(number: int, jobs: Round) -> Iterator[Check]:
     asked = sum(job.tap_summary.get("requests", 0) for job in jobs.jobs)
     seen = len(jobs.klaviyo)
     yield Check(
-        f"run {number}: Klaviyo's journal holds {seen} requests, as many as the taps count",
-        [] if asked == seen else [f"the taps count {asked}"],
+        f"run {number}: Klaviyo's journal holds {seen} requests, as many as the taps counted",
+        [] if asked == seen else [f"the taps counted {asked}"],
     )
     writes = {entry["method"] for entry in jobs.klaviyo} - {"GET"}
     yield Check(f"run {number}: nothing was written to Klaviyo", sorted(writes))
 
 
 def is_balanced(job: FinishedJob) -> bool:
-    """Whether the outcomes add up to what was read, and nothing is unsettled."""
+    """Whether the outcomes add up to the records read, and none is unsettled."""
     figures = stream_figures(job)
     settled = sum(figures[outcome] for outcome in OUTCOMES)
     return bool(job.run_summary) and figures["read"] == settled and not figures["pending"]
 
 
 def sent_users(entries: Iterable[Entry]) -> Iterator[Mapping[str, Any]]:
-    """The users of all accepted upserts, as they were sent."""
+    """The users of all accepted upserts, as sent."""
     for entry in entries:
         if entry["status"] == 200:
             yield from entry["body"]["users"]
 
 
 def sent_events(entries: Iterable[Entry]) -> Iterator[Mapping[str, Any]]:
-    """The events of all accepted upserts, as they were sent."""
+    """The events of all accepted upserts, as sent."""
     for user in sent_users(entries):
         yield from user.get("events", ())
 
 
 def event_key(event: Mapping[str, Any]) -> tuple[str, str, int | None]:
-    """What tells one event from another: Klaviyo's event id, the event type, the order line."""
+    """Identity of an event: Klaviyo's event id, the event type, the order line."""
     custom = event["event_params"]["custom"]
     return custom["klaviyo_event_id"], event["event_name"], custom.get("line")
 

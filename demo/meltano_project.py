@@ -1,4 +1,4 @@
-"""A private copy of the Meltano project: own state, own data, and the plugins that are installed already."""
+"""A private copy of the Meltano project: own state and data, with the plugins already installed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 JOBS = ("profiles-sync", "events-sync", "subscriptions-sync")
 PACKAGES = ("klaviyo-http", "singer-delivery", "tap-klaviyo", "target-insiderone")
 INSTALLED = {"extractors": "tap-klaviyo", "loaders": "target-insiderone"}
-"""Folders of ``.meltano`` that hold the plugins' environments, and nothing of a run -> the plugin there."""
+"""Folder of ``.meltano`` with only a plugin's environment, nothing of a run -> the plugin."""
 
 FOREIGN = re.compile(r"TAP_KLAVIYO_|TARGET_INSIDERONE_|MELTANO_")
 """Variables of a real pipeline, which must not reach the copy."""
@@ -35,7 +35,7 @@ _SUMMARY = re.compile(r" (run summary|summary): (\{.*\})$", re.MULTILINE)
 
 @dataclass(frozen=True)
 class FinishedJob:
-    """One run of a job, with what tap and target said of it."""
+    """One run of a job, with the summaries of tap and target."""
 
     job: str
     exit_code: int
@@ -44,12 +44,12 @@ class FinishedJob:
 
     @property
     def tap_summary(self) -> dict[str, Any]:
-        """The tap's figures; empty where it ended before there were any."""
+        """The tap's figures; empty if it ended before its summary."""
         return self._summary("summary")
 
     @property
     def run_summary(self) -> dict[str, Any]:
-        """The target's figures; empty where it ended before there were any."""
+        """The target's figures; empty if it ended before its summary."""
         return self._summary("run summary")
 
     def _summary(self, kind: str) -> dict[str, Any]:
@@ -58,15 +58,15 @@ class FinishedJob:
 
 
 class MeltanoProject:
-    """``meltano.yml`` in a folder of its own, beside links to the packages and to their installed environments.
+    """``meltano.yml`` in its own folder, with links to the packages and their installed environments.
 
-    Neither ``.env`` nor the state, the data or the variables of a real pipeline reach it.
+    It does not see ``.env``, or the state, data and variables of a real pipeline.
     """
 
     def __init__(self, folder: Path, variables: Mapping[str, str], database: Path | None = None) -> None:
-        """Lay out *folder*; *variables* are the settings of the plugins, by the names that Meltano gives them.
+        """Fill *folder*; *variables* are the settings of the plugins, under Meltano's names.
 
-        *database* is an empty system database of Meltano's to copy; without one, a command of its own makes it.
+        *database*: an empty system database of Meltano to copy; if None, a Meltano command creates it.
         """
         self.folder = folder
         self.logs = folder / "logs"
@@ -83,7 +83,7 @@ class MeltanoProject:
         if database:
             shutil.copy(database, self.database)
         else:
-            self.meltano("state", "list")  # creates the system database, over which the first three runs would stumble
+            self.meltano("state", "list")  # creates the system database; three first runs at once would fail
 
     @property
     def database(self) -> Path:
@@ -91,7 +91,7 @@ class MeltanoProject:
         return self.folder / ".meltano/meltano.db"
 
     def states(self) -> dict[str, str]:
-        """State id -> what Meltano keeps under it, as text; read without starting Meltano once more."""
+        """State id -> Meltano's state, as text; read without starting Meltano."""
         with closing(sqlite3.connect(self.database)) as database:
             rows = database.execute("SELECT state_id, completed_state, partial_state FROM state").fetchall()
         return {name: f"{completed} {partial}" for name, completed, partial in rows}
@@ -109,7 +109,7 @@ class MeltanoProject:
         )
 
     def run_at_once(self, jobs: Iterable[str]) -> list[FinishedJob]:
-        """Start all *jobs* at the same moment and wait for the last of them."""
+        """Start all *jobs* at the same time and wait for the last one."""
         began = time.monotonic()
         running = [(job, *self._start(job)) for job in jobs]
         finished = []
@@ -141,12 +141,12 @@ class MeltanoProject:
 
 
 def unguarded(project_file: str) -> str:
-    """``meltano.yml`` without the variables of the environment ``sandbox``, which outrank those of the shell."""
+    """``meltano.yml`` without the variables of the environment ``sandbox``, which take precedence over the shell."""
     return re.sub(r"(- name: sandbox\n)  env:\n(?:    .*\n)+", r"\1", project_file, count=1)
 
 
 def meltano_command() -> str:
-    """The Meltano that is installed beside this Python."""
+    """The Meltano installed next to this Python."""
     return str(Path(sys.executable).with_name("meltano"))
 
 
@@ -157,7 +157,7 @@ def is_installed() -> bool:
 
 
 def variables_for(klaviyo_url: str, insiderone_url: str, data_dir: Path) -> dict[str, str]:
-    """What turns the project's environment ``sandbox`` to a sandbox on ports of its own."""
+    """Variables that point the project's environment ``sandbox`` to a sandbox on its own ports."""
     return {
         "TAP_KLAVIYO_API_URL": klaviyo_url,
         "TARGET_INSIDERONE_API_URL": insiderone_url,

@@ -1,4 +1,4 @@
-"""The demo's tables for a person at a terminal."""
+"""The demo's tables, for a terminal."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 SHOWN_OBJECTIONS = 3
 FLOWS = {"profiles-sync": "profiles", "events-sync": "events", "subscriptions-sync": "subscriptions"}
-"""Job -> what its row is called."""
+"""Job -> label of its row."""
 
 
 def print_rounds(console: Console, rounds: Sequence[Round]) -> None:
-    """One row a flow and run, with the reasons below."""
+    """One row per flow and run; the reasons below the table."""
     table = Table(
-        title="What became of every record",
+        title="Outcomes of all records",
         title_justify="left",
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
@@ -57,7 +57,7 @@ def _row(job: FinishedJob) -> list[str]:
 
 
 def print_increment(console: Console, second: Round) -> None:
-    """What the second run sent, by kind."""
+    """The number of users and events that the second run sent, by kind."""
     users = list(sent_users(second.insiderone))
     profiles = sum("attributes" in user for user in users)
     types = Counter(event["event_name"] for event in sent_events(second.insiderone))
@@ -66,12 +66,12 @@ def print_increment(console: Console, second: Round) -> None:
 
 
 def print_checks(console: Console, checks: Sequence[Check]) -> None:
-    """What held, and what did not, with the first objections."""
-    table = Table(title="Checked", title_justify="left", show_header=False, box=None)
+    """The checks that passed and failed, with the first objections."""
+    table = Table(title="Checks", title_justify="left", show_header=False, box=None)
     for check in checks:
         if check.objections:
             shown = ", ".join(check.objections[:SHOWN_OBJECTIONS])
-            table.add_row("[red]NOT SO[/]", f"{check.statement} ({len(check.objections)}: {shown})")
+            table.add_row("[red]FAILED[/]", f"{check.statement} ({len(check.objections)}: {shown})")
         else:
             table.add_row("[green]ok[/]", check.statement)
     console.print(table)
@@ -79,12 +79,12 @@ def print_checks(console: Console, checks: Sequence[Check]) -> None:
 
 
 def print_places(console: Console, data_dir: Path, logs: Path) -> None:
-    """Where to look further."""
+    """Where to find details."""
     folder = (data_dir / "klaviyo").relative_to(ROOT)
     places = Table(title="Where to look", title_justify="left", show_header=False, box=None)
     places.add_row("rejected records", str(folder / "rejects.jsonl"))
     places.add_row("run summaries", str(folder / "summary-*.json"))
     places.add_row("logs of the six runs", str(logs.relative_to(ROOT)))
-    places.add_row("the people in Insider One", "DEMO_KEEP=1 make demo, and the page that it names at the end")
+    places.add_row("the people in Insider One", "DEMO_KEEP=1 make demo, then the page printed at the end")
     console.print(places)
     console.print()

@@ -24,11 +24,11 @@ class Origin(NamedTuple):
     host: str
     port: int
     prefix: str = ""
-    """What a gateway puts before every path (``/klaviyo``); nearly always nothing."""
+    """Prefix that a gateway puts before every path (``/klaviyo``); nearly always empty."""
 
     @property
     def url(self) -> str:
-        """What stands before a path."""
+        """The part before the path."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         port = "" if self.port == _PORTS[self.scheme] else f":{self.port}"
         return f"{self.scheme}://{host}{port}{self.prefix}"

@@ -73,7 +73,7 @@ class RelatedResource(msgspec.Struct, gc=False):
 
 
 class AttributionRelationships(msgspec.Struct, rename="kebab", gc=False):
-    """What an attribution links an event to: ``AttributionResponseObjectResource`` of the OpenAPI document."""
+    """The links of an event's attribution: ``AttributionResponseObjectResource`` of the OpenAPI document."""
 
     event: ToOne | None = None
     attributed_event: ToOne | None = None
@@ -124,7 +124,7 @@ class Page(msgspec.Struct, gc=False):
     data: list[Profile]
     links: Links
     odd: tuple[Odd, ...] = msgspec.field(default=(), name="-odd-resources")
-    """What had to be left out; never in a body."""
+    """The resources left out; never in a body."""
 
 
 class RelatedPage(msgspec.Struct, gc=False):

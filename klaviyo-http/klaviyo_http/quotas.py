@@ -59,7 +59,7 @@ class Interval:
 
 
 class Bucket:
-    """All intervals of one quota, of which we use *percent*, and the pause after a 429."""
+    """All intervals of one quota, of which *percent* is used, and the pause after a 429."""
 
     def __init__(self, quota: Quota, percent: int) -> None:
         self._percent = percent

@@ -2,7 +2,7 @@
 
 A bookmark says "everything before this has been read", so a clock that is ahead loses records. An answer that failed
 may come from a machine between here and Klaviyo, and its ``Date`` counts for nothing. The ``Date`` of a good answer may
-be `TOLERANCE` ahead of the own clock at most, and no more than the next run reads again.
+be at most `TOLERANCE` ahead of the local clock, and never beyond what the next run reads again.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the client makes of answers that are no documents."""
+"""How the client handles responses that are not documents."""
 
 from __future__ import annotations
 

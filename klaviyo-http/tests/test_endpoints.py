@@ -97,7 +97,7 @@ def test_parameter_quota_is_always_stated(operations: dict[str, dict[str, Any]])
 def test_bucket_is_the_path_pattern(paths: dict[str, Any]) -> None:
     """Bucket of every documented path is its pattern.
 
-    Ids always stand in the third place, so that a path alone tells its quota.
+    Ids are always the third segment, so that the path alone determines the quota.
     """
     patterns = {re.sub(r"\{[^}]+\}", "{id}", path.rstrip("/")) for path in paths if path.startswith("/api/")}
 

@@ -53,7 +53,7 @@ def offset_of(moment: datetime, form: str) -> str:
 def test_spellings_become_rfc3339_utc(moment, separator, fraction, form, in_utc):
     """Every spelling becomes RFC 3339 UTC of the same moment.
 
-    Blank or ``t`` for the T, any offset or none, ``z``, and a fraction of any length, of which no digit is lost.
+    Space or ``t`` for the T, any offset or none, ``z``, and a fraction of any length, without losing a digit.
     """
     moment = moment.astimezone(UTC) if in_utc else moment
     text = rfc3339(f"{moment:%Y-%m-%d}{separator}{moment:%H:%M:%S}{fraction}{offset_of(moment, form)}")
@@ -125,7 +125,7 @@ NO_MOMENTS = [
 
 @pytest.mark.parametrize("text", NO_MOMENTS)
 def test_non_times_stay_unchanged(text):
-    """What is no moment stays as it is.
+    """Values that are not times stay unchanged.
 
     A value that the API may send one day is passed on rather than lost, however near it comes to a date.
     """
@@ -190,7 +190,7 @@ metadata = st.dictionaries(st.sampled_from(["timestamp", "metadata", "é"]), ope
 def test_subscription_metadata_stays_unchanged(first, second, separators, ascii_only):
     """Open metadata of subscriptions is left alone.
 
-    Klaviyo declares no date in it; the times beside it, before and after, are spelt anew.
+    Klaviyo declares no date in it; the times before and after it are normalised.
     """
     sent = {
         "email": {

@@ -50,7 +50,7 @@ def send(limiter, clock, names=(PROFILES,), journey=0.0):
 def test_no_interval_exceeds_its_quota(percent, phase):
     """No interval ever holds more than its quota.
 
-    Nobody tells where the API's windows begin, so no second and no minute may exceed, wherever it begins.
+    It is unknown when the API's windows begin, so no second and no minute may exceed the quota, whenever it begins.
     """
     clock = Clock(1000 + phase / 1000)
     limiter = Limiter(percent, 900, clock)

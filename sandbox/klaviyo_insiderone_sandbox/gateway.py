@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 CHALLENGE = (
     "<!DOCTYPE html><html><head><title>Just a moment...</title></head><body>Checking your browser.</body></html>"
 )
-"""What the edge in front of the API says instead of the API."""
+"""Responses of the edge in front of the API."""
 DRIP_SECONDS = 0.02
 """From one byte of a dripping answer to the next."""
 

@@ -96,7 +96,7 @@ def ordeal(toybox, api, job_file, tmp_path):
 def test_lost_job_fails_run(ordeal, ideal, toybox):
     """Job that is lost fails the run and its rows go again.
 
-    What became of them is open, so the next run sends the same bytes and counts them uncertain.
+    Their outcome is unknown, so the next run sends the same bytes and counts them uncertain.
     """
     toybox.forgotten.add("1")
 

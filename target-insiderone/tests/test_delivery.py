@@ -115,7 +115,7 @@ def test_refused_users_become_rejects(load, sandbox, config):
 def test_mismatched_answer_fails_run(load, sandbox, data):
     """An answer that does not add up fails the run.
 
-    What became of the rows is unknown then, and unknown must not pass as success.
+    The outcome of the rows is unknown then, and must not count as success.
     """
     sandbox.fault("insiderone", kind="status", status=200, body=json.dumps({"data": data}))
 

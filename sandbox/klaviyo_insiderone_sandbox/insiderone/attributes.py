@@ -62,7 +62,7 @@ DEFAULTS: Mapping[str, Callable[[bytes], bool]] = {
 """Default attribute -> the check that its value must pass to be reflected."""
 
 SCALAR = b'"-0123456789tf'
-"""What a JSON string, number or boolean can begin with."""
+"""First characters of a JSON string, number or boolean."""
 
 _custom = msgspec.json.Decoder(dict[str, msgspec.Raw])
 

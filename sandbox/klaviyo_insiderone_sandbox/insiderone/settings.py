@@ -29,7 +29,7 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, dict=Tru
     events: tuple[str, ...] | None = None
     """Defined custom events; null = all are taken as defined."""
     unresolved: Literal["silent", "refuse"] = "silent"
-    """What happens to a user of whom no identifier finds anybody: accepted and forgotten, or refused."""
+    """What happens to a user whose identifiers match nobody: accepted and forgotten, or refused."""
     custom_event_retention_days: int = 90
     unknown_partner_status: Literal[400, 403] = 400
     retry_after: bool = False

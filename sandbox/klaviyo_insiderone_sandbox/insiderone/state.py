@@ -116,7 +116,7 @@ class Users:
         self._by_identifier: dict[tuple[str, str], StoredUser] = {}
         self.refusals: deque[Refusal] = deque(maxlen=MAX_REFUSALS)
         self.unplaced: deque[Drop] = deque(maxlen=MAX_REFUSALS)
-        """What was accepted and belongs to nobody."""
+        """Accepted data that belongs to nobody."""
         self.requests = 0
         self._made = 0
 

@@ -65,7 +65,7 @@ _parameters = msgspec.json.Decoder(dict[str, msgspec.Raw] | None)
 
 
 class IdentifierRule(NamedTuple):
-    """What a default identifier must be, and what is said of one that is not."""
+    """The check of a default identifier, and the message if it fails."""
 
     matches: Callable[[str], object]
     key: str

@@ -1,4 +1,4 @@
-"""What a read endpoint permits: scopes, quota, page sizes, sort keys, filters, includes, fields.
+"""The parameters that a read endpoint permits: scopes, quota, page sizes, sort keys, filters, includes, fields.
 
 Declarations follow the vendor's OpenAPI document, revision 2026-07-15.
 """

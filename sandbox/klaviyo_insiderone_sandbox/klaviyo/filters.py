@@ -39,7 +39,7 @@ COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
 
 
 class Kind(Enum):
-    """What a field is compared with."""
+    """The value that a field is compared with."""
 
     TEXT = "string"
     TIME = "datetime"

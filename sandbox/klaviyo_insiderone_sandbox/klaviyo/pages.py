@@ -35,7 +35,7 @@ class Route(NamedTuple):
     endpoint: Endpoint
     read: Read
     kind: ResourceType | None = None
-    """What it serves; None = no simple resources."""
+    """The resources that it serves; None = no simple resources."""
 
 
 def page(rows: Iterable[str], included: Iterable[str] | None, request: Request, cursor: str | None) -> bytes:

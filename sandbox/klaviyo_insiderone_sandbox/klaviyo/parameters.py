@@ -20,7 +20,7 @@ SIZE = "page[size]"
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """What a read asks for."""
+    """The parameters of a read."""
 
     pairs: tuple[tuple[str, str], ...]
     """All parameters as sent, without the cursor."""

@@ -28,7 +28,7 @@ Includes = Mapping[str, ResourceType]
 
 
 class Offer(TypedDict, total=False):
-    """What clients may ask of a read; nothing by default."""
+    """The parameters that clients may use in a read; none by default."""
 
     page: tuple[int, int | None]
     """As in `Endpoint.page`."""

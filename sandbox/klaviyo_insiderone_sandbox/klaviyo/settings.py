@@ -19,7 +19,7 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True):
     """Settings of the Klaviyo account."""
 
     cursor: Literal["keyset", "anchor"] = "keyset"
-    """What a cursor of profiles holds: the sort key of the last row, or its id."""
+    """The content of a cursor of profiles: the sort key of the last row, or its id."""
     spelling: Literal["usual", "blank", "fraction", "offset"] = "usual"
     """How profiles and events spell their own times in reads."""
     precision: Literal["second", "microsecond"] = "second"

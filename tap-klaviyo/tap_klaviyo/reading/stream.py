@@ -79,7 +79,7 @@ class Run:
     bookmark: Bookmark
     budget: PageBudget
     tally: dict[str, int]
-    """What became of what was read, of all parts: emitted, repeats, pages, and what a stream adds."""
+    """Counts of all parts: emitted, repeats, pages, and those that a stream adds."""
     fetcher: Fetcher
     context: Context | None = None
     """The parent whose part of the stream is read, if it is read parent by parent: ``{"list_id": "Y6nRLr"}``."""
