@@ -48,7 +48,7 @@ def test_imbalance_is_noticed(job):
     [
         ([finished(code=1)], 2, "events-sync ended with 1"),
         ([finished(emitted=4)], 2, "events-sync"),
-        ([finished()], 3, "the taps count 2"),
+        ([finished()], 3, "the taps counted 2"),
     ],
     ids=["failed", "lost between tap and target", "uncounted request"],
 )

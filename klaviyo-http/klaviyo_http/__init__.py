@@ -1,3 +1,3 @@
-"""Klaviyo's API over HTTP, for the tap and for whoever writes into Klaviyo."""
+"""A client for Klaviyo's API, for reading and writing."""
 
 __version__ = "0.1.0"

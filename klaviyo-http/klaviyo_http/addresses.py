@@ -14,7 +14,7 @@ _PORTS = {"http": 80, "https": 443}
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
 _PREFIX = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*/?")
 _CLEAN = re.compile(r"[\x21-\x5b\x5d-\x7e]+")
-"""Printable ASCII without spaces and backslashes, which programs read in several ways."""
+"""Printable ASCII without spaces and backslashes, which programs interpret differently."""
 
 
 class Origin(NamedTuple):
@@ -39,7 +39,7 @@ class Origin(NamedTuple):
 
 
 def origin_of(address: str) -> Origin:
-    """Parse an address strictly: one that programs could read in two ways is refused.
+    """Parse an address strictly; an ambiguous one is refused.
 
     Raises:
         ValueError: Not an http(s) address of a host; the message says why, without showing the address.
@@ -102,7 +102,7 @@ def target_of(link: str, origin: Origin) -> tuple[str, str]:
     taken from it, so that the key is still sent to *origin*.
 
     Raises:
-        ForeignLinkError: It leads elsewhere, or could be read so.
+        ForeignLinkError: It leads elsewhere, or is ambiguous.
     """
     try:
         belongs = link.startswith("/") and not link.startswith("//") and bool(_CLEAN.fullmatch(link))

@@ -81,7 +81,7 @@ _read_errors = msgspec.json.Decoder(_Errors).decode
 
 
 def _blame(body: bytes) -> tuple[str, str | None] | None:
-    """Return code and parameter of the first error of a JSON:API body; None if it is none. Details may hold values."""
+    """Return code and parameter of a JSON:API body's first error; None for another body. Details may hold values."""
     try:
         errors = _read_errors(body).errors
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -93,7 +93,7 @@ def _blame(body: bytes) -> tuple[str, str | None] | None:
 
 
 def _word(text: str | None) -> str | None:
-    """Return a technical word; anything longer or stranger might be a value, or the key."""
+    """Return a technical word; anything longer or unusual might be a value, or the key."""
     return text if text and re.fullmatch(r"(?!.*pk_)[a-z_\[\].-]{1,60}", text, re.ASCII | re.IGNORECASE) else None
 
 
@@ -120,7 +120,7 @@ def _seconds(headers: Mapping[str, str]) -> float:
 
 
 def date_of(headers: Mapping[str, str]) -> datetime | None:
-    """Read the ``Date`` of an answer; None if it has none, or one with which a clock could leave the calendar."""
+    """Read the ``Date`` of an answer; None if there is none, or an implausible one."""
     date = http_date(headers.get("Date"))
     return date if date and date.year in CLOCK_YEARS else None
 

@@ -39,12 +39,12 @@ Parameters = Mapping[str, str | int | None]
 
 logger = logging.getLogger(__name__)
 
-SERVER_CLOCK_MARGIN = timedelta(seconds=5)  # a filter a moment before the server's now can count as future: 400
+SERVER_CLOCK_MARGIN = timedelta(seconds=5)  # a filter just before the server's present may count as future: 400
 MOST_ANSWER_BYTES = 128_000_000
 """Decompressed: several times a page of the largest events, and less than a machine's memory."""
 
 MOST_PAGES = 200
-"""Of a collection that is read page by page without emitting: metrics, or a hundred profiles."""
+"""Limit for small collections, read as a whole: metrics, or a hundred profiles."""
 
 LONGEST_BACKOFF = 60.0  # seconds
 ODD_PAGE_ATTEMPTS = 3
@@ -55,7 +55,7 @@ _random = random.SystemRandom()
 
 
 class Linked(Protocol):
-    """A page, which names the one that follows."""
+    """A page with a link to the next one."""
 
     @property
     def links(self) -> Links:
@@ -81,11 +81,11 @@ class Packed(Generic[Document]):
     """An answer whose body is kept encoded, which takes less memory."""
 
     unpack: Callable[[], Document] = field(repr=False)
-    """Decodes the body, which has succeeded once already."""
+    """Decodes the body; it has succeeded before."""
     at: datetime
     """When the request was sent, by the server's clock; the answer may miss later changes."""
     seconds: float
-    """From the request to the end of its answer; waits for the quota and failed attempts are not in it."""
+    """From the request to the end of its answer, without waits for the quota and failed attempts."""
     size: int
     """Bytes of the decompressed body."""
 
@@ -114,7 +114,7 @@ class OddAnswerError(TransientError):
 
 
 class KlaviyoClient:
-    """Reads documents; any number of threads may ask at once."""
+    """Reads documents; thread-safe."""
 
     def __init__(self, settings: ClientSettings) -> None:
         self._settings = settings
@@ -130,11 +130,11 @@ class KlaviyoClient:
 
     @property
     def requests(self) -> int:
-        """Requests sent so far, every attempt counted."""
+        """Requests sent so far, including retries."""
         return self._requests
 
     def abandon(self) -> None:
-        """Abandon the requests of other threads: none is sent from now on, and their waits end at once.
+        """Abandon the requests of other threads: none is sent any more, and their waits end immediately.
 
         These threads get a `RequestAbandonedError`, unless their answer is already arriving. Later requests are not
         affected.
@@ -213,7 +213,7 @@ class KlaviyoClient:
             self._permits.pause(ticket, wait)
 
     def _failed(self, path: str, ticket: Ticket, error: TransientError, attempt: int) -> float:
-        """Return the seconds to wait before the request lines up for its next attempt; a 429 has everybody wait there.
+        """Return the seconds to wait before the request queues for its next attempt; after a 429 all requests wait.
 
         Raises:
             StreamError: There will be none.
@@ -261,7 +261,7 @@ class KlaviyoClient:
         self._permits.answered(ticket)
         date = date_of(response.headers)
         self._last_date = date or self._last_date
-        if response.status == 200:  # what failed may come from a machine between here and Klaviyo
+        if response.status == 200:  # an error answer may come from a machine between here and Klaviyo
             self._clock.note(date, sent, arrived)
         failure = None if response.status == 200 else failure_of(path, response.status, response.headers, body)
         if not isinstance(failure, TransientError):
@@ -325,7 +325,7 @@ def _connection_pool(settings: ClientSettings) -> urllib3.PoolManager:
             "Accept-Encoding": "gzip",
         },
         timeout=urllib3.Timeout(settings.request_timeout_seconds),
-        maxsize=settings.max_concurrency + 1,  # the thread that emits may ask, too
+        maxsize=settings.max_concurrency + 1,  # the emitting thread may send requests, too
     )
     if "SOCKS" not in type(pool).__name__:  # which has pools of its own
         pool.pool_classes_by_scheme = dict(POOLS)

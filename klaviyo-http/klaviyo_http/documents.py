@@ -1,7 +1,7 @@
 """Decodes JSON:API documents, only as deeply as needed.
 
 Attributes stay as the bytes that came (`msgspec.Raw`): so every number, key order and unknown attribute survives, and
-nobody pays for decoding what is only passed on. No document holds a cycle, so the garbage collector need not look for
+data that is only passed on is not decoded. Documents hold no cycles, so the garbage collector need not look for
 one (``gc=False``).
 """
 
@@ -33,7 +33,7 @@ class Links(msgspec.Struct, gc=False):
 
 
 class Reference(msgspec.Struct, gc=False):
-    """Names a resource elsewhere in the document; one that cannot be resolved any more may lack its id."""
+    """Refers to a resource in the document; the id may be missing if the resource no longer exists."""
 
     id: str | None = None
 
@@ -51,7 +51,7 @@ class ToMany(msgspec.Struct, gc=False):
 
 
 class Profile(msgspec.Struct, gc=False):
-    """A profile. One that says to be something else has come by mistake, and is none."""
+    """A profile; a resource of another type is not read as one."""
 
     id: Id
     attributes: Attributes
@@ -85,7 +85,7 @@ class AttributionRelationships(msgspec.Struct, rename="kebab", gc=False):
 
 
 class Included(msgspec.Struct, gc=False):
-    """A resource that came along because a page asked for it; an attribution has relationships only."""
+    """An included resource; an attribution has relationships only."""
 
     id: Id
     type: str = ""
@@ -94,7 +94,7 @@ class Included(msgspec.Struct, gc=False):
 
 
 class EventRelationships(msgspec.Struct, gc=False):
-    """Whom and what an event is about."""
+    """The profile, metric and attributions of an event."""
 
     profile: ToOne | None = None
     metric: ToOne | None = None
@@ -111,7 +111,7 @@ class Event(msgspec.Struct, gc=False):
 
 
 class Odd(msgspec.Struct, frozen=True, gc=False):
-    """A resource that cannot be read: its place in the page, and its id, if it shows one."""
+    """A resource that cannot be read: its place in the page, and its id, if known."""
 
     place: str
     """``data[4]`` or ``included[17]``."""
@@ -160,9 +160,9 @@ _ESCAPES = re.compile(
 
 
 def decode_tolerantly(body: bytes, decode: Callable[[bytes], Document]) -> Document:
-    """Decode a body in which characters may be cut in half, and resources may be no JSON.
+    """Decode a body that may contain lone surrogates, and resources that are not JSON.
 
-    Text that was cut in the middle of an emoji comes as half of a surrogate pair, which is grammatical JSON and yet no
+    Text cut in the middle of an emoji ends in half of a surrogate pair, which is valid JSON but not valid
     text. That half becomes U+FFFD; everything else stays as it is. Of a resource that is not JSON, only the id is kept.
 
     Raises:
@@ -281,7 +281,7 @@ class _Named(msgspec.Struct, gc=False):
 
 
 class OddPageError(msgspec.ValidationError):
-    """Not one of a page's resources can be read; *page* holds what is left, if they were few enough to be left out."""
+    """None of a page's resources can be read; *page* is the page without them, if they were few enough."""
 
     def __init__(self, page: Any) -> None:
         super().__init__("a page without a readable resource")

@@ -73,7 +73,7 @@ class Endpoint:
         return f"{self.method} {self.path}"
 
     def page_of(self, size: int | None = None) -> Mapping[str, int]:
-        """Compose the parameter for a page of so many resources, as many as there can be if it is not said."""
+        """Compose the parameter for the page size; the largest if it is not given."""
         return {self.page.parameter: size or self.page.most} if self.page.parameter else {}
 
     def has_windows_of(self, name: str) -> bool:
@@ -159,7 +159,7 @@ ENDPOINTS: Mapping[str, Endpoint] = {one.bucket: one for one in (PROFILES, EVENT
 
 
 def bucket_of(method: str, path: str) -> str:
-    """Name the quota of a request; all paths of Klaviyo have their ids in the third place.
+    """Name the quota of a request; the third segment of all of Klaviyo's paths is the id.
 
     >>> bucket_of("GET", "/api/lists/Y6nRLr/profiles/")
     'GET /api/lists/{id}/profiles'

@@ -4,7 +4,7 @@
 
     KlaviyoError                the message is safe to log: no value of a record, no credential
     ├── RejectedKeyError        401: the whole run ends, exit code 2
-    ├── NoWayError              Klaviyo cannot be reached at all: the whole run ends, exit code 2 or 1
+    ├── NoWayError              Klaviyo is unreachable: the whole run ends, exit code 2 or 1
     └── StreamError             this stream ends with its bookmark, the others go on
         ├── MissingScopeError   403: the key lacks a scope
         ├── RefusedRequestError another 4xx (or a redirect): repeating it would not help
@@ -29,7 +29,7 @@ class RejectedKeyError(KlaviyoError):
 
 
 class NoWayError(KlaviyoError):
-    """Klaviyo cannot be reached, whichever stream asks; *lasting*: nor by trying again."""
+    """Klaviyo is unreachable, for all streams; *lasting*: a retry would fail, too."""
 
     def __init__(self, message: str, *, lasting: bool) -> None:
         super().__init__(message)
@@ -67,7 +67,7 @@ class ForeignLinkError(StreamError):
 
 
 class RequestAbandonedError(Exception):
-    """A request was given up while it waited, since nobody awaits its answer any more."""
+    """A request was abandoned while it waited, since its answer is no longer needed."""
 
 
 def frames(error: BaseException) -> str:

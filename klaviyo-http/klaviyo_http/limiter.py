@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, order=True)
 class Ticket:
-    """A request's place in the line; it keeps it when it has to be repeated."""
+    """A request's place in the queue, kept for its retries."""
 
     number: int
     names: tuple[str, ...] = field(compare=False)
     """The buckets that it draws from."""
     deadline: float = field(default=math.inf, compare=False)
-    """Until when the request is worth repeating."""
+    """Until when the request may be retried."""
     sent: Sent | None = field(default=None, compare=False)
     """The permit of the present attempt."""
 
@@ -35,7 +35,7 @@ class Spent:
     """The quota does not return in time."""
 
     seconds: float | None
-    """Until it does, by what the API said; None where it only went on throttling."""
+    """Seconds until then, according to the API; None if it only kept throttling."""
 
 
 class Limiter:
@@ -56,25 +56,25 @@ class Limiter:
         self.issued = 0
         """Number of the last ticket."""
         self.line: list[Ticket] = []
-        """Those that wait, in the order of asking."""
+        """The waiting requests, in order of arrival."""
 
     def ticket(self, names: tuple[str, ...]) -> Ticket:
-        """Give a request that draws from these buckets its place."""
+        """Create a ticket for a request that draws from these buckets."""
         self.issued += 1
         for name in names:
             self._buckets.setdefault(name, Bucket(UNLISTED, self._percent))
         return Ticket(self.issued, names)
 
     def line_up(self, ticket: Ticket) -> None:
-        """Add a ticket to the line."""
+        """Add a ticket to the queue."""
         insort(self.line, ticket)
 
     def leave(self, ticket: Ticket) -> None:
-        """Remove a ticket from the line."""
+        """Remove a ticket from the queue."""
         self.line.remove(ticket)
 
     def first(self) -> list[Ticket]:
-        """Return those in the line before whom nobody waits for the same bucket."""
+        """Return the tickets that are first in the queue of each of their buckets."""
         awaited: set[str] = set()
         found = []
         for ticket in self.line:
@@ -135,9 +135,9 @@ class Limiter:
                 bucket.probe = None
 
     def learn(self, ticket: Ticket, header: str) -> None:
-        """Take over the limits that an answer states in its ``RateLimit-Limit`` (``75, 75;w=1, 750;w=60``).
+        """Adopt the limits that an answer states in its ``RateLimit-Limit`` (``75, 75;w=1, 750;w=60``).
 
-        An account may have others than the documented ones. Where a request draws from several buckets, the header
+        An account's limits may differ from the documented ones. If a request draws from several buckets, the header
         does not say which of them it means.
         """
         (name, *others) = ticket.names

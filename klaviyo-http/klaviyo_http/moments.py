@@ -37,7 +37,7 @@ def parse_moment(text: str) -> datetime:
 
 
 def clamped_moment(text: str) -> datetime:
-    """Read a date or date-time as `parse_moment` does; one that its offset takes out of the calendar is at its end.
+    """Read a date or date-time as `parse_moment` does; limited to the calendar.
 
     Raises:
         ValueError: The string is neither.
@@ -73,7 +73,7 @@ def rfc3339(text: str) -> str:
 
 
 def rfc3339_json(value: msgspec.Raw) -> msgspec.Raw:
-    """Do the same to a JSON value: a string is spelt anew, null and everything else passes."""
+    """The same for a JSON value: strings are normalised, everything else stays unchanged."""
     return msgspec.Raw(_normalized(bytes(value)))
 
 
@@ -96,7 +96,7 @@ def consent_times_rfc3339(subscriptions: msgspec.Raw) -> msgspec.Raw:
 
 
 def prediction_times_rfc3339(predictive_analytics: msgspec.Raw) -> msgspec.Raw:
-    """Do the same to a ``predictive_analytics`` object, whose date may lack an offset."""
+    """The same for a ``predictive_analytics`` object, whose date may lack an offset."""
     return msgspec.Raw(_PREDICTION_TIMES.sub(_normalized_member, bytes(predictive_analytics)))
 
 

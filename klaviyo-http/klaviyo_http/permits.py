@@ -24,7 +24,7 @@ class QuotaNotInTimeError(Exception):
 
 
 class Permits:
-    """Gives the threads of a run their permits, as its limiter decides; one object serves all of them.
+    """Gives the threads of a run their permits, as its limiter decides; shared by all threads.
 
     Args:
         percent: The share of each quota to use.
@@ -35,12 +35,12 @@ class Permits:
         self._limiter = Limiter(percent, patience, time.monotonic)
         self._lock = threading.Lock()
         self._waiting: dict[int, threading.Condition] = {}
-        """Number of a ticket -> what its thread waits for."""
+        """Number of a ticket -> the condition that its thread waits for."""
         self._abandoned: float = 0
-        """Nobody awaits the requests up to this number any more."""
+        """Requests up to this number are abandoned."""
 
     def ticket(self, names: tuple[str, ...]) -> Ticket:
-        """Give a request its place in the line."""
+        """Create a ticket for a request."""
         with self._lock:
             return self._limiter.ticket(names)
 
@@ -73,7 +73,7 @@ class Permits:
             self._limiter.learn(ticket, limits)
 
     def throttled(self, ticket: Ticket, retry_after: float) -> float:
-        """Hold everybody back after a 429; return for how many seconds.
+        """Pause all requests after a 429; return for how many seconds.
 
         Raises:
             QuotaNotInTimeError: The quota does not return in time.
@@ -90,7 +90,7 @@ class Permits:
             self._call_all()
 
     def pause(self, ticket: Ticket, seconds: float) -> None:
-        """Make a request wait before it lines up again.
+        """Make a request wait before it queues again.
 
         Raises:
             RequestAbandonedError: Nobody awaits it any more.
@@ -134,7 +134,7 @@ class Permits:
 
     @contextmanager
     def _called(self, ticket: Ticket) -> Iterator[threading.Condition]:
-        """Provide the condition that a thread waits for, so that others can notify it."""
+        """Provide the condition on which a thread waits, so that others can notify it."""
         called = self._waiting[ticket.number] = threading.Condition(self._lock)
         try:
             yield called

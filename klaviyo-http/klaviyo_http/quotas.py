@@ -82,7 +82,7 @@ class Bucket:
         return max(self.paused_until, *(interval.earliest() for interval in self.intervals.values()))
 
     def spent_until(self) -> float:
-        """Return when the quota returns, where that takes longer than keeping pace (up to a minute) does."""
+        """Return when the quota is available again, if that takes longer than ordinary pacing (up to a minute)."""
         long = (interval.earliest() for interval in self.intervals.values() if interval.seconds > MINUTE)
         return max(self.told_until, *long, 0.0)
 
@@ -120,7 +120,7 @@ class Bucket:
         self._in_a_row = 0
 
     def resize(self, limit: int, seconds: int) -> None:
-        """Set the limit of one interval; what was sent still counts."""
+        """Set the limit of one interval; requests already sent still count."""
         known = self.intervals.get(seconds) or self.intervals[max(self.intervals)]
         if known.seconds != seconds or known.requests.maxlen != self._share(limit):
             self.intervals[seconds] = Interval(self._share(limit), seconds, known.requests)

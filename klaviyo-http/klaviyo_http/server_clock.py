@@ -1,7 +1,7 @@
 """Klaviyo's clock, from its successful answers; trusted only within limits around this machine's clock.
 
 A bookmark says "everything before this has been read", so a clock that is ahead loses records. An answer that failed
-may come from a machine between here and Klaviyo, and its ``Date`` counts for nothing. The ``Date`` of a good answer may
+may come from a machine between here and Klaviyo, so its ``Date`` is ignored. The ``Date`` of a good answer may
 be at most `TOLERANCE` ahead of the local clock, and never beyond what the next run reads again.
 """
 
@@ -19,9 +19,9 @@ GRAIN = timedelta(seconds=1)  # of a ``Date``
 class ServerClock:
     """The server's time; thread-safe.
 
-    An answer's ``Date`` was written between its request and its arrival, which bounds what must be added to the own
-    clock. The bounds of all answers are narrowed down together; an answer that contradicts them begins anew, so that
-    one odd ``Date`` is forgotten with the next right one.
+    An answer's ``Date`` was written between its request and its arrival, which bounds the offset to the local
+    clock. The bounds of all answers are intersected; an answer that contradicts them starts over, so that
+    a single odd ``Date`` is forgotten at the next correct one.
     """
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class ServerClock:
         return self._latest is not None
 
     def note(self, date: datetime | None, sent: datetime, arrived: datetime) -> None:
-        """Note the ``Date`` of a good answer, and when, by the own clock, its request was sent and it had arrived."""
+        """Note the ``Date`` of a good answer, and the local times of request and arrival."""
         if date is None:
             return
         least, most = date - arrived, date + GRAIN - sent
@@ -54,14 +54,14 @@ class ServerClock:
         return own + min(correction, TOLERANCE)
 
     def latest(self, reach: timedelta, now: datetime | None = None) -> datetime:
-        """Return the server's latest time, at most `TOLERANCE`, and *reach*, after *now* of the own clock.
+        """Return the server's latest time, at most `TOLERANCE`, and *reach*, after *now* of the local clock.
 
-        *reach*: how much of what a run has read the next one reads again.
+        *reach*: the overlap that the next run reads again.
         """
         own = now or datetime.now(UTC)
         return own if self._latest is None else min(self._latest, own + min(TOLERANCE, reach))
 
     def lead(self, now: datetime | None = None) -> timedelta:
-        """Return how far the server's clock is ahead of the own one; negative where it is behind."""
+        """Return how far the server's clock is ahead of the local one; negative if it is behind."""
         own = now or datetime.now(UTC)
         return timedelta(0) if self._latest is None else self._latest - own

@@ -29,7 +29,7 @@ class _Catalog(msgspec.Struct):
 
 
 def mistakes_in(catalog: Mapping[str, Any]) -> list[str]:
-    """Say what the SDK would stumble over, without a value."""
+    """Describe what would make the SDK fail, without quoting values."""
     try:
         entries = msgspec.convert(catalog, _Catalog).streams
     except msgspec.ValidationError as error:

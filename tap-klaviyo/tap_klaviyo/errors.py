@@ -15,7 +15,7 @@ class MapFailedError(KlaviyoError):
 
 
 class MisspeltMetricsError(KlaviyoError):
-    """The account has none of the metrics that a setting names, and one is nearly written: nothing can ever be read."""
+    """The account has none of the metrics that a setting names, and one looks misspelt: nothing can ever be read."""
 
 
 class UnreadableStateError(StreamError):
@@ -23,7 +23,7 @@ class UnreadableStateError(StreamError):
 
 
 class RefusedInputError(Exception):
-    """What the command line was given cannot be used."""
+    """Invalid input on the command line."""
 
     def __init__(self, mistakes: Sequence[str]) -> None:
         super().__init__("; ".join(mistakes))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("tap-klaviyo.metrics")
 
 NEAR = 0.85
-"""The similarity, letter by letter, of a name and its misspelling."""
+"""Minimum similarity, letter by letter, of a name and its misspelling."""
 
 _SEPARATORS = re.compile(r"[\W_]+")
 
@@ -58,15 +58,15 @@ CONSENT_METRICS: Sequence[str] = (
     "Unsubscribed from WhatsApp Transactional",
     "Unsubscribed from WhatsApp transactional",
 )
-"""Klaviyo's own metrics that record a change of consent or of reachability, in all the spellings that were ever used.
+"""Klaviyo's own metrics that record a change of consent or of reachability, in all spellings ever used.
 
-In July 2026 the "SMS" names gave way to "Text Messaging"; older accounts still hold both. Source:
+In July 2026 "Text Messaging" replaced "SMS" in the names; older accounts still have both. Source:
 https://help.klaviyo.com/hc/en-us/articles/360036974872 and the topics of Klaviyo's webhooks.
 """
 
 
 class Metric(NamedTuple):
-    """A kind of event. Names may stand twice in an account, once per integration."""
+    """A kind of event. Names may occur twice in an account, once per integration."""
 
     id: str
     name: str
@@ -84,12 +84,12 @@ class Metric(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """What the names in a setting mean in one account."""
+    """The metrics of one account that the names in a setting mean."""
 
     metrics: Sequence[Metric]
     unknown: Sequence[str]
     ambiguous: Sequence[tuple[str, Sequence[Metric]]]
-    """Name -> the metrics that share it; all of them are taken."""
+    """Name -> the metrics of that name; all of them are read."""
 
 
 def resolve(wanted: Iterable[str], metrics: Sequence[Metric]) -> Resolution:
@@ -156,7 +156,7 @@ class MetricDirectory:
         self._asked = False
 
     def metrics(self) -> Sequence[Metric] | None:
-        """Read all metrics; None if the key may not (which is said once).
+        """Read all metrics; None if the key lacks the scope (reported once).
 
         Source: GET /api/metrics (https://developers.klaviyo.com/en/reference/get_metrics).
         """

@@ -224,7 +224,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def typed(config: Mapping[str, Any]) -> Settings:
-    """Give the settings, which have been checked, their types."""
+    """Convert the checked settings to their types."""
     defaults = {name: declared.get("default") for name, declared in SETTINGS["properties"].items()}
     values = {name: default if config.get(name) is None else config[name] for name, default in defaults.items()}
     start, end = values.pop("start_date"), values.pop("end_date")
@@ -245,7 +245,7 @@ def fingerprint(config: Mapping[str, Any]) -> str:
 def problems(config: Mapping[str, Any], schema: Mapping[str, Any], now: datetime | None = None) -> list[str]:
     """Describe what is wrong with the settings: path, mistake, remedy, and never a value."""
     mistakes = [f"`{found.path}` {found.message}; {found.suggestion}" for found in check_sdk_settings(config)]
-    if mistakes:  # the SDK's own schema stumbles over some of them
+    if mistakes:  # the SDK's own schema fails on some of them
         return mistakes
     mistakes = [_mistake(error) for error in JSONSchemaValidator(schema).iter_errors(config)]
     mistakes += _unknown_settings(config, schema["properties"])

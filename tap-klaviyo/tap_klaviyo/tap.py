@@ -50,12 +50,12 @@ if TYPE_CHECKING:
 
 logging.getLogger("singer_sdk.mapper").setLevel(logging.INFO)  # at DEBUG it logs values of records
 logging.getLogger("tap-klaviyo").addFilter(lambda record: not str(record.msg).startswith("Skipping parse of env var"))
-"""The SDK says so in every run, since variables are read here; it looks as if they counted for nothing."""
+"""The SDK logs this in every run, since variables are read here; it sounds as if they were ignored."""
 
 STREAMS: Sequence[type[KlaviyoStream]] = (Profiles, Events, SubscriptionChanges, Lists, Metrics)
 
 WRAPPINGS = frozenset({"singer_state", "completed", "partial", "value"})
-"""In what a state stands that was taken from Meltano or from a STATE line whole; read as it is, it would be none."""
+"""Wrappers of a state copied from Meltano or from a whole STATE line; read unchanged, it would count as empty."""
 
 FAILED = 1
 CONFIGURATION = 2
@@ -81,7 +81,7 @@ class TapKlaviyo(Tap):
 
     @cached_property
     def account(self) -> Account:
-        """What the streams read from; opened by the first of them."""
+        """The account that the streams read; opened by the first of them."""
         settings = typed(self.config)
         client = KlaviyoClient(client_settings(settings))
         return Account(client, settings, MetricDirectory(client))
@@ -162,7 +162,7 @@ class TapKlaviyo(Tap):
             for stream in self.streams.values():
                 cast("KlaviyoStream", stream).checkpoint()
             self.lines.flush()
-        except BrokenPipeError:  # nobody reads; the interpreter must not try again while it ends
+        except BrokenPipeError:  # the reader has ended; the interpreter must not flush again on exit
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
     def _exit_code(self) -> int:
@@ -180,7 +180,7 @@ class TapKlaviyo(Tap):
     @override
     @classmethod
     def invoke(cls, *, about: bool = False, about_format: str | None = None, **inputs: Any) -> None:
-        """Run the tap as the command line asks, and end the process with the exit code.
+        """Run the tap as requested on the command line, and exit with its code.
 
         Args:
             about: Whether to describe the tap instead.
@@ -201,7 +201,7 @@ class TapKlaviyo(Tap):
         sys.exit(tap.run(tap.sync_all))
 
     def say_if_nothing_is_selected(self) -> None:
-        """Warn of a catalog that selects no stream: ``select: [profile.*]`` would be green and silent."""
+        """Warn of a catalog that selects no stream: ``select: [profile.*]`` would succeed silently."""
         if not any(stream.selected for stream in self.streams.values()):
             self.logger.warning(
                 "no stream is selected, so nothing is read; the names are %s (in meltano.yml, for instance, "
@@ -227,7 +227,7 @@ class TapKlaviyo(Tap):
         ctx.exit(code)
 
     def verdicts(self, records: Mapping[str, int]) -> Iterator[str]:
-        """Write a line for each stream: whether it can be read. *records*: stream -> how many came."""
+        """Write a line for each stream: whether it can be read. *records*: stream -> number of records."""
         for name, stream in self.streams.items():
             if not stream.selected:
                 continue
@@ -266,7 +266,7 @@ class TapKlaviyo(Tap):
         """Construct the tap from what the command line parsed.
 
         Raises:
-            RefusedInputError: It cannot be used.
+            RefusedInputError: It is invalid.
         """
         try:
             return cls(config=config.config if config else {}, **inputs)
@@ -277,7 +277,7 @@ class TapKlaviyo(Tap):
 
 
 def client_settings(settings: Settings) -> ClientSettings:
-    """Pick what the client needs."""
+    """Extract the settings of the client."""
     return ClientSettings(**{name: getattr(settings, name) for name in ClientSettings.__dataclass_fields__})
 
 
@@ -295,7 +295,7 @@ def main() -> None:
 
 
 def _exit_code_of_command() -> int:
-    """Run the command line; whatever goes wrong is reported without a traceback and without a value."""
+    """Run the command line; errors are reported without a traceback and without values."""
     try:
         check_log_level(os.environ, "TAP_KLAVIYO_")
         return int(TapKlaviyo.cli.main(prog_name=TapKlaviyo.name, standalone_mode=False) or 0)

@@ -80,7 +80,7 @@ class LineWriter(GenericSingerWriter[bytes, Message]):
         self._busy = False
 
     def _write_out(self) -> None:
-        """Write the buffer; what a failed write leaves is not written again."""
+        """Write the buffer; after a failed write, the rest is dropped."""
         lines, self._lines = self._lines, bytearray()
         self._write(lines)
 
@@ -88,7 +88,7 @@ class LineWriter(GenericSingerWriter[bytes, Message]):
     def _write(lines: bytes | bytearray) -> None:
         """Write piece by piece.
 
-        Not through the buffer of `sys.stdout`: where a signal cuts a write short, CPython 3.11's loses the rest.
+        Not through the buffer of `sys.stdout`: if a signal interrupts a write, CPython 3.11 loses the rest.
         """
         output = getattr(sys.stdout.buffer, "raw", sys.stdout.buffer)
         rest = memoryview(lines)
@@ -116,7 +116,7 @@ class LineWriter(GenericSingerWriter[bytes, Message]):
 
 
 class CountingWriter(LineWriter):
-    """Counts records instead of writing them: a test of the connection shows nobody's data."""
+    """Counts records instead of writing them: a connection test shows no personal data."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -7,8 +7,8 @@ states)::
 
     {"replication_key": "updated", "replication_key_value": "2026-08-14T09:13:05Z", "seen": [["01K7…", "2026-…Z"], …]}
 
-Events are immutable, so their ``seen`` holds ids alone. Beside that stands ``since``, where the first run began (null:
-at the beginning), before which no later run reads; and, where metrics are read, what `coverage` says.
+Events are immutable, so their ``seen`` holds only ids. The state also has ``since``, where the first run began (null:
+at the beginning), before which no later run reads; and, for streams of events, the state of `coverage`.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
 SEEN_LIMIT = 20_000
 LONGEST = timedelta(days=4_000_000)  # more than the calendar has
-EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)  # a bound before that bounds nothing, and the API may refuse it
+EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)  # an earlier bound has no effect, and the API may refuse it
 
 
 class Placed(Protocol):
-    """What has a place in a stream."""
+    """A record with a place in a stream."""
 
     @property
     def second(self) -> str:
@@ -54,17 +54,17 @@ class SavedBookmark:
     """A bookmark as an earlier run left it."""
 
     moment: datetime | None
-    """None where that run could read nothing at all, since none of its metrics was known."""
+    """None if that run could not read anything, since none of its metrics was known."""
     seen: Mapping[str, str]
     """Id -> version; empty for a stream that remembers ids alone."""
     since: datetime | None = None
     """Where the first run began; None for the beginning."""
     tells_since: bool = False
-    """Whether the state says so; those of version 0.1.0 do not."""
+    """Whether the state has *since*; those of version 0.1.0 do not."""
     metrics: Mapping[str, datetime] | None = None
     """Metric -> up to when it has been read; None if the state does not distinguish metrics."""
     left_out: Mapping[datetime, Sequence[str]] = field(default_factory=dict)
-    """Where a metric was last read, if not by the last run -> ids of what was seen before."""
+    """Where a metric was last read, if not by the last run -> ids seen before that."""
 
 
 def read_state(state: Mapping[str, Any], replication_key: str) -> SavedBookmark | None:
@@ -111,7 +111,7 @@ class Bookmark:
         """Continue a saved bookmark, or begin one.
 
         Args:
-            saved: What an earlier run left.
+            saved: The bookmark of an earlier run.
             ceiling: The start of this run, which the bookmark never passes.
             overlap: The stretch before the bookmark in which emitted records are remembered.
             versioned: Whether an id may come again in a later version (profiles), or not (events).
@@ -139,7 +139,7 @@ class Bookmark:
         return self._second
 
     def fresh(self, rows: Iterable[R]) -> list[R]:
-        """Sort out what was emitted already, in this version or, where records never change, at all."""
+        """Drop rows already emitted: in this version or, if records never change, in any."""
         seen, versioned = self._seen, self._versioned
         fresh = [row for row in rows if (known := seen.get(row.key)) is None or (versioned and known != row.version)]
         if len({row.key for row in fresh}) == len(fresh):
@@ -154,17 +154,17 @@ class Bookmark:
             self._second = min(last, self._ceiling)
 
     def complete(self, moment: datetime) -> None:
-        """Move to the end of a stretch that has been emitted entirely.
+        """Move to the end of an interval that has been emitted entirely.
 
-        What was remembered without its time and did not come again lies before that stretch, or is gone; unless the
-        stretch ends before the saved bookmark (``end_date``), so that the rest was not read again.
+        Ids remembered without their time that did not occur again lie before that interval, or are gone; unless the
+        interval ends before the saved bookmark (``end_date``), so that the rest was not read again.
         """
         if second_of(moment) >= self._floor:
             self._seen = {key: version for key, version in self._seen.items() if version}
         self._second = max(self._second, min(second_of(moment), self._ceiling))
 
     def remembered(self) -> Mapping[str, str]:
-        """Forget what the next run will not read again, and return the rest: id -> version."""
+        """Forget records that the next run will not read again, and return the rest: id -> version."""
         if self._second:
             start = self._start_of_overlap
             self._seen = {key: version for key, version in self._seen.items() if not version or version[:19] >= start}

@@ -33,7 +33,7 @@ Conditions = Mapping[str, str | bool]
 
 
 class Reader(Protocol):
-    """What asks for pages: a `KlaviyoClient`, or one that asks differently."""
+    """Reads pages: a `KlaviyoClient`, or a wrapper that changes its requests."""
 
     def get(self, path: str, parameters: Parameters, decode: Callable[[bytes], P], /) -> Fetched[P]:
         """Read the first page."""
@@ -44,7 +44,7 @@ class Reader(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class CollectionSource(Generic[P]):
-    """A collection in the order of a time, or else in that of the API: a `tap_klaviyo.reading.pages.Source`."""
+    """A collection ordered by a time, or in the API's order: a `tap_klaviyo.reading.pages.Source`."""
 
     name: str
     reader: Reader
@@ -54,7 +54,7 @@ class CollectionSource(Generic[P]):
     """The attribute that holds the time."""
     conditions: Conditions = field(default_factory=dict)
     parameters: Parameters = field(default_factory=dict)
-    """What else is asked for."""
+    """Further parameters."""
     parent: str = ""
     """The id in the endpoint's path, if there is one."""
 
@@ -64,7 +64,7 @@ class CollectionSource(Generic[P]):
         return self.endpoint.page.most
 
     def first(self, start: datetime | None, end: datetime | None) -> Fetched[P]:
-        """Read the first page of a window, as far as the endpoint can be asked for one."""
+        """Read the first page of a window, as far as the endpoint's filters allow."""
         conditions = [equals(name, value) for name, value in self.conditions.items()]
         bounds = period(self.endpoint, self.key, start, end) if self.key else None
         parameters: Parameters = {
@@ -102,7 +102,7 @@ class Collection(KlaviyoStream):
 
     With a replication key it is read in windows if the endpoint bounds that time on both sides, else as one chain
     in its order; without one, it is read from the first page to the last in every run. Relationships become ids,
-    declared date-times RFC 3339 UTC; attributes that the schema does not know come along.
+    declared date-times RFC 3339 UTC; attributes missing in the schema are kept.
     """
 
     versioned = True
@@ -187,7 +187,7 @@ def rows_of(page: Slice[Any], key: str | None, record_of: Callable[[Any], dict[s
 def related_ids(relationships: Mapping[str, Relationship]) -> dict[str, Any]:
     """Flatten relationships: ``campaign`` becomes ``campaign_id``, ``flow-triggers`` becomes ``flow_trigger_ids``.
 
-    What was not asked for, and comes as links alone, is left out; null says that there is nothing.
+    Relationships that were not requested, and have only links, are left out; null means that there is nothing.
     """
     record: dict[str, Any] = {}
     for name, relationship in relationships.items():

@@ -12,9 +12,9 @@ DECAY = 1.01  # factor by which the quickest time known grows with every request
 
 
 class Concurrency:
-    """Finds how many requests at once are worth sending.
+    """Finds how many concurrent requests are useful.
 
-    While many requests take no longer than few, there may be more. Where they do, the server (or this process) is busy,
+    While many requests take no longer than few, there may be more. If they do, the server (or this process) is busy,
     and more of them would only wait there.
     """
 
@@ -37,7 +37,7 @@ class Concurrency:
                 self._allowed = max(1, self._allowed // 2)
 
     def useful(self, emit_seconds: float) -> int:
-        """Return how many requests at once hide their duration behind the writing of a page, which takes so long."""
+        """Return how many concurrent requests hide their latency behind writing a page, which takes *emit_seconds*."""
         ratio = self._quickest / max(emit_seconds, 1e-6)
         if math.isinf(ratio) or ratio < WORTH_WINDOWS:
             return 1

@@ -1,14 +1,14 @@
 """Tracks how far each metric has been read, so that no unread events are skipped.
 
 A metric may be misspelt in the settings, be renamed, or be added to them later; the bookmark of the stream is then
-ahead of what was read of it. So the state keeps, beside the bookmark, for each metric up to when it has been read (a
+ahead of what was read of it. So the state holds, besides the bookmark, up to when each metric has been read (a
 list, because Meltano merges the objects of partial states), and where the first run began, null for the beginning::
 
     {"since": "2026-05-01T00:00:00Z", "metrics": [["UvW3xY", "2026-08-14T09:13:05Z"], …], "left_out": […]}
 
 A metric that is not listed was never read, and is read from ``since``. ``*`` stands for every metric that is not
-listed: where the settings name none, and in states of version 0.1.0, which did not tell metrics apart. Where the key
-may not read metrics, their ids are not known in advance; then names stand in the list, as the settings spell them.
+listed: if the settings name none, and in states of version 0.1.0, which did not distinguish metrics. If the key
+may not read metrics, their ids are not known in advance; then the list has names, as spelt in the settings.
 
 ``left_out`` is for metrics that were read by earlier runs and are not by this one: what was seen before their marks, so
 that none of it comes again when they are read again: ``[["2026-08-14T09:13:05Z", ["5Qx…", …]], …]``. The list ``seen``
@@ -46,7 +46,7 @@ class Coverage:
 
         Args:
             marks: Id or name of a metric -> the second up to which it has been read.
-            since: From when on one is read that never was; None: from the beginning.
+            since: Where a metric that was never read begins; None: at the beginning.
             reach: How far before its mark a metric is read again, though never from before *since*.
             left_out: Mark -> ids of what was seen before it, of metrics that the last run did not read.
         """
@@ -57,7 +57,7 @@ class Coverage:
 
     @property
     def known(self) -> frozenset[str]:
-        """The metrics that have a mark of their own."""
+        """The metrics with a mark."""
         return frozenset(self._marks) - {EVERY}
 
     def mark(self, key: str) -> str:
@@ -85,7 +85,7 @@ class Coverage:
             self._marks |= {key: max(self.mark(key), second) for key in keys}
 
     def choose(self, keys: Collection[str], seen: Collection[str]) -> set[str]:
-        """Recall what was seen before the marks of the metrics that are read; keep what was of the others.
+        """Return the ids seen before the marks of the metrics that are read; keep those of the others.
 
         *seen* is what the last run remembered, of all metrics.
         """
@@ -97,14 +97,14 @@ class Coverage:
         return recalled
 
     def to_state(self) -> dict[str, list[Any]]:
-        """List the marks, but for those that say what is said of every metric, and what was seen before some."""
+        """List the marks that differ from that of every other metric, and the ids seen before some."""
         every = self._marks.get(EVERY)
         marks = [[key, f"{second}Z"] for key, second in sorted(self._marks.items()) if key == EVERY or second != every]
         return {"metrics": marks, "left_out": [[f"{mark}Z", list(seen)] for mark, seen in self._left_out.items()]}
 
 
 def coverage_of(saved: SavedBookmark | None, since: datetime | None, reach: timedelta) -> Coverage:
-    """Continue what an earlier run left; no mark lies after its bookmark, which may have been brought back."""
+    """Continue from a saved bookmark; no mark lies after it, since it may have been moved back."""
     if saved is None:
         return Coverage({}, since, reach)
     last = second_of(saved.moment)

@@ -37,7 +37,7 @@ logger = logging.getLogger("tap-klaviyo.events")
 
 
 class PageContext:
-    """What came with the events of a page."""
+    """The resources included in a page of events."""
 
     def __init__(self, fetched: Fetched[EventPage]) -> None:
         self.fetched_at = fetched.at
@@ -48,7 +48,7 @@ class PageContext:
 
 
 Compose = Callable[[PageContext, Event, Metric | None, str], R]
-"""Makes a row of an event: what came with it, the event, its metric, and its time as records carry it."""
+"""Makes a row of: the included resources, the event, its metric, and its time as in records."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class PageRequest:
-    """What a page of events is asked to hold."""
+    """The parameters of a page of events."""
 
     size: int
     include: tuple[str, ...]
@@ -77,7 +77,7 @@ class PageRequest:
 
     @property
     def parameters(self) -> Parameters:
-        """The query, but for filter and order."""
+        """The query without filter and order."""
         return {
             "fields[profile]": ",".join(self.profile_fields) or None,
             "include": ",".join(self.include),
@@ -128,7 +128,7 @@ class EventSource:
         return span_of(page.data, "datetime")
 
     def can_ask_for_less(self, error: RefusedRequestError) -> bool:
-        """Reduce the request, if that may help; another reading may have done so already."""
+        """Reduce the request, if that may help; another reading may already have done so."""
         if self._tried != self._chains.request:
             return True
         smaller = self._chains.request.reduced(error)
@@ -159,16 +159,16 @@ class EventChains(Generic[R]):
         self._compose = compose
         self._metrics: Sequence[Metric] | None = None
         self._unknown: Sequence[tuple[str, str | None]] = ()
-        """The names that the account does not know, each with the metric that it probably means."""
+        """The unknown names, each with the metric that it probably means."""
         self._coverage = Coverage({}, None, timedelta(0))
         self._met: set[str] = set()
-        """Ids of wanted metrics that were met while names cannot be looked up: they need marks for when they can."""
+        """Ids of wanted metrics seen while names cannot be looked up; they need marks for later runs that can."""
 
     def resolve(self, directory: MetricDirectory) -> None:
         """Find the selected metrics in the account.
 
         Raises:
-            MisspeltMetricsError: It has none of them, and at least one is nearly written.
+            MisspeltMetricsError: It has none of them, and at least one looks misspelt.
         """
         known = directory.metrics() if self._selection.names is not None else None
         if known is None:
@@ -204,7 +204,7 @@ class EventChains(Generic[R]):
         return self._metrics is not None and not self._metrics and self._selection.says_unknown
 
     def begin(self, coverage: Coverage, *, is_first_run: bool, warns_of_absent: bool) -> None:
-        """Continue from what has been read of each metric; say of which nothing has, and which are unknown.
+        """Continue from what has been read of each metric; log the metrics never read, and the unknown ones.
 
         An account need not have every metric, so an unknown one is a warning in the first run (*warns_of_absent*), and
         otherwise only where it looks misspelt, or nothing is read at all.
@@ -229,7 +229,7 @@ class EventChains(Generic[R]):
 
     @property
     def keys(self) -> Collection[str]:
-        """What the marks of the metrics that are read stand under: ids, or names while ids cannot be looked up."""
+        """Keys of the marks of the metrics that are read: ids, or names while ids cannot be looked up."""
         if self._metrics is not None:
             return [metric.id for metric in self._metrics]
         if self._selection.names is not None:
@@ -237,7 +237,7 @@ class EventChains(Generic[R]):
         return {EVERY, *self._coverage.known}
 
     def recall(self, seen: Collection[str]) -> set[str]:
-        """Return ids of what earlier runs emitted before the marks of the metrics that are read, but not the last run.
+        """Return ids that earlier runs, but not the last one, emitted before the marks of the metrics that are read.
 
         *seen*: what that one remembered. Where ids cannot be looked up, a metric that is not read cannot be told from
         one that is but had no event lately; then nothing is kept.
@@ -246,13 +246,13 @@ class EventChains(Generic[R]):
         return self._coverage.choose({*self.keys, *self._coverage.known} if by_name else self.keys, seen)
 
     def advance(self, second: str) -> dict[str, list[Any]]:
-        """Note that all that is read has been read up to a second; return the state of the metrics."""
+        """Note that all metrics have been read up to a second; return their state."""
         self._coverage.advance(self.keys, second)
         self._coverage.advance(self._met, second)
         return self._coverage.to_state()
 
     def read(self, run: Run, open_reading: Open) -> Iterator[list[R]]:
-        """Read page by page; where several metrics are merged, the pages are cut anew.
+        """Read page by page; if several metrics are merged, the rows are paged anew.
 
         Events of other metrics that had to be read nevertheless are counted ``filtered``, those that earlier runs have
         read ``repeats``.
@@ -305,7 +305,7 @@ class EventChains(Generic[R]):
                 unfiltered.add(metric.id)
             else:
                 opened.append(self._pages(run, reading, metric))
-            if place == 0:  # how the request had to be reduced is known by now
+            if place == 0:  # by now it is known how the request had to be reduced
                 for _, other in readings[1:]:
                     other.open()
         if unfiltered:

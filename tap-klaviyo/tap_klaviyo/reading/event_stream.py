@@ -24,7 +24,7 @@ class EventStream(KlaviyoStream, Generic[R]):
     @property
     @abstractmethod
     def chains(self) -> EventChains[R]:
-        """What reads the events."""
+        """Reads the events."""
 
     @property
     @override
@@ -49,7 +49,7 @@ class EventStream(KlaviyoStream, Generic[R]):
 
     @override
     def finish(self, run: Run) -> None:
-        """Move the bookmark, unless nothing was read because the account has none of the metrics that were named."""
+        """Move the bookmark, unless nothing was read because the account has none of the named metrics."""
         if not self.reads_nothing:
             super().finish(run)
 

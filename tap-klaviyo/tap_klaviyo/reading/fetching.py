@@ -1,7 +1,7 @@
 """Fetches pages in threads while records are written; the emitting thread takes the results.
 
-All decisions (what to ask, what an answer means, what is emitted) are made in the emitting thread, so nothing but the
-two queues needs to be safe for threads.
+All decisions (requests, meaning of answers, order of records) are made in the emitting thread, so only the
+two queues need to be thread-safe.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Task(Generic[T]):
         self._result: T | None = None
         self._error: BaseException | None = None
         self.taken = False
-        """Whether the outcome is there, and the emitting thread knows it."""
+        """Whether it has finished, and the emitting thread has taken it."""
 
     def run(self) -> None:
         """Do the work, and keep its result or its error."""
@@ -59,7 +59,7 @@ class Fetcher:
 
     @property
     def idle(self) -> bool:
-        """Whether one more task would be run at once."""
+        """Whether another task would start immediately."""
         return self.under_way < self.threads
 
     def ask(self, work: Callable[[], T]) -> Task[T]:
@@ -87,7 +87,7 @@ class Fetcher:
         return True
 
     def close(self) -> None:
-        """Let the threads end once they have done what was asked."""
+        """Let the threads end after the tasks in the queue."""
         for _ in range(self._started):
             self._asked.put(None)
         self._started = 0

@@ -53,7 +53,7 @@ class Source(Protocol[P]):
         """Return the times of the first and the last record, cut to the second; None where they have none."""
 
     def can_ask_for_less(self, error: RefusedRequestError, /) -> bool:
-        """Return whether a first page that was refused may be asked for again in another way."""
+        """Return whether a refused first page may be requested again in another way."""
 
 
 class Slice(NamedTuple, Generic[P]):
@@ -65,7 +65,7 @@ class Slice(NamedTuple, Generic[P]):
     end: str
 
     def holds(self, second: str) -> bool:
-        """Return whether a record of this second belongs to the window; without a time it belongs where it is found."""
+        """Return whether a record of this second belongs to the window; one without a time always does."""
         return self.start <= second < self.end or not second
 
 

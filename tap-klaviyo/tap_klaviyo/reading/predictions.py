@@ -27,9 +27,9 @@ logger = logging.getLogger("tap-klaviyo.predictions")
 
 
 class PredictiveReader:
-    """Reads profiles with their predictive analytics, and without them once a page cannot be had with them.
+    """Reads profiles with predictive analytics, and without them as soon as a page fails with them.
 
-    The field has made the API fail (503) under load where the profiles alone came.
+    Under load, the API has failed (503) with the field where it succeeded without it.
     """
 
     def __init__(self, client: KlaviyoClient) -> None:

@@ -65,7 +65,7 @@ def merged(pages: Sequence[Iterator[list[R]]], size: int) -> Iterator[list[R]]:
 class PageBudget:
     """Counts pages that bring new records, up to ``max_pages``.
 
-    A page that brings only what an earlier run has emitted, or what lies before the bookmark (a look-back), is not
+    A page with only records that an earlier run has emitted, or that lie before the bookmark (a look-back), is not
     counted: otherwise records of one time, or a long look-back, could hold every run in the same place.
     """
 
@@ -76,7 +76,7 @@ class PageBudget:
         self.counted = counted
 
     def check(self) -> None:
-        """Raise where no further page may be begun.
+        """Raise if no further page may be begun.
 
         Raises:
             PageLimitReached: The budget is spent, and the bookmark can separate emitted records from others.

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from tap_klaviyo.writer import LineWriter
 
 EXPLAINED = (RejectedKeyError, NoWayError, MapFailedError, MisspeltMetricsError, BrokenPipeError)
-"""What ends all streams at once; the tap says it in one line."""
+"""Errors that end all streams; the tap reports them in one line."""
 
 CHECKPOINT_RECORDS = 1_000
 CHECKPOINT_SECONDS = 5.0
@@ -55,7 +55,7 @@ NOT_FOUND = 404
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What the streams of one run share."""
+    """Parts shared by the streams of one run."""
 
     client: KlaviyoClient
     settings: Settings
@@ -71,7 +71,7 @@ class Run:
     """One run of one stream, or of its part that belongs to one parent."""
 
     since: datetime | None
-    """Where the first run began, and none reads before; None for the beginning."""
+    """Where the first run began; no run reads earlier records. None for the beginning."""
     lower: datetime | None
     """From when on, inclusively; None reads from the beginning."""
     upper: datetime
@@ -99,22 +99,22 @@ class Beginning(NamedTuple):
     lower: datetime | None
     """From when on it reads; None: from the beginning."""
     position: str | None = None
-    """Up to which second all has been read, if that is not what the bookmark says."""
+    """Up to which second everything has been read, if that differs from the bookmark."""
     recalled: Collection[str] = ()
-    """Ids of what was emitted before, besides what the bookmark remembers."""
+    """Ids emitted before, besides those of the bookmark."""
 
 
 class KlaviyoStream(Stream):
     """A collection of Klaviyo's JSON:API, read in the order of its replication key."""
 
-    TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE  # JSON in, JSON out: there is nothing to convert
+    TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE  # JSON in, JSON out: no conversion
     schema: ClassVar[StreamSchema[str]] = StreamSchema(SchemaDirectory(schemas))
     primary_keys = ("id",)
 
     endpoint: ClassVar[Endpoint]
-    """What is read."""
+    """The collection to read."""
     versioned: ClassVar[bool] = False
-    """Whether a record may come again, changed, under a later replication key."""
+    """Whether a record may occur again, changed, with a later replication key."""
 
     def __init__(self, tap: Tap, connect: Callable[[], Account]) -> None:
         super().__init__(tap)
@@ -129,7 +129,7 @@ class KlaviyoStream(Stream):
 
     @cached_property
     def account(self) -> Account:
-        """The account that is read. Discovery does not need it, so that it works without settings."""
+        """The account to read; opened late, so that discovery works without settings."""
         return self._connect()
 
     @cached_property
@@ -162,7 +162,7 @@ class KlaviyoStream(Stream):
         return (None,)
 
     def prepare(self) -> None:
-        """Read what the stream needs to know before its run begins."""
+        """Read data that the stream needs before its run begins."""
 
     def begin(self, saved: SavedBookmark | None, since: datetime | None) -> Beginning:
         """Return where to begin; *since* is where the first run began, or begins."""
@@ -170,14 +170,14 @@ class KlaviyoStream(Stream):
 
     @abstractmethod
     def records(self, run: Run) -> Iterator[Record]:
-        """Read what the run asks for, in order, and count it."""
+        """Read the run's records, in order, and count them."""
 
     def finish(self, run: Run) -> None:
         """Move the bookmark to the end of what has been read; to the lower bound, if ``end_date`` lies before that."""
         run.bookmark.complete(max(run.upper, run.lower) if run.lower else run.upper)
 
     def notes(self, _: Run) -> dict[str, Any]:
-        """Compose what the state of the stream holds besides bookmark and first bound."""
+        """Compose the members of the stream's state besides bookmark and first bound."""
         return {}
 
     # -- reading ---------------------------------------------------------------------------------------------------
@@ -200,12 +200,12 @@ class KlaviyoStream(Stream):
         self._run = None
 
     def _read(self, context: Context | None) -> Iterator[Record]:
-        """Read every part, and sort what ends that.
+        """Read every part, and handle what ends the reading.
 
         Raises:
             RejectedKeyError, NoWayError: No stream can be read.
             MisspeltMetricsError: This one never can.
-            BrokenPipeError: Nobody reads what is written.
+            BrokenPipeError: The reader of the output has ended.
         """
         try:
             self.prepare()
@@ -256,7 +256,7 @@ class KlaviyoStream(Stream):
     def write(self, rows: Sequence[Row], bookmark: Bookmark | None = None) -> Iterator[Record]:
         """Write rows, and note them in the bookmark, if one is given.
 
-        Where the SDK has nothing to change, they are written at once; otherwise they are handed to it one by one, and
+        If the SDK has nothing to change, they are written together; otherwise they are passed to it one by one, and
         stream maps and the selection of properties apply.
         """
         with self.lines.hold():
@@ -296,7 +296,7 @@ class KlaviyoStream(Stream):
         return WindowedReading(source, run.fetcher, (lower, run.upper), self.settle, limit, share)
 
     def settle(self) -> None:
-        """Write a STATE, if there is something to say and the last one was long ago.
+        """Write a STATE, if there is news and the last one was long ago.
 
         A first run writes none before its first record: a bookmark there would indicate earlier runs to a target.
         """
@@ -336,10 +336,10 @@ class KlaviyoStream(Stream):
         return Run(since, lower, upper, bookmark, budget, self._tally, fetcher, context, resumes=saved is not None)
 
     def _saved(self, start: datetime, context: Context | None) -> SavedBookmark | None:
-        """Read what an earlier run left; a bookmark in the future is brought back to the run's start.
+        """Read the saved bookmark; one in the future is moved back to the run's start.
 
         One that this tap has written was no later than the server's clock; if that is behind it now, but this
-        machine's is not, it is the server's that is wrong. Then the bookmark stays: going back would repeat records.
+        machine's is not, the server's clock is wrong. Then the bookmark stays: going back would repeat records.
 
         For a state that does not say where the first run began, a ``start_date`` before its bookmark is used.
         """
@@ -398,7 +398,7 @@ class KlaviyoStream(Stream):
         self._next_checkpoint = self._run.tally["emitted"] + pause
 
     def _note_state(self, run: Run) -> dict[str, Any]:
-        """Put into the state how far a run has come, and return what was put there."""
+        """Put a run's progress into the state, and return it."""
         if not self._is_incremental:
             return {}
         state = run.bookmark.to_state(str(self.replication_key))
@@ -434,7 +434,7 @@ class KlaviyoStream(Stream):
 
     @cached_property
     def _plain(self) -> bool:
-        """Whether every record goes out as it is."""
+        """Whether all records are written unchanged."""
         return (
             self._opaque
             and all(self.mask.values())
@@ -470,7 +470,7 @@ class KlaviyoStream(Stream):
 
     @override
     def log(self, message: str, *args: Any, level: int = logging.INFO, **kwargs: Any) -> None:
-        """Log for the SDK, but not its "unhandled error" where `TapKlaviyo.run` handles it and says what it is."""
+        """Log for the SDK, but not its "unhandled error" if `TapKlaviyo.run` handles and reports the error."""
         if level < logging.ERROR or not isinstance(sys.exception(), EXPLAINED):
             super().log(message, *args, level=level, **kwargs)
 

@@ -28,19 +28,19 @@ class Recheck(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class Window(Generic[P]):
-    """A stretch of time that is read as one chain of pages."""
+    """A time range that is read as one chain of pages."""
 
     start: datetime | None
     end: datetime
     """Exclusive. It moves towards the start when the window is cut."""
     asked_until: datetime | None = None
-    """Where it ended when its first page was asked for, and so the pages that its links name."""
+    """Its end when its first page was requested, and so the end of the pages that its links name."""
     pace: timedelta | None = None
     """The time that a full page covers here; None until a page allows an estimate."""
     horizon: datetime | None = None
-    """How far that estimate holds."""
+    """Up to when that estimate holds."""
     since: datetime | None = None
-    """Where the stretch with that pace begins, perhaps in an earlier window."""
+    """Where the interval with that pace begins, perhaps in an earlier window."""
     reached: datetime | None = None
     """The second of the last record read."""
     last_key: str = ""
@@ -59,7 +59,7 @@ class Window(Generic[P]):
     pages_read: int = 0
     records_read: int = 0
     idle_pages: int = 0
-    """Pages in a row that brought nothing: no record, or none but that of the page before."""
+    """Consecutive pages without new records: none, or only that of the page before."""
 
     @property
     def may_ask(self) -> bool:

@@ -1,7 +1,7 @@
 """Reads a long time range in concurrent windows, emitted in order, with bounded memory.
 
-Klaviyo's cursors are serial: page *n + 1* needs the link of page *n*. So a stretch is cut into windows, half-open
-intervals of the stream's time, whose chains of pages are read at the same time. Reading begins with one window. Where
+Klaviyo's cursors are serial: page *n + 1* needs the link of page *n*. So the range is cut into windows, half-open
+intervals of the stream's time, whose chains of pages are read concurrently. Reading begins with one window. If
 fetching a page takes longer than writing it, more are cut off: enough windows to hide the fetch time behind the
 writing. The earliest window that is long enough is cut, a few pages beyond what was read of it, as estimated from the
 density of the pages before. So an empty year costs no request, a dense second delays no other window, and without
@@ -35,18 +35,18 @@ if TYPE_CHECKING:
 BUDGET_BYTES = 64_000_000  # of bodies that wait to be emitted
 FEWEST_PAGES, MOST_PAGES = 4, 64  # of a window
 WORTH_PAGES = 2  # that must remain of a window that is cut
-HORIZON = 16  # an estimate holds for so many times the stretch that it was measured on
-ALIKE = 8  # factor by which the pace may differ within one such stretch
+HORIZON = 16  # an estimate holds for so many times the interval that it was measured on
+ALIKE = 8  # factor by which the pace may differ within one such interval
 SMOOTHING = 0.3  # weight of the newest measurement
 SETTLE_SECONDS = 1.0
 MOST_IDLE_PAGES = 50
-"""In a row; a chain that brings nothing over and over, under ever new links, would never end."""
+"""In a row; a chain of empty pages with ever new links would never end."""
 
 logger = logging.getLogger("tap-klaviyo.windows")
 
 
 class Estimate(NamedTuple, Generic[P]):
-    """What is still to be read of a window."""
+    """The part of a window still to be read."""
 
     window: Window[P]
     pages: float
@@ -69,13 +69,13 @@ class WindowedReading(Generic[P]):
         """Prepare to read.
 
         Args:
-            source: What is read.
-            fetcher: Who runs the requests.
+            source: The collection to read.
+            fetcher: Runs the requests.
             bounds: lower and upper.
             settle: Called now and then while the emitting thread waits for a page.
             before_page: If given, there is one chain without look-ahead, and this is called before every page but the
                 first; it may raise to end the reading.
-            share: Among how many readings the budget of bytes is shared.
+            share: The number of readings that share the budget of bytes.
         """
         self._budget = BUDGET_BYTES // share
         self._source = source
@@ -97,7 +97,7 @@ class WindowedReading(Generic[P]):
         """Wait for the first page.
 
         Raises:
-            KlaviyoError: It cannot be had.
+            KlaviyoError: It cannot be read.
         """
         first = self._windows[0]
         self._advance()
@@ -111,7 +111,7 @@ class WindowedReading(Generic[P]):
         """Read all pages, in the order of time.
 
         Raises:
-            KlaviyoError: A page cannot be had; everything before it was emitted.
+            KlaviyoError: A page cannot be read; everything before it was emitted.
         """
         while self._windows:
             self._advance()
@@ -174,7 +174,7 @@ class WindowedReading(Generic[P]):
 
     def _arrived(self, window: Window[P], fetched: Fetched[P]) -> None:
         page = fetched.document
-        if len(page.data) > self._source.size // 2:  # others are quick, and few
+        if len(page.data) > self._source.size // 2:  # other refusals are quick, and few
             self._concurrency.note(fetched.seconds)
         if page.data:
             self._page_bytes = _smoothed(self._page_bytes, fetched.size)
@@ -206,7 +206,7 @@ class WindowedReading(Generic[P]):
             )
         if window.pages_read.bit_count() == 1:
             window.tortoise = window.link
-        if window.complete and window.start and window.since is None:  # not one record in all that time
+        if window.complete and window.start and window.since is None:  # no record in all that time
             window.pace = (window.end - window.start) * self._source.size
             window.horizon = _beyond(window.start, window.end)
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class Events(EventStream[Row]):
-    """Everything that happened, in the order of time: with its metric's name, the person's identifiers, attributions.
+    """Events in order of time, each with its metric's name, the person's identifiers, and attributions.
 
     Source: GET /api/events (https://developers.klaviyo.com/en/reference/get_events).
     """
@@ -95,7 +95,7 @@ class Events(EventStream[Row]):
 def attributions(page: PageContext, event: Event) -> list[dict[str, str]] | msgspec.Raw:
     """List the messages that an event is credited to, as ids: ``[{"id": "…", "flow_id": "…", …}]``; nearly always none.
 
-    Klaviyo fills them in hours or days after the event. What an attribution does not name is left out.
+    Klaviyo adds them hours or days after the event. Missing relationships are left out.
     """
     relationship = event.relationships.attributions
     if relationship is None or not relationship.data:

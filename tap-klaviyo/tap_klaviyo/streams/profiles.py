@@ -27,7 +27,7 @@ TIMES = ("created", "updated", "last_event_date")
 
 
 class Profiles(KlaviyoStream):
-    """Every person that the account knows, least recently changed first.
+    """All profiles of the account, least recently changed first.
 
     Source: GET /api/profiles (https://developers.klaviyo.com/en/reference/get_profiles).
     """

@@ -39,7 +39,7 @@ GATHERED_EVENTS = 10_000  # about as many consent events are gathered at most
 
 @dataclass(slots=True)
 class Change:
-    """The consent events of one profile, as far as they have been gathered."""
+    """The consent events of one profile gathered so far."""
 
     at: str
     """The latest one's time, RFC 3339 UTC; empty if none has any."""
@@ -69,8 +69,8 @@ class Gathered:
 class SubscriptionChanges(EventStream[ConsentEvent]):
     """Profiles whose consent changed, in the order of the change, read again with their subscriptions.
 
-    Consent events tell who changed; the profile, read again in bulk, tells what holds now. A profile is read again
-    once a run at most: the second reading could show nothing newer than the first, which came after all the events.
+    Consent events say who changed; the profile, read again in bulk, says what is true now. A profile is read again
+    at most once per run: a second reading could not show anything newer than the first, which came after all events.
     """
 
     name = "subscription_changes"
@@ -150,7 +150,7 @@ class SubscriptionChanges(EventStream[ConsentEvent]):
 
 
 def read_profiles(client: KlaviyoClient, keys: Sequence[str]) -> list[Fetched[Page]]:
-    """Read up to 100 profiles by their ids; in one page, unless the API makes them more."""
+    """Read up to 100 profiles by their ids; in one page, unless the API returns more."""
     parameters: Parameters = {
         ADDITIONAL: "subscriptions",
         "filter": any_of("id", keys),
@@ -176,7 +176,7 @@ def changed_profiles(changes: Mapping[str, Change], pages: Sequence[Fetched[Page
 
 
 def consent_event(_: PageContext, event: Event, metric: Metric | None, version: str) -> ConsentEvent:
-    """Pick what this stream needs of an event."""
+    """Extract the fields of an event that this stream needs."""
     profile = event.relationships.profile.data if event.relationships.profile else None
     return ConsentEvent(version[:19], event.id, version, profile.id if profile else None, metric and metric.name)
 
