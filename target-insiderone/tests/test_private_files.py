@@ -126,6 +126,21 @@ def test_invalid_data_dir_is_refused(name):
         DataDir(name, "klaviyo")
 
 
+@pytest.mark.parametrize("place", ["data", "data/klaviyo", "data/dangling"])
+def test_data_dir_in_file_is_refused(tmp_path, place):
+    """A `data_dir` that is a file, or below one, is a mistake of the settings; it ended as a failed run."""
+    if place == "data":
+        (tmp_path / "data").write_text("")
+    elif place == "data/klaviyo":
+        (tmp_path / "data").mkdir()
+        (tmp_path / place).write_text("")
+    else:
+        (tmp_path / "data").symlink_to(tmp_path / "nowhere")
+
+    with pytest.raises(SettingsError, match="data_dir: is not a folder"):
+        DataDir(str(tmp_path / "data"), "klaviyo")
+
+
 def test_deep_foreign_lines_are_harmless(tmp_path):
     """Deeply nested foreign lines do no harm.
 

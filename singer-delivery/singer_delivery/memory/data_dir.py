@@ -39,15 +39,19 @@ class DataDir:
     Raises:
         OSError: The folder cannot be created or written to.
         UnsafeFileError: One of its files is a symbolic link.
-        SettingsError: The setting is not a valid path.
+        SettingsError: The setting is not a valid path, or not that of a folder.
     """
 
     def __init__(self, data_dir: str, integration_name: str) -> None:
         self.root = folder_of(data_dir)
         self.folder = self.root / integration_name
         self.is_new = not self.folder.exists()
-        make_folder(self.folder)
-        self._tighten()
+        try:
+            make_folder(self.folder)
+            self._tighten()
+        except (FileExistsError, NotADirectoryError):
+            finding = Finding("data_dir", "is not a folder, or is below a file", "give a folder, or one to be created")
+            raise SettingsError([finding]) from None
         self._locks: dict[str, int] = {}
 
     def _tighten(self) -> None:
