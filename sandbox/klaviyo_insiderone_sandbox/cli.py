@@ -34,12 +34,12 @@ def parser() -> argparse.ArgumentParser:
 
 
 def announce(urls: dict[str, str]) -> None:
-    """Tell on stdout where the services are, in one line of JSON."""
+    """Write the addresses of the services to stdout, as one line of JSON."""
     print(json.dumps(urls), flush=True)  # noqa: T201 - this line is the command's interface
 
 
 def handle_signals() -> None:
-    """Let SIGINT and SIGTERM end the command also where they are ignored by inheritance, as in a shell's ``… &``."""
+    """End the command on SIGINT and SIGTERM, even if they are inherited as ignored, as in a shell's ``… &``."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 

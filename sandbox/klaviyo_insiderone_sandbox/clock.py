@@ -12,7 +12,7 @@ MICROSECONDS = 1_000_000
 
 
 class Clock:
-    """Tells the time that the fake APIs live in."""
+    """The current time of the fake APIs."""
 
     def __init__(self) -> None:
         self._offset = 0

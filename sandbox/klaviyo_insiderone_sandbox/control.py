@@ -34,13 +34,13 @@ Settings = TypeVar("Settings")
 
 
 class Plane:
-    """The routes, each a plain function of what it is asked for."""
+    """The routes, each a plain function of its request."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox = sandbox
 
     def reset(self, _: bodies.Nothing) -> object:
-        """Return to the beginning."""
+        """Reset everything."""
         self.sandbox.reset()
         return {}
 
@@ -118,7 +118,7 @@ class Plane:
         return {"event_id": event_id}
 
     def erase(self, body: bodies.Erase) -> object:
-        """Let profiles vanish."""
+        """Erase profiles."""
         return {"erased": self.sandbox.account.erase(body.ids)}
 
     def keys(self, body: bodies.NewKey) -> object:
@@ -151,11 +151,11 @@ class Plane:
         return {"seconds": body.seconds}
 
     def faults(self, body: Rule) -> object:
-        """Let requests fail."""
+        """Inject a fault."""
         return {"id": self.sandbox.faults.add(body)}
 
     def clear_faults(self) -> object:
-        """Let nothing fail any more."""
+        """Remove all faults."""
         self.sandbox.faults.clear()
         return {}
 
@@ -185,7 +185,7 @@ class Plane:
         return {"requests": entries, "total": len(journal)}
 
     def clear_journal(self) -> object:
-        """Forget the requests of both sides."""
+        """Clear the journals of both sides."""
         for gateway in (self.sandbox.klaviyo_gateway, self.sandbox.insiderone_gateway):
             gateway.journal.clear()
         return {}
@@ -206,13 +206,13 @@ class Plane:
         return {"refusals": refusals[-newest:] if newest else [], "total": len(refusals)}
 
     def drops(self, query: dict[str, str]) -> object:
-        """Show what was accepted and belongs to nobody, newest last."""
+        """Show accepted data that belongs to nobody, newest last."""
         drops = list(self.sandbox.insiderone.users.unplaced)
         newest = int(query.get("newest", len(drops)))
         return {"drops": drops[-newest:] if newest else [], "total": len(drops)}
 
     def counts(self) -> object:
-        """Count what the Klaviyo account holds."""
+        """Count the resources of the Klaviyo account."""
         account = self.sandbox.account
         return {
             "profiles": len(account.profiles.by_id),
@@ -251,10 +251,10 @@ class Plane:
 
 
 def changed(settings: Settings, body: dict[str, Any]) -> Settings:
-    """Return settings in which those named are different.
+    """Return the settings with the given ones replaced.
 
     Raises:
-        ValueError: One does not exist, or cannot have that value.
+        ValueError: An unknown setting, or an invalid value.
     """
     return msgspec.convert({**msgspec.to_builtins(settings), **body}, type(settings))
 
@@ -292,7 +292,7 @@ def reads(act: Callable[[dict[str, str]], object]) -> Callable[[Request], Any]:
 
 
 def answers(act: Callable[[], object]) -> Callable[[Request], Any]:
-    """Make a route of a function that needs nothing."""
+    """Make a route of a function without arguments."""
 
     async def endpoint(_: Request) -> Response:
         return answer(act())

@@ -83,7 +83,7 @@ class NewResources(Strict):
 
 
 class Credit(Strict):
-    """Attributions that an event has from now on, instead of those it had."""
+    """Attributions that replace those of an event."""
 
     event_id: str
     attributions: list[Attribution]
@@ -111,7 +111,7 @@ class ConsentChange(Strict):
 
 
 class Erase(Strict):
-    """Profiles that vanish; their events stay."""
+    """Profiles to erase; their events stay."""
 
     ids: list[str]
 
@@ -124,7 +124,7 @@ class NewKey(Strict):
 
 
 class ClockSetting(Strict):
-    """The time: running on from `now`, standing still at `frozen`, or real."""
+    """The time: running from `now`, frozen at `frozen`, or real."""
 
     now: str | None = None
     frozen: str | None = None
@@ -138,7 +138,7 @@ class QuotaSetting(Strict):
 
 
 class Latency(Strict):
-    """Seconds that one side takes to answer."""
+    """Latency of one side, in seconds."""
 
     side: Side
     seconds: float

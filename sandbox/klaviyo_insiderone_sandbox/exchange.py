@@ -27,7 +27,7 @@ class Call:
 
     @property
     def decoded_query(self) -> str:
-        """The query for people to read."""
+        """The query, human-readable."""
         return unquote_plus(self.query)
 
 

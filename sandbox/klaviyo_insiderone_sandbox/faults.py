@@ -34,16 +34,16 @@ class Rule(msgspec.Struct, forbid_unknown_fields=True):
     headers: dict[str, str] = {}
     body: str | None = None
     times: int | None = 1
-    """How many requests fail; null = all."""
+    """Number of requests that fail; null = all."""
     seconds: float | None = None
-    """For how long requests fail, from the first one on; null = without an end."""
+    """Seconds during which requests fail, from the first one; null = forever."""
     skip: int = 0
-    """How many matching requests pass first."""
+    """Number of matching requests that pass first."""
     probability: float = 1.0
     seed: int = 1
 
     def matches(self, side: Side, call: Call) -> bool:
-        """Tell whether *call* is one that this rule is about."""
+        """Return whether the rule matches *call*."""
         return (
             side == self.side
             and self.method in (None, call.method)
@@ -53,7 +53,7 @@ class Rule(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class ArmedRule:
-    """A rule at work: how often it was met and has fired."""
+    """An armed rule: how often it has matched and fired."""
 
     def __init__(self, fault_id: int, rule: Rule) -> None:
         self.id = fault_id
@@ -79,7 +79,7 @@ class ArmedRule:
 
 
 class FaultBook:
-    """All rules at work, oldest first."""
+    """All armed rules, oldest first."""
 
     def __init__(self) -> None:
         self._armed: list[ArmedRule] = []

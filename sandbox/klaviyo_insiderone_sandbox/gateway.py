@@ -48,7 +48,7 @@ class Api(Protocol):
         ...
 
     def scopes_of(self, call: Call) -> list[str] | None:
-        """Name what the call's credentials permit; None where the API knows no scopes or the key is unknown."""
+        """Return the scopes of the call's credentials; None if the API has no scopes or the key is unknown."""
         ...
 
 
@@ -94,7 +94,7 @@ class Gateway:
         await self._deliver(answer, rule, scope, receive, send)
 
     def answer_to(self, call: Call, rule: Rule | None) -> Answer | None:
-        """Return what the client gets, or None for a connection closed or left hanging."""
+        """Return the client's response, or None for a connection closed or left hanging."""
         if rule is None:
             return self.api.answer(call)
         if rule.kind in ("reset", "hang"):
@@ -162,7 +162,7 @@ class Gateway:
 
 
 async def read_call(scope: Scope, receive: Receive) -> Call | None:
-    """Take a whole request off the connection; None when the client breaks off before its end."""
+    """Read a whole request from the connection; None if the client disconnects before its end."""
     chunks: list[bytes] = []
     while True:
         message = await receive()
@@ -186,7 +186,7 @@ async def read_call(scope: Scope, receive: Receive) -> Call | None:
 
 
 async def drip(body: bytes, receive: Receive, send: Send) -> None:
-    """Send a body byte by byte, until its end or until the client has had enough."""
+    """Send a body byte by byte, until its end or until the client disconnects."""
     leaving = asyncio.ensure_future(gone(receive))
     for place in range(len(body)):
         await send({"type": "http.response.body", "body": body[place : place + 1], "more_body": True})

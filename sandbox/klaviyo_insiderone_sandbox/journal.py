@@ -9,7 +9,7 @@ from klaviyo_insiderone_sandbox.exchange import Answer, Call
 
 MAX_ENTRIES = 200_000
 MAX_BODY_BYTES = 256_000_000
-"""Request bodies beyond this total are forgotten, oldest first; their entries stay."""
+"""Request bodies beyond this total are dropped, oldest first; their entries stay."""
 
 CREDENTIALS = frozenset({"authorization", "x-request-token", "cookie"})
 """Headers that are never kept."""
@@ -24,7 +24,7 @@ class Entry(msgspec.Struct, omit_defaults=True):
     path: str
     query: str
     status: int | None
-    """Null when the client got no answer."""
+    """Null if the client got no answer."""
     bytes: int
     records: int
     headers: dict[str, str]
@@ -59,7 +59,7 @@ class Journal:
         scopes: list[str] | None,
         body: bytes | None,
     ) -> None:
-        """Note one request; *answer* is None when the client gets none, *body* is valid JSON or None."""
+        """Note one request; *answer* is None if the client gets none, *body* is valid JSON or None."""
         self._count += 1
         entry = Entry(
             n=self._count,

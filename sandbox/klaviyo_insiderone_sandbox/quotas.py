@@ -26,7 +26,7 @@ TIER_XL: Limits = {SECOND: 350, MINUTE: 3500}
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """What a request draws from: an endpoint's quota, or a parameter's, which several endpoints share."""
+    """A quota that requests draw from: an endpoint's, or a parameter's, which several endpoints share."""
 
     name: str
     limits: Limits
@@ -42,7 +42,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """One bucket's state, for people to read."""
+    """One bucket's state, human-readable."""
 
     bucket: str
     window_seconds: int
@@ -63,7 +63,7 @@ class Quotas:
     _limits: dict[tuple[str, int], int] = field(default_factory=dict)
 
     def take(self, buckets: list[Bucket]) -> int:
-        """Count one request against all *buckets*, or none of them; return the seconds to wait, 0 when it may pass."""
+        """Count one request against all *buckets*, or none of them; return the seconds to wait, 0 if it may pass."""
         if self.scale is None:
             return 0
         now = self.monotonic()
@@ -121,7 +121,7 @@ class Quotas:
 
 
 def parse_limits(text: str) -> dict[int, int]:
-    """Read limits in the manner of the header: ``75;w=1, 750;w=60``.
+    """Parse limits spelt as in the header: ``75;w=1, 750;w=60``.
 
     Raises:
         ValueError: The text has another form.

@@ -46,7 +46,7 @@ class Sandbox:
     def seed(self, seed: Seed) -> None:
         """Add made-up data to the Klaviyo account.
 
-        What is made stays, so the garbage collector is kept from walking over millions of objects again and again.
+        The data stays, so the garbage collector is told not to scan millions of objects again and again.
         """
         gc.disable()
         try:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 YOUNG_OBJECTS = 100_000
-"""New objects after which the garbage collector looks at them: nearly all that a sandbox makes is data that stays."""
+"""New objects per garbage collection; high, since nearly all objects of a sandbox are data that stays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Ports:
 
 
 class Switch:
-    """Hands each request to the application of the port that it came in by."""
+    """Passes each request to the application of its port."""
 
     def __init__(self, app_by_port: dict[int, ASGIApp]) -> None:
         self._app_by_port = app_by_port
@@ -52,7 +52,7 @@ class AnnouncedServer(uvicorn.Server):
         self._announce = announce
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Take connections, then say so."""
+        """Accept connections, then signal it."""
         await super().startup(sockets)
         self._announce()
 

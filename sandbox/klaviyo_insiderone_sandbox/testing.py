@@ -27,7 +27,7 @@ TIMEOUT_SECONDS = 300
 class Sandbox:
     """Starts ``sandbox serve`` on free ports, or attaches to one that runs; one method per control call.
 
-    Numbers survive: a :class:`~decimal.Decimal` is sent digit by digit, and comes back where *exact* is asked for.
+    Numbers stay exact: a :class:`~decimal.Decimal` is sent digit by digit, and returned with *exact*.
 
         with Sandbox() as sandbox:
             sandbox.add_profiles([{"attributes": {"email": "ada@example.org"}}])
@@ -50,7 +50,7 @@ class Sandbox:
 
     @classmethod
     def attach(cls, control_url: str) -> Self:
-        """Use a sandbox that runs already."""
+        """Use a running sandbox."""
         sandbox = cls()
         sandbox.control_url = control_url.rstrip("/")
         urls = sandbox._call("GET", "/control/status")["urls"]
@@ -150,7 +150,7 @@ class Sandbox:
         return event_id
 
     def erase(self, ids: Sequence[str]) -> int:
-        """Let profiles vanish; return how many there were."""
+        """Erase profiles; return how many existed."""
         erased: int = self._call("POST", "/control/erase", {"ids": list(ids)})["erased"]
         return erased
 
@@ -172,12 +172,12 @@ class Sandbox:
         self._call("POST", "/control/latency", {"side": side, "seconds": seconds})
 
     def fault(self, side: str, **rule: Any) -> int:
-        """Let requests fail; return the fault's id. See :class:`klaviyo_insiderone_sandbox.faults.Rule`."""
+        """Inject a fault; return its id. See :class:`klaviyo_insiderone_sandbox.faults.Rule`."""
         fault_id: int = self._call("POST", "/control/faults", {"side": side, **rule})["id"]
         return fault_id
 
     def clear_faults(self) -> None:
-        """Let nothing fail any more."""
+        """Remove all faults."""
         self._call("DELETE", "/control/faults")
 
     def journal(self, side: str = "klaviyo", *, exact: bool = False) -> list[dict[str, Any]]:
@@ -188,7 +188,7 @@ class Sandbox:
         return entries
 
     def clear_journal(self) -> None:
-        """Forget the requests of both sides."""
+        """Clear the journals of both sides."""
         self._call("DELETE", "/control/journal")
 
     def users(self, *, exact: bool = False) -> list[dict[str, Any]]:
@@ -202,7 +202,7 @@ class Sandbox:
         return refusals
 
     def drops(self) -> list[dict[str, Any]]:
-        """Return what was accepted and belongs to nobody, newest last."""
+        """Return accepted data that belongs to nobody, newest last."""
         drops: list[dict[str, Any]] = self._call("GET", "/control/insiderone/drops")["drops"]
         return drops
 
@@ -222,7 +222,7 @@ class Sandbox:
         return status
 
     def counts(self) -> dict[str, int]:
-        """Count what the Klaviyo account holds."""
+        """Count the resources of the Klaviyo account."""
         counts: dict[str, int] = self._call("GET", "/control/klaviyo/counts")
         return counts
 

@@ -68,7 +68,7 @@ _custom = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 class Drop(msgspec.Struct):
-    """Something accepted and never reflected."""
+    """Accepted data that is never reflected."""
 
     kind: str
     """``identifier``, ``attribute``, ``event`` or ``user``."""
@@ -94,7 +94,7 @@ def sort_out(sent: Mapping[str, msgspec.Raw], settings: Settings, drops: list[Dr
 
 
 def objection(name: str, value: bytes, settings: Settings) -> str:
-    """Tell why an attribute at the root is not reflected."""
+    """Return why an attribute at the root is not reflected."""
     if name not in DEFAULTS:
         return "not a default attribute; custom attributes belong under custom"
     if name in settings.identifiers:
@@ -129,7 +129,7 @@ def full_name(custom_name: str) -> str:
 
 
 def custom_objection(name: str, value: bytes, settings: Settings) -> str:
-    """Tell why a custom attribute is not reflected."""
+    """Return why a custom attribute is not reflected."""
     if settings.custom_attributes is not None and name not in settings.custom_attributes:
         return "not defined in this account"
     if value == b"null":
@@ -143,7 +143,7 @@ def is_flat(value: bytes) -> bool:
 
 
 def grown(known: bytes, added: bytes) -> bytes:
-    """Append one JSON array to another; values that are there already are not added again."""
+    """Append one JSON array to another, without duplicates."""
     if not (known.startswith(b"[") and added.startswith(b"[")):
         return added
     old = msgspec.json.decode(known, type=list[msgspec.Raw])

@@ -19,7 +19,7 @@ def users_text(stored: Iterable[StoredUser]) -> bytes:
 
 
 def users_page(stored: Iterable[StoredUser], search: str, offset: int, limit: int) -> bytes:
-    """Write one page of the users that contain *search*, lately changed ones first, and how many match.
+    """Write one page of the users that contain *search*, last changed first, and the number of matches.
 
     Events and drops are only counted: ``{"users": [{..., "event_count": 3, "drop_count": 0}], "total": 1}``.
     """
@@ -55,7 +55,7 @@ def user_of(stored: StoredUser) -> dict[str, Any]:
 
 
 def head_of(stored: StoredUser) -> dict[str, Any]:
-    """Show identifiers and attributes in the shape in which they are written; of several values, the latest."""
+    """Show identifiers and attributes as in an upsert; of several values, the latest."""
     identifiers = {name: values[-1] for name, values in stored.identifiers.items() if values}
     attributes = {name: msgspec.Raw(value) for name, value in stored.attributes.items()}
     return {

@@ -10,14 +10,14 @@ from klaviyo_insiderone_sandbox.insiderone.validation import ABSENT, instant_of_
 
 
 class WantedEvent(msgspec.Struct):
-    """One kind of event asked for."""
+    """One requested kind of event."""
 
     event_name: str
     params: list[str]
 
 
 class WantedEvents(msgspec.Struct):
-    """Which events are asked for; dates are epoch seconds."""
+    """The requested events; dates are epoch seconds."""
 
     wanted: list[WantedEvent]
     start_date: int = 0
@@ -70,13 +70,13 @@ def read_name(name: str) -> str:
 
 
 def is_within(event: StoredEvent, wanted: WantedEvents) -> bool:
-    """Tell whether an event lies between the dates asked for."""
+    """Return whether an event lies between the requested dates."""
     second = (instant_of_timestamp(event.timestamp) or 0) // MICROSECONDS
     return wanted.start_date <= second and (wanted.end_date is None or second <= wanted.end_date)
 
 
 def parameters_of(event: StoredEvent, names: list[str]) -> dict[str, Any]:
-    """Return the parameters of an event that are asked for, custom ones with ``c_`` in front."""
+    """Return the requested parameters of an event, custom ones with the prefix ``c_``."""
     sent = msgspec.json.decode(event.event_params, type=dict[str, msgspec.Raw])
     custom = msgspec.json.decode(sent.pop("custom", msgspec.Raw(b"{}")), type=dict[str, msgspec.Raw])
     known: dict[str, Any] = {

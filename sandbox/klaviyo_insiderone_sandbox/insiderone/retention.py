@@ -27,5 +27,5 @@ RETENTION_DAYS = {
 
 
 def is_expired(event_name: str, instant: int, now: int, custom_days: int) -> bool:
-    """Tell whether an event is older than what is kept."""
+    """Return whether an event is older than its retention."""
     return instant < now - RETENTION_DAYS.get(event_name, custom_days) * DAY

@@ -103,7 +103,7 @@ class InsiderOneApi:
             raise errors.access_denied()
 
     def upsert(self, call: Call) -> Answer:
-        """POST /api/user/v1/upsert: keep the users that pass, name the others by position; 200 either way."""
+        """POST /api/user/v1/upsert: keep the valid users, report the others by position; always 200."""
         envelope = envelope_of(call)
         sent = users_of(envelope, UserInput)
         skip_hook = bytes(envelope.get("skip_hook", b"")) == b"true"

@@ -14,14 +14,14 @@ DEFAULT_IDENTIFIERS = ("email", "phone_number", "uuid")
 
 
 class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, dict=True):
-    """The account's settings; the control plane replaces those it names."""
+    """The account's settings; the control plane replaces single ones."""
 
     identifiers: tuple[str, ...] = DEFAULT_IDENTIFIERS
-    """Default identifiers that find profiles, the one that counts most first."""
+    """Default identifiers that find profiles, by precedence."""
     custom_identifiers: tuple[str, ...] = ()
     """Custom identifiers that find profiles, after the default ones."""
     blocked_values: tuple[str, ...] = ("undefined", "anonymous", "0", "1", "null")
-    """Identifier values that find nobody."""
+    """Identifier values that match nobody."""
     max_values: dict[str, int] = {}
     """Identifier -> how many values of it a profile may hold; absent = any number."""
     custom_attributes: tuple[str, ...] | None = None
@@ -33,11 +33,11 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, dict=Tru
     custom_event_retention_days: int = 90
     unknown_partner_status: Literal[400, 403] = 400
     retry_after: bool = False
-    """Whether a 429 says when to come back."""
+    """Whether a 429 has a ``Retry-After``."""
 
     @cached_property
     def priority(self) -> tuple[str, ...]:
-        """All enabled identifiers, custom ones as ``custom.<name>``, the one that counts most first."""
+        """All enabled identifiers by precedence, custom ones as ``custom.<name>``."""
         return (*self.identifiers, *(f"custom.{name}" for name in self.custom_identifiers))
 
     @cached_property

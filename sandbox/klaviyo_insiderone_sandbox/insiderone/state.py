@@ -32,7 +32,7 @@ class StoredEvent(msgspec.Struct):
     event_params: msgspec.Raw
     skip_hook: bool
     n: int
-    """Number of the request that brought it."""
+    """Number of its request."""
 
 
 class Refusal(msgspec.Struct):
@@ -82,12 +82,12 @@ class StoredUser:
         """Whether the latest write asked to start no journeys."""
 
     def keep(self, attributes: Mapping[str, bytes], n: int) -> None:
-        """Set attributes, as request *n* wants them."""
+        """Set the attributes of request *n*."""
         self.attributes |= attributes
         self.written_by |= dict.fromkeys(attributes, n)
 
     def add_event(self, event: StoredEvent, instant: int) -> bool:
-        """Store an event, unless the same is stored already; returns whether it was stored.
+        """Store an event, unless an equal one is stored; returns whether it was stored.
 
         Parameters are compared only where name and instant are alike, which is rare.
         """
@@ -139,12 +139,12 @@ class Users:
         self.refusals.append(Refusal(self.requests, position, objections, identifiers))
 
     def resolves(self, user: User) -> bool:
-        """Tell whether a user has an identifier that this account knows people by."""
+        """Return whether a user has an identifier that is enabled in this account."""
         known_id = user.insider_id in self.by_insider_id
         return known_id or bool(self._usable(user.identifiers, []))
 
     def find(self, identifiers: Mapping[str, Any], insider_id: str | None) -> StoredUser | None:
-        """Find a user by insider id or by the identifier that counts most."""
+        """Find a user by insider id or by the identifier of highest precedence."""
         if insider_id is not None:
             return self.by_insider_id.get(insider_id)
         keys = self._usable(identifiers, [])
@@ -166,7 +166,7 @@ class Users:
         return drops
 
     def _usable(self, identifiers: Mapping[str, Any], drops: list[Drop]) -> list[tuple[str, str]]:
-        """Return the identifiers that find people, the one that counts most first."""
+        """Return the identifiers that find people, by precedence."""
         priority, blocked = self.settings.priority, self.settings.blocked_values
         usable: dict[str, str] = {}
         for name, value in identifiers.items():
@@ -191,7 +191,7 @@ class Users:
         return stored
 
     def _matching(self, insider_id: str | None, keys: list[tuple[str, str]]) -> list[StoredUser]:
-        """Return every profile that an insider id or an identifier finds, once, the one that counts most first."""
+        """Return the profiles that an insider id or identifiers find, each once, by precedence."""
         found = [self.by_insider_id[insider_id]] if insider_id in self.by_insider_id else []
         for key in keys:
             one = self._by_identifier.get(key)
@@ -265,12 +265,12 @@ def plain_identifiers(user: User, settings: Settings) -> dict[str, bytes]:
 
 
 def identifier_drop(name: str, value: Any, reason: str) -> Drop:
-    """Note an identifier that was accepted and finds nobody."""
+    """Note an accepted identifier that finds nobody."""
     return Drop("identifier", name, reason, msgspec.Raw(msgspec.json.encode(value)))
 
 
 def event_drop(event: StoredEvent, reason: str) -> Drop:
-    """Note an event that was accepted and not written."""
+    """Note an accepted event that was not stored."""
     return Drop("event", event.event_name, reason, msgspec.Raw(msgspec.json.encode(event)))
 
 

@@ -80,7 +80,7 @@ IDENTIFIER_RULES: Mapping[str, IdentifierRule] = {
 
 
 def examine(sent: UserInput) -> User | Objections:
-    """Check one user; return it decoded, or everything that is wrong with it."""
+    """Check one user; return it decoded, or all objections."""
     objections: Objections = {}
     identifiers = examine_identifiers(sent, objections)
     attributes = decoded(_attributes, sent.attributes, "attributes", {}, objections)
@@ -96,7 +96,7 @@ def examine(sent: UserInput) -> User | Objections:
 
 
 def appends(sent: UserInput) -> bool:
-    """Tell whether arrays are added to; ``append`` counts more than ``not_append``."""
+    """Return whether arrays are appended to; ``append`` takes precedence over ``not_append``."""
     if isinstance(sent.append, bool):
         return sent.append
     return sent.not_append is not True
@@ -166,7 +166,7 @@ def examine_event(place: int, event: EventInput, objections: Objections) -> tupl
 
 @lru_cache(maxsize=4_096)
 def is_event_name(text: str) -> bool:
-    """Tell whether an event may have this name."""
+    """Return whether an event may have this name."""
     return EVENT_NAME.fullmatch(text) is not None
 
 

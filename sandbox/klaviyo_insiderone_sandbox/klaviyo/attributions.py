@@ -38,7 +38,7 @@ TYPE_BY_RELATIONSHIP = {
 
 
 def named(event_id: str, given: Iterable[Attribution]) -> tuple[Attribution, ...]:
-    """Give every attribution of an event an id, 32 hexadecimal digits where it has none, the same every time."""
+    """Give every attribution without an id one of 32 hexadecimal digits, deterministically."""
     return tuple(
         one
         if one.id

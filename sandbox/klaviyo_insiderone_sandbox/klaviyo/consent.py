@@ -82,7 +82,7 @@ def metric_of(channel: Channel, consent: Consent, suppression: Reason | None, na
 
 
 def complete(given: Mapping[str, Any], default: Mapping[str, Any] = NEVER) -> dict[str, Any]:
-    """Fill up a partial subscriptions object with what somebody without consent has."""
+    """Complete a partial subscriptions object with the values of somebody without consent."""
     completed = copy.deepcopy(dict(default))
     for key, value in given.items():
         inner = default.get(key)

@@ -19,7 +19,7 @@ def read_event_cursor(cursor: str) -> tuple[int, str]:
     """Decode an event cursor into (epoch second, event id).
 
     Raises:
-        KlaviyoError: It is none of ours.
+        KlaviyoError: It is invalid.
     """
     match decode(cursor):
         case [int(second), str(event_id), True]:
@@ -36,7 +36,7 @@ def read_keyset_cursor(cursor: str, sort: str) -> tuple[Any, ...]:
     """Decode a cursor of :func:`write_keyset_cursor`.
 
     Raises:
-        KlaviyoError: It is none of ours, or belongs to another sort order.
+        KlaviyoError: It is invalid, or belongs to another sort order.
     """
     prefix = f"next::{sort}::"
     try:
@@ -57,7 +57,7 @@ def read_anchor_cursor(cursor: str) -> str:
     """Decode a cursor of :func:`write_anchor_cursor` into an id.
 
     Raises:
-        KlaviyoError: It is none of ours.
+        KlaviyoError: It is invalid.
     """
     try:
         text = base64.b64decode(cursor, validate=True).decode()

@@ -22,7 +22,7 @@ class Endpoint:
     """One documented read."""
 
     path: str
-    """With ``{id}`` where the id stands: all ids share one quota."""
+    """With ``{id}`` for the id: all ids share one quota."""
     scopes: tuple[str, ...]
     limits: Limits
     sorts: tuple[str, ...] = ()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from klaviyo_insiderone_sandbox.klaviyo.filters import Condition
 
 Place = tuple[int, str]
-"""Where an event stands: (epoch second, id)."""
+"""Position of an event: (epoch second, id)."""
 
 GREGORIAN_OFFSET = 0x01B21DD213814000
 """100-nanosecond ticks from 1582-10-15 to 1970-01-01, as version-1 UUIDs count."""
@@ -54,7 +54,7 @@ class Metric(Resource):
 
 
 class Event:
-    """Something that a person did."""
+    """An event of a person."""
 
     __slots__ = ("attributions", "metric", "place", "profile_id", "properties", "uuid", "visible_after")
 
@@ -99,7 +99,7 @@ class EventLog:
         self._is_sorted = True
 
     def add(self, event: Event) -> None:
-        """Take in one event."""
+        """Add one event."""
         self._events.append(event)
         self._is_sorted = False
 
@@ -127,14 +127,14 @@ class Events:
         self._some_hidden = False
 
     def add(self, event: Event) -> None:
-        """Take in one event."""
+        """Add one event."""
         self.by_id[event.place[1]] = event
         self._all.add(event)
         self._by_metric.setdefault(event.metric.id, EventLog()).add(event)
         self._some_hidden = self._some_hidden or event.visible_after is not None
 
     def replace(self, event: Event) -> None:
-        """Take in an event whose id is known already."""
+        """Replace an event by its id."""
         kept = [one for one in self.by_id.values() if one.place[1] != event.place[1]]
         self.clear()
         for one in [*kept, event]:

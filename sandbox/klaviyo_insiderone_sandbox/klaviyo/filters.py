@@ -188,7 +188,7 @@ def parse_filter(text: str, rules: Mapping[str, FieldRule], now: int) -> list[Co
 
 
 def holds(condition: Condition, value: Any) -> bool:
-    """Tell whether a value, times as the API shows them, meets a condition; null meets none."""
+    """Return whether a value, times as the API shows them, meets a condition; null meets none."""
     if value is None:
         return False
     if condition.kind is Kind.TIME:
@@ -250,14 +250,14 @@ def text_of(field: str, literal: Literal) -> str:
 
 
 def boolean_of(field: str, literal: Literal) -> bool:
-    """Return true or false, which must stand without quotes."""
+    """Return true or false, which must not be quoted."""
     if literal.quoted or literal.text not in ("true", "false"):
         raise invalid("filter", f"Invalid filter value for {field}: expected true or false, unquoted.")
     return literal.text == "true"
 
 
 def time_of(field: str, literal: Literal, *, epoch: bool) -> int:
-    """Return a time, which must stand without quotes, in microseconds since 1970."""
+    """Return a time, which must not be quoted, in microseconds since 1970."""
     refusal = invalid("filter", f"Invalid filter value for {field}: expected an unquoted ISO 8601 datetime.")
     if epoch and not literal.quoted and re.fullmatch(r"\d{1,11}", literal.text):
         return int(literal.text) * MICROSECONDS

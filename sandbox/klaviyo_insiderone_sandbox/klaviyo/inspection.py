@@ -30,7 +30,7 @@ def events_text(account: Account) -> bytes:
 
 
 def event_text(account: Account, writer: EventWriter, event: Event) -> str:
-    """Write one event with data that the API does not show."""
+    """Write one event, including data that the API does not show."""
     return join_object(
         {
             "metric_name": quoted(event.metric.name),

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which attributes of a resource are shown: names, and members of nested ones."""
+    """The attributes of a resource to show: names, and members of nested ones."""
 
     names: tuple[str, ...]
     members: dict[str, tuple[tuple[str, ...], ...]]
@@ -45,7 +45,7 @@ def selection(every: Sequence[str], asked: Sequence[str] | None, additional: Seq
 
 
 def picked(text: str, paths: Sequence[tuple[str, ...]]) -> str:
-    """Keep the members of a JSON object that lie on one of *paths*."""
+    """Keep the members of a JSON object that are on one of *paths*."""
     if text == "null" or any(not path for path in paths):
         return text
     kept = {}

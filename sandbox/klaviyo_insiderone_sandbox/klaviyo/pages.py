@@ -30,7 +30,7 @@ Read = Callable[[Request], tuple[bytes, int]]
 
 
 class Route(NamedTuple):
-    """An endpoint and what it serves."""
+    """An endpoint and its resources."""
 
     endpoint: Endpoint
     read: Read
@@ -41,7 +41,7 @@ class Route(NamedTuple):
 def page(rows: Iterable[str], included: Iterable[str] | None, request: Request, cursor: str | None) -> bytes:
     """Compose a page; *included* is None when nothing was asked for.
 
-    The rows are encoded one by one: a single emoji would have the text of all of them take four bytes a character.
+    The rows are encoded one by one: joined, a single emoji would make the whole string take four bytes a character.
     """
     parameters = request.parameters
     self_url = parameters.page_url(request.base_url, request.path, parameters.cursor)

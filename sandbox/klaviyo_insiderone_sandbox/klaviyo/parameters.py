@@ -90,7 +90,7 @@ def buckets_of(query: str, endpoint: Endpoint) -> list[Bucket]:
 
 
 def is_known(name: str, endpoint: Endpoint) -> bool:
-    """Tell whether the endpoint has this parameter."""
+    """Return whether the endpoint has this parameter."""
     return {
         "filter": bool(endpoint.filters),
         "sort": bool(endpoint.sorts),

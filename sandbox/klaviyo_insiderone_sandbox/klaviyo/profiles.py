@@ -90,7 +90,7 @@ SORT_KEYS: Mapping[str, Callable[[Profile], SortKey]] = {
 
 
 def meets(profile: Profile, condition: Condition, grain: int) -> bool:
-    """Tell whether a profile meets one condition; of its own times, whole *grain* (microseconds) are compared."""
+    """Return whether a profile meets one condition; its times are compared in whole *grain* (microseconds)."""
     name, value = condition.field, condition.value
     if name in ("created", "updated"):
         return COMPARE[condition.operator](getattr(profile, name) // grain * grain, value)
@@ -106,7 +106,7 @@ def meets(profile: Profile, condition: Condition, grain: int) -> bool:
 
 
 def meets_suppression(entry: Mapping[str, Any], member: str, condition: Condition) -> bool:
-    """Tell whether one suppression meets a condition on ``reason``, ``list_id`` or ``timestamp``."""
+    """Return whether one suppression meets a condition on ``reason``, ``list_id`` or ``timestamp``."""
     if member == "timestamp":
         return COMPARE[condition.operator](instant_of(entry["timestamp"]), condition.value)
     return bool(entry[member] == condition.value)
@@ -150,7 +150,7 @@ class Profiles:
         descending: bool,
         grain: int = MICROSECONDS,
     ) -> Iterator[Profile]:
-        """Yield the profiles that meet all *conditions*, in order, from behind *cursor* on; see `meets` for *grain*."""
+        """Yield the profiles that meet all *conditions*, in order, after *cursor*; see `meets` for *grain*."""
         key = SORT_KEYS[sort]
         rows, rest = self._candidates(conditions, sort)
         low, high = time_slice(rows, rest, sort, grain)

@@ -110,20 +110,20 @@ def declared(path: str, scopes: tuple[str, ...], kind: ResourceType, limits: Lim
 
 
 def list_page(request: Request, kind: ResourceType, found: Iterable[Resource], includes: Includes) -> tuple[bytes, int]:
-    """Compose the page that a request asks for of what was found."""
+    """Compose the requested page of the rows found."""
     rows, cursor = cut(found, request.parameters)
     texts = map(writer_for(request, kind).write, rows)
     return pages.page(texts, included_texts(request, rows, includes), request, cursor), len(rows)
 
 
 def writer_for(request: Request, kind: ResourceType) -> Writer:
-    """Prepare to write resources as a request asks for them."""
+    """Prepare to write resources in the form that a request asks for."""
     asked = request.parameters
     return Writer(kind, request.base_url, asked.fields.get(kind.name), asked.includes or (), asked.additional)
 
 
 def included_texts(request: Request, rows: Iterable[Resource], includes: Includes) -> list[str] | None:
-    """Write what rows include, each resource once; None where nothing was asked for."""
+    """Write the included resources of rows, each once; None if none were requested."""
     if request.parameters.includes is None:
         return None
     texts: dict[tuple[str, str], str] = {}
@@ -142,7 +142,7 @@ def cut(found: Iterable[Resource], parameters: Parameters) -> tuple[list[Resourc
     """Filter and sort resources, and cut a page out of them; returns the rows and the cursor of the next page.
 
     Raises:
-        KlaviyoError: The cursor is none of ours, or belongs to another sort order.
+        KlaviyoError: The cursor is invalid, or belongs to another sort order.
     """
     sort = parameters.sort or "id"
     met = [one for one in found if meets(one, parameters.conditions)]
@@ -159,7 +159,7 @@ def cut(found: Iterable[Resource], parameters: Parameters) -> tuple[list[Resourc
 
 
 def meets(resource: Resource, conditions: Iterable[Condition]) -> bool:
-    """Tell whether a resource meets all conditions."""
+    """Return whether a resource meets all conditions."""
     return all(holds(condition, resource.value(condition.field)) for condition in conditions)
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ResourceType:
-    """One type of resources: what is true of it at every endpoint."""
+    """One type of resources, as it is at every endpoint."""
 
     name: str
     """As JSON:API names it: ``tag-group``."""
@@ -32,11 +32,11 @@ class ResourceType:
     additional: tuple[str, ...] = ()
     """Attributes that are shown only when ``additional-fields`` asks for them."""
     to_one: Mapping[str, str] = field(default_factory=dict)
-    """Relationship -> type of its target. Which one it is, is always shown."""
+    """Relationship -> type of its target, whose id is always shown."""
     to_many: Mapping[str, str] = field(default_factory=dict)
-    """Relationship -> type of its targets. Which ones they are, is shown when they are included."""
+    """Relationship -> type of its targets, whose ids are shown if they are included."""
     kept_elsewhere: Callable[[Account], Mapping[str, Resource]] | None = None
-    """Where the resources are, by id; None = among the account's simple resources."""
+    """Returns the resources by id; None = the account's simple resources."""
 
     @property
     def path(self) -> str:

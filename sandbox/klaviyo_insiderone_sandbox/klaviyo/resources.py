@@ -18,7 +18,7 @@ class Resource:
     def __init__(self, resource_id: str, attributes: Mapping[str, str]) -> None:
         self.id = resource_id
         self.attributes = dict(attributes)
-        """Name -> JSON text, exactly as given; what is missing is shown as null."""
+        """Name -> JSON text, exactly as given; missing ones are shown as null."""
         self.related: dict[str, list[str]] = {}
         """Relationship -> ids."""
 

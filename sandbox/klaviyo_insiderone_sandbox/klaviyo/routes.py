@@ -39,7 +39,7 @@ ROUTES = (
     *segments.ROUTES,
     *tags.ROUTES,
 )
-"""Endpoint -> what it serves, collected from the families."""
+"""Endpoint -> its route, collected from the families."""
 
 KINDS = {route.kind.name: route.kind for route in ROUTES if route.kind and route.kind.kept_elsewhere is None}
 """Name -> type of the simple resources that the account keeps."""

@@ -21,13 +21,13 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True):
     cursor: Literal["keyset", "anchor"] = "keyset"
     """The content of a cursor of profiles: the sort key of the last row, or its id."""
     spelling: Literal["usual", "blank", "fraction", "offset"] = "usual"
-    """How profiles and events spell their own times in reads."""
+    """The spelling of times in profiles and events."""
     precision: Literal["second", "microsecond"] = "second"
-    """What filters of profiles compare of ``created`` and ``updated``."""
+    """The precision at which filters compare ``created`` and ``updated`` of profiles."""
     restless: Annotated[int, msgspec.Meta(ge=0)] = 0
-    """Of every so many pages of profiles by ``updated``, the last profile meets its fate once served; 0 = none."""
+    """Every how many pages of profiles by ``updated`` the last one served is changed or erased; 0 = never."""
     fate: Literal["touched", "erased"] = "touched"
-    """What becomes of those profiles."""
+    """What happens to those profiles."""
 
     @property
     def grain(self) -> int:

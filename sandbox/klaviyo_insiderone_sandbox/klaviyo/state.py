@@ -52,7 +52,7 @@ class UnknownEventError(LookupError):
 
 
 class Account:
-    """Everything that one Klaviyo account knows."""
+    """The data of one Klaviyo account."""
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
@@ -157,7 +157,7 @@ class Account:
         return self.add_event(profile_id, self.metric(metric, "Klaviyo"), second, properties, touch=False)
 
     def erase(self, ids: list[str]) -> int:
-        """Let profiles vanish; their events stay. Returns how many there were."""
+        """Erase profiles; their events stay. Returns how many existed."""
         return sum(self.profiles.remove(profile_id) for profile_id in ids)
 
     def metric(self, name: str, integration: str | None) -> Metric:
@@ -212,7 +212,7 @@ class Account:
         return event.place[1]
 
     def attribute(self, event_id: str, attributions: Sequence[Attribution]) -> None:
-        """Replace the attributions of an event, as happens hours after it; nothing else moves.
+        """Replace the attributions of an event, as happens hours after it; nothing else changes.
 
         Raises:
             UnknownEventError: The id is unknown.

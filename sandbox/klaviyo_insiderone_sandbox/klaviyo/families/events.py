@@ -164,7 +164,7 @@ def read_event(request: Request) -> tuple[bytes, int]:
 
 
 def event_texts(request: Request, rows: list[Event]) -> list[str]:
-    """Write events as a request asks for them."""
+    """Write events in the form that a request asks for."""
     writer = EventWriter(
         request.base_url,
         request.parameters.fields.get("event"),
@@ -176,7 +176,7 @@ def event_texts(request: Request, rows: list[Event]) -> list[str]:
 
 
 def included_of(request: Request, rows: list[Event]) -> list[str] | None:
-    """Write what a page of events includes: metrics first, then profiles, then attributions, each once."""
+    """Write the included resources of a page of events: metrics, then profiles, then attributions, each once."""
     base_url, asked = request.base_url, request.parameters
     if asked.includes is None:
         return None

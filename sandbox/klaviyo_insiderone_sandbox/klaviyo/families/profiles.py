@@ -105,14 +105,14 @@ PROFILE = Endpoint(
 
 NEVER_SUBSCRIBED = msgspec.json.encode(consent.NEVER).decode()
 TOLD = ("created", "updated", "last_event_date", "subscriptions")
-"""Attributes of profiles that the account itself knows."""
+"""Attributes of profiles that the account sets itself."""
 NOT_GIVEN = {
     **{name: "null" for name in PROFILE_FIELDS if name not in TOLD},
     "location": join_object(dict.fromkeys(LOCATION_FIELDS, "null")),
     "properties": "{}",
     "predictive_analytics": join_object(dict.fromkeys(PREDICTIVE_FIELDS, "null")),
 }
-"""How the other ones are shown where nobody has given them."""
+"""How the other ones are shown if they are not set."""
 
 
 class ProfileWriter:
@@ -150,7 +150,7 @@ class ProfileWriter:
         return f"{name}:{self._shown.cut(name.strip(chr(34)), text)}"
 
     def _told(self, profile: Profile, name: str) -> str:
-        """Tell what the account itself knows of a profile."""
+        """Return the attributes of a profile that the account sets itself."""
         match name:
             case "created":
                 return f'"{self._spelt(profile.created)}"'
@@ -191,10 +191,10 @@ def read_profiles(request: Request) -> tuple[bytes, int]:
 def place_behind(account: Account, cursor: str, sort: str) -> SortKey:
     """Return the sort key behind which a page of profiles begins.
 
-    An anchor stands where its profile stands now: behind the window that it was read in, once it has been touched.
+    An anchor is where its profile is now: beyond the window in which it was read, if it has been changed.
 
     Raises:
-        KlaviyoError: The cursor is none of ours, or the profile that it names is gone.
+        KlaviyoError: The cursor is invalid, or the profile that it names is gone.
     """
     if account.settings.cursor == "keyset":
         return read_keyset_cursor(cursor, sort)
@@ -228,7 +228,7 @@ def profile_writer(request: Request) -> ProfileWriter:
 
 
 def nothing_included(request: Request) -> list[str] | None:
-    """Include what profiles have of lists, segments, push tokens and conversations here: nothing."""
+    """Include lists, segments, push tokens and conversations of profiles: here always none."""
     return None if request.parameters.includes is None else []
 
 

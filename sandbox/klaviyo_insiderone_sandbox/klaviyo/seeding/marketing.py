@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def sow_marketing(account: Account, made: int) -> None:
-    """Add two lists, three segments, and tags in two groups; *made* is when they were."""
+    """Add two lists, three segments, and tags in two groups, created at *made*."""
     newsletter, sms_club = mailing_list("Newsletter", made), mailing_list("SMS club", made, double=False)
     members = segment("Newsletter subscribers", made, group_condition(newsletter, is_member=True))
     strangers = segment("On no list", made, *(group_condition(one, is_member=False) for one in (newsletter, sms_club)))
@@ -50,7 +50,7 @@ def mailing_list(
 
 
 def segment(name: str, created: int, *conditions: dict[str, Any], is_active: bool = True) -> Resource:
-    """Make up a segment of those who meet all conditions; in this sandbox it has no members."""
+    """Make up a segment with these conditions; in this sandbox it has no members."""
     return Resource.of(
         short_id(f"segment {name}", 6),
         name=name,
@@ -65,7 +65,7 @@ def segment(name: str, created: int, *conditions: dict[str, Any], is_active: boo
 
 
 def group_condition(group: Resource, *, is_member: bool) -> dict[str, Any]:
-    """Compose a condition on who is in a list, or is not."""
+    """Compose a condition on membership in a list."""
     condition = {"type": "profile-group-membership", "is_member": is_member, "group_ids": [group.id]}
     return {**condition, "timeframe_filter": None} if is_member else condition
 

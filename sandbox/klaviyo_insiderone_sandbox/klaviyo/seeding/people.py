@@ -102,7 +102,7 @@ def ordinary(chance: random.Random, number: int) -> dict[str, str]:
 
 
 def awkward(chance: random.Random, number: int, kind: int) -> dict[str, str]:
-    """Make up a profile that is hard to handle: no identifier, bad phone, odd e-mail, strange properties, by turns."""
+    """Make up an awkward profile: in turn, without identifier, with a bad phone, an odd e-mail, strange properties."""
     attributes = ordinary(chance, number)
     turn = kind // 4
     match kind % 4:

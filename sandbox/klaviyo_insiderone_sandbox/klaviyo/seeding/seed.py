@@ -22,11 +22,11 @@ CURRENCIES = ("EUR", "EUR", "EUR", "TRY", "GBP")
 MAX_TIES = 5_000
 MIN_HOSTILE_EVENTS = 50
 HOSTILE_SHARE = 0.04
-"""Awkward profiles, of all."""
+"""Share of awkward profiles."""
 CONSENT_SHARE = 0.4
-"""Events that record consent, at most, of all; consent beyond it has no event, as after an import."""
+"""Maximum share of events that record consent; consent beyond it has no event, as after an import."""
 CREDITED_ORDERS = 8
-"""One order of so many is credited to an e-mail."""
+"""One of so many orders is credited to an e-mail."""
 
 
 class Seed(msgspec.Struct, forbid_unknown_fields=True):
@@ -99,7 +99,7 @@ def sow(account: Account, seed: Seed) -> None:
         sow_consent(sower, ids)
         sow_events(sower, ids)
     account.profiles.moved()
-    account.events.all()  # sorts them now, so that the first read need not wait
+    account.events.all()  # sorts them now, so that the first read is quick
 
 
 def sow_profiles(sower: Sower) -> list[str]:
