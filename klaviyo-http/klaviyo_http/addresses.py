@@ -54,12 +54,12 @@ def origin_of(address: str) -> Origin:
     try:
         host, port = (parts.hostname or "").removesuffix("."), parts.port
     except ValueError:
-        raise ValueError("names a port that is none (1 to 65535)") from None
+        raise ValueError("has a port that is not between 1 and 65535") from None
     if port == 0 or parts.netloc.endswith(":"):
-        raise ValueError("names a port that is none (1 to 65535)")
+        raise ValueError("has a port that is not between 1 and 65535")
     in_brackets = parts.netloc.startswith("[")
     if (in_brackets and parts.netloc.partition("]")[2][:1] not in {"", ":"}) or not _is_host(host, in_brackets):
-        raise ValueError("names no valid host")
+        raise ValueError("has an invalid host")
     return Origin(parts.scheme, host, port or _PORTS[parts.scheme])
 
 

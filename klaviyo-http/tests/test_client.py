@@ -119,7 +119,7 @@ def test_spent_quota_ends_all_workers(sandbox, new_client):
 
 
 def test_broken_probe_blocks_nobody(sandbox, new_client):
-    """Probe that breaks off does not hold the others forever.
+    """Probe that is interrupted does not hold the others forever.
 
     A reset and a refusal of the edge say nothing about the quota: the next one asks.
     """
@@ -213,7 +213,7 @@ def test_cyclic_pages_end(new_client, sandbox, monkeypatch):
 
 
 def test_broken_answer_counts_as_answer(new_client, sandbox):
-    """Answer that breaks off is an answer.
+    """An incomplete answer is an answer.
 
     Whether anything ever answered decides what the other streams are worth; it did.
     """

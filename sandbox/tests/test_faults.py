@@ -223,7 +223,7 @@ def test_faults_can_be_cleared(klaviyo: KlaviyoCaller, sandbox: Sandbox) -> None
 
 
 def test_aborted_request_has_no_effect(sandbox: Sandbox) -> None:
-    """A request that breaks off has no effect. Half a body is no request, even where the half is valid JSON."""
+    """An incomplete request has no effect, even if its half of a body is valid JSON."""
     host, port = sandbox.insiderone_url.removeprefix("http://").split(":")
     body = b'{"users":[{"identifiers":{"email":"a@b.co"},"attributes":{"name":"A"}}]}'
     head = (

@@ -33,7 +33,7 @@ def mistakes_in(catalog: Mapping[str, Any]) -> list[str]:
     try:
         entries = msgspec.convert(catalog, _Catalog).streams
     except msgspec.ValidationError as error:
-        return [f"--catalog: {error}; discover it anew, or correct that place"]
+        return [f"--catalog: {error}; run --discover again, or correct it there"]
     return [
         f"--catalog: the `stream` of `{shown(entry.tap_stream_id)}` is not its `tap_stream_id`; to rename a stream, "
         "write an `__alias__` in `stream_maps`"

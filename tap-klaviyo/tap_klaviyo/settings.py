@@ -277,7 +277,7 @@ def _mistake(error: Any) -> str:
 def _unknown_settings(config: Mapping[str, Any], known: Iterable[str]) -> list[str]:
     names = sorted(known)
     return [
-        f"`{shown(name)}` is no setting of this tap{_suggestion(name, names) or '; remove it'}"
+        f"`{shown(name)}` is not a setting of this tap{_suggestion(name, names) or '; remove it'}"
         for name in sorted(set(config) - set(names) - set(NOT_OFFERED))
         if config[name] is not None
     ]
@@ -321,7 +321,9 @@ def _field_problems(fields: Sequence[str]) -> list[str]:
                 "`subscription_changes` for them"
             )
         elif name not in PROFILE_FIELDS:
-            found.append(f"`event_profile_fields[{index}]` is no field of a profile{_suggestion(name, PROFILE_FIELDS)}")
+            found.append(
+                f"`event_profile_fields[{index}]` is not a field of profiles{_suggestion(name, PROFILE_FIELDS)}"
+            )
     return found
 
 

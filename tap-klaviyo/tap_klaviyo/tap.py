@@ -196,7 +196,7 @@ class TapKlaviyo(Tap):
             raise RefusedInputError(mistakes)
         tap = cls._configured(inputs.get("config"), **given)
         for name in unknown_in(given["catalog"] or {}, tap.streams):
-            tap.logger.warning("the catalog names `%s`, which is no stream of this tap", name)
+            tap.logger.warning("the catalog names `%s`, which is not a stream of this tap", name)
         tap.say_if_nothing_is_selected()
         sys.exit(tap.run(tap.sync_all))
 

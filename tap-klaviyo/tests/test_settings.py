@@ -32,7 +32,7 @@ MISTAKES = {
     "date in the future": ({"start_date": "2026-06-02"}, "`start_date` lies in the future"),
     "end before start": ({"start_date": "2026-05-02", "end_date": "2026-05-01"}, "before `end_date`"),
     "two lower bounds": ({"start_date": "2026-05-02", "initial_sync_lookback_hours": 0}, "exclude each other"),
-    "unknown profile field": ({"event_profile_fields": ["emial"]}, "`event_profile_fields[0]` is no field"),
+    "unknown profile field": ({"event_profile_fields": ["emial"]}, "`event_profile_fields[0]` is not a field"),
     "subscriptions on events": ({"event_profile_fields": ["subscriptions"]}, "gives no subscriptions with events"),
     "address without scheme": ({"api_url": "a.klaviyo.com"}, "`api_url` must begin with https://"),
     "revision in words": ({"revision": "latest"}, "`revision` must be a date"),
@@ -105,7 +105,7 @@ def test_unknown_setting_gets_suggestion(tap, sandbox):
     outcome = tap(**{"start-date": "2026-01-01", "pk_0123456789abcdef": 1, "nothing": None})
 
     assert outcome.code == 2
-    assert "`start-date` is no setting of this tap; did you mean `start_date`?" in outcome.log
+    assert "`start-date` is not a setting of this tap; did you mean `start_date`?" in outcome.log
     assert "pk_0123456789abcdef" not in outcome.log
     assert "nothing" not in outcome.log
     assert sandbox.journal() == []
@@ -149,7 +149,7 @@ def test_broken_bookmark_fails_its_stream(tap, sandbox, profiles):
 
     assert outcome.code == 4
     assert outcome.ids("profiles") == ["P00000"]
-    assert "stream events failed: the state's replication_key_value is no date-time" in outcome.log
+    assert "stream events failed: the state's replication_key_value is not a date-time" in outcome.log
 
 
 CATALOGS = {
@@ -185,7 +185,7 @@ def test_catalog_is_checked_first(tap, catalog):
     said, refused = tap(catalog=unknown), tap(catalog=CATALOGS["renamed"])
 
     assert (said.code, refused.code, refused.output) == (0, 2, "")
-    assert any("`people`, which is no stream" in line for line in said.warnings())
+    assert any("`people`, which is not a stream" in line for line in said.warnings())
 
 
 @pytest.mark.parametrize("expression", ["emial.lower()", "1 / 0", "email.foo()", "first_name.lower()"])

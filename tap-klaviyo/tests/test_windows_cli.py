@@ -292,7 +292,7 @@ def test_interrupted_runs_add_up(tap, interrupted, sandbox, stream, signum):
 )
 @pytest.mark.parametrize("stream", ["profiles", "events"])
 def test_failed_page_stops_before_gap(tap, sandbox, stream, fault, reason):
-    """Page that cannot be had ends the stream before the gap.
+    """A page that cannot be read ends the stream before the gap.
 
     However many later windows were read already: nothing behind the gap is emitted, and the next run fills it.
     """

@@ -1,4 +1,4 @@
-"""How a run ends that something from outside breaks off: signals, closed streams, databases that do not answer."""
+"""How runs end that are interrupted from outside: signals, closed streams, databases that do not answer."""
 
 from __future__ import annotations
 

@@ -135,7 +135,7 @@ MISTAKES = {
 def test_sdk_mistakes_are_found_early(settings, path, words):
     """Mistake in a setting of the SDK is found before the run.
 
-    `check` finds it, too; the SDK would stumble when the first SCHEMA comes.
+    `check` finds it, too; the SDK would fail at the first SCHEMA.
     """
     (finding,) = find({**ACCOUNT, **BY_EMAIL, **settings})
 
@@ -182,5 +182,5 @@ def test_expression_functions_match_sdk():
 
 
 def test_null_means_not_given(load):
-    """Meltano hands settings over as null that nobody has set; the SDK would stumble over it."""
+    """Meltano passes unset settings as null, on which the SDK would fail."""
     assert load([schema("profiles"), PERSON], stream_maps=None, flattening_enabled=None, faker_config=None).code == 0

@@ -89,8 +89,8 @@ def read_state(state: Mapping[str, Any], replication_key: str) -> SavedBookmark 
         left_out = {clamped_moment(mark): ids for mark, ids in others}
     except (TypeError, ValueError, AttributeError, msgspec.ValidationError):
         raise UnreadableStateError(
-            "the state's replication_key_value is no date-time, or its seen, since, metrics or left_out not what "
-            "this tap writes; remove the stream from it"
+            "the state's replication_key_value is not a date-time, or its seen, since, metrics or left_out are not as "
+            "this tap writes them; remove the stream from it"
         ) from None
     return SavedBookmark(moment, seen, since, "since" in state, metrics, left_out)
 

@@ -74,7 +74,7 @@ class Collection:
         self.accident = lambda _: None  # happens after each page
         self.always_names_next = False
         self.refuses_lost_cursors = True
-        self.unavailable = None  # the id of a thing whose page cannot be had
+        self.unavailable = None  # the id of a thing whose page fails
 
     @cached_property
     def things(self):
