@@ -107,6 +107,13 @@ class JobLostError(Exception):
         )
 
 
+class JobUnfinishedError(Exception):
+    """The API works on a job for longer than `Kind.longest_job_seconds`; the next run follows it further."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"a job is not finished after {seconds:.0f} s; it stays open: run again later to follow it")
+
+
 class RowRefusedError(Exception):
     """The whole request is refused because of one of its rows, which is not named.
 
@@ -260,7 +267,9 @@ class Kind(ABC):
 
     memory: ClassVar[Literal["once", "newest"]]
     rank: ClassVar[int] = 0
-    """If a person has rows of several kinds in one run, those of the lower rank are sent first."""
+    """Of the rows of one person that wait at the same time, those of kinds with a lower rank are sent first."""
+    longest_job_seconds: ClassVar[float] = 86_400.0
+    """How long a job is followed before the run fails; it stays open, and the next run follows it further."""
 
     def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
         self._limits = limits

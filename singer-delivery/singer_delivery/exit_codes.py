@@ -17,7 +17,7 @@ from singer_sdk.singerlib.exceptions import InvalidInputLine
 from sqlalchemy.exc import SQLAlchemyError
 
 from singer_delivery.accounts.rejects import RejectsLostError
-from singer_delivery.destination import AnswerMismatchError, JobLostError, StopSendingError
+from singer_delivery.destination import AnswerMismatchError, JobLostError, JobUnfinishedError, StopSendingError
 from singer_delivery.disclosure import scrub_log, without_keys
 from singer_delivery.errors import SettingsError
 from singer_delivery.interruption import StoppedBySignalError
@@ -50,6 +50,7 @@ EXIT_CODES: dict[type[Exception], int] = {
     GaveUpError: FAILED,
     AnswerMismatchError: FAILED,
     JobLostError: FAILED,
+    JobUnfinishedError: FAILED,
     AlreadyRunningError: FAILED,
     RecordsWithoutSchemaException: FAILED,
     InvalidInputLine: FAILED,

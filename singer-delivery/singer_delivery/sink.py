@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import time
-import traceback
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -16,7 +14,7 @@ from singer_delivery.accounts.rejects import RejectsLostError, reject_of, reject
 from singer_delivery.accounts.remedies import REMEDIES
 from singer_delivery.accounts.unidentified import raw_record
 from singer_delivery.destination import Group, NewestKind, OnceKind
-from singer_delivery.disclosure import shown
+from singer_delivery.disclosure import frames, shown
 from singer_delivery.errors import Filtered, Rejected
 from singer_delivery.memory.read_times import UNDATED, read_time
 from singer_delivery.sending.items import EventItem, EventLine, RejectedEvent, Source, VersionItem
@@ -299,12 +297,6 @@ class RemovedSink(Sink):
 
     def process_batch(self, context: dict[str, Any]) -> None:
         """Never called."""
-
-
-def frames(error: Exception) -> str:
-    """Where an error came from, innermost last; without its message, which may quote the record."""
-    places = traceback.extract_tb(error.__traceback__)[-3:]
-    return " > ".join(f"{Path(place.filename).name}:{place.lineno}" for place in places)
 
 
 def joined(values: Sequence[str]) -> str:

@@ -9,7 +9,10 @@ from singer_delivery.exact_json import decode
 
 
 class Orders(toybox.Orders):
-    """A job looks like ``{"done": true, "refused": {"3": "no such street"}, "next": "/jobs/1?page=2"}``."""
+    """A job looks like ``{"done": true, "refused": {"3": "no such street"}, "next": "/jobs/1?page=2"}``.
+
+    Or like ``{"done": true, "failed": "a row cannot be stored"}``.
+    """
 
     def read(self, response, sent):
         """Take the job's id."""
@@ -24,6 +27,8 @@ class Orders(toybox.Orders):
         pages = [decode(answer.content) for answer in answers]
         if not pages or not pages[-1]["done"]:
             return seam.Request("job", f"/jobs/{job.id}", b"", "GET")
+        if pages[-1].get("failed"):
+            raise seam.RowRefusedError(pages[-1]["failed"])
         if pages[-1]["next"]:
             return seam.Request("job", pages[-1]["next"], b"", "GET")
         refused = {int(place): why for page in pages for place, why in page["refused"].items()}

@@ -10,7 +10,7 @@ from singer_delivery.testing.ordeals import TargetOrdeal
 from singer_delivery.testing.points import JOB_POINTS, Strike
 from singer_delivery.testing.recording import Recording
 from singer_delivery.testing.stand_in import StandIn
-from toybox import NOWHERE, SCHEMAS, Toybox, ToyboxAccount
+from toybox import NOWHERE, SCHEMAS, UNSTORABLE, Toybox, ToyboxAccount
 
 TARGET = Path(__file__).resolve().parent / "target_jobbox.py"
 ORDERS = [
@@ -37,20 +37,32 @@ class Jobbox(Toybox):
         self.jobs: dict[str, list[tuple[str, str]]] = {}
         self.asked: set[str] = set()
         self.forgotten: set[str] = set()
+        self.failed: set[str] = set()
+        self.pages_repeat = False
+        self.has_strange_place = False
 
     def respond(self, method, path, body):
         """Accept a job, or report on one."""
         if method == "POST":
             status, document = super().respond(method, path, body)
             job = str(len(self.jobs))
+            if status == 400:
+                self.failed.add(job)
+                document = {"refused": {}}
             self.jobs[job] = list(document["refused"].items())
-            return status, {"job": job}
+            return 200, {"job": job}
         job, _, page = path.removeprefix("/jobs/").partition("?page=")
         if job in self.forgotten:
             return 404, {}
         if int(job) % 3 == 2 and job not in self.asked:
             self.asked.add(job)
             return 200, {"done": False}
+        if job in self.failed:
+            return 200, {"done": True, "failed": "a row cannot be stored"}
+        if self.pages_repeat:
+            return 200, {"done": True, "refused": {}, "next": f"/jobs/{job}?page={2 if page == '1' else 1}"}
+        if self.has_strange_place:
+            return 200, {"done": True, "refused": {"50": "no such street"}, "next": None}
         refused, number = self.jobs[job], int(page or 0)
         following = f"/jobs/{job}?page={number + 1}" if number + 1 < len(refused) else None
         return 200, {"done": True, "refused": dict(refused[number : number + 1]), "next": following}
@@ -109,6 +121,57 @@ def test_lost_job_fails_run(ordeal, ideal, toybox):
     assert ordeal.account.held() == ideal.held
     assert "a job of an earlier run is lost" in ordeal.runs[1].log
     assert set(ordeal.verdict(ideal).broken) <= {"delivered_twice"}
+
+
+def test_repeating_pages_fail_run(ordeal, ideal, toybox):
+    """Pages that lead back to an earlier one fail the run.
+
+    They were read for ever, as fast as the API allowed. The next run follows the jobs again.
+    """
+    toybox.pages_repeat = True
+    failed = ordeal.run()
+    toybox.pages_repeat = False
+
+    ordeal.run_to_success()
+
+    assert failed.codes == (1,)
+    assert "lead back to an earlier page" in failed.log
+    assert ordeal.account.held() == ideal.held
+    assert set(ordeal.verdict(ideal).broken) <= {"delivered_twice"}
+
+
+def test_unreadable_result_is_given_up(ordeal, ideal, toybox):
+    """A job whose result cannot be true is given up by the next run, and its rows go again.
+
+    The run that met it failed, but so did every run after it, since an open job comes before anything new.
+    """
+    toybox.has_strange_place = True
+    failed = [ordeal.run(), ordeal.run()]
+    toybox.has_strange_place = False
+
+    ordeal.run_to_success()
+
+    assert [run.codes for run in failed] == [(1,), (1,)]
+    assert "a job of an earlier run is given up" in failed[1].log
+    assert ordeal.account.held() == ideal.held
+    assert ordeal.rejected() == RECORDING.bad
+
+
+def test_failed_job_of_killed_run(toybox, api, job_file, tmp_path):
+    """A job that failed as a whole, left by a killed run, is no obstacle.
+
+    The rows go again, and the one at fault is found. Each later run ended as unforeseen.
+    """
+    bad = [order | {"street": UNSTORABLE} if order["id"] == "O007" else order for order in ORDERS[:50]]
+    refused = {("orders", order["id"]) for order in bad if order["street"] in {NOWHERE, UNSTORABLE}}
+    recording = Recording([("orders", order) for order in bad], {"orders": SCHEMAS["orders"]}, frozenset(refused), 40)
+    ordeal = TargetOrdeal(JobboxAccount(toybox, api, job_file), tmp_path / "ordeal", recording)
+
+    ordeal.run_to_success([Strike("job_noted", 1)])
+
+    assert ordeal.struck() == [Strike("job_noted", 1)]
+    assert ordeal.rejected() == refused
+    assert len(ordeal.account.held()) == len(bad) - len(refused)
 
 
 def test_every_job_point_is_struck():

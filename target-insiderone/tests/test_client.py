@@ -150,25 +150,42 @@ def test_rate_limit_counts_all_requests():
     """
     limit = RateLimit(3)
 
-    delays = [limit.reserve() for _ in range(5)]
+    delays = [limit.take() for _ in range(5)]
 
     assert delays[:3] == [0.0, 0.0, 0.0]
     assert all(59 < delay <= 60 for delay in delays[3:])
 
 
 @pytest.mark.req("IN-60")
-def test_pause_reaches_reserved_slots():
-    """A pause reaches those that hold a place already.
-
-    A 429 in one lane concerns them all, also one that was about to send.
-    """
+def test_pause_reaches_all_lanes():
+    """A pause reaches all lanes. A 429 in one lane concerns them all, also one that was about to send."""
     limit = RateLimit(10)
-    assert limit.reserve() == 0.0
+    assert limit.take() == 0.0
 
     limit.pause(30)
 
-    assert 29 < limit.pausing() <= 30
-    assert 29 < limit.reserve() <= 30
+    assert 29 < limit.take() <= 30
+
+
+@pytest.mark.req("IN-60")
+def test_rate_limit_holds_after_pause():
+    """The rate limit holds after a pause.
+
+    Lanes used to reserve their times in advance: those within a pause were all used at its end, and counted as if they
+    had been used at the time that was reserved, so that twice the limit was sent in a minute.
+    """
+    seconds = 0.0
+    limit = RateLimit(5, clock=lambda: seconds)
+    sent = []
+    while len(sent) < 40:
+        wait = limit.take()
+        if not wait:
+            sent.append(seconds)
+            if len(sent) == 8:
+                limit.pause(70)
+        seconds += wait
+
+    assert all(later - first >= 60 for first, later in zip(sent, sent[5:], strict=False))
 
 
 def answered(monkeypatch, *answers: tuple[int, bytes], headers=None, seconds=5) -> tuple[Answer, int]:

@@ -134,6 +134,28 @@ def test_record_never_overtakes_failed_one():
     assert ["2"] not in api.begun
 
 
+class Visits(Events):
+    """Goes after events."""
+
+    rank = 1
+
+
+def test_lower_rank_goes_first():
+    """Waiting rows of a lower rank go first, if they are of the same persons.
+
+    A full batch of visits used to overtake the person that they belong to, whose batch was not full yet.
+    """
+    api = Api()
+    kinds = {"event": Events(10), "visit": Visits(2)}
+    lanes = Lanes([api.deliver], kinds=kinds, stopping=threading.Event(), wake=api.failed.set)
+    lanes.add(EVENTS, item("ada", 0))
+    for number, person in enumerate(["bob", "cid", "ada", "bob"], 1):
+        lanes.add(Group("visit"), item(person, number))
+    lanes.finish()
+
+    assert api.begun == [["1", "2"], ["0"], ["3", "4"]]
+
+
 class Doubts:
     """Takes batches as a lane's `deliver` does; they wait until one of the person *accepted* was tried."""
 

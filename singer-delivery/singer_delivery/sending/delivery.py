@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from singer_delivery.accounts.rejects import reject_of, reject_of_events
 from singer_delivery.destination import Answer, Job
+from singer_delivery.sending.answers import reading
 from singer_delivery.sending.sender import Evidence, Sender
 
 if TYPE_CHECKING:
@@ -18,11 +19,12 @@ if TYPE_CHECKING:
     from singer_delivery.accounts.checkpoints import Checkpoints
     from singer_delivery.accounts.progress import Progress
     from singer_delivery.accounts.rejects import RejectsFile
-    from singer_delivery.destination import Kind, Limits, Refusal, Request, Transport
+    from singer_delivery.destination import Kind, Limits, Refusal, Request, Response, Transport
     from singer_delivery.memory.ledger import Ledger
+    from singer_delivery.sending.answers import Verdict
     from singer_delivery.sending.items import RejectedEvent, Source
     from singer_delivery.sending.jobs import Jobs
-    from singer_delivery.sending.sender import Answered, Sending, Verdict
+    from singer_delivery.sending.sender import Answered, Sending
 
 
 @dataclass(slots=True)
@@ -71,8 +73,12 @@ class Delivery:
         """Send rows; *answered* and the verdicts are as in :meth:`Sender.send`. *keys*: per row, its ledger keys."""
         jobs, open_jobs = self.shared.jobs, []
 
+        def read(response: Response, sent: int) -> Answer | Job:
+            with reading(f"the answer to {sent} rows, with status {response.status},"):
+                return kind.read(response, sent)
+
         def post(request: Request, part: range, *, hurried: bool) -> tuple[Answer, int]:
-            answer, attempts = self.shared.transport.send(request, len(part), kind.read, before_retry, hurried=hurried)
+            answer, attempts = self.shared.transport.send(request, len(part), read, before_retry, hurried=hurried)
             if isinstance(answer, Job):
                 open_jobs.append(jobs.submit(kind, variant, answer, keys[part.start : part.stop]))
                 answer = jobs.follow(kind, answer, len(part))

@@ -5,9 +5,18 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from singer_delivery.destination import Answer, Job, JobLostError, UnclearRefusalError
+from singer_delivery.destination import (
+    Answer,
+    AnswerMismatchError,
+    Job,
+    JobLostError,
+    JobUnfinishedError,
+    RowRefusedError,
+    UnclearRefusalError,
+)
 from singer_delivery.disclosure import shown
 from singer_delivery.logs import log
+from singer_delivery.sending.answers import id_of, reading, refused_events, verdicts_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +26,9 @@ if TYPE_CHECKING:
 
 FIRST_POLL_SECONDS = 1.0
 LONGEST_POLL_SECONDS = 30.0
+
+FIRST_REPORT_SECONDS = 60.0
+"""A job that takes this long is reported, and again whenever it has taken twice as long."""
 
 
 class Jobs:
@@ -40,11 +52,16 @@ class Jobs:
         self._resumed = threading.Event()
 
     def submit(self, kind: Kind, variant: str, job: Job, rows: Sequence[Sequence[bytes]]) -> bytes | None:
-        """Store a job; *rows*: per row of the request, its ledger keys."""
+        """Store a job; *rows*: per row of the request, its ledger keys.
+
+        Raises:
+            AnswerMismatchError: The job has no usable id.
+        """
+        job_id = id_of(job)
         if self._ledger is None:
             return None
         name = next(name for name, known in self._kinds.items() if known is kind)
-        return self._ledger.jobs.submit(job.id, name, variant, rows)
+        return self._ledger.jobs.submit(job_id, name, variant, rows)
 
     def end(self, key: bytes | None) -> None:
         """Delete a job once the ledger has its outcome."""
@@ -56,19 +73,33 @@ class Jobs:
 
         Raises:
             JobLostError: The API no longer knows the job.
+            JobUnfinishedError: It takes too long.
+            AnswerMismatchError: An answer cannot be read, or its pages lead back to an earlier one.
             Exception: As raised by the transport.
         """
-        asked: Request | None = None
-        pause = FIRST_POLL_SECONDS
-        answers: list[Response] = []
-        while not isinstance(step := kind.follow(job, answers, sent), Answer):
-            if step == asked:
+        asked: dict[Request, Response] = {}
+        last: Request | None = None
+        pause, waited, report = FIRST_POLL_SECONDS, 0.0, FIRST_REPORT_SECONDS
+        while not isinstance(step := self._next(kind, job, [*asked.values()], sent), Answer):
+            if step == last:
+                if waited >= kind.longest_job_seconds:
+                    raise JobUnfinishedError(waited)
+                if waited >= report:
+                    log.info("a job of %d rows is not finished after %.0f s", sent, waited)
+                    report = 2 * waited
                 self._wait(pause)
+                waited += pause
                 pause = min(2 * pause, LONGEST_POLL_SECONDS)
-                answers.pop()
-            asked = step
-            answers.append(self.ask(step))
+            elif step in asked:
+                raise AnswerMismatchError("the answers about a job lead back to an earlier page, so they have no end")
+            last = step
+            asked[step] = self.ask(step)
+        verdicts_of(step, sent)
         return step
+
+    def _next(self, kind: Kind, job: Job, answers: Sequence[Response], sent: int) -> Request | Answer:
+        with reading(f"an answer about a job of {sent} rows"):
+            return kind.follow(job, answers, sent)
 
     def ask(self, request: Request) -> Response:
         """Send one request about a job."""
@@ -108,10 +139,24 @@ class Jobs:
                 log.warning(
                     "a job of an earlier run is lost; the outcome of its %d rows is unknown", len(open_job.rows)
                 )
+            except (AnswerMismatchError, UnclearRefusalError) as error:
+                log.warning(
+                    "a job of an earlier run is given up, as its result cannot be read; the outcome of its %d rows is "
+                    "unknown: %s",
+                    len(open_job.rows),
+                    error,
+                )
+            except RowRefusedError:  # its rows go again, and the one at fault is found then
+                _settle(ledger, kind, [], [key for keys in open_job.rows for key in keys])
             else:
-                if kind.memory == "once":
-                    ledger.events.settle(*settled_keys(open_job.rows, answer))
+                _settle(ledger, kind, *settled_keys(open_job.rows, answer))
             ledger.jobs.end(open_job.key)
+
+
+def _settle(ledger: Ledger, kind: Kind, delivered: Sequence[bytes], refused: Sequence[bytes]) -> None:
+    """Store the outcome of events; versions go again anyway."""
+    if kind.memory == "once":
+        ledger.events.settle(delivered, refused)
 
 
 def settled_keys(rows: Sequence[Sequence[bytes]], answer: Answer) -> tuple[list[bytes], list[bytes]]:
@@ -124,9 +169,7 @@ def settled_keys(rows: Sequence[Sequence[bytes]], answer: Answer) -> tuple[list[
     delivered: list[bytes] = []
     refused: list[bytes] = []
     for place, keys in enumerate(rows):
-        refusals = answer.refused.get(place, ())
-        whole = any(refusal.event is None for refusal in refusals)
-        events = {refusal.event for refusal in refusals}
+        found = refused_events(answer.refused.get(place, ()), len(keys))
         for number, key in enumerate(keys):
-            (refused if whole or number in events else delivered).append(key)
+            (refused if number in found else delivered).append(key)
     return delivered, refused

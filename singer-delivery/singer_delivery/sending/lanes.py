@@ -386,6 +386,15 @@ class Lanes:
                 ):
                     self._send(lane, group)
 
+    def _before(self, lane: Lane, group: Group) -> list[Group]:
+        """The groups of a lower rank, in order, that have rows of persons in this group's batch."""
+        filling = lane.filling.copy()
+        if len(filling) < 2 or (batch := filling.get(group)) is None:
+            return []
+        lower = [other for other in filling if self._rank(other) < self._rank(group)]
+        persons = batch.persons() if lower else set()
+        return sorted((other for other in lower if not persons.isdisjoint(filling[other].persons())), key=self._rank)
+
     def _rank(self, group: Group) -> int:
         return self._kinds[group.kind].rank
 
@@ -417,9 +426,14 @@ class Lanes:
             raise self.failure
 
     def _send(self, lane: Lane, group: Group, *, is_full: bool = False) -> None:
-        """Hand the batch that is being filled to the lane's worker; blocks until a slot is free."""
+        """Hand the batch that is being filled to the lane's worker; blocks until a slot is free.
+
+        Batches of a lower rank that have rows of the same persons go before it.
+        """
         if is_full:
             self._pace.note_filled(time.monotonic() - self._filled_since)
+        for lower in self._before(lane, group):
+            self._send(lane, lower)
         with lane.handing_over:
             with lane.filling_lock:
                 batch = lane.filling.pop(group, None)

@@ -12,6 +12,7 @@ from singer_delivery.logs import log
 from singer_delivery.memory.optins import choose_optins, may_be_older, optin_token, overdue_optouts
 from singer_delivery.memory.read_times import UNDATED
 from singer_delivery.memory.version_ledger import NEVER_DELIVERED, UNKNOWN, Claim, KnownProfile, ReadProfile
+from singer_delivery.sending.answers import reading
 from singer_delivery.sending.delivery import Delivery, answered_by
 from singer_delivery.sending.sender import UNANSWERED
 
@@ -19,9 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
     from singer_delivery.accounts.accounting import Outcome
-    from singer_delivery.destination import Answer, NewestKind, Refusal, Request
+    from singer_delivery.destination import Answer, NewestKind, Refusal, Request, Response
+    from singer_delivery.sending.answers import Verdict
     from singer_delivery.sending.items import Source, VersionItem
-    from singer_delivery.sending.sender import Answered, Sending, Verdict
+    from singer_delivery.sending.sender import Answered, Sending
 
 
 NO_CLAIM = Claim(b"", {}, {}, {}, {}, {}, {}, [])
@@ -208,8 +210,12 @@ class SendNewest(Delivery):
     def _clear(self, kind: NewestKind, variant: str, rows: Sequence[bytes], answered: Answered) -> Sending:
         """Send the requests that clear fields."""
 
+        def read(response: Response, sent: int) -> Answer:
+            with reading(f"the answer to {sent} rows, with status {response.status},"):
+                return kind.read_clearing(response, sent)
+
         def post(request: Request, part: range, *, hurried: bool) -> tuple[Answer, int]:
-            answer, attempts = self.shared.transport.send(request, len(part), kind.read_clearing, hurried=hurried)
+            answer, attempts = self.shared.transport.send(request, len(part), read, hurried=hurried)
             return answered_by(answer), attempts
 
         evidence = self.shared.evidence(kind, "clearing")

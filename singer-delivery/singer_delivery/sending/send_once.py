@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from singer_delivery.sending.answers import refused_events
 from singer_delivery.sending.delivery import Delivery
 from singer_delivery.sending.items import OWN_BYTES, RejectedEvent, parts_of
 from singer_delivery.sending.sender import UNANSWERED
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
     from singer_delivery.accounts.accounting import Outcome
     from singer_delivery.destination import OnceKind, Refusal
     from singer_delivery.memory.once_ledger import KnownEvent
+    from singer_delivery.sending.answers import Verdict
     from singer_delivery.sending.items import EventItem, EventLine
-    from singer_delivery.sending.sender import Verdict
 
 
 class Bundle(msgspec.Struct, gc=False):
@@ -231,19 +232,6 @@ def all_events_of(items: Sequence[EventItem]) -> list[Bundle]:
 def keys_of(events: Sequence[EventLine]) -> list[bytes]:
     """The ledger keys of the events that have one."""
     return [event.key for event in events if event.key is not None]
-
-
-def refused_events(verdict: Sequence[Refusal], count: int) -> dict[int, Refusal]:
-    """Position of the event -> why it was refused; a refusal that names no event applies to all of the user's."""
-    refused: dict[int, Refusal] = {}
-    for refusal in verdict:
-        places: Sequence[int] = range(count) if refusal.event is None else (refusal.event,)
-        for place in places:
-            if place < count:
-                refused.setdefault(place, refusal)
-    if verdict and not refused:
-        refused = dict.fromkeys(range(count), verdict[0])
-    return refused
 
 
 def outcome_of_record(item: EventItem, refusal_code: str, *, any_sent: bool) -> tuple[Outcome, str]:

@@ -13,15 +13,16 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Protocol
 
 from singer_delivery.destination import Refusal, RowRefusedError, StopSendingError, UnclearRefusalError
+from singer_delivery.sending.answers import verdicts_of
 
 if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Callable, Generator, Sequence
 
     from singer_delivery.destination import Answer, Limits, Request
+    from singer_delivery.sending.answers import Verdict
 
     RequestOf = Callable[[Sequence[bytes]], Request]
-    Verdict = Sequence[Refusal] | None
     Answered = Callable[[int, Sequence[Verdict], bool], None]
     Sending = Generator[Exception, None, list[Verdict]]
     """Yields while it is open whether the rows are at fault: what to raise if no other batch decides it."""
@@ -248,11 +249,12 @@ class Sender:
                 return None
             evidence.isolate(error.text)
             return [(Refusal("refused_request", text=error.text),)], False
+        verdicts = verdicts_of(answer, len(part))
         evidence.accept()
         self._requests[request.name] += 1
         if attempts > 1:
             self._requests["retries"] += attempts - 1
-        return [answer.refused.get(place) for place in range(len(part))], answer.doubtful
+        return verdicts, answer.doubtful
 
 
 class _UnclearRefusals:

@@ -87,30 +87,28 @@ class TransportSettings:
 class RateLimit:
     """At most *per_minute* requests in any 60 seconds, over all threads; a pause applies to all."""
 
-    def __init__(self, per_minute: int) -> None:
+    def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._sent: deque[float] = deque(maxlen=per_minute)
         self._lock = threading.Lock()
         self._paused_until = 0.0
+        self._clock = clock
 
-    def reserve(self) -> float:
-        """Reserve the next free slot; returns the seconds until then."""
+    def take(self) -> float:
+        """Take permission for one request: returns 0.0, or the seconds after which to ask again."""
         with self._lock:
-            now = time.monotonic()
-            at = max(now, self._paused_until)
+            now = self._clock()
+            free_at = self._paused_until
             if len(self._sent) == self._sent.maxlen:
-                at = max(at, self._sent[0] + 60.0)
-            self._sent.append(at)
-            return at - now
-
-    def pausing(self) -> float:
-        """Remaining seconds of a pause that began after a slot was reserved."""
-        with self._lock:
-            return self._paused_until - time.monotonic()
+                free_at = max(free_at, self._sent[0] + 60.0)
+            if free_at > now:
+                return free_at - now
+            self._sent.append(now)
+            return 0.0
 
     def pause(self, seconds: float) -> None:
         """Start no request for *seconds* from now (a 429 concerns all threads)."""
         with self._lock:
-            self._paused_until = max(self._paused_until, time.monotonic() + seconds)
+            self._paused_until = max(self._paused_until, self._clock() + seconds)
 
 
 class HttpTransport:
@@ -163,8 +161,7 @@ class HttpTransport:
         deadline: float | None = None
         while True:
             attempt += 1
-            self.wait(self._limit.reserve())
-            while (pause := self._limit.pausing()) > 0:
+            while pause := self._limit.take():
                 self.wait(pause)
             try:
                 answer = read(self._attempt(request), rows)
