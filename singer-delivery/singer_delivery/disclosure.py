@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import logging
 import re
-import traceback
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -96,12 +94,6 @@ def shown_once(names: Iterable[str]) -> dict[str, str]:
         taken.add(text)
         found[name] = text
     return found
-
-
-def frames(error: Exception) -> str:
-    """Where an error came from, innermost last; without its message, which may quote the record."""
-    places = traceback.extract_tb(error.__traceback__)[-3:]
-    return " > ".join(f"{Path(place.filename).name}:{place.lineno}" for place in places)
 
 
 def scrub(line: str) -> str:

@@ -11,7 +11,9 @@ No message contains a value of a record or of a secret setting.
 
 from __future__ import annotations
 
+import traceback
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from singer_delivery.disclosure import without_keys
@@ -80,3 +82,9 @@ class Filtered(RecordError):
         self.reason = reason
         self.hint = hint
         super().__init__(f"{reason}: {hint}" if hint else reason)
+
+
+def frames(error: Exception) -> str:
+    """Where an error came from, innermost last; without its message, which may quote the record."""
+    places = traceback.extract_tb(error.__traceback__)[-3:]
+    return " > ".join(f"{Path(place.filename).name}:{place.lineno}" for place in places)

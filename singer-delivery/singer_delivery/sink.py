@@ -14,8 +14,8 @@ from singer_delivery.accounts.rejects import RejectsLostError, reject_of, reject
 from singer_delivery.accounts.remedies import REMEDIES
 from singer_delivery.accounts.unidentified import raw_record
 from singer_delivery.destination import Group, NewestKind, OnceKind
-from singer_delivery.disclosure import frames, shown
-from singer_delivery.errors import Filtered, Rejected
+from singer_delivery.disclosure import shown
+from singer_delivery.errors import Filtered, Rejected, frames
 from singer_delivery.memory.read_times import UNDATED, read_time
 from singer_delivery.sending.items import EventItem, EventLine, RejectedEvent, Source, VersionItem
 from singer_delivery.validation import InvalidDateTimeError, RecordValidator

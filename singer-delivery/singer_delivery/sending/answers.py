@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from singer_delivery.destination import AnswerMismatchError
-from singer_delivery.disclosure import frames
+from singer_delivery.errors import frames
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
