@@ -79,7 +79,7 @@ class Refusal(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Result of a request: position of the row -> why it was refused; all others were accepted.
+    """Result of a request: position of the row, from 0 -> why it was refused, not empty; all others were accepted.
 
     *doubtful*: an earlier attempt may have been applied, too.
     """
@@ -89,7 +89,7 @@ class Answer:
 
 
 class Job(NamedTuple):
-    """An accepted request that the API processes asynchronously; *id*: the API's id of the job."""
+    """An accepted request that the API processes asynchronously; *id*: the API's id of the job, not empty."""
 
     id: str
 
@@ -178,9 +178,9 @@ class MadeEvent(msgspec.Struct, gc=False):
 class StagedEvents(msgspec.Struct):
     """The events of one record.
 
-    *person*: what decides the order: rows of one person are sent one after another. *identifiers*: whose they are,
-    encoded. *rejected* and *filtered*: (line, type, why) of the events that are not sent. *facts*: sentences that the
-    run says once.
+    *person*: what decides the order: rows of one person are sent one after another, those of one *variant* in the order
+    of the input. *identifiers*: whose they are, encoded. *rejected* and *filtered*: (line, type, why) of the events that
+    are not sent. *facts*: sentences that the run says once.
     """
 
     person: str
@@ -302,10 +302,13 @@ class Kind(ABC):
         """Follow a job: return the next request (the first with no *answers*), or the result once it is finished.
 
         If the request equals the last one, it is repeated after a pause, and its answer replaces the last answer; any
-        other request, such as the next page of errors, is sent at once, and its answer is added.
+        other request, such as the next page of errors, is sent at once, and its answer is added; it must not be an
+        earlier one.
 
         Raises:
             JobLostError: The API no longer knows the job.
+            RowRefusedError: The job failed as a whole because of a row that is not named, and nothing was applied.
+            StopSendingError, AnswerMismatchError: As `read`; the job stays open.
         """
         raise NotImplementedError
 
