@@ -179,8 +179,8 @@ class StagedEvents(msgspec.Struct):
     """The events of one record.
 
     *person*: what decides the order: rows of one person are sent one after another, those of one *variant* in the order
-    of the input. *identifiers*: whose they are, encoded. *rejected* and *filtered*: (line, type, why) of the events that
-    are not sent. *facts*: sentences that the run says once.
+    of the input. *identifiers*: whose they are, encoded. *rejected* and *filtered*: (line, type, why) of the events
+    that are not sent. *facts*: sentences that the run says once.
     """
 
     person: str
