@@ -409,6 +409,8 @@ class Lanes:
             Exception: Whatever made a lane fail.
         """
         if not self._stopping.is_set():
+            if waiting := sum(len(lane.filling) for lane in self._lanes):
+                self._places.release(waiting)  # nothing more is read, so that all of them may wait in their lanes
             self.flush()
         for lane in self._lanes:
             with lane.handing_over:  # no batch handed over by the clock may follow the end mark
