@@ -466,12 +466,16 @@ def test_untrusted_certificate_ends_the_run(ended, https, plugin):
 @COMMANDS
 @pytest.mark.parametrize(("proxy", "said"), [(REFUSED, "cannot be reached"), (f"socks5://{REFUSED}", "PySocks")])
 def test_unusable_proxy_ends_the_run(ended, plugin, proxy, said):
-    """Exit code 2, with the variable's name."""
+    """Exit code 2, with the variable's name, in one line.
+
+    The tap's SDK said "unhandled error" before it, because the exception was not among those that the tap explains.
+    """
     code, log = ended(plugin, "https://127.0.0.1:1", HTTPS_PROXY=proxy)
 
     assert code == 2
     assert "HTTPS_PROXY" in log
     assert said in log
+    assert "unhandled" not in log
 
 
 def test_dead_address_ends_all_streams(ended):

@@ -103,6 +103,7 @@ class Run:
         self._started = datetime.now(tz=UTC)
         self._said: set[tuple[str, str]] = set()
         self.expects_delivery = True  # False in a replay: what is left may be undeliverable
+        self.broke_off = False  # an error ended the reading: what is missing of the input is no finding
         self.progress = Progress()
         self.watch = destination.watch()
         self.checkpoints = Checkpoints(self.write_state, self._may_pass)
@@ -320,7 +321,7 @@ class Run:
 
     def _warn_of_empty_streams(self, streams: Mapping[str, Any]) -> None:
         """Warn if the input has no stream, or if a stream that always had records has none."""
-        if self._interruption.stopping.is_set() or not self.expects_delivery:
+        if self._interruption.stopping.is_set() or self.broke_off or not self.expects_delivery:
             return
         if not streams:
             log.warning(

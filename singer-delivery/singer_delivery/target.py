@@ -173,6 +173,7 @@ class DeliveryTarget(Target):
             pass
         except Exception as error:  # noqa: BLE001  (raised again once the records read so far are settled)
             ended_by = error
+            self.run.broke_off = True
         self._interruption.reading = False
         try:
             self.process_endofpipe()

@@ -79,6 +79,23 @@ def test_corrected_metric_is_read_completely(tap, account, stream, key):
     assert third.records(stream) == []
 
 
+def test_metrics_of_one_name_share_line(tap, sandbox):
+    """Several metrics of one name are reported in one line.
+
+    Each has a bookmark of its own, so the same line came once for each.
+    """
+    (person,) = sandbox.add_profiles([{"attributes": {"email": "ada@example.org"}}])
+    for name, integration in [("Viewed Product", None), ("Placed Order", "Shopify"), ("Placed Order", None)]:
+        event = {"metric": name, "integration": integration, "profile_id": person, "datetime": "2026-05-01T00:00:00Z"}
+        sandbox.add_events([event])
+    first = tap(streams=["events"], event_metrics=["Viewed Product"])
+
+    second = tap(streams=["events"], state=first.state, event_metrics=["Viewed Product", "Placed Order"])
+
+    assert len(second.records("events")) == 2
+    assert len([line for line in second.warnings() if "`Placed Order` was not read before" in line]) == 1
+
+
 @pytest.mark.parametrize("stream", STREAMS)
 @pytest.mark.parametrize(
     ("added", "key"),

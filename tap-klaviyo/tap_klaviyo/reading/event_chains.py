@@ -216,6 +216,7 @@ class EventChains(Generic[R]):
             logger.log(level, "%s: %s%s", self._selection.setting, _unknown_metric(name, close), hint)
         level = logging.WARNING if self._selection.says_unknown else logging.INFO
         names = {metric.id: metric.name for metric in self._metrics or ()}
+        lines: dict[str, None] = {}  # in order, each once: metrics may share a name
         for key in self.keys:
             if not (is_first_run or coverage.mark(key)):
                 name = (
@@ -225,7 +226,9 @@ class EventChains(Generic[R]):
                 )
                 since = coverage.lower(key)
                 bound = f"since {whole_second(since)}" if since else "from the beginning"
-                logger.log(level, "stream %s: %s was not read before; it is read %s", self.stream, name, bound)
+                lines[f"{name} was not read before; it is read {bound}"] = None
+        for line in lines:
+            logger.log(level, "stream %s: %s", self.stream, line)
 
     @property
     def keys(self) -> Collection[str]:

@@ -16,6 +16,7 @@ import msgspec
 from klaviyo_http.documents import decode_exactly
 from klaviyo_http.errors import NoWayError, RefusedRequestError, RejectedKeyError, StreamError, frames
 from klaviyo_http.moments import whole_second
+from klaviyo_http.network import NetworkSettingError
 from singer_sdk.helpers.conform import TypeConformanceLevel
 from singer_sdk.mapper import SameRecordTransform
 from singer_sdk.schema.source import SchemaDirectory, StreamSchema
@@ -45,7 +46,14 @@ if TYPE_CHECKING:
     from tap_klaviyo.settings import Settings
     from tap_klaviyo.writer import LineWriter
 
-EXPLAINED = (RejectedKeyError, NoWayError, MapFailedError, MisspeltMetricsError, BrokenPipeError)
+EXPLAINED = (
+    RejectedKeyError,
+    NoWayError,
+    NetworkSettingError,
+    MapFailedError,
+    MisspeltMetricsError,
+    BrokenPipeError,
+)
 """Errors that end all streams; the tap reports them in one line."""
 
 CHECKPOINT_RECORDS = 1_000
