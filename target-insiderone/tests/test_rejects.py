@@ -120,20 +120,33 @@ def _no_room(*_):
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
-def test_rejects_precede_state(rejects, monkeypatch):
+@pytest.mark.parametrize("change", ["first", "append", "replace"])
+def test_rejects_precede_state(rejects, monkeypatch, change):
     """Rejects are on the disk before the state.
 
-    What is written and not synced is lost with the machine, and the STATE has passed it.
+    What is written and not synced is lost with the machine, and the STATE has passed it. The folder of a new file is
+    synced, too, which is not enough.
     """
-    calls = []
-    for name in ("write", "fsync"):
-        real = getattr(os, name)
-        monkeypatch.setattr(os, name, lambda *given, name=name, real=real: (calls.append(name), real(*given))[1])
+    if change != "first":
+        rejects.add(reject("a"))
+        rejects.sync()
+    synced = []
+    real = os.fsync
 
-    rejects.add(reject("a"))
-    rejects.sync()
+    def sync(file):
+        synced.append((os.fstat(file).st_ino, os.fstat(file).st_size))
+        real(file)
 
-    assert calls[:2] == ["write", "fsync"]
+    monkeypatch.setattr(os, "fsync", sync)
+    if change == "replace":
+        rejects.remove(bool)
+    else:
+        rejects.add(reject("b"))
+        rejects.sync()
+
+    whole = rejects.path.stat()
+    assert (whole.st_ino, whole.st_size) in synced
+    assert (rejects.path.parent.stat().st_ino in dict(synced)) is (change != "append")
 
 
 @pytest.mark.parametrize("change", ["append", "replace"])
