@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from klaviyo_http.addresses import OFFICIAL, mistake_in
+from klaviyo_http.addresses import mistake_in
 from klaviyo_http.endpoints import EVENTS
 from klaviyo_http.moments import parse_moment
 from singer_sdk import typing as th
@@ -268,7 +268,9 @@ def _mistake(error: Any) -> str:
     if error.validator == "type":
         kinds = error.validator_value if isinstance(error.validator_value, list) else [error.validator_value]
         return f"`{path}` must be of type {' or '.join(kind for kind in kinds if kind != 'null')}"
-    bounds = {"minimum": "at least", "maximum": "at most", "minLength": "of a length of at least"}
+    if error.validator == "minLength":
+        return f"`{path}` must not be empty"
+    bounds = {"minimum": "at least", "maximum": "at most"}
     if error.validator in bounds:
         return f"`{path}` must be {bounds[error.validator]} {error.validator_value}"
     return f"`{path}` does not satisfy `{error.validator}`"
@@ -329,9 +331,12 @@ def _field_problems(fields: Sequence[str]) -> list[str]:
 
 def _address_problems(config: Mapping[str, Any]) -> list[str]:
     found = []
-    if mistake := mistake_in(config.get("api_url") or OFFICIAL):
+    api_url, revision = config.get("api_url"), config.get("revision")
+    if api_url == "":
+        found.append("`api_url` is empty; where it comes from a variable, is that set?")
+    elif api_url is not None and (mistake := mistake_in(api_url)):
         found.append(f"`api_url` {mistake}")
-    if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(\.pre)?", config.get("revision") or "2026-07-15"):
+    if revision is not None and not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(\.pre)?", revision):
         found.append("`revision` must be a date, YYYY-MM-DD")
     if not re.fullmatch(r"[\x20-\x7e\xa0-\xff]*", config.get("user_agent") or ""):
         found.append("`user_agent` holds line breaks or other characters that no header has; write it in plain letters")
