@@ -54,7 +54,7 @@ def failure_of(path: str, status: int, headers: Mapping[str, str], body: bytes) 
     if status == 403:
         scope = _scope(body[:LONGEST_REASON]) or _documented_scope(path)
         return MissingScopeError(
-            f"GET {path}: the `api_key` lacks the scope {scope} (403); give the key that scope, or deselect the stream"
+            f"GET {path}: the `api_key` lacks the scope {scope} (403); create a key with it, or deselect the stream"
         )
     code, parameter = blame or ("unknown", None)
     where = f", {parameter}" if parameter else ""

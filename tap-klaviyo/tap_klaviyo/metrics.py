@@ -167,7 +167,7 @@ class MetricDirectory:
                 logger.warning(
                     "the `api_key` lacks the scope metrics:read, so metrics cannot be filtered at the API: the events "
                     "of all metrics are read, and those that no setting names are dropped here. This costs requests, "
-                    "nothing else; give the key metrics:read to avoid it"
+                    "nothing else; a key with metrics:read avoids it"
                 )
             self._asked = True
         return self._metrics
