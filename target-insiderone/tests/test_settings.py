@@ -6,6 +6,7 @@ import dataclasses
 
 import pytest
 from mapping_configs import ACCOUNT, BY_EMAIL, settings_of
+from singer_messages import order, profile, record, schema, state
 from target_insiderone.settings.config_schema import PROPERTIES
 from target_insiderone.settings.findings import parse_settings
 from target_insiderone.settings.settings import Settings
@@ -73,3 +74,24 @@ def test_max_rejects_is_a_string(given, read):
 def test_base_url_loses_its_slash():
     """Paths begin with one."""
     assert settings_of(api_url="https://a.example/").api_url == "https://a.example"
+
+
+DURATIONS = [name for name, declared in PROPERTIES.items() if declared.get("unit") in {"days", "hours", "seconds"}]
+
+
+@pytest.mark.parametrize("name", DURATIONS)
+def test_long_durations_are_shortened(load, name):
+    """Durations longer than the calendar mean as long as possible.
+
+    "Keep for ever", written as 9999999 days, was an OverflowError: in the dates of rejects, in SQLite, in a socket.
+    With the age from which journeys are skipped, every profile became a reject.
+    """
+    lines = [schema("profiles"), record("profiles", profile(1)), schema("events"), record("events", order(1))]
+
+    ended = load([*lines, state({"n": 1})], **{name: 10**400})
+    again = load([*lines, record("profiles", profile(2, email="odd")), state({"n": 2})], **{name: 9_999_999})
+
+    assert (ended.code, again.code) == (0, 0), ended.logs + again.logs
+    assert ended.counts("profiles") == {"read": 1, "delivered": 1}
+    assert ended.counts("events")["delivered"] == 1
+    assert len(again.states) == 1

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 Schema = dict[str, Any]
 
+LONGEST = {"seconds": 366 * 86_400, "hours": 700_000 * 24, "days": 700_000}
+"""Units of time, with the most that sockets and the calendar support; more of it has the same effect."""
+
 
 def row(required: Schema, optional: Schema | None = None) -> Schema:
     """Declare a row of a list: an object with exactly these keys."""
@@ -217,14 +220,20 @@ def _outcome_properties(destination: str) -> dict[str, Schema]:
 
 
 def values_of(config: Mapping[str, Any], properties: Mapping[str, Schema]) -> dict[str, Any]:
-    """Every declared setting, or its default if it is absent or null; objects are completed key by key."""
-    values = {name: _value(config.get(name), schema.get("default")) for name, schema in properties.items()}
+    """Every declared setting, or its default if it is absent or null.
+
+    Objects are completed key by key; durations are shortened to `LONGEST`.
+    """
+    values = {name: _value(config.get(name), schema) for name, schema in properties.items()}
     return values | {"max_rejects": str(values["max_rejects"]).strip()}  # declared as a string or a number
 
 
-def _value(given: Any, default: Any) -> Any:
+def _value(given: Any, schema: Schema) -> Any:
+    default = schema.get("default")
     if given is None:
         return default
+    if longest := LONGEST.get(schema.get("unit", "")):
+        return min(given, longest)
     if isinstance(default, dict):
         return default | {key: value for key, value in given.items() if value is not None}
     return given
