@@ -8,7 +8,7 @@ from unicodedata import category
 import pytest
 from mapping_configs import ADA, settings_of
 from singer_delivery.errors import Filtered, Rejected
-from singer_delivery.mapping import values
+from singer_delivery.mapping import placeholders, values
 from target_insiderone.mapping import compile_events, compile_profiles
 
 NOON = 1_780_315_200.0
@@ -265,6 +265,14 @@ def test_placeholder_value_is_skipped(blocked):
 
         assert identifiers == {"email": "ada@example.com"}
         assert notes == (("identifier_blocked", "uuid"),)
+
+
+def test_no_placeholder_looks_like_key():
+    """No listed placeholder has the form of a key that is kept without a closer look."""
+    words = placeholders.EXACT | placeholders.NOTHING | placeholders.ANYBODY
+
+    assert [word for word in words if placeholders.is_plain_key(word)] == []
+    assert placeholders.is_plain_key("crm-1042")
 
 
 @pytest.mark.parametrize("value", ["N/A", "none", "-", "0"])

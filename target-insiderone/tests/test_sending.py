@@ -65,7 +65,7 @@ def send_batches(
         place = len(found)
         found.append(None)
         users = [str(number).encode() for number in range(first, min(first + size, count))]
-        sender = Sender(requests, Limits())
+        sender = Sender(requests, Limits(), may_repeat=True)
         found[place] = yield from sender.send(users, request_of, post, partial(answered, first), evidence)
 
     deliveries = [deliver(first) for first in range(0, count, size)]
@@ -239,9 +239,30 @@ def test_key_withdrawn_midway():
         return Answer({}), 1
 
     rows = [str(number).encode() for number in range(100)]
-    sending = Sender(Counter(), Limits()).send(rows, request_of, post, lambda *_: None, evidence)
+    sending = Sender(Counter(), Limits(), may_repeat=True).send(rows, request_of, post, lambda *_: None, evidence)
 
     assert [type(next(sending)) for _ in range(3)] == [StopSendingError] * 3
+
+
+@pytest.mark.req("IN-60")
+def test_accepted_event_is_not_repeated():
+    """An accepted event is not sent again to test the API, which may count it twice; the batch waits for others."""
+    evidence = Evidence("The API")
+    accepted: list[int] = []
+
+    def post(request: Request, _part: range, *, hurried: bool) -> tuple[Answer, int]:
+        del hurried
+        rows = json.loads(request.body)
+        if max(rows) >= 10:
+            raise forbidden("status 403")
+        accepted.extend(rows)
+        return Answer({}), 1
+
+    rows = [str(number).encode() for number in range(40)]
+    sending = Sender(Counter(), Limits(), may_repeat=False).send(rows, request_of, post, lambda *_: None, evidence)
+
+    assert [type(next(sending)) for _ in range(3)] == [StopSendingError] * 3
+    assert sorted(accepted) == list(range(10))
 
 
 @pytest.mark.req("IN-60")
@@ -251,7 +272,7 @@ def test_temporary_refusal_costs_no_row():
     Rows that were refused while everything was are tried again once something is accepted.
     """
     bad = set(range(10))
-    sending = Sender(Counter(), Limits()).send(
+    sending = Sender(Counter(), Limits(), may_repeat=True).send(
         [str(number).encode() for number in range(10)],
         request_of,
         lambda request, _part, **_: answer(request, bad),

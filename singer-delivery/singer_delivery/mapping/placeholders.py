@@ -117,7 +117,7 @@ def stands_for_nobody(text: str) -> bool:
     >>> [stands_for_nobody(text) for text in ("N/A", "00000000-0000-0000-0000-000000000000", "not logged in", "na-7")]
     [True, True, True, False]
     """
-    if len(text) < SHORTEST_DIGEST and _PLAIN_KEY.fullmatch(text):
+    if is_plain_key(text):
         return False
     if ("{" in text or text[:1] in _TEMPLATES_BEGIN) and is_template(text):
         return True
@@ -129,6 +129,11 @@ def stands_for_nobody(text: str) -> bool:
     if len(text) <= LONGEST_NUMBER and text[:1] in _NUMBERS_BEGIN and _NUMBER.fullmatch(lower):
         return True
     return not _TELLS_APART.search(text) and _says_nothing(text)
+
+
+def is_plain_key(text: str) -> bool:
+    """Whether a string is a key such as ``crm-1042``: no placeholder of that length looks like it."""
+    return len(text) < SHORTEST_DIGEST and _PLAIN_KEY.fullmatch(text) is not None
 
 
 def is_nobodys_email(address: str) -> bool:

@@ -18,13 +18,13 @@ def read_time(time_extracted: object) -> str:
 
     A time in the future becomes `UNDATED`.
     """
-    if isinstance(time_extracted, str):
-        try:
-            at = in_utc(time_extracted)
-        except (ValueError, OverflowError):
-            return _text(datetime.now(tz=UTC))
-        return UNDATED if at > latest_credible() else at
-    return _text(datetime.now(tz=UTC))
+    try:
+        at = in_utc(time_extracted) if isinstance(time_extracted, str) else None
+    except (ValueError, OverflowError):
+        at = None
+    if at is None:
+        return _text(datetime.now(tz=UTC))
+    return UNDATED if at > latest_credible() else at
 
 
 def latest_credible() -> str:

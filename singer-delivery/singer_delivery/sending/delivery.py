@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from singer_delivery.accounts.rejects import reject_of, reject_of_events
 from singer_delivery.destination import Answer, Job
@@ -57,6 +57,9 @@ class SharedParts:
 class Delivery:
     """Base class of both deliveries; *tally* belongs to one lane."""
 
+    may_repeat: ClassVar[bool] = False
+    """Whether an accepted row may be sent again, to see whether requests are still accepted."""
+
     def __init__(self, shared: SharedParts, tally: Tally) -> None:
         self.shared = shared
         self.tally = tally
@@ -94,7 +97,7 @@ class Delivery:
 
     def sender(self, limits: Limits) -> Sender:
         """Make a sender with these limits."""
-        return Sender(self.tally.requests, limits)
+        return Sender(self.tally.requests, limits, may_repeat=self.may_repeat)
 
     def reject(self, source: Source, refusal: Refusal) -> None:
         """Keep a refused record with the reason."""

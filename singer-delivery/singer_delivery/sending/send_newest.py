@@ -74,6 +74,8 @@ class Plan:
 class SendNewest(Delivery):
     """Delivers versions."""
 
+    may_repeat = True
+
     def deliver(self, kind: NewestKind, variant: str, items: Sequence[VersionItem]) -> Iterator[Exception]:
         """Send the newest versions, then those without a credible read time."""
         dated = [item for item in items if item.read_at != UNDATED]

@@ -114,11 +114,13 @@ class Sender:
     Args:
         requests: Counts requests by name, and retries.
         limits: Larger bodies are split in halves; a single row may be as large as the API accepts.
+        may_repeat: Whether an accepted row may be sent again; an event must not.
     """
 
-    def __init__(self, requests: Counter[str], limits: Limits) -> None:
+    def __init__(self, requests: Counter[str], limits: Limits, *, may_repeat: bool) -> None:
         self._requests = requests
         self._limits = limits
+        self._may_repeat = may_repeat
 
     def send(
         self,
@@ -132,11 +134,11 @@ class Sender:
         """Send *rows*; returns one verdict per row, in order: its refusals, or None if it was accepted.
 
         A refusal that names no row is narrowed down by bisection, so that one bad row costs only itself. After an
-        unclear refusal, a row is tried once more after something else was accepted: by others, or an accepted row of
-        this batch that is sent again, because the rest of the batch may be bad. Each answered request is reported
-        to *answered*: the position of its first row, the verdicts, and whether an earlier attempt may have been
-        applied, too. It yields after trying enough of these rows, to wait for the results of others; *go_on* is called
-        before it sends again.
+        unclear refusal, a row is tried once more after something else was accepted: by others, or, if rows may be
+        repeated, an accepted row of this batch, because the rest of the batch may be bad. Each answered request is
+        reported to *answered*: the position of its first row, the verdicts, and whether an earlier attempt may have
+        been applied, too. It yields after trying enough of these rows, to wait for the results of others; *go_on* is
+        called before it sends again.
 
         Raises:
             StopSendingError, GaveUpError, AnswerMismatchError, Stopped: As the transport does; the outcome of rows
@@ -191,9 +193,10 @@ class Sender:
     ) -> Generator[Exception, None, None]:
         """Yield while it is unknown whether the rows or the request are at fault.
 
-        The last of the *accepted* rows is sent once more first: if it still passes, the others are at fault.
+        If rows may be repeated, the last of the *accepted* ones is sent once more first: if it still passes, the others
+        are at fault.
         """
-        if accepted and evidence.against_request:
+        if self._may_repeat and accepted and evidence.against_request:
             go_on()
             again(accepted[-1])
             answered(accepted[-1], [None], False)

@@ -83,12 +83,12 @@ class Popen(subprocess.Popen[Any]):
         self.pid = begun
         self._child_created = True
         ends = ("p2cread", "p2cwrite", "c2pread", "c2pwrite", "errread", "errwrite")
-        self._close_pipe_fds(*(asked[name] for name in ends))  # type: ignore[attr-defined]  # it is no secret of its class
+        self._close_pipe_fds(*(asked[name] for name in ends))  # type: ignore[attr-defined]  # missing in typeshed
 
     def _internal_poll(self, *arguments: Any, **options: Any) -> int | None:
         """Check whether the exit code has arrived."""
         if self._told is None:
-            return super()._internal_poll(*arguments, **options)  # type: ignore[misc, no-any-return]  # as this is called
+            return super()._internal_poll(*arguments, **options)  # type: ignore[misc, no-any-return]  # missing in typeshed
         with suppress(subprocess.TimeoutExpired):
             return self._wait(0)
         return None
@@ -96,7 +96,7 @@ class Popen(subprocess.Popen[Any]):
     def _wait(self, timeout: float | None) -> int:
         """Wait for the exit code."""
         if self._told is None:
-            return super()._wait(timeout)  # type: ignore[misc, no-any-return]  # as this is called
+            return super()._wait(timeout)  # type: ignore[misc, no-any-return]  # missing in typeshed
         if self.returncode is None:
             if not self._told.poll(timeout):
                 raise subprocess.TimeoutExpired(self.args, timeout or 0)

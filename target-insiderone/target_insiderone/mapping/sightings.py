@@ -37,7 +37,7 @@ class ProfileSightings:
         self._read = 0
 
     def look(self, record: Record) -> None:
-        """Look for the sources in one record; in a long stream, in every tenth."""
+        """Look for the sources in one record; in a long stream, in every twentieth."""
         self._read += 1
         if self._read <= ALL_OF_THE_FIRST or self._read % ONE_OF == 0:
             self._watch.look(record)
@@ -68,7 +68,7 @@ class EventSightings:
             self._metric_paths.setdefault(mapping.metric_name, f"event_mappings[{place}].metric_name")
 
     def look(self, record: Record) -> None:
-        """Look for the sources of its metric in one record; in a long stream, in every tenth."""
+        """Look for the sources of its metric in one record; in a long stream, in every twentieth."""
         metric = record.get("metric_name")
         if type(metric) is not str:
             return
